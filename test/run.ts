@@ -1,0 +1,168 @@
+/**
+ * The whole test suite: `npm test`, or `npm test -- RING [VITEST ARGUMENTS]` for one ring.
+ * Prepares what each ring needs (Debian packages when root; it says which), runs the rings one after the
+ * other and ends with the line "N passed, N failed, N skipped" over all of them. A ring that cannot run
+ * here says why in one line and its tests count as skipped.
+ */
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { installPrerequisites, type Prerequisites } from "./support/prerequisites.ts";
+
+const project = join(import.meta.dirname, "..");
+const vitest = join(project, "node_modules", "vitest", "vitest.mjs");
+
+type Ring = Readonly<{
+  name: "unit" | "relay" | "boot";
+  what: string;
+  prerequisites: Prerequisites;
+  /** Command line put before Node's, when the tests have to run inside something. */
+  wrapper?: readonly string[];
+}>;
+
+const rings: readonly Ring[] = [
+  {
+    name: "unit",
+    what: "every module by itself",
+    prerequisites: {
+      needsRoot: false,
+      required: false,
+      packages: [
+        "squashfs-tools",
+        "dosfstools",
+        "mtools",
+        "fdisk",
+        "gdisk",
+        "cpio",
+        "kmod",
+        "xz-utils",
+        "zstd",
+        "python3-dkim",
+      ],
+    },
+  },
+  {
+    name: "relay",
+    what: "two relays as containers, real Delta Chat cores as clients",
+    prerequisites: {
+      needsRoot: true,
+      required: true,
+      packages: ["systemd-container", "dnsmasq-base", "iproute2", "util-linux", "mount"],
+    },
+    // A network and mount namespace of its own: nothing of the host is seen or touched by the test network.
+    wrapper: ["unshare", "--net", "--mount", "--propagation", "private"],
+  },
+  {
+    name: "boot",
+    what: "the finished images in QEMU",
+    prerequisites: {
+      needsRoot: false,
+      required: true,
+      packages: ["qemu-system-x86", "qemu-system-arm", "qemu-utils", "ovmf", "qemu-efi-aarch64"],
+    },
+  },
+];
+
+type Counts = { passed: number; failed: number; skipped: number };
+
+/** What vitest's JSON reporter writes, as far as it is read here. */
+type VitestReport = {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: { status: string; assertionResults: unknown[] }[];
+};
+
+/** Runs a program with this terminal; resolves to its exit code (1 when a signal ended it). */
+function run(command: string, args: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: project, stdio: "inherit" });
+    child.once("error", reject);
+    child.once("exit", (code) => resolve(code ?? 1));
+  });
+}
+
+async function runRing(ring: Ring, reports: string, extra: readonly string[]): Promise<Counts> {
+  const report = join(reports, `${ring.name}.json`);
+  const [command, ...args] = [
+    ...(ring.wrapper ?? []),
+    process.execPath,
+    "--disable-warning=ExperimentalWarning",
+    vitest,
+    "run",
+    "--project",
+    ring.name,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+    ...extra,
+  ];
+  const code = await run(command!, args);
+  const result = await readReport(report);
+  if (result === undefined) {
+    console.error(`The ${ring.name} ring ended with code ${code} before it could report.`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  // A file that fails outside its tests (an import, a hook) has no failed test of its own: count the file.
+  const brokenFiles = result.testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.length === 0,
+  ).length;
+  const failed = result.numFailedTests + brokenFiles;
+  return {
+    passed: result.numPassedTests,
+    failed: failed === 0 && code !== 0 ? 1 : failed,
+    skipped: result.numPendingTests + result.numTodoTests,
+  };
+}
+
+/** The report, or undefined when vitest ended without writing one. */
+async function readReport(path: string): Promise<VitestReport | undefined> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as VitestReport;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** How many tests a ring that cannot run would have run. */
+async function countTests(ring: Ring, reports: string): Promise<number> {
+  const list = join(reports, `${ring.name}-list.json`);
+  const code = await run(process.execPath, [vitest, "list", "--project", ring.name, `--json=${list}`]);
+  if (code !== 0) throw new Error(`vitest could not list the tests of the ${ring.name} ring (code ${code})`);
+  return (JSON.parse(await readFile(list, "utf8")) as unknown[]).length;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const wanted = rings.filter((ring) => args[0] === ring.name);
+  const chosen = wanted.length > 0 ? wanted : rings;
+  const extra = wanted.length > 0 ? args.slice(1) : args;
+  await mkdir(join(project, "test", "output"), { recursive: true });
+  const reports = await mkdtemp(join(tmpdir(), "homing-test-"));
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    for (const ring of chosen) {
+      console.log(`\nRing "${ring.name}": ${ring.what}`);
+      const missing = await installPrerequisites(ring.prerequisites);
+      if (missing !== undefined && ring.prerequisites.required) {
+        const skipped = await countTests(ring, reports);
+        console.log(`Ring "${ring.name}" skipped (${skipped} tests): ${missing}`);
+        total.skipped += skipped;
+        continue;
+      }
+      if (missing !== undefined) console.log(`Some tests will be skipped: ${missing}`);
+      const counts = await runRing(ring, reports, extra);
+      total.passed += counts.passed;
+      total.failed += counts.failed;
+      total.skipped += counts.skipped;
+    }
+  } finally {
+    await rm(reports, { recursive: true, force: true });
+  }
+  console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2));
