@@ -1,0 +1,218 @@
+/**
+ * Every setting of a relay with its type, default, limits and comment, as one schema. relay-config.ts reads
+ * and writes relay.toml with it; in the file the keys are snake_case, in the program camelCase.
+ */
+import { z } from "zod";
+import { DomainError, parseDomain } from "./domain.ts";
+import { sshPublicKeyProblem } from "./ssh-key.ts";
+
+/** What a person must know of a setting; rendered into relay.toml and into error texts. */
+export type SettingNote = Readonly<{
+  /** One line for relay.toml. */
+  comment: string;
+  /** Continues "allowed: …" in an error text. */
+  allowed: string;
+}>;
+
+/** The note of every setting, kept beside its schema (read by relay-config.ts). */
+export const settingNotes = z.registry<SettingNote>();
+
+/** RFC 5321 §4.5.3.1.1. */
+const MAX_LOCAL_PART = 64;
+const MEGABYTE = 1_000_000;
+const GIGABYTE = 1_000_000_000;
+/** Ten years: long enough for "never" and far from any overflow in seconds. */
+const MAX_DAYS = 3650;
+
+function whole(comment: string, byDefault: number, least: number, most: number) {
+  return z
+    .int()
+    .min(least)
+    .max(most)
+    .default(byDefault)
+    .register(settingNotes, { comment, allowed: `a whole number from ${least} to ${most}` });
+}
+
+function decimal(comment: string, byDefault: number, least: number, most: number) {
+  return z
+    .number()
+    .min(least)
+    .max(most)
+    .default(byDefault)
+    .register(settingNotes, { comment, allowed: `a number from ${least} to ${most}` });
+}
+
+function yesNo(comment: string, byDefault: boolean) {
+  return z.boolean().default(byDefault).register(settingNotes, { comment, allowed: "true or false" });
+}
+
+const domain = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return parseDomain(text);
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+      return z.NEVER;
+    }
+  })
+  .register(settingNotes, {
+    comment: "The relay's mail domain. Addresses are NAME@DOMAIN; it cannot change once people use it.",
+    allowed: "a domain name in quotes, like “chat.example.org”",
+  });
+
+const authorizedKey = z.string().superRefine((line, context) => {
+  const problem = sshPublicKeyProblem(line);
+  if (problem) context.addIssue({ code: "custom", message: problem });
+});
+
+export const relayConfigSchema = z.object({
+  domain,
+  contact: z
+    .string()
+    .max(200)
+    .regex(/^\P{Cc}*$/u)
+    .default("")
+    .register(settingNotes, {
+      comment: "How people reach you, shown to them: an address or a link. Empty means not shown.",
+      allowed: "a text of one line in quotes, at most 200 characters",
+    }),
+  signUp: z
+    .object({
+      mode: z.enum(["open", "closed"]).default("open").register(settingNotes, {
+        comment: "“open”: a first login makes an account; “closed”: only accounts that exist can log in.",
+        allowed: "“open” or “closed”",
+      }),
+      maxLoadAverage: decimal(
+        "No new accounts while the load average over one minute is above this.",
+        5,
+        0.1,
+        1000,
+      ),
+      minFreeMemoryBytes: whole(
+        "No new accounts with less available memory, in bytes.",
+        200 * MEGABYTE,
+        0,
+        1000 * GIGABYTE,
+      ),
+      minFreeDiskBytes: whole(
+        "No new accounts with less free space for mail, in bytes.",
+        GIGABYTE,
+        0,
+        1000 * GIGABYTE,
+      ),
+      refuseAutomaticRelays: yesNo(
+        "Refuse accounts that a client makes by itself, as an extra relay for an account elsewhere.",
+        false,
+      ),
+    })
+    .prefault({}),
+  accounts: z
+    .object({
+      localPartMinLength: whole(
+        "Shortest name before the “@”. Clients invent names of 9 characters: keep 9 possible.",
+        9,
+        1,
+        MAX_LOCAL_PART,
+      ),
+      localPartMaxLength: whole("Longest name before the “@”.", 9, 1, MAX_LOCAL_PART),
+      passwordMinLength: whole("Shortest password of a new account.", 9, 1, 128),
+      deleteIdleAfterDays: whole(
+        "Accounts without a login for this many days are deleted with their mail.",
+        90,
+        1,
+        MAX_DAYS,
+      ),
+    })
+    .prefault({}),
+  messages: z
+    .object({
+      maxMessageBytes: whole(
+        "Largest message, as sent over the wire, in bytes.",
+        31_457_280,
+        65_536,
+        200 * MEGABYTE,
+      ),
+      maxRecipients: whole("Most recipients of one message.", 1000, 1, 10_000),
+      deleteAfterDays: whole("Messages are deleted from the relay after this many days.", 20, 1, MAX_DAYS),
+      largeMessageBytes: whole(
+        "A message above this many bytes counts as large.",
+        200_000,
+        1,
+        200 * MEGABYTE,
+      ),
+      deleteLargeAfterDays: whole(
+        "Large messages are deleted from the relay after this many days.",
+        7,
+        1,
+        MAX_DAYS,
+      ),
+      mailboxBytes: whole("Size limit of a mailbox, in bytes.", 500 * MEGABYTE, MEGABYTE, 1000 * GIGABYTE),
+      purgeAbovePercent: whole(
+        "A mailbox filled beyond this percentage loses its oldest messages.",
+        75,
+        1,
+        100,
+      ),
+      purgeToPercent: whole("… until it is filled to this percentage.", 70, 0, 99),
+      keepNewestHours: whole("… but no message younger than this many hours.", 24, 0, 24 * MAX_DAYS),
+      queueLifetimeDays: whole(
+        "A message that cannot be delivered goes back to its sender after this many days.",
+        2,
+        1,
+        30,
+      ),
+    })
+    .prefault({}),
+  sending: z
+    .object({
+      perMinute: whole("Messages that one account may send per minute in the long run.", 60, 1, 100_000),
+      burst: whole("Messages that one account may send at once before that limit is felt.", 10, 1, 100_000),
+    })
+    .prefault({}),
+  dkim: z
+    .object({
+      selector: z
+        .string()
+        // Short enough to leave the domain its MAX_DOMAIN_LENGTH below the 253 characters of a DNS name.
+        .regex(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/)
+        .default("homing1")
+        .register(settingNotes, {
+          comment:
+            "Name of the DKIM key: keys/dkim-SELECTOR.pem here, SELECTOR._domainkey.DOMAIN in the DNS.",
+          allowed:
+            "1 to 32 lower-case letters, digits and “-” in quotes, beginning and ending with a letter or digit",
+        }),
+    })
+    .prefault({}),
+  ssh: z
+    .object({
+      authorizedKeys: z.array(authorizedKey).max(100).default([]).register(settingNotes, {
+        comment:
+          "Public SSH keys of administrators, one text each. With none, SSH is off and its port closed.",
+        allowed: 'a list of public keys in quotes, like ["ssh-ed25519 AAAA… name"]',
+      }),
+    })
+    .prefault({}),
+  push: z
+    .object({
+      enabled: yesNo(
+        "Wake sleeping phones through notifications.delta.chat (it learns a device token, never content).",
+        true,
+      ),
+      keepTokenDays: whole(
+        "A device that did not renew its token for this many days is forgotten.",
+        90,
+        1,
+        MAX_DAYS,
+      ),
+      retryHours: whole(
+        "A notification that could not be handed over is given up after this many hours.",
+        5,
+        1,
+        48,
+      ),
+    })
+    .prefault({}),
+});

@@ -1,0 +1,150 @@
+/**
+ * The command line: `./homing VERB …`. Started by installer/launch.mjs on Node 24. One verb is one file in
+ * commands/, loaded only when it is called, so that `--help` answers at once.
+ * Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.
+ */
+import { fileURLToPath } from "node:url";
+import { HOMING_VERSION } from "../appliance/layout.ts";
+import { nearestName } from "../appliance/nearest.ts";
+import { type Command, type CommandIo, UsageError } from "./command.ts";
+
+/** In the order in which a newcomer needs them. Summaries stand here too: help loads no command. */
+export const verbs: Readonly<Record<string, string>> = {
+  init: "make a relay folder: settings, keys and the DNS records to publish",
+  build: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
+  vm: "boot a relay in QEMU on this computer",
+  lock: "renew the list of Debian packages that images are made of",
+};
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+/** Names of errors that JavaScript and Node throw by themselves: they are nobody's advice to the user. */
+const unnamed = new Set([
+  "Error",
+  "AggregateError",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+  "AssertionError",
+]);
+
+function overview(): string {
+  const width = Math.max(...Object.keys(verbs).map((verb) => verb.length));
+  return [
+    "Homing makes a disk image that turns a Raspberry Pi or a virtual machine into a chatmail relay.",
+    "",
+    "Usage: ./homing VERB [OPTIONS]",
+    "",
+    ...Object.entries(verbs).map(([verb, summary]) => `  ${verb.padEnd(width)}  ${summary}`),
+    "",
+    "  ./homing help VERB   what a verb does and which options it takes",
+    "  ./homing --version   which version this is",
+    "",
+    "To begin:",
+    "  ./homing init chat.example.org",
+    "  ./homing build chat.example.org --target vm",
+    "",
+  ].join("\n");
+}
+
+/** Runs one command line (without `node` and the file). Resolves to the exit code; writes only to `io`. */
+export async function main(args: readonly string[], io: CommandIo): Promise<number> {
+  const [first, ...rest] = args;
+  if (
+    first === undefined ||
+    first === "--help" ||
+    first === "-h" ||
+    (first === "help" && rest.length === 0)
+  ) {
+    io.stdout.write(overview());
+    return 0;
+  }
+  if (first === "--version" || first === "-V") {
+    io.stdout.write(`homing ${HOMING_VERSION}\n`);
+    return 0;
+  }
+  const verb = first === "help" ? (rest[0] ?? "") : first;
+  if (!Object.hasOwn(verbs, verb)) {
+    const what = verb.startsWith("-") ? "option" : "verb";
+    const nearest = nearestName(verb, what === "verb" ? Object.keys(verbs) : ["--help", "--version"]);
+    io.stderr.write(
+      `homing: there is no ${what} “${verb}”.${nearest ? ` Did you mean “${nearest}”?` : ""}\n` +
+        `The verbs are ${Object.keys(verbs).join(", ")}; ./homing --help tells more.\n`,
+    );
+    return EXIT_USAGE;
+  }
+  const command = await loadCommand(verb);
+  if (!command) {
+    io.stderr.write(`homing: “${verb}” is not part of this version yet.\n`);
+    return EXIT_FAILED;
+  }
+  if (first === "help" || wantsHelp(rest)) {
+    io.stdout.write(`Usage: ./homing ${command.usage}\n\n${command.help.trim()}\n`);
+    return 0;
+  }
+  try {
+    return await command.run(rest, io);
+  } catch (error) {
+    return explain(error, command, io);
+  }
+}
+
+function wantsHelp(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return (end < 0 ? args : args.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
+}
+
+async function loadCommand(verb: string): Promise<Command | undefined> {
+  const file = new URL(`./commands/${verb}.ts`, import.meta.url).href;
+  try {
+    return ((await import(file)) as { command: Command }).command;
+  } catch (error) {
+    const missing = error as { code?: string; url?: string };
+    if (missing.code === "ERR_MODULE_NOT_FOUND" && missing.url === file) return undefined;
+    throw error;
+  }
+}
+
+/** Prints why a command failed and says which exit code that is. */
+function explain(error: unknown, command: Command, io: CommandIo): number {
+  if (io.signal.aborted) {
+    io.stderr.write(`homing: ${command.name} was stopped; nothing half made is left.\n`);
+    return io.signal.reason === "SIGTERM" ? 143 : 130;
+  }
+  if (error instanceof UsageError) {
+    io.stderr.write(`homing: ${error.message}\nUsage: ./homing ${command.usage}\n`);
+    return EXIT_USAGE;
+  }
+  if (error instanceof Error && (!unnamed.has(error.name) || isSystemError(error))) {
+    io.stderr.write(`homing: ${error.message}\n`);
+    return EXIT_FAILED;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.stderr.write(`homing: ${command.name} failed in a way nobody foresaw; please report this:\n${stack}\n`);
+  return EXIT_FAILED;
+}
+
+/** An operating system's refusal ("ENOENT: no such file or directory, open '…'") names its cause and place. */
+function isSystemError(error: Error): boolean {
+  return "syscall" in error && "code" in error;
+}
+
+/** The process's own streams and signals. The second Ctrl-C ends the process without waiting for clean-up. */
+function processIo(): CommandIo {
+  const abort = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (abort.signal.aborted) process.exit(name === "SIGTERM" ? 143 : 130);
+      abort.abort(name);
+    });
+  }
+  return { stdout: process.stdout, stderr: process.stderr, env: process.env, signal: abort.signal };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.exitCode = await main(process.argv.slice(2), processIo());
+}

@@ -1,0 +1,89 @@
+/**
+ * Shows how far a long command is: on a terminal one line per stage that renews itself, elsewhere (a file, a
+ * CI log) plain lines. Commands hand `progress.report` down as `onProgress`; image/ needs no import for it.
+ */
+
+/** What a long step tells while it works. A new `stage` ends the one before. */
+export type ProgressEvent = Readonly<{
+  /** What is going on, in a few words that make a line: "Downloading packages". */
+  stage: string;
+  /** How much is done, of `total`; both in `unit`. Leave both out where nobody can know. */
+  done?: number;
+  total?: number;
+  /** "bytes" is shown in MB; any other word is printed behind the numbers. */
+  unit?: string;
+}>;
+
+export type Progress = Readonly<{
+  report: (event: ProgressEvent) => void;
+  /** Prints a line of its own above the progress line. */
+  note: (text: string) => void;
+  /** Ends the last stage: `ok` false leaves it marked as failed. Call it always, also after an error. */
+  end: (ok?: boolean) => void;
+}>;
+
+type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+
+/** Ten renewals a second look smooth and cost nothing. */
+const RENEW_MILLISECONDS = 100;
+/** A log gets a sign of life of a long stage this often. */
+const LOG_MILLISECONDS = 15_000;
+const DEFAULT_COLUMNS = 80;
+
+/** `now` gives milliseconds from any origin. */
+export function createProgress(output: Output, now: () => number = () => performance.now()): Progress {
+  const live = output.isTTY === true;
+  let current: { event: ProgressEvent; started: number; shown: number } | undefined;
+
+  function drawLine(text: string): void {
+    const columns = output.columns ?? DEFAULT_COLUMNS;
+    // Cut rather than wrapped: a wrapped line could not be taken back by one carriage return.
+    output.write(`\r${text.slice(0, columns - 1)}\u001b[K`);
+  }
+
+  function closeStage(ok: boolean): void {
+    if (!current) return;
+    const seconds = ((now() - current.started) / 1000).toFixed(1);
+    const line = `${ok ? "✓" : "✗"} ${current.event.stage}${amount(current.event)} (${seconds} s)`;
+    if (live) drawLine(line);
+    output.write(live ? "\n" : `${line}\n`);
+    current = undefined;
+  }
+
+  return {
+    report(event) {
+      const time = now();
+      if (current?.event.stage !== event.stage) {
+        closeStage(true);
+        current = { event, started: time, shown: time };
+        if (live) drawLine(`… ${event.stage}${amount(event)}`);
+        else output.write(`… ${event.stage}\n`);
+        return;
+      }
+      current.event = event;
+      if (time - current.shown < (live ? RENEW_MILLISECONDS : LOG_MILLISECONDS)) return;
+      current.shown = time;
+      const line = `… ${event.stage}${amount(event)}`;
+      if (live) drawLine(line);
+      else output.write(`${line}\n`);
+    },
+    note(text) {
+      if (live && current) drawLine("");
+      output.write(`${live && current ? "\r" : ""}${text}\n`);
+      if (live && current) drawLine(`… ${current.event.stage}${amount(current.event)}`);
+    },
+    end(ok = true) {
+      closeStage(ok);
+    },
+  };
+}
+
+/** ": 12.3 of 94.0 MB (13 %)", or nothing when nothing is counted. */
+function amount({ done, total, unit }: ProgressEvent): string {
+  if (done === undefined) return "";
+  const inMegabytes = unit === "bytes";
+  const show = (value: number) => (inMegabytes ? (value / 1e6).toFixed(1) : String(value));
+  const word = inMegabytes ? " MB" : unit ? ` ${unit}` : "";
+  if (total === undefined || total <= 0) return `: ${show(done)}${word}`;
+  return `: ${show(done)} of ${show(total)}${word} (${Math.floor((100 * done) / total)} %)`;
+}
