@@ -1,0 +1,269 @@
+/**
+ * One virtual machine in QEMU: called by `./homing vm` and by the boot tests. Uses the computer's hardware
+ * acceleration when it really works and QEMU's own translation otherwise; some hosts offer a /dev/kvm that
+ * fails at the first instruction it has to emulate, which QEMU reports on stderr while the guest hangs.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants, existsSync } from "node:fs";
+import { access, copyFile, mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import type { Readable } from "node:stream";
+import type { Architecture } from "../../image/spec.ts";
+import { findFirmware, firmwarePackage } from "./firmware.ts";
+
+export type Forward = Readonly<{ hostPort: number; guestPort: number }>;
+
+export type MachineOptions = Readonly<{
+  /** Raw disk image; the machine writes to it. */
+  disk: string;
+  architecture: Architecture;
+  memoryMebibytes: number;
+  cores: number;
+  /** TCP ports of 127.0.0.1 that lead into the machine. */
+  forwards: readonly Forward[];
+  /** Gets the serial console as it comes, and one line when acceleration had to be given up. */
+  onConsole: (text: string) => void;
+  onNote: (text: string) => void;
+}>;
+
+export type Machine = Readonly<{
+  accelerator: string;
+  /** Resolves when QEMU has ended, whoever ended it. */
+  ended: Promise<void>;
+  /** Presses the power button and waits; after `limitMilliseconds` QEMU is ended as by a power cut. */
+  shutDown: (limitMilliseconds: number) => Promise<void>;
+  /** A power cut. */
+  kill: () => Promise<void>;
+}>;
+
+/** QEMU or its firmware is missing; the message says how to install it. */
+export class MachineError extends Error {
+  override name = "MachineError";
+}
+
+const programs: Readonly<Record<Architecture, string>> = {
+  amd64: "qemu-system-x86_64",
+  arm64: "qemu-system-aarch64",
+};
+const programPackages: Readonly<Record<Architecture, string>> = {
+  amd64: "qemu-system-x86",
+  arm64: "qemu-system-arm",
+};
+
+/** QEMU's words when the host's KVM cannot run the guest (the process then stays, the guest stands still). */
+const BROKEN_KVM = /KVM internal error|emulation failure|failed to initialize kvm|Could not access KVM/i;
+
+/** Full path of a program in PATH, or undefined. */
+export function findProgram(name: string, path = process.env.PATH ?? ""): string | undefined {
+  const file = process.platform === "win32" ? `${name}.exe` : name;
+  const folders = path.split(delimiter);
+  if (process.platform === "win32") folders.push("C:\\Program Files\\qemu");
+  return folders.map((folder) => join(folder, file)).find((candidate) => existsSync(candidate));
+}
+
+/** Accelerators worth trying for a guest of `architecture`, the best first; QEMU's own (tcg) always works. */
+async function accelerators(architecture: Architecture): Promise<string[]> {
+  const native = process.arch === (architecture === "amd64" ? "x64" : "arm64");
+  const software = "tcg,thread=multi";
+  if (!native) return [software];
+  if (process.platform === "darwin") return ["hvf", software];
+  if (process.platform === "win32") return ["whpx", software];
+  try {
+    await access("/dev/kvm", constants.R_OK | constants.W_OK);
+    return ["kvm", software];
+  } catch {
+    return [software];
+  }
+}
+
+/** QEMU's arguments; `state` is a folder for the firmware's variables and the control socket. */
+function qemuArguments(
+  options: MachineOptions,
+  accelerator: string,
+  firmware: readonly string[],
+  controlSocket: string,
+): string[] {
+  const forwards = options.forwards.map(
+    ({ hostPort, guestPort }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${guestPort}`,
+  );
+  const virtualized = !accelerator.startsWith("tcg");
+  // cortex-a72 is a Pi 4's; "max" would make translated code slower for features nobody uses here.
+  const cpu = virtualized ? "host" : options.architecture === "amd64" ? "max" : "cortex-a72";
+  return [
+    ...["-machine", options.architecture === "amd64" ? "q35" : "virt", "-accel", accelerator, "-cpu", cpu],
+    ...["-smp", String(options.cores), "-m", String(options.memoryMebibytes)],
+    ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
+    ...firmware,
+    ...["-drive", `if=none,id=disk,format=raw,discard=unmap,file=${options.disk.replaceAll(",", ",,")}`],
+    ...["-device", "virtio-blk-pci,drive=disk"],
+    ...["-netdev", `user,id=net${forwards.join("")}`, "-device", "virtio-net-pci,netdev=net"],
+    ...["-device", "virtio-rng-pci"],
+    ...["-qmp", `unix:${controlSocket},server=on,wait=off`],
+  ];
+}
+
+/** Starts the machine. Throws MachineError when QEMU or its firmware is not installed. */
+export async function startMachine(options: MachineOptions): Promise<Machine> {
+  const program = findProgram(programs[options.architecture]);
+  if (!program) {
+    throw new MachineError(
+      `${programs[options.architecture]} was not found. Install QEMU (Debian: apt install ` +
+        `${programPackages[options.architecture]} ${firmwarePackage[options.architecture]}; macOS: brew install qemu).`,
+    );
+  }
+  const firmware = findFirmware(options.architecture, program);
+  if (!firmware) {
+    throw new MachineError(
+      `QEMU's UEFI firmware was not found. Install it (Debian: apt install ${firmwarePackage[options.architecture]}).`,
+    );
+  }
+  const state = await mkdtemp(join(tmpdir(), "homing-vm-"));
+  try {
+    const controlSocket = join(state, "qmp");
+    const choices = await accelerators(options.architecture);
+    for (const [index, accelerator] of choices.entries()) {
+      const last = index === choices.length - 1;
+      const flash = await firmwareArguments(firmware, state);
+      const child = spawn(program, qemuArguments(options, accelerator, flash, controlSocket), {
+        stdio: ["ignore", "pipe", "pipe"],
+        // Its own group: Ctrl-C in the terminal reaches us only, and we shut the guest down in order.
+        detached: process.platform !== "win32",
+      });
+      const outcome = await watchStart(child, options, last);
+      if (outcome.started) return controlledMachine(child, accelerator, controlSocket, state);
+      if (last) throw new MachineError(`QEMU ended at once: ${outcome.error}`);
+      options.onNote(
+        `Hardware acceleration (${accelerator}) does not work on this computer: ${firstLine(outcome.error)}. Going on without it; expect a minute or more.`,
+      );
+    }
+    throw new MachineError("no accelerator to try");
+  } catch (error) {
+    await rm(state, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+const firstLine = (text: string): string => text.trim().split("\n")[0] ?? "";
+
+async function firmwareArguments(
+  firmware: { code: string; variables?: string },
+  state: string,
+): Promise<string[]> {
+  if (!firmware.variables) return ["-bios", firmware.code];
+  const variables = join(state, "variables.fd");
+  await copyFile(firmware.variables, variables);
+  return [
+    ...["-drive", `if=pflash,format=raw,readonly=on,file=${firmware.code}`],
+    ...["-drive", `if=pflash,format=raw,file=${variables}`],
+  ];
+}
+
+type StartOutcome = { started: true } | { started: false; error: string };
+
+/**
+ * Waits for the first sign of the guest's life on its console. Without an accelerator left to fall back to,
+ * the machine counts as started as soon as QEMU runs; its errors then go to the notes.
+ */
+function watchStart(child: ChildProcess, options: MachineOptions, last: boolean): Promise<StartOutcome> {
+  const stdout = child.stdout as Readable;
+  const stderr = child.stderr as Readable;
+  stdout.setEncoding("utf8").on("data", options.onConsole);
+  let errors = "";
+  return new Promise((resolve) => {
+    const giveUp = () => {
+      child.kill("SIGKILL");
+      resolve({ started: false, error: errors });
+    };
+    stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text;
+      if (!last && BROKEN_KVM.test(errors)) giveUp();
+      else options.onNote(text.trimEnd());
+    });
+    child.once("error", (error) => {
+      errors += error.message;
+      resolve({ started: false, error: errors });
+    });
+    child.once("exit", () => resolve({ started: false, error: errors || "no message" }));
+    if (last) child.once("spawn", () => resolve({ started: true }));
+    else stdout.once("data", () => resolve({ started: true }));
+  });
+}
+
+function controlledMachine(
+  child: ChildProcess,
+  accelerator: string,
+  controlSocket: string,
+  state: string,
+): Machine {
+  const ended = new Promise<void>((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve();
+    else child.once("exit", () => resolve());
+  }).then(() => rm(state, { recursive: true, force: true }));
+  const kill = async () => {
+    child.kill("SIGKILL");
+    await ended;
+  };
+  return {
+    accelerator,
+    ended,
+    kill,
+    shutDown: async (limitMilliseconds) => {
+      const limit = new AbortController();
+      const timer = setTimeout(() => limit.abort(), limitMilliseconds);
+      const timeUp = new Promise<"time">((resolve) =>
+        limit.signal.addEventListener("abort", () => resolve("time")),
+      );
+      try {
+        await pressPowerButton(controlSocket);
+        if ((await Promise.race([ended, timeUp])) === "time") await kill();
+      } catch {
+        // No control connection: QEMU is ending already, or hangs. Either way it must not stay.
+        await kill();
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
+}
+
+/** QEMU Machine Protocol: greeting, capabilities, then `system_powerdown` (QEMU's docs/interop/qmp-spec). */
+function pressPowerButton(controlSocket: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(controlSocket);
+    let received = "";
+    let asked = false;
+    socket.setEncoding("utf8").on("data", (text: string) => {
+      received += text;
+      if (!asked && received.includes('"QMP"')) {
+        asked = true;
+        socket.write('{"execute":"qmp_capabilities"}\n{"execute":"system_powerdown"}\n');
+      }
+      if (received.includes("POWERDOWN")) {
+        socket.destroy();
+        resolve();
+      }
+    });
+    socket.once("error", reject);
+    socket.once("close", () => reject(new MachineError("QEMU closed its control connection")));
+  });
+}
+
+/** A free TCP port of 127.0.0.1, `wanted` if it is free. */
+export async function freePort(wanted: number): Promise<number> {
+  const tryPort = (port: number) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const server = createServer();
+      server.once("error", (error: NodeJS.ErrnoException) =>
+        error.code === "EADDRINUSE" || error.code === "EACCES" ? resolve(undefined) : reject(error),
+      );
+      server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
+        const address = server.address();
+        server.close(() => resolve(typeof address === "object" && address ? address.port : undefined));
+      });
+    });
+  const port = (await tryPort(wanted)) ?? (await tryPort(0));
+  if (port === undefined) throw new MachineError("no TCP port is free on 127.0.0.1");
+  return port;
+}
