@@ -1,0 +1,68 @@
+/**
+ * Decompresses .xz files (package data, package indexes, kernel modules) on worker threads, one for each
+ * processor, so that the caller's thread stays free. Called by image/packages/ and image/rootfs/.
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { XzError } from "./xz-stream.ts";
+import type { XzReply, XzRequest } from "./xz-worker.ts";
+
+/** Beyond this many threads the reading of the results by one thread is the limit. */
+const MAX_THREADS = 8;
+
+type Task = {
+  bytes: Uint8Array;
+  resolve: (content: Uint8Array) => void;
+  reject: (error: Error) => void;
+};
+type Thread = { worker: Worker; tasks: Map<number, Task> };
+
+const threads: Thread[] = [];
+const queue: Task[] = [];
+let lastId = 0;
+
+/**
+ * The content of an .xz file. Throws XzError when it is damaged, cut off or of more than one stream.
+ * Call it many times at once to use all processors; what has no free thread waits, holding only its input.
+ */
+export function decompressXz(bytes: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    queue.push({ bytes, resolve, reject });
+    startTasks();
+  });
+}
+
+function startTasks(): void {
+  while (queue.length > 0) {
+    const thread = threads.find(({ tasks }) => tasks.size === 0) ?? addThread();
+    if (!thread) return;
+    const task = queue.shift()!;
+    const request: XzRequest = { id: ++lastId, bytes: task.bytes };
+    thread.tasks.set(request.id, task);
+    thread.worker.ref(); // a thread at work keeps the process alive, an idle one does not
+    thread.worker.postMessage(request);
+  }
+}
+
+function addThread(): Thread | undefined {
+  if (threads.length >= Math.min(availableParallelism(), MAX_THREADS)) return undefined;
+  const worker = new Worker(new URL("./xz-worker.ts", import.meta.url));
+  const thread: Thread = { worker, tasks: new Map() };
+  threads.push(thread);
+  worker.on("message", (reply: XzReply) => {
+    const task = thread.tasks.get(reply.id);
+    thread.tasks.delete(reply.id);
+    if (thread.tasks.size === 0) worker.unref();
+    if ("content" in reply) task?.resolve(reply.content);
+    else task?.reject(new XzError(reply.problem));
+    startTasks();
+  });
+  worker.on("error", (error) => {
+    threads.splice(threads.indexOf(thread), 1);
+    for (const task of thread.tasks.values()) {
+      task.reject(new Error(`the decompressing thread failed: ${String(error)}`, { cause: error }));
+    }
+    startTasks();
+  });
+  return thread;
+}
