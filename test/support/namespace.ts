@@ -9,9 +9,9 @@
  * It starts itself a second time inside a mount namespace (STAGE), which makes the third with the rest.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, writeFileSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runCommand } from "./commands.ts";
 
@@ -66,6 +66,8 @@ async function keepNamespace(command: readonly string[]): Promise<number> {
 /** Stage two, in the mount namespace: makes the mounts, runs the command in the other namespaces. */
 async function fillNamespace(namespace: TestNamespace, command: readonly string[]): Promise<number> {
   await mountCgroups(namespace.cgroup);
+  // What ip-netns(8) and systemd-nspawn keep there must not show on the host.
+  await runCommand(["mount", "-t", "tmpfs", "tmpfs", "/run"]);
   await bindFile(namespace.folder, "/etc/resolv.conf", `nameserver ${TEST_NAMESERVER}\noptions timeout:2\n`);
   await bindFile(namespace.folder, "/etc/hosts", "127.0.0.1 localhost\n");
   try {
@@ -111,6 +113,12 @@ function removeCgroups(cgroup: string): void {
 async function bindFile(folder: string, path: string, content: string): Promise<void> {
   const file = join(folder, basename(path));
   writeFileSync(file, content);
+  // A link into /run, as systemd-resolved makes it, leads nowhere here.
+  if (!existsSync(path)) {
+    const target = resolve(dirname(path), readlinkSync(path));
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, "");
+  }
   await runCommand(["mount", "--bind", file, path]);
 }
 

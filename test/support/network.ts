@@ -1,0 +1,179 @@
+/**
+ * The network of ring 2: a bridge with one address range inside the namespace of namespace.ts, a DHCP and
+ * DNS server on it, and relays as containers plugged into it. Tests and clients run at the bridge's own
+ * address. One network at a time:
+ *
+ *     await using network = await createTestNetwork();
+ *     const a = await network.startRelay("_a.test");
+ */
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type DnsRecord, dkimPublicKey, relayRecords } from "../../appliance/dns/records.ts";
+import { type RelayOverrides, relayFilePaths } from "../../appliance/relay-config.ts";
+import { createRelayFolder } from "../../installer/relay-folder.ts";
+import { runCommand } from "./commands.ts";
+import { startContainer, writeFiles } from "./container.ts";
+import { type DnsServer, startDnsServer } from "./dns-server.ts";
+import { currentNamespace, TEST_NAMESERVER, type TestNamespace } from "./namespace.ts";
+import { type Relay, waitForRelay } from "./relay.ts";
+
+/** Where tests and clients are in the network, and the third host that is no relay. */
+export const CLIENT_ADDRESS = TEST_NAMESERVER;
+
+const BRIDGE = "homing0";
+const PREFIX = CLIENT_ADDRESS.slice(0, CLIENT_ADDRESS.lastIndexOf("."));
+/** Last number of the first relay's address; the next ones follow. */
+const FIRST_RELAY = 11;
+
+/** Logs of the relays of the last test file that started them. */
+const LOG_FOLDER = join(import.meta.dirname, "..", "output", "relay");
+
+export type RelayOptions = Readonly<{ settings?: RelayOverrides }>;
+
+export type TestNetwork = AsyncDisposable &
+  Readonly<{
+    /** Scratch folder of this network. */
+    folder: string;
+    dns: DnsServer;
+    /** Makes a relay folder for the domain, publishes its records, boots it and waits until it serves. */
+    startRelay: (domain: string, options?: RelayOptions) => Promise<Relay>;
+    /** Publishes records of a domain that is no relay. */
+    publish: (records: readonly DnsRecord[]) => Promise<void>;
+  }>;
+
+/** Path of the squashfs to boot, made by test/support/rootfs.ts. */
+export const ROOTFS_VARIABLE = "HOMING_TEST_ROOTFS";
+
+/** Why ring 2 cannot run in this process; undefined when it can. For `describe.skipIf`. */
+export function missingForRelays(): string | undefined {
+  if (currentNamespace() === undefined) return "runs in its own namespace: npm test -- relay";
+  if (process.env[ROOTFS_VARIABLE] === undefined) return `needs ${ROOTFS_VARIABLE}: npm test -- relay`;
+  return undefined;
+}
+
+export async function createTestNetwork(): Promise<TestNetwork> {
+  const namespace = currentNamespace();
+  const image = process.env[ROOTFS_VARIABLE];
+  if (namespace === undefined || image === undefined)
+    throw new Error(`the test network ${missingForRelays()}`);
+  await using cleanup = new AsyncDisposableStack();
+  const folder = join(namespace.folder, "network");
+  await removeLeftovers(folder);
+  await mkdir(join(folder, "root"), { recursive: true });
+  cleanup.defer(() => rm(folder, { recursive: true }));
+  await runCommand(["mount", "--options", "ro,loop", "--types", "squashfs", image, join(folder, "root")]);
+  cleanup.defer(async () => {
+    await runCommand(["umount", join(folder, "root")]);
+  });
+  await makeBridge();
+  cleanup.defer(async () => {
+    await runCommand(["ip", "link", "delete", BRIDGE]);
+  });
+  const dns = await startDnsServer({
+    address: CLIENT_ADDRESS,
+    range: [`${PREFIX}.${FIRST_RELAY}`, `${PREFIX}.254`],
+    folder,
+  });
+  cleanup.defer(() => dns.stop());
+  let relays = 0;
+  const kept = cleanup.move();
+  return {
+    folder,
+    dns,
+    publish: (records) => dns.add([], records),
+    startRelay: async (domain, options = {}) => {
+      await using starting = new AsyncDisposableStack();
+      const number = relays++;
+      const relay = await plugRelay({ domain, options, number, folder, namespace, dns, cleanup: starting });
+      const done = starting.move();
+      kept.use(done);
+      return relay;
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+type Plug = Readonly<{
+  domain: string;
+  options: RelayOptions;
+  number: number;
+  folder: string;
+  namespace: TestNamespace;
+  dns: DnsServer;
+  cleanup: AsyncDisposableStack;
+}>;
+
+async function plugRelay(plug: Plug): Promise<Relay> {
+  const { domain, number, folder, dns, cleanup } = plug;
+  const address = `${PREFIX}.${FIRST_RELAY + number}`;
+  const mac = `02:00:00:00:00:${(FIRST_RELAY + number).toString(16).padStart(2, "0")}`;
+  const home = join(folder, domain);
+  const relayFolder = await createRelayFolder(join(home, "relay"), domain, plug.options.settings);
+  const dkimPem = relayFolder.files.get(relayFilePaths(relayFolder.config).dkimKey)!;
+  const identity = {
+    domain,
+    dkim: [
+      {
+        selector: relayFolder.config.dkim.selector,
+        publicKey: dkimPublicKey(Buffer.from(dkimPem).toString()),
+      },
+    ],
+    addresses: [address],
+  };
+  await dns.add([{ mac, address }], relayRecords(identity));
+  await mkdir(join(home, "data"), { recursive: true });
+  await writeFiles(join(home, "boot", "relay"), relayFolder.files);
+  const networkNamespace = await makePort(`relay${number}`, mac, cleanup);
+  const container = await startContainer({
+    name: `relay${number}`,
+    root: join(folder, "root"),
+    binds: { "/data": join(home, "data"), "/boot": join(home, "boot") },
+    networkNamespace,
+    cgroup: plug.namespace.cgroup,
+    logFile: await makeLogFile(domain),
+  });
+  cleanup.defer(() => container.stop());
+  return await waitForRelay({ domain, address, home, container, config: relayFolder.config });
+}
+
+/** An empty file for the log of the relay, kept until the next run. */
+async function makeLogFile(domain: string): Promise<string> {
+  await mkdir(LOG_FOLDER, { recursive: true });
+  const file = join(LOG_FOLDER, `${domain}.log`);
+  await writeFile(file, "");
+  return file;
+}
+
+/** A cable from the bridge into a network namespace of its own, where its end is called as on a real machine. */
+async function makePort(name: string, mac: string, cleanup: AsyncDisposableStack): Promise<string> {
+  await runCommand(["ip", "netns", "add", name]);
+  cleanup.defer(async () => {
+    await runCommand(["ip", "netns", "delete", name]);
+  });
+  const peer = ["peer", "name", "eth0", "address", mac, "netns", name];
+  await runCommand(["ip", "link", "add", name, "type", "veth", ...peer]);
+  await runCommand(["ip", "link", "set", name, "master", BRIDGE, "up"]);
+  return join("/run/netns", name);
+}
+
+async function makeBridge(): Promise<void> {
+  // The address check of IPv6 would make the bridge unusable for a second.
+  await runCommand(["sysctl", "--quiet", "--write", "net.ipv6.conf.default.accept_dad=0"]);
+  await runCommand(["ip", "link", "add", BRIDGE, "type", "bridge"]);
+  await runCommand(["ip", "address", "add", `${CLIENT_ADDRESS}/24`, "dev", BRIDGE]);
+  await runCommand(["ip", "link", "set", BRIDGE, "up"]);
+}
+
+/** What a test file that was killed left in the namespace; its programs died with it. */
+async function removeLeftovers(folder: string): Promise<void> {
+  const links = JSON.parse((await runCommand(["ip", "-json", "link", "show"])).stdout) as {
+    ifname: string;
+  }[];
+  if (links.some((link) => link.ifname === BRIDGE)) await runCommand(["ip", "link", "delete", BRIDGE]);
+  for (const line of (await runCommand(["ip", "netns", "list"])).stdout.split("\n")) {
+    const name = line.split(" ")[0];
+    if (name) await runCommand(["ip", "netns", "delete", name]);
+  }
+  await runCommand(["umount", "--recursive", "--quiet", join(folder, "root")], { anyExitCode: true });
+  await rm(folder, { recursive: true, force: true });
+}
