@@ -1,0 +1,138 @@
+/**
+ * What we change on units of Debian's packages, as drop-ins, and which units a relay does not want at all.
+ * Put into the root file system by appliance/rootfs.ts.
+ */
+import { dataPaths, runPaths } from "../layout.ts";
+import { neverGiveUp, restartLines } from "./sandbox.ts";
+
+/** Drop-in text by unit name; it lands in /usr/lib/systemd/system/<unit>.d/homing.conf. */
+export function dropIns(): Record<string, string> {
+  return {
+    "postfix.service": postfixDropIn,
+    "dovecot.service": dovecotDropIn,
+    "nftables.service": nftablesDropIn,
+    "systemd-networkd.service": networkdDropIn,
+    "systemd-timesyncd.service": timesyncdDropIn,
+    "ssh.service": sshDropIn,
+  };
+}
+
+/*
+ * Nothing is delivered by Postfix itself (no local(8), no pipes, no ~/.forward), so the freedoms that
+ * Debian's unit keeps for those are taken away.
+ */
+const postfixDropIn = `[Unit]
+Requires=homing-configure.service
+Wants=homing-milter.socket
+After=homing-configure.service homing-milter.socket dovecot.service
+${neverGiveUp}
+
+[Service]
+${restartLines}
+NoNewPrivileges=yes
+RestrictSUIDSGID=yes
+ProtectHome=yes
+PrivateTmp=yes
+ProtectSystem=strict
+ReadWritePaths=${dataPaths.postfix}
+InaccessiblePaths=-/boot -${dataPaths.mail} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh}
+SystemCallArchitectures=native
+`;
+
+const dovecotDropIn = `[Unit]
+Requires=homing-configure.service
+Wants=homing-auth.socket homing-metadata.socket
+After=homing-configure.service homing-auth.socket homing-metadata.socket
+${neverGiveUp}
+
+[Service]
+${restartLines}
+NoNewPrivileges=yes
+RestrictSUIDSGID=yes
+ProtectHome=yes
+ProtectSystem=strict
+ReadWritePaths=${dataPaths.mail} -/var/lib/dovecot /run
+InaccessiblePaths=-/boot -${dataPaths.postfix} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh} -${runPaths.dkimKey}
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_CHROOT
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+`;
+
+/*
+ * The firewall stands before the network does. The root file system has a closed rule set of its own, so
+ * this works even when the configuration failed.
+ */
+const nftablesDropIn = `[Unit]
+After=homing-configure.service
+`;
+
+/** No firewall, no network. */
+const networkdDropIn = `[Unit]
+Requires=nftables.service
+After=nftables.service
+`;
+
+/** The time of the last synchronisation survives a power cut: a Raspberry Pi has no clock of its own. */
+const timesyncdDropIn = `[Unit]
+RequiresMountsFor=${dataPaths.clock}
+After=systemd-tmpfiles-setup.service
+
+[Service]
+BindPaths=${dataPaths.clock}:/var/lib/systemd/timesync
+`;
+
+/** Only where relay.toml names a key (appliance/files/ssh.ts). */
+const sshDropIn = `[Unit]
+After=homing-configure.service
+Requires=homing-configure.service
+ConditionPathExists=/etc/ssh/authorized_keys
+${neverGiveUp}
+
+[Service]
+${restartLines}
+RestartPreventExitStatus=
+`;
+
+/**
+ * Masked: nobody can log in on a console (there is no password), nothing is installed or checked on a
+ * read-only system, and the caches these would build are built with the image or never read.
+ */
+export const maskedUnits = [
+  "getty.target",
+  "apt-daily.timer",
+  "apt-daily-upgrade.timer",
+  "dpkg-db-backup.timer",
+  "e2scrub_all.timer",
+  "e2scrub_reap.service",
+  "fstrim.timer",
+  "ldconfig.service",
+  "systemd-firstboot.service",
+  "systemd-hwdb-update.service",
+  "systemd-journal-catalog-update.service",
+  "systemd-machine-id-commit.service",
+  "systemd-networkd-wait-online.service",
+  "systemd-update-done.service",
+  "postfix-resolvconf.path",
+  "postfix-resolvconf.service",
+  "sshd-keygen.service",
+  "ssh.socket",
+] as const;
+
+/**
+ * Generators switched off: they would open SSH on sockets of the hypervisor, mount partitions by their
+ * type, and put login prompts on every console.
+ */
+export const maskedGenerators = [
+  "systemd-ssh-generator",
+  "systemd-gpt-auto-generator",
+  "systemd-getty-generator",
+] as const;

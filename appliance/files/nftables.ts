@@ -1,0 +1,72 @@
+/**
+ * The firewall (nftables(8)): everything that comes in is dropped but for the relay's own ports. A rule set
+ * without SSH is part of the root file system, the one that fits the settings is written at boot.
+ */
+import { ports } from "../layout.ts";
+
+const sshPort = 22;
+
+/**
+ * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
+ * IPv6 sources count by /64, the smallest network a provider gives out.
+ */
+const newConnections = "100/second burst 500 packets";
+/** SSH is for one administrator. */
+const newSshConnections = "10/minute burst 20 packets";
+
+/** The rule set; `ssh` opens port 22. */
+export function nftablesConf(options: Readonly<{ ssh: boolean }>): string {
+  const mailPorts = Object.values(ports).sort((a, b) => a - b);
+  const sshRule = `
+    tcp dport ${sshPort} limit rate ${newSshConnections} accept`;
+  return `#!/usr/sbin/nft -f
+flush ruleset
+
+table inet homing {
+  set sources4 {
+    type ipv4_addr
+    size 65536
+    flags dynamic, timeout
+    timeout 1m
+  }
+
+  set sources6 {
+    type ipv6_addr
+    size 65536
+    flags dynamic, timeout
+    timeout 1m
+  }
+
+  chain input {
+    type filter hook input priority filter; policy drop;
+
+    iif "lo" accept
+    ct state vmap { established : accept, related : accept, invalid : drop }
+
+    # RFC 4890: IPv6 does not work without these; neighbours are never behind a router.
+    icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
+    icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } ip6 saddr fe80::/10 accept
+    icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept
+    icmpv6 type echo-request limit rate 20/second burst 50 packets accept
+    icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
+    icmp type echo-request limit rate 20/second burst 50 packets accept
+
+    # DHCP answers (RFC 2131 §4.1, RFC 8415 §7.2).
+    udp sport 67 udp dport 68 accept
+    ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
+
+    tcp dport { ${mailPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}
+  }
+
+  chain relay {
+    add @sources4 { ip saddr limit rate over ${newConnections} } drop
+    add @sources6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newConnections} } drop
+    accept
+  }
+
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+  }
+}
+`;
+}

@@ -1,0 +1,121 @@
+/**
+ * The parts of the system that are the same on every relay: network, names, time, log, kernel settings,
+ * directories. Put into the root file system by appliance/rootfs.ts; nothing here depends on relay.toml.
+ */
+import { dataPaths, runDirectory, users } from "../layout.ts";
+
+/** File text by absolute path. */
+export function systemFiles(): Record<string, string> {
+  return {
+    "/etc/hostname": "homing\n",
+    "/etc/hosts": hosts,
+    "/etc/issue": "",
+    "/usr/lib/systemd/network/10-homing.network": network,
+    "/usr/lib/systemd/resolved.conf.d/homing.conf": resolved,
+    "/usr/lib/systemd/timesyncd.conf.d/homing.conf": timesyncd,
+    "/usr/lib/systemd/journald.conf.d/homing.conf": journald,
+    "/usr/lib/sysctl.d/60-homing.conf": sysctl,
+    "/usr/lib/tmpfiles.d/homing.conf": tmpfiles,
+  };
+}
+
+const hosts = `127.0.0.1 localhost
+::1 localhost ip6-localhost ip6-loopback
+127.0.1.1 homing
+`;
+
+/*
+ * Every wired or wireless card: addresses by DHCP and router advertisements. The IPv6 address is made from
+ * the card's address and stays the same (RFC 4291 Appendix A), since a DNS record points to it.
+ */
+const network = `[Match]
+Type=ether wlan
+
+[Network]
+DHCP=yes
+IPv6AcceptRA=yes
+IPv6PrivacyExtensions=no
+IPv6LinkLocalAddressGenerationMode=eui64
+LLMNR=no
+MulticastDNS=no
+
+[DHCPv4]
+ClientIdentifier=mac
+UseDomains=no
+UseHostname=no
+
+[DHCPv6]
+UseDomains=no
+UseHostname=no
+
+[IPv6AcceptRA]
+UseDomains=no
+Token=eui64
+`;
+
+/* The network's own resolver first; a public one only where the network names none. */
+const resolved = `[Resolve]
+FallbackDNS=9.9.9.9 2620:fe::fe 1.1.1.1 2606:4700:4700::1111
+LLMNR=no
+MulticastDNS=no
+DNSSEC=no
+`;
+
+/* Every quarter of an hour is often enough for a clock that only must not start in the past; cards wear. */
+const timesyncd = `[Time]
+FallbackNTP=0.debian.pool.ntp.org 1.debian.pool.ntp.org 2.debian.pool.ntp.org 3.debian.pool.ntp.org
+SaveIntervalSec=15min
+`;
+
+/* Logs name addresses of people: they stay in memory and end with it. */
+const journald = `[Journal]
+Storage=volatile
+RuntimeMaxUse=32M
+RuntimeMaxFileSize=4M
+MaxRetentionSec=7day
+ForwardToSyslog=no
+`;
+
+const sysctl = `# A relay that nobody looks after starts again after a kernel panic.
+kernel.panic = 10
+kernel.kptr_restrict = 2
+kernel.dmesg_restrict = 1
+kernel.unprivileged_bpf_disabled = 1
+net.core.bpf_jit_harden = 2
+kernel.yama.ptrace_scope = 2
+fs.protected_fifos = 2
+fs.protected_regular = 2
+fs.suid_dumpable = 0
+# No routing, no redirects, no source routes; spoofed sources are dropped.
+net.ipv4.conf.all.rp_filter = 2
+net.ipv4.conf.default.rp_filter = 2
+net.ipv4.conf.all.accept_redirects = 0
+net.ipv4.conf.default.accept_redirects = 0
+net.ipv4.conf.all.send_redirects = 0
+net.ipv4.conf.default.send_redirects = 0
+net.ipv4.conf.all.accept_source_route = 0
+net.ipv4.conf.default.accept_source_route = 0
+net.ipv6.conf.all.accept_redirects = 0
+net.ipv6.conf.default.accept_redirects = 0
+net.ipv4.tcp_syncookies = 1
+# Thousands of idle IMAP connections watch a directory each.
+fs.inotify.max_user_instances = 16384
+fs.inotify.max_user_watches = 262144
+`;
+
+/*
+ * tmpfiles.d(5). Everything on the data partition is listed with its owner, so that a directory lost or
+ * restored with wrong owners is mended at the next boot.
+ */
+const tmpfiles = `d ${runDirectory} 0755 root root
+d ${dataPaths.relay} 0700 root root
+d ${dataPaths.tls} 0700 root root
+d ${dataPaths.ssh} 0700 root root
+d ${dataPaths.clock} 0755 systemd-timesync systemd-timesync
+d ${dataPaths.accounts} 0700 ${users.auth.name} ${users.auth.name}
+d ${dataPaths.metadata} 0700 ${users.metadata.name} ${users.metadata.name}
+d ${dataPaths.mail} 0700 ${users.vmail.name} ${users.vmail.name}
+d ${dataPaths.postfix} 0755 root root
+d ${dataPaths.postfix}/queue 0755 root root
+d ${dataPaths.postfix}/state 0700 postfix postfix
+`;

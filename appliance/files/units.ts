@@ -1,0 +1,182 @@
+/**
+ * The units of our own programs: configuration at boot, the services with their sockets, and the target
+ * that stands for "this relay works". Put into the root file system by appliance/rootfs.ts.
+ */
+import {
+  authListen,
+  bootDirectory,
+  bootLabel,
+  dataDirectory,
+  dataPaths,
+  nodeBinary,
+  programDirectory,
+  runDirectory,
+  runPaths,
+  users,
+} from "../layout.ts";
+import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
+
+/** Every service that must be active before a relay may call itself ready. */
+export const relayUnits = [
+  "homing-configure.service",
+  "nftables.service",
+  "homing-auth.service",
+  "homing-metadata.service",
+  "homing-milter.service",
+  "dovecot.service",
+  "postfix.service",
+] as const;
+
+const secretDirectories = [bootDirectory, dataPaths.relay, dataPaths.tls, dataPaths.ssh] as const;
+
+/** Unit file text by unit name. */
+export function homingUnits(): Record<string, string> {
+  return {
+    "boot.mount": bootMount,
+    "homing-configure.service": configureService,
+    "homing-auth.socket": socketUnit(
+      "auth",
+      "Account service",
+      `ListenStream=${authListen.host}:${authListen.port}`,
+    ),
+    "homing-auth.service": serviceUnit("auth", "Account service", users.auth.name, {
+      network: "none",
+      write: [dataPaths.accounts],
+      // Free memory and load decide on new accounts.
+      allOfProc: true,
+      hide: secretDirectories,
+    }),
+    "homing-metadata.socket": socketUnit(
+      "metadata",
+      "IMAP metadata service",
+      unixSocket(runPaths.metadataSocket, users.vmail.name),
+    ),
+    "homing-metadata.service": serviceUnit("metadata", "IMAP metadata service", users.metadata.name, {
+      network: "none",
+      write: [dataPaths.metadata],
+      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
+    }),
+    "homing-milter.socket": socketUnit("milter", "Mail policy", unixSocket(runPaths.milterSocket, "postfix")),
+    "homing-milter.service": serviceUnit("milter", "Mail policy", users.milter.name, {
+      // DKIM keys of others come from the DNS, by way of the local resolver.
+      network: "loopback",
+      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
+    }),
+    "homing.target": homingTarget,
+    "homing-ready.service": readyService,
+  };
+}
+
+/** Read-only: only homing-configure writes there, and only when there is something to import. */
+const bootMount = `[Unit]
+Description=Boot partition
+ConditionVirtualization=!container
+Before=local-fs.target
+
+[Mount]
+What=/dev/disk/by-label/${bootLabel}
+Where=${bootDirectory}
+Type=vfat
+Options=ro,nosuid,nodev,noexec,umask=0077
+`;
+
+/*
+ * Ordered before everything that speaks to the network: the firewall, the services and the mail servers
+ * start with the configuration it writes. Mail requires its success; the network does not, so that a
+ * relay with broken settings still gets its closed firewall and says on the console what is wrong.
+ */
+const configureService = `[Unit]
+Description=Import the relay and write its configuration
+DefaultDependencies=no
+Wants=boot.mount network-pre.target
+After=boot.mount local-fs.target systemd-tmpfiles-setup.service
+Before=network-pre.target nftables.service shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# The boot partition becomes writable only while there is something to import and wipe on it.
+ExecStartPre=+/bin/sh -c '[ ! -e ${bootDirectory}/relay ] || ! mountpoint -q ${bootDirectory} || mount -o remount,rw ${bootDirectory}'
+ExecStart=${nodeBinary} ${programDirectory}/boot.mjs
+ExecStopPost=+/bin/sh -c '! mountpoint -q ${bootDirectory} || mount -o remount,ro ${bootDirectory}'
+ExecStartPost=+/bin/sh -c '! mountpoint -q ${bootDirectory} || mount -o remount,ro ${bootDirectory}'
+StandardOutput=journal+console
+StandardError=journal+console
+TimeoutStartSec=5min
+${sandboxLines({
+  network: "none",
+  write: ["/etc", runDirectory, dataDirectory, `-${bootDirectory}`],
+  capabilities: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"],
+  privateUsers: false,
+})}
+`;
+
+function unixSocket(path: string, group: string): string {
+  return `ListenStream=${path}\nSocketGroup=${group}\nSocketMode=0660`;
+}
+
+function socketUnit(name: string, title: string, listen: string): string {
+  return `[Unit]
+Description=${title} (socket)
+
+[Socket]
+${listen}
+FileDescriptorName=${name}
+Backlog=512
+
+[Install]
+WantedBy=homing.target
+`;
+}
+
+function serviceUnit(
+  name: string,
+  title: string,
+  user: string,
+  permissions: Parameters<typeof sandboxLines>[0],
+): string {
+  return `[Unit]
+Description=${title}
+Requires=homing-configure.service homing-${name}.socket
+After=homing-configure.service homing-${name}.socket
+${neverGiveUp}
+
+[Service]
+Type=exec
+User=${user}
+ExecStart=${nodeBinary} ${programDirectory}/${name}.mjs
+${restartLines}
+# Memory grows with load, never without end: rather one service restarted than the machine out of memory.
+MemoryMax=40%
+TasksMax=64
+LimitNOFILE=16384
+${sandboxLines(permissions)}
+`;
+}
+
+const homingTarget = `[Unit]
+Description=Chatmail relay
+Wants=${relayUnits.join(" ")} systemd-networkd.service systemd-resolved.service
+After=${relayUnits.join(" ")} systemd-networkd.service systemd-resolved.service
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+const readyService = `[Unit]
+Description=Say on the console that the relay is ready, or what is missing
+After=homing.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# The addresses are worth waiting for; a relay without network says so as well.
+ExecStartPre=-/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=20
+ExecStart=${nodeBinary} ${programDirectory}/ready.mjs
+StandardOutput=journal+console
+StandardError=journal+console
+
+[Install]
+WantedBy=multi-user.target
+`;

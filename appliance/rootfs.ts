@@ -1,0 +1,64 @@
+/**
+ * What makes a Debian root file system a relay: users, units, fixed configuration, programs. Data for
+ * image/rootfs (image/spec.ts); the same for all relays. What depends on relay.toml is written at boot by
+ * appliance/life/boot.ts.
+ */
+import type { RootfsSpec, SpecFile, SpecLink } from "../image/spec.ts";
+import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
+import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
+import { nftablesConf } from "./files/nftables.ts";
+import { sshdConfig } from "./files/ssh.ts";
+import { systemFiles } from "./files/system.ts";
+import { homingUnits } from "./files/units.ts";
+import { dataPaths, users } from "./layout.ts";
+
+const unitDirectory = "/usr/lib/systemd/system";
+
+/** The specification of the root file system, for both architectures. */
+export function rootfsSpec(): RootfsSpec {
+  return {
+    users: [
+      { ...users.vmail, home: dataPaths.mail },
+      users.auth,
+      users.milter,
+      users.metadata,
+      users.dovecotAuth,
+    ],
+    files: [
+      ...named(systemFiles()),
+      ...named(homingUnits(), (unit) => `${unitDirectory}/${unit}`),
+      ...named(dropIns(), (unit) => `${unitDirectory}/${unit}.d/homing.conf`),
+      { path: dovecotAuthLuaPath, content: dovecotAuthLua },
+      // The closed rule set, until the settings are known.
+      { path: "/etc/nftables.conf", content: nftablesConf({ ssh: false }) },
+      { path: "/etc/ssh/sshd_config", content: sshdConfig },
+    ],
+    links: maskedGenerators.map(
+      (name): SpecLink => ({ path: `/etc/systemd/system-generators/${name}`, target: "/dev/null" }),
+    ),
+    bundles: [
+      { name: "boot", entry: "appliance/life/boot.ts" },
+      { name: "ready", entry: "appliance/life/ready.ts" },
+      { name: "auth", entry: "services/auth/main.ts" },
+      { name: "milter", entry: "services/milter/main.ts" },
+      { name: "metadata", entry: "services/metadata/main.ts" },
+    ],
+    enable: [
+      "homing.target",
+      "homing-ready.service",
+      "homing-auth.socket",
+      "homing-metadata.socket",
+      "homing-milter.socket",
+      "nftables.service",
+      "systemd-networkd.service",
+      "systemd-resolved.service",
+      "systemd-timesyncd.service",
+      "ssh.service",
+    ],
+    mask: maskedUnits,
+  };
+}
+
+function named(texts: Record<string, string>, path = (name: string) => name): SpecFile[] {
+  return Object.entries(texts).map(([name, content]) => ({ path: path(name), content }));
+}
