@@ -74,12 +74,18 @@ function checkLabels(ascii: string, refuse: (reason: string) => DomainError): vo
     if (plain === "" || plain.startsWith("-") || plain.endsWith("-")) {
       throw refuse(`its part “${label}” must begin and end with a letter or a digit`);
     }
-    if (plain.startsWith("xn--") && domainToASCII(domainToUnicode(plain)) !== plain) {
+    if (plain.startsWith("xn--") && !isALabel(plain)) {
       throw refuse(`its part “${label}” is not a valid A-label`);
     }
   }
   if (/^\d+$/.test(labels.at(-1) ?? ""))
     throw refuse("its last part is a number; that is no name on the Internet");
+}
+
+/** Decoding leaves a wrong A-label as it is, and a right one comes back the same (RFC 5891 §5.3). */
+function isALabel(label: string): boolean {
+  const decoded = domainToUnicode(label);
+  return decoded !== label && domainToASCII(decoded) === label;
 }
 
 function isAddressLiteral(text: string): boolean {

@@ -67,7 +67,7 @@ const authorizedKey = z.string().superRefine((line, context) => {
   if (problem) context.addIssue({ code: "custom", message: problem });
 });
 
-export const relayConfigSchema = z.object({
+const settings = z.object({
   domain,
   contact: z
     .string()
@@ -215,4 +215,35 @@ export const relayConfigSchema = z.object({
       ),
     })
     .prefault({}),
+});
+
+/** Rules between two settings. `path` is where the mistake is shown. */
+function checkTogether(
+  config: z.output<typeof settings>,
+  refuse: (path: string[], message: string) => void,
+): void {
+  const { accounts, messages } = config;
+  if (accounts.localPartMinLength > accounts.localPartMaxLength) {
+    refuse(
+      ["accounts", "localPartMinLength"],
+      `found ${accounts.localPartMinLength}; allowed: at most local_part_max_length, which is ${accounts.localPartMaxLength}`,
+    );
+  }
+  if (messages.maxMessageBytes > messages.mailboxBytes) {
+    refuse(
+      ["messages", "maxMessageBytes"],
+      `found ${messages.maxMessageBytes}; allowed: at most mailbox_bytes, which is ${messages.mailboxBytes}`,
+    );
+  }
+  if (messages.purgeToPercent >= messages.purgeAbovePercent) {
+    refuse(
+      ["messages", "purgeToPercent"],
+      `found ${messages.purgeToPercent}; allowed: less than purge_above_percent, which is ${messages.purgeAbovePercent}`,
+    );
+  }
+}
+
+/** The schema of relay.toml with camelCase keys. */
+export const relayConfigSchema = settings.superRefine((config, context) => {
+  checkTogether(config, (path, message) => context.addIssue({ code: "custom", path, message }));
 });

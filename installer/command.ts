@@ -22,7 +22,7 @@ export type Command = Readonly<{
   summary: string;
   /** What follows `./homing ` in the usage line, for example "init DOMAIN [--dir DIR]". */
   usage: string;
-  /** What `./homing help VERB` prints below the usage line: the options and what to expect. */
+  /** What `./homing help COMMAND` prints below the usage line: the options and what to expect. */
   help: string;
   /**
    * Does the work. Resolves to the exit code: 0 when it is done.
@@ -46,7 +46,8 @@ export function parseCommandArgs<Options extends NonNullable<ParseArgsConfig["op
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_")) {
-      throw new UsageError(error.message, { cause: error });
+      // Node adds advice about "--" in further sentences; the first one says what is wrong.
+      throw new UsageError(error.message.split(". ")[0] ?? error.message, { cause: error });
     }
     throw error;
   }

@@ -4,6 +4,7 @@
  * Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.
  */
 import { fileURLToPath } from "node:url";
+import { getSystemErrorMessage } from "node:util";
 import { HOMING_VERSION } from "../appliance/layout.ts";
 import { nearestName } from "../appliance/nearest.ts";
 import { type Command, type CommandIo, UsageError } from "./command.ts";
@@ -37,12 +38,12 @@ function overview(): string {
   return [
     "Homing makes a disk image that turns a Raspberry Pi or a virtual machine into a chatmail relay.",
     "",
-    "Usage: ./homing VERB [OPTIONS]",
+    "Usage: ./homing COMMAND [OPTIONS]",
     "",
     ...Object.entries(verbs).map(([verb, summary]) => `  ${verb.padEnd(width)}  ${summary}`),
     "",
-    "  ./homing help VERB   what a verb does and which options it takes",
-    "  ./homing --version   which version this is",
+    "  ./homing help COMMAND   what a command does and which options it takes",
+    "  ./homing --version      which version this is",
     "",
     "To begin:",
     "  ./homing init chat.example.org",
@@ -69,11 +70,11 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
   }
   const verb = first === "help" ? (rest[0] ?? "") : first;
   if (!Object.hasOwn(verbs, verb)) {
-    const what = verb.startsWith("-") ? "option" : "verb";
-    const nearest = nearestName(verb, what === "verb" ? Object.keys(verbs) : ["--help", "--version"]);
+    const what = verb.startsWith("-") ? "option" : "command";
+    const nearest = nearestName(verb, what === "command" ? Object.keys(verbs) : ["--help", "--version"]);
     io.stderr.write(
       `homing: there is no ${what} “${verb}”.${nearest ? ` Did you mean “${nearest}”?` : ""}\n` +
-        `The verbs are ${Object.keys(verbs).join(", ")}; ./homing --help tells more.\n`,
+        `The commands are ${Object.keys(verbs).join(", ")}; ./homing --help tells more.\n`,
     );
     return EXIT_USAGE;
   }
@@ -110,9 +111,9 @@ async function loadCommand(verb: string): Promise<Command | undefined> {
 }
 
 /** Prints why a command failed and says which exit code that is. */
-function explain(error: unknown, command: Command, io: CommandIo): number {
+export function explain(error: unknown, command: Command, io: CommandIo): number {
   if (io.signal.aborted) {
-    io.stderr.write(`homing: ${command.name} was stopped; nothing half made is left.\n`);
+    io.stderr.write(`homing: ${command.name} was stopped.\n`);
     return io.signal.reason === "SIGTERM" ? 143 : 130;
   }
   if (error instanceof UsageError) {
@@ -120,7 +121,7 @@ function explain(error: unknown, command: Command, io: CommandIo): number {
     return EXIT_USAGE;
   }
   if (error instanceof Error && (!unnamed.has(error.name) || isSystemError(error))) {
-    io.stderr.write(`homing: ${error.message}\n`);
+    io.stderr.write(`homing: ${isSystemError(error) ? systemErrorText(error) : error.message}\n`);
     return EXIT_FAILED;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -128,9 +129,14 @@ function explain(error: unknown, command: Command, io: CommandIo): number {
   return EXIT_FAILED;
 }
 
-/** An operating system's refusal ("ENOENT: no such file or directory, open '…'") names its cause and place. */
-function isSystemError(error: Error): boolean {
+function isSystemError(error: Error): error is NodeJS.ErrnoException {
   return "syscall" in error && "code" in error;
+}
+
+/** "keys/tls.pem: permission denied (EACCES)" instead of Node's "EACCES: permission denied, open 'keys/tls.pem'". */
+function systemErrorText(error: NodeJS.ErrnoException): string {
+  if (error.path === undefined || error.errno === undefined) return error.message;
+  return `${error.path}: ${getSystemErrorMessage(error.errno)} (${error.code})`;
 }
 
 /** The process's own streams and signals. The second Ctrl-C ends the process without waiting for clean-up. */

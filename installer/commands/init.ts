@@ -1,0 +1,88 @@
+/**
+ * `./homing init DOMAIN`: makes a relay folder and prints the DNS records to publish and what to do next.
+ */
+import { readFile } from "node:fs/promises";
+import { relative, resolve } from "node:path";
+import { dkimPublicKey, relayRecords, zoneText } from "../../appliance/dns/records.ts";
+import { isTestDomain, parseDomain } from "../../appliance/domain.ts";
+import { relayFilePaths } from "../../appliance/relay-config.ts";
+import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
+import { type Command, parseCommandArgs, UsageError } from "../command.ts";
+import { createRelayFolder, type RelayFolder } from "../relay-folder.ts";
+
+/** The file given with --ssh-key holds something else than public keys. */
+class SshKeyFileError extends Error {
+  override name = "SshKeyFileError";
+}
+
+export const command: Command = {
+  name: "init",
+  summary: "make a relay folder: settings, keys and the DNS records to publish",
+  usage: "init DOMAIN [--dir DIR] [--ssh-key FILE]",
+  help: `
+Makes the folder of a new relay: relay.toml with every setting and its default, and keys/ with the keys that
+sign its mail and prove its name. Then prints the DNS records to publish, in the format of zone files.
+The folder is the relay's identity. It is never overwritten; keep it safe and to yourself.
+
+  DOMAIN           the relay's mail domain, like chat.example.org; a name that begins with “_”, like _try.test,
+                   makes a relay for tests
+  --dir DIR        the folder to make (default: the domain's name, here)
+  --ssh-key FILE   file with the public SSH keys of administrators, like ~/.ssh/id_ed25519.pub; without it nobody
+                   can log in to the device
+`,
+  async run(args, io) {
+    const { values, positionals } = parseCommandArgs(args, {
+      dir: { type: "string" },
+      "ssh-key": { type: "string" },
+    });
+    const [given, ...more] = positionals;
+    if (given === undefined) throw new UsageError("init needs the relay's domain");
+    if (more.length > 0) throw new UsageError(`init takes one domain; what is “${more.join(" ")}”?`);
+    const domain = parseDomain(given);
+    const keyFile = values["ssh-key"];
+    const authorizedKeys = keyFile === undefined ? [] : await readPublicKeys(keyFile);
+    const directory = resolve(values.dir ?? domain);
+    const relay = await createRelayFolder(directory, domain, { ssh: { authorizedKeys } }, io.signal);
+    io.stdout.write(report(relay, directory));
+    return 0;
+  },
+};
+
+/** The lines of a public key file. Throws SshKeyFileError with file, line and what is wrong. */
+async function readPublicKeys(path: string): Promise<string[]> {
+  const text = await readFile(path, "utf8");
+  const keys: string[] = [];
+  for (const [index, raw] of text.split("\n").entries()) {
+    const line = raw.trim();
+    if (line === "" || line.startsWith("#")) continue;
+    const problem = sshPublicKeyProblem(line);
+    if (problem) throw new SshKeyFileError(`${path}, line ${index + 1}: ${problem}`);
+    keys.push(line);
+  }
+  if (keys.length === 0) throw new SshKeyFileError(`${path} holds no public key`);
+  return keys;
+}
+
+function report({ config, files }: RelayFolder, directory: string): string {
+  const { domain } = config;
+  const dkimPem = new TextDecoder().decode(files.get(relayFilePaths(config).dkimKey));
+  const dkim = [{ selector: config.dkim.selector, publicKey: dkimPublicKey(dkimPem) }];
+  const folder = relative(process.cwd(), directory) || ".";
+  const shownFolder = folder.startsWith("..") ? directory : folder;
+  const dns = isTestDomain(domain)
+    ? `A name that begins with “_” is for tests; if you run a DNS server for them, these are its records:`
+    : "Publish these DNS records at your domain's provider:";
+  return `Made the relay folder ${directory}
+It is the relay's identity: keep it safe and to yourself, and keep a copy.
+
+${dns}
+
+; ${domain}. also needs an A record with the relay's public IPv4 address, and an AAAA record
+; if it has a public IPv6 address: both known once you know where the relay will stand.
+${zoneText(relayRecords({ domain, dkim }))}
+What to do next:
+  1. Look through ${shownFolder}/relay.toml; every setting has its default and a comment.
+  2. ${isTestDomain(domain) ? `Try it here:      ./homing vm ${shownFolder}` : "Publish the records above."}
+  3. Make the image:   ./homing build ${shownFolder} --target pi   (or: --target vm)
+`;
+}

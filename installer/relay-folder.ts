@@ -1,0 +1,187 @@
+/**
+ * A relay is a folder: `relay.toml` and `keys/`. Made by `./homing init`, read by build and vm, which put
+ * its files on the image's boot partition. The folder is the relay's identity: nothing here overwrites one.
+ * Does I/O on the folder only.
+ */
+import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
+import { lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import {
+  parseRelayConfig,
+  type RelayConfig,
+  type RelayOverrides,
+  relayFilePaths,
+  renderRelayToml,
+} from "../appliance/relay-config.ts";
+
+const makeKeyPair = promisify(generateKeyPair);
+
+/**
+ * 2048 bits: what every receiver verifies (RFC 8301 §3.2) and what fits a DNS answer; more does not
+ * fit many providers' TXT fields.
+ */
+const DKIM_KEY_BITS = 2048;
+
+/** The folder cannot be made or used; the message names the file and the mend. */
+export class RelayFolderError extends Error {
+  override name = "RelayFolderError";
+}
+
+/** What build and vm need of a relay. */
+export type RelayFolder = Readonly<{
+  config: RelayConfig;
+  /** Content by path within the folder ("relay.toml", "keys/tls.pem"): what travels to the device, no more. */
+  files: ReadonlyMap<string, Uint8Array>;
+}>;
+
+/**
+ * Makes the folder with fresh keys, all or nothing: written aside, then renamed.
+ * Throws RelayFolderError when anything is at `directory` already, DomainError for a wrong domain,
+ * RelayConfigError for wrong overrides, and the signal's reason when it is aborted.
+ */
+export async function createRelayFolder(
+  directory: string,
+  domain: string,
+  overrides: RelayOverrides = {},
+  signal?: AbortSignal,
+): Promise<RelayFolder> {
+  const settings = renderRelayToml(domain, overrides);
+  const config = parseRelayConfig(settings, "relay.toml");
+  const target = resolve(directory);
+  await refuseExisting(target);
+  await mkdir(dirname(target), { recursive: true });
+  // Beside the target: renaming is atomic only within one file system. mkdtemp makes it 0700.
+  const aside = await mkdtemp(join(dirname(target), `.${basename(target)}.`));
+  try {
+    const files = await makeFiles(config, settings);
+    await mkdir(join(aside, "keys"), { mode: 0o700 });
+    for (const [path, content] of files) {
+      signal?.throwIfAborted();
+      await writeDurably(join(aside, path), content);
+    }
+    await syncDirectory(join(aside, "keys"));
+    await syncDirectory(aside);
+    signal?.throwIfAborted();
+    await rename(aside, target).catch(async (error) => {
+      // Somebody else was quicker: say it in the same words as at the beginning.
+      await refuseExisting(target);
+      throw error;
+    });
+    await syncDirectory(dirname(target));
+    return { config, files };
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Everything in the folder is as secret as its keys, so the settings are 0600 too. */
+async function writeDurably(path: string, content: Uint8Array): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes the names in a directory outlive a power cut. Windows cannot open directories and needs no such call. */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function refuseExisting(target: string): Promise<void> {
+  const existing = await lstat(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!existing) return;
+  throw new RelayFolderError(
+    `${target} exists already. A relay's keys are never overwritten: whoever has the old ones would be cut off. ` +
+      "Choose another folder with --dir, or move the old one away yourself.",
+  );
+}
+
+/** The files of a new relay. RSA takes some tenths of a second, in a thread of its own. */
+async function makeFiles(config: RelayConfig, settings: string): Promise<Map<string, Uint8Array>> {
+  const [dkim, tls, acme] = await Promise.all([
+    makeKeyPair("rsa", { modulusLength: DKIM_KEY_BITS }),
+    makeKeyPair("ec", { namedCurve: "P-256" }),
+    makeKeyPair("ec", { namedCurve: "P-256" }),
+  ]);
+  const paths = relayFilePaths(config);
+  const pem = ({ privateKey }: { privateKey: KeyObject }) =>
+    Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }) as string);
+  return new Map<string, Uint8Array>([
+    [paths.settings, Buffer.from(settings)],
+    [paths.dkimKey, pem(dkim)],
+    [paths.tlsKey, pem(tls)],
+    [paths.acmeAccountKey, pem(acme)],
+  ]);
+}
+
+/**
+ * Reads and checks a relay folder. Throws RelayConfigError for wrong settings and RelayFolderError for a
+ * missing or unusable key.
+ */
+export async function readRelayFolder(directory: string): Promise<RelayFolder> {
+  const settingsPath = join(directory, "relay.toml");
+  const settings = await readOrExplain(
+    settingsPath,
+    `Make the folder with ./homing init DOMAIN --dir ${directory}.`,
+  );
+  const config = parseRelayConfig(new TextDecoder().decode(settings), settingsPath);
+  const paths = relayFilePaths(config);
+  const files = new Map<string, Uint8Array>([[paths.settings, settings]]);
+  const keys: [path: string, type: "rsa" | "ec"][] = [
+    [paths.dkimKey, "rsa"],
+    [paths.tlsKey, "ec"],
+    [paths.acmeAccountKey, "ec"],
+  ];
+  for (const [path, type] of keys) {
+    const mend = "Put it back from a backup of the folder; a new relay folder gets new keys.";
+    const content = await readOrExplain(join(directory, path), mend);
+    checkKey(join(directory, path), content, type, mend);
+    files.set(path, content);
+  }
+  return { config, files };
+}
+
+async function readOrExplain(path: string, mend: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new RelayFolderError(`${path} is missing. ${mend}`, { cause: error });
+    throw error;
+  }
+}
+
+function checkKey(path: string, content: Uint8Array, type: "rsa" | "ec", mend: string): void {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(Buffer.from(content));
+  } catch (error) {
+    throw new RelayFolderError(`${path} holds no private key in PEM form. ${mend}`, { cause: error });
+  }
+  if (key.asymmetricKeyType !== type) {
+    throw new RelayFolderError(
+      `${path} holds a key of type ${key.asymmetricKeyType}; needed is ${type}. ${mend}`,
+    );
+  }
+  const bits = key.asymmetricKeyDetails?.modulusLength;
+  if (bits !== undefined && bits < DKIM_KEY_BITS) {
+    throw new RelayFolderError(
+      `${path} holds a key of ${bits} bits; needed are ${DKIM_KEY_BITS} or more. ${mend}`,
+    );
+  }
+}

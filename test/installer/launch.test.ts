@@ -1,0 +1,163 @@
+/**
+ * The launcher (./homing, installer/launch.mjs) in a small project of its own, so that nothing is installed
+ * into this one: it needs only the folder around it. An npm that writes down its arguments takes npm's place.
+ */
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+const project = join(import.meta.dirname, "../..");
+const lock = '{ "name": "small" }';
+const fingerprint = createHash("sha256").update(lock).digest("hex");
+const mainText = `
+if (process.argv[2] === "wait") {
+  process.on("SIGTERM", () => process.exit(7));
+  setInterval(() => {}, 1000);
+}
+const told: string[] = process.argv.slice(2);
+console.log(JSON.stringify({ args: told, major: Number(process.versions.node.split(".")[0]), path: process.env.PATH }));
+if (process.argv[2] === "fail") process.exit(5);
+`;
+
+let small: string;
+beforeEach(async () => {
+  small = await mkdtemp(join(tmpdir(), "homing-launch-"));
+  await mkdir(join(small, "installer"));
+  await mkdir(join(small, "bin"));
+  await copyFile(join(project, "homing"), join(small, "homing"));
+  await chmod(join(small, "homing"), 0o755);
+  await copyFile(join(project, "installer/launch.mjs"), join(small, "installer/launch.mjs"));
+  await writeFile(join(small, "installer/main.ts"), mainText);
+  await writeFile(join(small, "package.json"), '{ "type": "module" }');
+  await writeFile(join(small, "package-lock.json"), lock);
+  // Makes node_modules as npm does, or fails as it is told.
+  const npm = `#!/bin/sh\necho "$@" >> npm-calls\n[ -e npm-fails ] && exit 3\nmkdir -p node_modules\n`;
+  await writeFile(join(small, "bin/npm"), npm, { mode: 0o755 });
+});
+afterEach(async () => {
+  await rm(small, { recursive: true });
+});
+
+type Result = { code: number; stdout: string; stderr: string };
+
+/** Runs the small project's ./homing with the given directories first in PATH. */
+function homing(args: readonly string[], nodeDirectory = dirname(process.execPath)): Promise<Result> {
+  const path = [join(small, "bin"), nodeDirectory, "/usr/bin", "/bin"].join(delimiter);
+  return new Promise((resolve) => {
+    execFile(
+      join(small, "homing"),
+      args,
+      { env: { ...process.env, PATH: path } },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
+      },
+    );
+  });
+}
+
+async function npmCalls(): Promise<string[]> {
+  const calls = await readFile(join(small, "npm-calls"), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  return calls.split("\n").filter((line) => line !== "");
+}
+
+/** A Node older than 24 in /usr/bin or /usr/local/bin, such as Debian's. */
+const oldNode = ["/usr/bin/node", "/usr/local/bin/node"].find((path) => {
+  try {
+    const major = Number(/^v(\d+)/.exec(execFileSync(path, ["--version"], { encoding: "utf8" }))?.[1]);
+    return major >= 20 && major < 24;
+  } catch {
+    return false;
+  }
+});
+
+describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", () => {
+  it("installs what is missing once, then starts the program with all arguments", async () => {
+    const first = await homing(["init", "a b", "--dir", "*"]);
+    expect(first.code).toBe(0);
+    expect(JSON.parse(first.stdout)).toMatchObject({ args: ["init", "a b", "--dir", "*"] });
+    expect(first.stderr).toContain("installing the npm packages");
+    const second = await homing([]);
+    expect(second.stderr).toBe("");
+    expect(await npmCalls()).toEqual(["ci --ignore-scripts --no-audit --no-fund --loglevel=error"]);
+  });
+
+  it("installs again when the lock file changed", async () => {
+    await homing([]);
+    await writeFile(join(small, "package-lock.json"), '{ "name": "other" }');
+    await homing([]);
+    expect(await npmCalls()).toHaveLength(2);
+  });
+
+  it("installs only once when two start at the same time", async () => {
+    const results = await Promise.all([homing([]), homing([])]);
+    expect(results.map((result) => result.code)).toEqual([0, 0]);
+    expect(await npmCalls()).toHaveLength(1);
+  });
+
+  it("says what to do when npm fails, and tries again the next time", async () => {
+    await writeFile(join(small, "npm-fails"), "");
+    const failed = await homing([]);
+    expect(failed.code).toBe(1);
+    expect(failed.stdout).toBe("");
+    expect(failed.stderr).toContain("npm ci ended with code 3");
+    expect(failed.stderr).toContain("then run the same command again");
+    await rm(join(small, "npm-fails"));
+    expect((await homing([])).code).toBe(0);
+  });
+
+  it("ends with the program's exit code", async () => {
+    expect((await homing(["fail"])).code).toBe(5);
+  });
+
+  it("hands SIGTERM on and waits for the program's clean end", async () => {
+    await homing([]);
+    const child = spawn(join(small, "homing"), ["wait"], { stdio: ["ignore", "pipe", "inherit"] });
+    await once(child.stdout, "data");
+    child.kill("SIGTERM");
+    expect((await once(child, "exit"))[0]).toBe(7);
+  });
+
+  it("says what to install when there is no Node.js", async () => {
+    const bin = join(small, "without-node");
+    await mkdir(bin);
+    await symlink("/usr/bin/dirname", join(bin, "dirname"));
+    const failed = await new Promise<Result>((resolve) => {
+      execFile("/bin/sh", [join(small, "homing")], { env: { PATH: bin } }, (error, stdout, stderr) => {
+        resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
+      });
+    });
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/Node\.js 20 or newer is needed .* apt install nodejs/);
+  });
+
+  describe.skipIf(!oldNode)("on an old Node (needs one in /usr/bin)", () => {
+    beforeEach(async () => {
+      await mkdir(join(small, "node_modules"));
+      await writeFile(join(small, "node_modules/.homing-lock-sha256"), fingerprint);
+    });
+
+    it("starts the program with the Node that npm brought, first in PATH", async () => {
+      const bin = join(small, "node_modules", `node-${process.platform}-${process.arch}`, "bin");
+      await mkdir(bin, { recursive: true });
+      await symlink(process.execPath, join(bin, "node"));
+      const { code, stdout, stderr } = await homing(["--help"], dirname(oldNode!));
+      expect([code, stderr]).toEqual([0, ""]);
+      const told = JSON.parse(stdout) as { major: number; path: string };
+      expect(told.major).toBeGreaterThanOrEqual(24);
+      expect(told.path.split(delimiter)[0]).toBe(bin);
+    });
+
+    it("says what to install when npm brought none for this machine", async () => {
+      const { code, stderr } = await homing(["--help"], dirname(oldNode!));
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/Node\.js 24 or newer is needed; this is v2\d\./);
+    });
+  });
+});
