@@ -1,0 +1,109 @@
+/**
+ * A mail server (RFC 5321) that takes everything and shows it to the test: the MX of the domain that is no
+ * relay. It offers STARTTLS with a self-signed certificate, as relays insist on TLS between them.
+ */
+import { createServer, type Socket } from "node:net";
+import { createSecureContext, TLSSocket } from "node:tls";
+import { cryptoProvider, X509CertificateGenerator } from "@peculiar/x509";
+import { createLineReader } from "./line-reader.ts";
+import { waitFor } from "./wait.ts";
+
+export type ReceivedMail = Readonly<{ from: string; to: readonly string[]; source: string; tls: boolean }>;
+
+export type MailSink = AsyncDisposable &
+  Readonly<{
+    /** The first message, old or new, that `accept` takes. */
+    waitForMail: (what: string, accept: (mail: ReceivedMail) => boolean) => Promise<ReceivedMail>;
+  }>;
+
+const MAIL_TIMEOUT = 60_000;
+
+export async function startMailSink(address: string, domain: string): Promise<MailSink> {
+  const mails: ReceivedMail[] = [];
+  const secureContext = createSecureContext(await makeCertificate(domain));
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    // A relay that goes away in the middle is the test's matter, not the sink's.
+    serve(socket, domain, secureContext, mails).catch(() => socket.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(25, address, resolve);
+  });
+  return {
+    waitForMail: (what, accept) => waitFor(what, MAIL_TIMEOUT, () => mails.find(accept)),
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function serve(
+  plain: Socket,
+  domain: string,
+  secureContext: ReturnType<typeof createSecureContext>,
+  mails: ReceivedMail[],
+): Promise<void> {
+  const reader = createLineReader("the relay");
+  let socket = plain;
+  reader.attach(socket);
+  const say = (line: string) => socket.write(`${line}\r\n`);
+  let from = "";
+  let to: string[] = [];
+  let tls = false;
+  say(`220 ${domain} ESMTP`);
+  for (;;) {
+    const line = await reader.line();
+    const verb = line.split(/[ :]/)[0]!.toUpperCase();
+    if (verb === "EHLO")
+      say(tls ? `250-${domain}\r\n250 8BITMIME` : `250-${domain}\r\n250-STARTTLS\r\n250 8BITMIME`);
+    else if (verb === "STARTTLS") {
+      say("220 go");
+      reader.detach();
+      socket = new TLSSocket(socket, { isServer: true, secureContext });
+      reader.attach(socket);
+      tls = true;
+    } else if (verb === "MAIL") {
+      from = addressIn(line);
+      to = [];
+      say("250 ok");
+    } else if (verb === "RCPT") {
+      to.push(addressIn(line));
+      say("250 ok");
+    } else if (verb === "DATA") {
+      say("354 go");
+      const lines: string[] = [];
+      for (let text = await reader.line(); text !== "."; text = await reader.line()) {
+        lines.push(text.startsWith(".") ? text.slice(1) : text);
+      }
+      mails.push({ from, to, source: `${lines.join("\r\n")}\r\n`, tls });
+      say("250 taken");
+    } else if (verb === "QUIT") {
+      socket.end("221 bye\r\n");
+      return;
+    } else say("250 ok");
+  }
+}
+
+function addressIn(line: string): string {
+  return /<(.*?)>/.exec(line)?.[1] ?? "";
+}
+
+async function makeCertificate(domain: string): Promise<{ key: string; cert: string }> {
+  const crypto = cryptoProvider.get();
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    keys,
+    name: `CN=${domain}`,
+    notBefore: new Date(Date.now() - 86_400_000),
+    notAfter: new Date(Date.now() + 86_400_000),
+    signingAlgorithm: algorithm,
+  });
+  const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
+  return {
+    key: `-----BEGIN PRIVATE KEY-----\n${key}\n-----END PRIVATE KEY-----\n`,
+    cert: certificate.toString("pem"),
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * A plain SMTP client (RFC 5321) that says exactly what a test wants it to say and shows every reply.
+ * For what no mail library would send; used by test/relay and test/bench.
+ */
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { createLineReader } from "./line-reader.ts";
+
+export type SmtpReply = Readonly<{
+  code: number;
+  /** The texts after the code, lines joined by a line feed. */
+  text: string;
+}>;
+
+export type SmtpSession = AsyncDisposable &
+  Readonly<{
+    greeting: SmtpReply;
+    command: (line: string) => Promise<SmtpReply>;
+    startTls: () => Promise<void>;
+    /** AUTH PLAIN (RFC 4616). */
+    login: (user: string, password: string) => Promise<SmtpReply>;
+    /** MAIL FROM, RCPT TO for each, DATA and the message: the first reply that refuses, else the last one. */
+    send: (mail: Mail) => Promise<SmtpReply>;
+  }>;
+
+export type Mail = Readonly<{
+  from: string;
+  to: readonly string[];
+  /** The message with CRLF line ends. */
+  source: string;
+}>;
+
+export type SmtpOptions = Readonly<{
+  host: string;
+  port: number;
+  /** TLS from the first byte (RFC 8314 §3). */
+  implicitTls?: boolean;
+  /** Name given in EHLO. */
+  name?: string;
+}>;
+
+/** Connects and says EHLO. */
+export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
+  const { host, port, name = "client.test" } = options;
+  const reader = createLineReader(`SMTP server ${host}:${port}`);
+  // The relay's certificate is self-signed; who it belongs to is not what these tests are about.
+  let socket: Socket = options.implicitTls
+    ? connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["smtp"] })
+    : connectTcp({ host, port });
+  // Without this a message and its final dot, written apart, wait 40 ms for each other.
+  socket.setNoDelay(true);
+  reader.attach(socket);
+
+  const reply = async (): Promise<SmtpReply> => {
+    const texts: string[] = [];
+    for (;;) {
+      const line = await reader.line();
+      texts.push(line.slice(4));
+      if (line[3] !== "-") return { code: Number(line.slice(0, 3)), text: texts.join("\n") };
+    }
+  };
+  const command = (line: string) => {
+    socket.write(`${line}\r\n`);
+    return reply();
+  };
+
+  const greeting = await reply();
+  if (greeting.code === 220) await command(`EHLO ${name}`);
+  return {
+    greeting,
+    command,
+    startTls: async () => {
+      const answer = await command("STARTTLS");
+      if (answer.code !== 220) throw new Error(`STARTTLS refused: ${answer.code} ${answer.text}`);
+      reader.detach();
+      socket = connectTls({ socket, rejectUnauthorized: false });
+      socket.setNoDelay(true);
+      reader.attach(socket);
+      await command(`EHLO ${name}`);
+    },
+    login: (user, password) =>
+      command(`AUTH PLAIN ${Buffer.from(`\0${user}\0${password}`).toString("base64")}`),
+    send: async ({ from, to, source }) => {
+      const sender = await command(`MAIL FROM:<${from}>`);
+      if (sender.code !== 250) return sender;
+      for (const recipient of to) {
+        const accepted = await command(`RCPT TO:<${recipient}>`);
+        if (accepted.code !== 250) {
+          await command("RSET");
+          return accepted;
+        }
+      }
+      const go = await command("DATA");
+      if (go.code !== 354) return go;
+      // A line that begins with a dot gets another one (RFC 5321 §4.5.2).
+      return await command(`${source.replace(/^\./gm, "..").replace(/\r\n$/, "")}\r\n.`);
+    },
+    [Symbol.asyncDispose]: async () => {
+      socket.destroy();
+    },
+  };
+}
+
+/** Opens a submission session over TLS, logged in. Throws when the login is refused. */
+export async function openSubmission(host: string, user: string, password: string): Promise<SmtpSession> {
+  const session = await openSmtp({ host, port: 465, implicitTls: true });
+  const answer = await session.login(user, password);
+  if (answer.code === 235) return session;
+  await session[Symbol.asyncDispose]();
+  throw new Error(`login of ${user} refused: ${answer.code} ${answer.text}`);
+}
