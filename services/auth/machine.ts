@@ -1,0 +1,23 @@
+/**
+ * Reads how busy and how full the machine is. Called before an account is made (accounts.ts).
+ */
+import { readFile, statfs } from "node:fs/promises";
+import { loadavg } from "node:os";
+import type { MachineState } from "./rules.ts";
+
+/** @param mailDirectory any path on the file system that holds the mail. */
+export async function readMachineState(mailDirectory: string): Promise<MachineState> {
+  const [memory, disk] = await Promise.all([readFile("/proc/meminfo", "utf8"), statfs(mailDirectory)]);
+  return {
+    loadAverage: loadavg()[0] ?? 0,
+    availableMemoryBytes: availableMemory(memory),
+    freeDiskBytes: disk.bavail * disk.bsize,
+  };
+}
+
+/** MemAvailable of /proc/meminfo (proc_meminfo(5)) in bytes. @throws Error when the line is missing. */
+export function availableMemory(meminfo: string): number {
+  const kibibytes = /^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1];
+  if (kibibytes === undefined) throw new Error("/proc/meminfo has no line MemAvailable");
+  return Number(kibibytes) * 1024;
+}

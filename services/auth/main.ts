@@ -1,0 +1,19 @@
+/**
+ * homing-auth.service: the account service on the device (service.ts), with the paths of appliance/layout.ts.
+ */
+import { join } from "node:path";
+import { authListen, dataPaths, runPaths } from "../../appliance/layout.ts";
+import { createLog } from "../lib/log.ts";
+import { exitOnSignals } from "../lib/shutdown.ts";
+import { startAuthService } from "./service.ts";
+
+const log = createLog();
+const { stop } = await startAuthService({
+  settingsPath: runPaths.relayConfig,
+  secretPath: runPaths.authSecret,
+  databasePath: join(dataPaths.accounts, "accounts.sqlite"),
+  mailDirectory: dataPaths.mail,
+  listen: { name: "auth", ...authListen },
+  log,
+});
+exitOnSignals(log, stop);

@@ -1,0 +1,113 @@
+/**
+ * Which addresses and passwords may become an account, and what a refusal is called. Pure; called by
+ * accounts.ts. Accounts that exist are never judged by these rules again, only normalised.
+ */
+import type { RelayConfig } from "../../appliance/relay-config.ts";
+
+/** Why a login is refused; goes to the log and, as a text, to whoever asks. */
+export type Refusal =
+  | "malformed-address"
+  | "foreign-domain"
+  | "local-part-characters"
+  | "local-part-length"
+  | "reserved-name"
+  | "sign-up-closed"
+  | "password-too-short"
+  | "password-too-long"
+  | "automatic-relay"
+  | "load-too-high"
+  | "memory-too-low"
+  | "disk-too-full";
+
+export const refusalTexts: Readonly<Record<Refusal, string>> = {
+  "malformed-address": "An address has exactly one @ and plain ASCII letters",
+  "foreign-domain": "This relay serves another domain",
+  "local-part-characters": "A name may hold a-z, 0-9, - and _, and single dots between them",
+  "local-part-length": "The name is too short or too long for a new account",
+  "reserved-name": "This name is kept for the operator",
+  "sign-up-closed": "This relay makes no new accounts",
+  "password-too-short": "The password is too short for a new account",
+  "password-too-long": "The password is too long for a new account",
+  "automatic-relay": "This relay takes no accounts that a client adds by itself",
+  "load-too-high": "The relay is too busy for new accounts, try again later",
+  "memory-too-low": "The relay is short of memory for new accounts, try again later",
+  "disk-too-full": "The relay is short of disk space for new accounts, try again later",
+};
+
+/** RFC 5321 §4.5.3.1.1. */
+const maxLocalPartLength = 64;
+
+/** Clients invent at most some dozens of characters; longer ones only cost hashing time. */
+const maxPasswordLength = 512;
+
+/** Clients that add a relay by themselves mark it by a password of exactly this many characters. */
+const automaticRelayPasswordLength = 23;
+
+/**
+ * Names that must never be a stranger's: certificate authorities accept mail to admin, administrator,
+ * webmaster, hostmaster and postmaster as proof of owning the domain (CA/Browser Forum Baseline
+ * Requirements §3.2.2.4.4), RFC 2142 gives the others a meaning, and reports come from mailer-daemon.
+ */
+const reservedLocalParts: ReadonlySet<string> = new Set([
+  "abuse",
+  "admin",
+  "administrator",
+  "hostmaster",
+  "mailer-daemon",
+  "noc",
+  "postmaster",
+  "root",
+  "security",
+  "webmaster",
+]);
+
+/** What the machine has left, asked anew for every account to be made. */
+export type MachineState = Readonly<{
+  /** One-minute load average. */
+  loadAverage: number;
+  availableMemoryBytes: number;
+  freeDiskBytes: number;
+}>;
+
+export type Normalised = Readonly<{ address: string } | { refusal: Refusal }>;
+
+/**
+ * The one spelling under which an account is known: lower case, our domain. Only ASCII is lowered, for
+ * Unicode would fold foreign letters (the Kelvin sign K) into ours and so into another's account.
+ */
+export function normaliseAddress(user: string, domain: string): Normalised {
+  const [localPart, host, more] = user.split("@");
+  if (!localPart || !host || more !== undefined) return { refusal: "malformed-address" };
+  if (!/^[\x21-\x7e]+$/.test(user) || localPart.length > maxLocalPartLength) {
+    return { refusal: "malformed-address" };
+  }
+  const address = user.toLowerCase();
+  return address.endsWith(`@${domain}`) ? { address } : { refusal: "foreign-domain" };
+}
+
+/** Why no account is made for a normalised address, or undefined when the settings allow it. */
+export function settingsRefusal(address: string, password: string, config: RelayConfig): Refusal | undefined {
+  const localPart = address.slice(0, address.indexOf("@"));
+  // RFC 5321 §4.1.2, Dot-string: other mail systems refuse leading, trailing and double dots.
+  if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(localPart)) return "local-part-characters";
+  const { localPartMinLength, localPartMaxLength, passwordMinLength } = config.accounts;
+  if (localPart.length < localPartMinLength || localPart.length > localPartMaxLength)
+    return "local-part-length";
+  if (reservedLocalParts.has(localPart)) return "reserved-name";
+  if (config.signUp.mode !== "open") return "sign-up-closed";
+  const passwordLength = [...password].length;
+  if (passwordLength < passwordMinLength) return "password-too-short";
+  if (passwordLength > maxPasswordLength) return "password-too-long";
+  if (config.signUp.refuseAutomaticRelays && passwordLength === automaticRelayPasswordLength) {
+    return "automatic-relay";
+  }
+  return undefined;
+}
+
+/** Why the machine can take no new account now, or undefined when it can. */
+export function machineRefusal(state: MachineState, signUp: RelayConfig["signUp"]): Refusal | undefined {
+  if (state.loadAverage > signUp.maxLoadAverage) return "load-too-high";
+  if (state.availableMemoryBytes < signUp.minFreeMemoryBytes) return "memory-too-low";
+  if (state.freeDiskBytes < signUp.minFreeDiskBytes) return "disk-too-full";
+  return undefined;
+}

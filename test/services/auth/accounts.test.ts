@@ -1,0 +1,191 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+import { type Accounts, createAccounts } from "../../../services/auth/accounts.ts";
+import { type AccountStore, openAccountStore } from "../../../services/auth/store.ts";
+import { createLog } from "../../../services/lib/log.ts";
+
+const user = "abc123xyz@chat.example.org";
+const plenty = { loadAverage: 0, availableMemoryBytes: 1e9, freeDiskBytes: 1e10 };
+const silent = createLog(() => {});
+
+describe("accounts", () => {
+  let folder: string;
+  let path: string;
+  let store: AccountStore;
+
+  const create = (more = "", options: { state?: typeof plenty; pendingLimit?: number } = {}): Accounts =>
+    createAccounts({
+      config: parseRelayConfig(`domain = "chat.example.org"\n${more}`, "relay.toml"),
+      store,
+      readMachineState: async () => options.state ?? plenty,
+      now: () => 1_800_000_000,
+      log: silent,
+      ...(options.pendingLimit === undefined ? {} : { pendingLimit: options.pendingLimit }),
+    });
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "homing-accounts-"));
+    path = join(folder, "accounts.sqlite");
+    store = openAccountStore(path);
+  });
+  afterEach(async () => {
+    store.close();
+    await rm(folder, { recursive: true });
+  });
+
+  it("makes the account at the first login and knows it under any case afterwards", async () => {
+    const accounts = create();
+    expect(accounts.exists(user)).toBe(false);
+    expect(await accounts.verify("ABC123xyz@chat.example.org", "long-password")).toEqual({
+      kind: "ok",
+      created: true,
+    });
+    expect(await accounts.verify(user, "long-password")).toEqual({ kind: "ok", created: false });
+    expect(await accounts.verify(user, "wrong-password")).toEqual({ kind: "mismatch" });
+    expect(await accounts.verify(user, "")).toEqual({ kind: "mismatch" });
+    expect(accounts.exists("Abc123XYZ@CHAT.example.org")).toBe(true);
+    expect(accounts.exists("abc123xyz")).toBe(false);
+  });
+
+  it("keeps accounts over a restart, with the day of creation only", async () => {
+    await create().verify(user, "long-password");
+    store.close();
+    store = openAccountStore(path);
+    expect(await create().verify(user, "long-password")).toEqual({ kind: "ok", created: false });
+    expect(await create().verify(user, "other-password")).toEqual({ kind: "mismatch" });
+    const row = new DatabaseSync(path, { readOnly: true }).prepare("SELECT * FROM accounts").get();
+    expect(row?.created_day).toBe(1_799_971_200);
+    expect(JSON.stringify(row)).not.toContain("long-password");
+  });
+
+  it("answers the parallel first logins on IMAP and SMTP both with yes, and makes one account", async () => {
+    const accounts = create();
+    const verdicts = await Promise.all(
+      Array.from({ length: 10 }, () => accounts.verify(user, "long-password")),
+    );
+    for (const verdict of verdicts) expect(verdict.kind).toBe("ok");
+    expect(store.count()).toBe(1);
+  });
+
+  it("lets one of two different passwords win that come at one instant", async () => {
+    for (let round = 0; round < 5; round++) {
+      const address = `race0000${round}@chat.example.org`;
+      const accounts = create();
+      const verdicts = await Promise.all(
+        ["password-a", "password-b", "password-c"].map((password) => accounts.verify(address, password)),
+      );
+      const winners = verdicts.filter((verdict) => verdict.kind === "ok");
+      expect(winners).toEqual([{ kind: "ok", created: true }]);
+      expect(verdicts.filter((verdict) => verdict.kind === "mismatch")).toHaveLength(2);
+      const winner = ["password-a", "password-b", "password-c"][
+        verdicts.findIndex(({ kind }) => kind === "ok")
+      ]!;
+      expect((await create().verify(address, winner)).kind).toBe("ok");
+    }
+  });
+
+  it("lets one win also between two processes on one file", async () => {
+    const other = openAccountStore(path);
+    try {
+      const first = create();
+      const second = createAccounts({
+        config: parseRelayConfig('domain = "chat.example.org"', "relay.toml"),
+        store: other,
+        readMachineState: async () => plenty,
+        now: () => 0,
+        log: silent,
+      });
+      const verdicts = await Promise.all([
+        first.verify(user, "password-a"),
+        second.verify(user, "password-b"),
+      ]);
+      expect(verdicts.map(({ kind }) => kind).sort()).toEqual(["mismatch", "ok"]);
+    } finally {
+      other.close();
+    }
+  });
+
+  it("answers a repeated right password from memory, and forgets a deleted or changed account at once", async () => {
+    const accounts = create();
+    await accounts.verify(user, "long-password");
+    const start = performance.now();
+    for (let i = 0; i < 100; i++) expect((await accounts.verify(user, "long-password")).kind).toBe("ok");
+    // A hundred hashes would take over a second.
+    expect(performance.now() - start).toBeLessThan(500);
+
+    const editor = new DatabaseSync(path);
+    editor.exec("DELETE FROM accounts");
+    editor.close();
+    expect(accounts.exists(user)).toBe(false);
+    expect(await accounts.verify(user, "new-password")).toEqual({ kind: "ok", created: true });
+    expect(await accounts.verify(user, "long-password")).toEqual({ kind: "mismatch" });
+  });
+
+  it("refuses new accounts but never old ones when closed, overloaded or out of space", async () => {
+    await create().verify(user, "long-password");
+    const cases: [string, typeof plenty, string][] = [
+      ['[sign_up]\nmode = "closed"\n', plenty, "sign-up-closed"],
+      ["", { ...plenty, loadAverage: 6 }, "load-too-high"],
+      ["", { ...plenty, availableMemoryBytes: 1e8 }, "memory-too-low"],
+      ["", { ...plenty, freeDiskBytes: 1e8 }, "disk-too-full"],
+      ["[accounts]\nlocal_part_min_length = 10\nlocal_part_max_length = 12\n", plenty, "local-part-length"],
+    ];
+    for (const [more, state, refusal] of cases) {
+      const accounts = create(more, { state });
+      expect(await accounts.verify("new123xyz@chat.example.org", "long-password")).toEqual({
+        kind: "refused",
+        refusal,
+      });
+      expect(await accounts.verify(user, "long-password")).toEqual({ kind: "ok", created: false });
+    }
+    expect(store.count()).toBe(1);
+  });
+
+  it("turns logins away as busy beyond its limit, and serves again afterwards", async () => {
+    const accounts = create("", { pendingLimit: 2 });
+    const verdicts = await Promise.all(
+      ["aaa", "bbb", "ccc"].map((end) => accounts.verify(`abc123${end}@chat.example.org`, "long-password")),
+    );
+    expect(verdicts.map(({ kind }) => kind)).toEqual(["ok", "ok", "busy"]);
+    expect((await accounts.verify("abc123ccc@chat.example.org", "long-password")).kind).toBe("ok");
+  });
+
+  it("fails a login, and makes nothing, when the probes or the store fail", async () => {
+    const broken = createAccounts({
+      config: parseRelayConfig('domain = "chat.example.org"', "relay.toml"),
+      store: {
+        ...store,
+        create: () => {
+          throw new Error("disk I/O error");
+        },
+      },
+      readMachineState: async () => plenty,
+      now: () => 0,
+      log: silent,
+    });
+    await expect(broken.verify(user, "long-password")).rejects.toThrow("disk I/O error");
+    await expect(broken.verify(user, "long-password")).rejects.toThrow("disk I/O error");
+    expect(store.count()).toBe(0);
+  });
+
+  it("spends as long on a closed sign-up as on a wrong password", async () => {
+    await create().verify(user, "long-password");
+    const closed = create('[sign_up]\nmode = "closed"\n');
+    const time = async (address: string): Promise<number> => {
+      const samples: number[] = [];
+      for (let i = 0; i < 7; i++) {
+        const start = performance.now();
+        await closed.verify(address, `wrong-password${i}`);
+        samples.push(performance.now() - start);
+      }
+      return samples.sort((a, b) => a - b)[3]!;
+    };
+    const known = await time(user);
+    const unknown = await time("nobody123@chat.example.org");
+    expect(unknown).toBeGreaterThan(known / 3);
+  });
+});

@@ -1,0 +1,56 @@
+import { describe, expect, it } from "vitest";
+import { hashPassword, spendVerification, verifyPassword } from "../../../services/auth/password.ts";
+
+describe("passwords", () => {
+  it("verifies the right one and no other", async () => {
+    const stored = await hashPassword("correct horse ünï 🐴");
+    expect(await verifyPassword("correct horse ünï 🐴", stored)).toBe(true);
+    expect(await verifyPassword("correct horse ünï 🐎", stored)).toBe(false);
+    expect(await verifyPassword("", stored)).toBe(false);
+  });
+
+  it("stores the parameters and a salt of its own, never the password", async () => {
+    const [first, second] = await Promise.all([hashPassword("same-password"), hashPassword("same-password")]);
+    expect(first).toMatch(/^\$scrypt\$ln=13,r=8,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
+    expect(first).not.toBe(second);
+  });
+
+  it("verifies a hash made with other parameters (RFC 7914 §12, third vector's inputs at N=16384)", async () => {
+    // scrypt("pleaseletmein", "SodiumChloride", N=16384, r=8, p=1), first 32 of 64 bytes differ with length,
+    // so the whole 64 bytes are stored.
+    const hash = Buffer.from(
+      "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2" +
+        "d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887",
+      "hex",
+    ).toString("base64");
+    const salt = Buffer.from("SodiumChloride").toString("base64");
+    const stored = `$scrypt$ln=14,r=8,p=1$${salt.replace(/=+$/, "")}$${hash.replace(/=+$/, "")}`;
+    expect(await verifyPassword("pleaseletmein", stored)).toBe(true);
+    expect(await verifyPassword("pleaseletmeout", stored)).toBe(false);
+  });
+
+  it.each([
+    "",
+    "plain",
+    "$scrypt$ln=13,r=8,p=1$short$short",
+    `$scrypt$ln=40,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$scrypt$ln=13,r=99,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$scrypt$ln=0,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$scrypt$ln=13,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}$more`,
+  ])("refuses to verify against a damaged row: %s", async (stored) => {
+    await expect(verifyPassword("x", stored)).rejects.toMatchObject({ name: "PasswordFormatError" });
+  });
+
+  it("leaves the main thread free while it hashes", async () => {
+    let turns = 0;
+    let hashing = true;
+    const turn = (): void => {
+      turns += 1;
+      if (hashing) setImmediate(turn);
+    };
+    setImmediate(turn);
+    await spendVerification("anything");
+    hashing = false;
+    expect(turns).toBeGreaterThan(5);
+  });
+});
