@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["test/{appliance,image,installer,services}/**/*.test.ts"],
+          include: ["test/{appliance,image,installer,services,support}/**/*.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
