@@ -1,0 +1,63 @@
+/**
+ * Makes a new lock from what the mirrors hold now: fetches and proves the indexes, then resolves the
+ * selection for both architectures. Called by `./homing lock` and `./homing build --refresh`.
+ */
+import type { PublicKey } from "openpgp";
+import type { Architecture } from "../spec.ts";
+import type { Fetch } from "./http.ts";
+import type { PackageLock } from "./lock.ts";
+import type { Mirrors } from "./mirror.ts";
+import { type IndexText, indexPackages } from "./package-index.ts";
+import { fetchPackagesIndex, fetchRelease } from "./release.ts";
+import { resolvePackages } from "./resolve.ts";
+import { backports, type PackageSelection, packagesFor, suites } from "./selection.ts";
+
+export type RefreshOptions = Readonly<{
+  mirrors: Mirrors;
+  /** Seconds since 1970. */
+  now: number;
+  onProgress?: (event: { stage: string; done: number; total: number; unit: string }) => void;
+  signal?: AbortSignal;
+  fetch?: Fetch;
+  /** The keys that may sign each index: the pinned Debian keys unless given. */
+  keys?: readonly PublicKey[];
+  /** What to resolve: the project's own selection unless given. */
+  select?: (architecture: Architecture) => PackageSelection;
+}>;
+
+/**
+ * A lock of the newest packages. Throws ReleaseError when an index is not genuine or out of date, ResolveError
+ * when the selection cannot be met, HttpError when a mirror does not answer.
+ */
+export async function refreshLock(options: RefreshOptions): Promise<PackageLock> {
+  const { mirrors, onProgress, select = packagesFor } = options;
+  const source = (archive: "debian" | "security") => ({ ...options, mirror: mirrors[archive] });
+  const releases = await Promise.all(suites.map((suite) => fetchRelease(suite, source(suite.archive))));
+  const total = 2 * suites.reduce((sum, { components }) => sum + components.length, 0);
+  let done = 0;
+  const report = () => onProgress?.({ stage: "Reading the package indexes", done, total, unit: "indexes" });
+  report();
+
+  const resolve = async (architecture: Architecture) => {
+    const texts = await Promise.all(
+      releases.flatMap((release) =>
+        release.suite.components.map(async (component): Promise<IndexText> => {
+          const { archive, codename } = release.suite;
+          const text = await fetchPackagesIndex(release, component, architecture, source(archive));
+          done++;
+          report();
+          return { archive, backports: codename === backports, text };
+        }),
+      ),
+    );
+    return resolvePackages(select(architecture), indexPackages(texts));
+  };
+  // One after the other: an index takes some hundred megabytes of memory while it is searched.
+  const amd64 = await resolve("amd64");
+  const arm64 = await resolve("arm64");
+  return {
+    generated: Math.max(...releases.map(({ date }) => date)),
+    releases: releases.map(({ suite, date }) => ({ archive: suite.archive, suite: suite.codename, date })),
+    architectures: { amd64, arm64 },
+  };
+}
