@@ -155,8 +155,13 @@ const settings = z.object({
         1,
         100,
       ),
-      purgeToPercent: whole("… until it is filled to this percentage.", 70, 0, 99),
-      keepNewestHours: whole("… but no message younger than this many hours.", 24, 0, 24 * MAX_DAYS),
+      purgeToPercent: whole("Its oldest messages go until it is filled to this percentage.", 70, 0, 99),
+      keepNewestHours: whole(
+        "A message younger than this many hours is never removed to make room.",
+        24,
+        0,
+        24 * MAX_DAYS,
+      ),
       queueLifetimeDays: whole(
         "A message that cannot be delivered goes back to its sender after this many days.",
         2,

@@ -4,6 +4,8 @@ import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dkimSign } from "mailauth/lib/dkim/sign.js";
+import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { describe, expect, it } from "vitest";
 import { dkimPublicKey, mtaStsPolicy, relayRecords, zoneText } from "../../../appliance/dns/records.ts";
 
@@ -26,6 +28,23 @@ describe("dkimPublicKey", () => {
   it("gives the public half of the private key as Base64 of its DER form", () => {
     const key = createPublicKey({ key: Buffer.from(publicKey, "base64"), format: "der", type: "spki" });
     expect(key.equals(createPublicKey(privateKey))).toBe(true);
+  });
+
+  it("lets a receiver verify what the private key signed, from the published record", async () => {
+    const message = "From: a@chat.example.org\r\nTo: b@c.example\r\nSubject: [...]\r\n\r\nhello\r\n";
+    const signed = await dkimSign(message, {
+      signingDomain: "chat.example.org",
+      selector: "homing1",
+      privateKey: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
+    });
+    const resolver = async (name: string, type: string) =>
+      records.flatMap((record) => {
+        return record.type === "TXT" && type === "TXT" && record.name === name ? [[record.text]] : [];
+      });
+    const { results } = await dkimVerify(signed.signatures + message, { resolver });
+    expect(results.map((result) => [result.status.result, result.signingDomain])).toEqual([
+      ["pass", "chat.example.org"],
+    ]);
   });
 });
 
