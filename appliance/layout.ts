@@ -30,6 +30,9 @@ export const dataPaths = {
   postfix: `${dataDirectory}/postfix`,
 } as const;
 
+/** The certificate chain that Postfix and Dovecot show; its key is keys/tls.pem of the relay folder. */
+export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
+
 /** Written at every boot by `homing-configure`, read by the services. */
 export const runDirectory = "/run/homing";
 export const runPaths = {

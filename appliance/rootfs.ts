@@ -9,7 +9,7 @@ import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts"
 import { nftablesConf } from "./files/nftables.ts";
 import { sshdConfig } from "./files/ssh.ts";
 import { systemFiles } from "./files/system.ts";
-import { homingUnits } from "./files/units.ts";
+import { bootPartitionScript, homingUnits } from "./files/units.ts";
 import { dataPaths, users } from "./layout.ts";
 
 const unitDirectory = "/usr/lib/systemd/system";
@@ -28,6 +28,7 @@ export function rootfsSpec(): RootfsSpec {
       ...named(systemFiles()),
       ...named(homingUnits(), (unit) => `${unitDirectory}/${unit}`),
       ...named(dropIns(), (unit) => `${unitDirectory}/${unit}.d/homing.conf`),
+      bootPartitionScript,
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
       // The closed rule set, until the settings are known.
       { path: "/etc/nftables.conf", content: nftablesConf({ ssh: false }) },

@@ -6,6 +6,7 @@ import {
   authListen,
   bootDirectory,
   bootLabel,
+  bootRelayDirectory,
   dataDirectory,
   dataPaths,
   nodeBinary,
@@ -80,6 +81,24 @@ Type=vfat
 Options=ro,nosuid,nodev,noexec,umask=0077
 `;
 
+/**
+ * Changes the boot partition's mount, and only a FAT's: in a container the folder belongs to the host, whose
+ * whole file system would be changed.
+ */
+export const bootPartitionScript = {
+  path: `${programDirectory}/boot-partition`,
+  mode: 0o755,
+  content: `#!/bin/sh
+# boot-partition writable|read-only: called by homing-configure.service.
+set -eu
+findmnt --noheadings --types vfat ${bootDirectory} >/dev/null || exit 0
+case "$1" in
+  writable) [ ! -e ${bootRelayDirectory} ] || mount -o remount,rw ${bootDirectory} ;;
+  read-only) mount -o remount,ro ${bootDirectory} ;;
+esac
+`,
+} as const;
+
 /*
  * Ordered before everything that speaks to the network: the firewall, the services and the mail servers
  * start with the configuration it writes. Mail requires its success; the network does not, so that a
@@ -97,10 +116,10 @@ Conflicts=shutdown.target
 Type=oneshot
 RemainAfterExit=yes
 # The boot partition becomes writable only while there is something to import and wipe on it.
-ExecStartPre=+/bin/sh -c '[ ! -e ${bootDirectory}/relay ] || ! mountpoint -q ${bootDirectory} || mount -o remount,rw ${bootDirectory}'
+ExecStartPre=+${bootPartitionScript.path} writable
 ExecStart=${nodeBinary} ${programDirectory}/boot.mjs
-ExecStopPost=+/bin/sh -c '! mountpoint -q ${bootDirectory} || mount -o remount,ro ${bootDirectory}'
-ExecStartPost=+/bin/sh -c '! mountpoint -q ${bootDirectory} || mount -o remount,ro ${bootDirectory}'
+ExecStopPost=+${bootPartitionScript.path} read-only
+ExecStartPost=+${bootPartitionScript.path} read-only
 StandardOutput=journal+console
 StandardError=journal+console
 TimeoutStartSec=5min

@@ -1,0 +1,179 @@
+/**
+ * Dovecot's configuration (Dovecot 2.4) from the relay's settings: IMAP for accounts, LMTP for Postfix, SASL
+ * for Postfix; accounts are asked of services/auth by Lua, metadata of services/metadata by the dict protocol.
+ */
+import { authListen, dataPaths, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
+import { type RelayConfig, relayFilePaths } from "../relay-config.ts";
+import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
+
+/** Where Postfix delivers. */
+export const lmtpSocketPath = "/run/dovecot/lmtp";
+
+/** Idle IMAP connections, one process each; about 1.7 MB. */
+const maxImapProcesses = 5000;
+
+/** The text of dovecot.conf. */
+export function dovecotConf(config: RelayConfig): string {
+  return `# Made at every boot from relay.toml; changes here are lost.
+dovecot_config_version = 2.4.1
+dovecot_storage_version = 2.4.1
+
+protocols {
+  imap = yes
+  lmtp = yes
+}
+${authentication()}
+${mailboxes(config)}
+${imap(config)}
+${lmtp()}
+${tls(config)}`;
+}
+
+function authentication(): string {
+  const lua = `{
+  lua_file = ${dovecotAuthLuaPath}
+  lua_settings {
+    url = http://${authListen.host}:${authListen.port}
+    secret_file = ${runPaths.authSecret}
+  }
+}`;
+  return `
+# Accounts: asked of the account service.
+auth_mechanisms = plain login
+auth_username_format = %{user | lower}
+# A wrong password waits (against guessing), the address it came from does not: phones share addresses.
+auth_failure_delay = 2 secs
+passdb lua ${lua}
+userdb lua ${lua}
+service auth {
+  unix_listener auth-postfix {
+    mode = 0600
+    user = postfix
+  }
+}
+service auth-worker {
+  user = ${users.dovecotAuth.name}
+  extra_groups = $SET:default_internal_group
+}
+service anvil {
+  unix_listener anvil {
+    mode = 0660
+    group = ${users.vmail.name}
+  }
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}`;
+}
+
+function mailboxes(config: RelayConfig): string {
+  return `
+# Mailboxes.
+mail_driver = maildir
+mail_home = ${dataPaths.mail}/%{user | lower}
+mail_path = ~/mail
+mail_uid = ${users.vmail.name}
+mail_gid = ${users.vmail.name}
+first_valid_uid = ${users.vmail.id}
+last_valid_uid = ${users.vmail.id}
+first_valid_gid = ${users.vmail.id}
+last_valid_gid = ${users.vmail.id}
+mail_cache_max_size = 512 k
+mail_log_prefix = "%{protocol}(%{user}): "
+namespace inbox {
+  inbox = yes
+  separator = .
+}
+mail_plugins {
+  quota = yes
+  mail_compress = yes
+}
+mail_compress_write_method = gz
+quota "User quota" {
+  driver = count
+  storage_size = ${config.messages.mailboxBytes} B
+  storage_grace = 0
+}
+quota_exceeded_message = Mailbox is full
+mail_attribute {
+  dict proxy {
+    name = metadata
+    socket_path = ${runPaths.metadataSocket}
+  }
+}`;
+}
+
+function imap(config: RelayConfig): string {
+  return `
+# IMAP. Idle connections are kept as they are: hibernating ones lose the announcement of new mail.
+imap_hibernate_timeout = 0
+imap_metadata = yes
+imap_capability {
+  XCHATMAIL = yes${config.push.enabled ? "\n  XDELTAPUSH = yes" : ""}
+}
+# Phones in many places behind one address are no attack.
+mail_max_userip_connections = 100
+protocol imap {
+  mail_plugins {
+    imap_quota = yes
+    last_login = yes
+  }
+  last_login {
+    dict proxy {
+      name = lastlogin
+      socket_path = ${runPaths.metadataSocket}
+    }
+    precision = s
+  }
+}
+service imap-login {
+  process_min_avail = 2
+  restart_request_count = unlimited
+  inet_listener imap {
+    port = ${ports.imap}
+  }
+  inet_listener imaps {
+    port = ${ports.imaps}
+    ssl = yes
+  }
+}
+service imap {
+  process_limit = ${maxImapProcesses}
+  # A process serves many connections one after the other: twice the logins per second.
+  restart_request_count = 1000
+  extra_groups = $SET:default_internal_group
+}`;
+}
+
+function lmtp(): string {
+  return `
+# Delivery. Two processes wait, since starting one would cost a message 25 ms.
+lmtp_add_received_header = no
+lmtp_user_concurrency_limit = 1000
+protocol lmtp {
+  auth_username_format = %{user | lower}
+  mail_plugins {
+    notify = yes
+  }
+}
+service lmtp {
+  user = ${users.vmail.name}
+  process_min_avail = 2
+  restart_request_count = 1000
+  unix_listener lmtp {
+    mode = 0600
+    user = postfix
+  }
+}`;
+}
+
+function tls(config: RelayConfig): string {
+  return `
+ssl = required
+ssl_min_protocol = TLSv1.3
+ssl_server {
+  cert_file = ${tlsCertificatePath}
+  key_file = ${dataPaths.relay}/${relayFilePaths(config).tlsKey}
+}
+`;
+}

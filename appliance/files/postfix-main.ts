@@ -1,0 +1,172 @@
+/**
+ * Postfix's main.cf (postconf(5), Postfix 3.10) from the relay's settings. What differs between the ports
+ * stands in master.cf (postfix-master.ts).
+ */
+import { dataPaths, runPaths, tlsCertificatePath } from "../layout.ts";
+import { type RelayConfig, relayFilePaths } from "../relay-config.ts";
+import { lmtpSocketPath } from "./dovecot.ts";
+
+/** One parameter a line; the order is the order of reading. */
+type Parameters = Readonly<Record<string, string | number>>;
+
+/** The text of main.cf. */
+export function postfixMainCf(config: RelayConfig): string {
+  const sections: Readonly<Record<string, Parameters>> = {
+    "Who we are": identity(config),
+    "Mail for this relay goes to Dovecot, to accounts that exist": localDelivery(),
+    "Mail for others goes over verified TLS": remoteDelivery(),
+    "What we offer to those who connect": serverTls(config),
+    "What is taken, and what is refused at once": acceptance(config),
+    "Every message passes the milter, or waits": milter(),
+    "Contents stay as they came, or signatures would break": contents(),
+    "How long we try": queue(config),
+  };
+  return `# Made at every boot from relay.toml; changes here are lost.\n${Object.entries(sections)
+    .map(([title, parameters]) => `\n# ${title}\n${render(parameters)}`)
+    .join("")}`;
+}
+
+function render(parameters: Parameters): string {
+  return Object.entries(parameters)
+    .map(([name, value]) => `${name} = ${value}`.trimEnd().concat("\n"))
+    .join("");
+}
+
+function identity(config: RelayConfig): Parameters {
+  return {
+    compatibility_level: "3.10",
+    myhostname: config.domain,
+    mydomain: config.domain,
+    myorigin: config.domain,
+    mydestination: config.domain,
+    inet_interfaces: "all",
+    inet_protocols: "all",
+    queue_directory: `${dataPaths.postfix}/queue`,
+    data_directory: `${dataPaths.postfix}/state`,
+    smtpd_banner: "$myhostname ESMTP",
+    mail_name: "Homing",
+    // Programs on the device have no reason to send mail.
+    authorized_submit_users: "root",
+    biff: "no",
+    default_database_type: "lmdb",
+  };
+}
+
+function localDelivery(): Parameters {
+  return {
+    alias_maps: "",
+    alias_database: "",
+    local_transport: `lmtp:unix:${lmtpSocketPath}`,
+    local_recipient_maps: "",
+    recipient_delimiter: "",
+    // 0: Dovecot's quota decides, and this must not be below message_size_limit.
+    mailbox_size_limit: 0,
+    lmtp_connection_cache_destinations: `unix:${lmtpSocketPath}`,
+    lmtp_destination_concurrency_limit: 20,
+    // Who wrote from where, and what was signed, is of no use in the mailbox: it was judged at the door.
+    lmtp_header_checks: "regexp:{{/^(Received|DKIM-Signature|Authentication-Results):/ IGNORE}}",
+  };
+}
+
+function remoteDelivery(): Parameters {
+  return {
+    smtp_tls_security_level: "verify",
+    smtp_tls_CAfile: "/etc/ssl/certs/ca-certificates.crt",
+    // SNI, so that a host with many names shows the right certificate.
+    smtp_tls_servername: "hostname",
+    smtp_tls_mandatory_protocols: ">=TLSv1.2",
+    // Address literals and test names (with a leading underscore) can have no certificate that verifies.
+    smtp_tls_policy_maps: "regexp:{{/^\\[[^]]+\\](:|$)/ encrypt} {/^_/ encrypt}}",
+    smtp_tls_session_cache_database: "lmdb:$data_directory/smtp_sessions",
+    smtp_tls_loglevel: 1,
+    // A connection kept open saves the TLS handshake of the next message in a conversation.
+    smtp_tls_connection_reuse: "yes",
+    smtp_connection_cache_destinations: "static:all",
+    smtp_connection_cache_time_limit: "30s",
+    smtp_destination_recipient_limit: 50,
+    smtp_address_preference: "any",
+  };
+}
+
+function serverTls(config: RelayConfig): Parameters {
+  return {
+    smtpd_tls_chain_files: `${dataPaths.relay}/${relayFilePaths(config).tlsKey}, ${tlsCertificatePath}`,
+    smtpd_tls_security_level: "encrypt",
+    smtpd_tls_mandatory_protocols: ">=TLSv1.2",
+    smtpd_tls_mandatory_ciphers: "high",
+    smtpd_tls_auth_only: "yes",
+    tls_preempt_cipherlist: "yes",
+    tls_ssl_options: "NO_COMPRESSION, NO_RENEGOTIATION",
+    smtpd_tls_loglevel: 1,
+    smtpd_sasl_type: "dovecot",
+    smtpd_sasl_path: "/run/dovecot/auth-postfix",
+    smtpd_sasl_security_options: "noanonymous",
+    smtpd_sasl_auth_enable: "no",
+  };
+}
+
+function acceptance(config: RelayConfig): Parameters {
+  return {
+    message_size_limit: config.messages.maxMessageBytes,
+    smtpd_recipient_limit: config.messages.maxRecipients,
+    // No network is trusted: who wants to send has to log in.
+    mynetworks: "127.0.0.1/32 [::1]/128",
+    smtpd_relay_restrictions: "reject_unauth_destination",
+    smtpd_helo_required: "yes",
+    // No reverse look-ups: slow, and of no use to a relay that asks for DKIM.
+    smtpd_peername_lookup: "no",
+    // RFC 5321 §3.5.3 allows 252 for every address: which accounts exist stays unsaid.
+    smtpd_command_filter: "regexp:{{/^VRFY([[:space:]].*)?$/ VRFY postmaster}}",
+    smtpd_discard_ehlo_keywords: "etrn, dsn",
+    fast_flush_domains: "",
+    smtpd_data_restrictions: "reject_unauth_pipelining",
+    smtpd_forbid_bare_newline: "normalize",
+    show_user_unknown_table_name: "no",
+    // The address itself asks for nothing special: no routes, no @ in local parts.
+    allow_percent_hack: "no",
+    swap_bangpath: "no",
+    allow_untrusted_routing: "no",
+    append_dot_mydomain: "no",
+    local_header_rewrite_clients: "",
+    smtpd_client_connection_count_limit: 50,
+    anvil_rate_time_unit: "60s",
+  };
+}
+
+function milter(): Parameters {
+  return {
+    smtpd_milters: `unix:${runPaths.milterSocket}`,
+    non_smtpd_milters: `unix:${runPaths.milterSocket}`,
+    // Our own bounces are signed too; the milter knows them by this name.
+    internal_mail_filter_classes: "bounce",
+    milter_macro_daemon_name: "bounce",
+    milter_protocol: 6,
+    milter_default_action: "tempfail",
+    milter_connect_timeout: "10s",
+    milter_command_timeout: "30s",
+    milter_content_timeout: "60s",
+  };
+}
+
+function contents(): Parameters {
+  return {
+    // A line over 998 bytes would be broken in two after it was signed.
+    smtp_line_length_limit: 0,
+    lmtp_line_length_limit: 0,
+    disable_mime_input_processing: "yes",
+    disable_mime_output_conversion: "yes",
+  };
+}
+
+function queue(config: RelayConfig): Parameters {
+  return {
+    maximal_queue_lifetime: `${config.messages.queueLifetimeDays}d`,
+    bounce_queue_lifetime: `${config.messages.queueLifetimeDays}d`,
+    // Phones expect an answer in minutes, not hours, when a relay was away for a moment.
+    minimal_backoff_time: "60s",
+    maximal_backoff_time: "30m",
+    queue_run_delay: "60s",
+    // A bounce must not send the (encrypted, large) message back in full.
+    bounce_size_limit: 1000,
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * Postfix's master.cf (master(5)): port 25 for other relays, 465 and 587 for accounts, and the daemons
+ * behind them. Nothing runs in a chroot: systemd's sandbox stands around all of it.
+ */
+import { ports } from "../layout.ts";
+import type { RelayConfig } from "../relay-config.ts";
+
+/** Options of one service, as -o lines. */
+type Options = Readonly<Record<string, string>>;
+
+/**
+ * For accounts: logged in over TLS 1.3, from their own address, to anywhere. An unknown recipient here is
+ * not refused but bounces, or one deleted account would stop every message to its groups.
+ */
+const submissionOptions: Options = {
+  smtpd_tls_mandatory_protocols: ">=TLSv1.3",
+  smtpd_sasl_auth_enable: "yes",
+  // An address in the shape of a login belongs to this login alone.
+  smtpd_sender_login_maps: "regexp:{{/^(.*)$/ $1}}",
+  smtpd_client_restrictions: "permit_sasl_authenticated,reject",
+  smtpd_sender_restrictions: "reject_sender_login_mismatch,permit_sasl_authenticated,reject",
+  smtpd_relay_restrictions: "permit_sasl_authenticated,reject",
+  smtpd_reject_unlisted_recipient: "no",
+  cleanup_service_name: "submission-cleanup",
+};
+
+/** The text of master.cf. */
+export function postfixMasterCf(_config: RelayConfig): string {
+  const services = [
+    service(`${ports.smtp}`, "inet", "n", "smtpd", {
+      syslog_name: "postfix/mx",
+      milter_macro_daemon_name: "mx",
+      smtpd_relay_restrictions: "reject_unauth_destination",
+    }),
+    service(`${ports.submissions}`, "inet", "n", "smtpd", {
+      syslog_name: "postfix/smtps",
+      smtpd_tls_wrappermode: "yes",
+      milter_macro_daemon_name: "smtps",
+      ...submissionOptions,
+    }),
+    service(`${ports.submission}`, "inet", "n", "smtpd", {
+      syslog_name: "postfix/submission",
+      milter_macro_daemon_name: "submission",
+      ...submissionOptions,
+    }),
+    // Postfix's own Received header names the client's address; the milter cannot see it, this can.
+    service(
+      "submission-cleanup",
+      "unix",
+      "n",
+      "cleanup",
+      {
+        syslog_name: "postfix/submission",
+        header_checks: "regexp:{{/^Received:/ IGNORE}}",
+        always_add_missing_headers: "yes",
+      },
+      "0",
+    ),
+    service("pickup", "unix", "n", "pickup", {}, "1", "60"),
+    service("cleanup", "unix", "n", "cleanup", {}, "0"),
+    service("qmgr", "unix", "n", "qmgr", {}, "1", "300"),
+    service("tlsmgr", "unix", "-", "tlsmgr", {}, "1", "1000?"),
+    service("rewrite", "unix", "-", "trivial-rewrite"),
+    service("bounce", "unix", "-", "bounce", {}, "0"),
+    service("defer", "unix", "-", "bounce", {}, "0"),
+    service("trace", "unix", "-", "bounce", {}, "0"),
+    service("verify", "unix", "-", "verify", {}, "1"),
+    service("flush", "unix", "n", "flush", {}, "0", "1000?"),
+    service("proxymap", "unix", "-", "proxymap"),
+    service("proxywrite", "unix", "-", "proxymap", {}, "1"),
+    service("smtp", "unix", "-", "smtp"),
+    service("relay", "unix", "-", "smtp"),
+    service("showq", "unix", "n", "showq"),
+    service("error", "unix", "-", "error"),
+    service("retry", "unix", "-", "error"),
+    service("discard", "unix", "-", "discard"),
+    service("lmtp", "unix", "-", "lmtp"),
+    service("anvil", "unix", "-", "anvil", {}, "1"),
+    service("scache", "unix", "-", "scache", {}, "1"),
+    // Keeps TLS connections to other relays open between messages (smtp_tls_connection_reuse).
+    service("tlsproxy", "unix", "-", "tlsproxy", {}, "0"),
+    service("postlog", "unix-dgram", "n", "postlogd", {}, "1"),
+  ];
+  return `# Made at every boot from relay.toml; changes here are lost.
+# service type private unpriv chroot wakeup maxproc command
+${services.join("")}`;
+}
+
+function service(
+  name: string,
+  type: "inet" | "unix" | "unix-dgram",
+  isPrivate: "n" | "-",
+  command: string,
+  options: Options = {},
+  processes = "-",
+  wakeup = "-",
+): string {
+  const lines = Object.entries(options).map(([key, value]) =>
+    // A value with blanks stands in braces (master(5), "-o { name = value }").
+    /\s/.test(value) ? `  -o { ${key} = ${value} }\n` : `  -o ${key}=${value}\n`,
+  );
+  return `${name} ${type} ${isPrivate} - n ${wakeup} ${processes} ${command}\n${lines.join("")}`;
+}

@@ -1,0 +1,21 @@
+/**
+ * Run by homing-configure.service at every boot, before mail and everything that speaks to the network:
+ * takes over the relay folder from the boot partition (import-relay.ts), makes what only the device can make,
+ * and writes the configuration of all programs from relay.toml. Fails loudly: mail then does not start.
+ */
+import { configureDevice } from "./configure.ts";
+
+const say = (text: string): void => {
+  for (const line of text.split("\n")) console.log(`homing: ${line}`);
+};
+
+/** Their texts are for the person at the console; of any other error the place in the program matters. */
+const knownErrors = new Set(["ConfigureError", "ImportError", "RelayConfigError", "TlsKeyError"]);
+
+try {
+  await configureDevice({ root: "/", say, now: new Date() });
+} catch (error) {
+  const known = error instanceof Error && knownErrors.has(error.name);
+  say(`NOT CONFIGURED, mail stays off: ${known ? error.message : ((error as Error).stack ?? String(error))}`);
+  process.exit(1);
+}

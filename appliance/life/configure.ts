@@ -1,0 +1,169 @@
+/**
+ * All that a boot does to a device, in order, below a root folder (the device's "/", a temporary folder in
+ * tests). Called by boot.ts.
+ */
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { deviceFiles } from "../files/device-files.ts";
+import { authorizedKeysPath, sshHostKeyPath } from "../files/ssh.ts";
+import {
+  bootRelayDirectory,
+  dataDirectory,
+  dataPaths,
+  runPaths,
+  tlsCertificatePath,
+  users,
+} from "../layout.ts";
+import { parseRelayConfig, type RelayConfig, RelayConfigError, relayFilePaths } from "../relay-config.ts";
+import { certificateServes, selfSignedCertificate } from "./certificate.ts";
+import { type Disk, realDisk } from "./disk.ts";
+import { ImportError, importRelay } from "./import-relay.ts";
+import { type Owners, readOwners } from "./owners.ts";
+
+/** The device cannot become a relay as it is. */
+export class ConfigureError extends Error {
+  override name = "ConfigureError";
+}
+
+export type ConfigureOptions = Readonly<{
+  root: string;
+  /** Lines for the console and the log. */
+  say(text: string): void;
+  now: Date;
+  disk?: Disk;
+}>;
+
+type Device = Readonly<{
+  at(path: string): string;
+  say(text: string): void;
+  disk: Disk;
+  owners: Owners;
+  now: Date;
+}>;
+
+/** @throws ConfigureError, ImportError, RelayConfigError and the like; and the errors of the disk. */
+export async function configureDevice(options: ConfigureOptions): Promise<RelayConfig> {
+  const { root, say, now, disk = realDisk } = options;
+  if (root === "/") await requireDataPartition();
+  const device: Device = {
+    at: (path) => join(root, path),
+    say,
+    disk,
+    owners: await readOwners(root),
+    now,
+  };
+  await takeOverRelay(device);
+  const config = await readSettings(device);
+  await keepMachineId(device);
+  await keepCertificate(device, config);
+  if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
+  await writeSecrets(device, config);
+  await writeConfiguration(device, config);
+  say(`this is the relay ${config.domain}`);
+  return config;
+}
+
+/** Without it, accounts would be made in memory and lost: strangers could take them over after a restart. */
+async function requireDataPartition(): Promise<void> {
+  const [data, root] = await Promise.all([stat(dataDirectory), stat("/")]);
+  if (data.dev !== root.dev) return;
+  throw new ConfigureError(
+    `the data partition is not mounted at ${dataDirectory}: the card or disk may be full, damaged or too small`,
+  );
+}
+
+async function takeOverRelay({ at, say, disk }: Device): Promise<void> {
+  const places = { from: at(bootRelayDirectory), to: at(dataPaths.relay), disk };
+  try {
+    const outcome = await importRelay(places);
+    if (outcome === "imported")
+      say("the relay was moved to the data partition, its keys wiped from the boot partition");
+    if (outcome === "wiped") say("the rest of an earlier import was wiped from the boot partition");
+  } catch (error) {
+    const wrong = error instanceof ImportError || error instanceof RelayConfigError;
+    if (!wrong || (await readIfPresent(join(places.to, "relay.toml"))) === undefined) throw error;
+    // A relay that works is not stopped by a mistake in what shall change it.
+    say(`NOT TAKEN OVER from the boot partition, going on with the settings in use: ${error.message}`);
+  }
+}
+
+async function readSettings({ at }: Device): Promise<RelayConfig> {
+  const text = await readIfPresent(at(`${dataPaths.relay}/relay.toml`));
+  if (text === undefined) {
+    throw new ConfigureError(
+      "there is no relay on this device: the boot partition has no folder “relay”, and nothing was imported " +
+        "before. Build an image from a relay folder (homing build) and write it anew.",
+    );
+  }
+  return parseRelayConfig(text.toString("utf8"), "relay.toml on the data partition");
+}
+
+/**
+ * The machine's id (machine-id(5)) stays the same: DHCP servers and logs know the device by it. The
+ * initramfs brings a kept one to /etc before systemd starts; the first boot's is made by systemd and kept here.
+ */
+async function keepMachineId({ at, say, disk }: Device): Promise<void> {
+  const current = (await readIfPresent(at("/etc/machine-id")))?.toString().trim() ?? "";
+  const kept = (await readIfPresent(at(dataPaths.machineId)))?.toString().trim();
+  if (kept === undefined && /^[0-9a-f]{32}$/.test(current)) {
+    await disk.put(at(dataPaths.machineId), `${current}\n`, { mode: 0o444 });
+  } else if (kept !== current) {
+    say(`this boot runs with the machine id ${current || "(none)"} instead of ${kept ?? "(none)"}`);
+  }
+}
+
+async function keepCertificate({ at, say, disk, now }: Device, config: RelayConfig): Promise<void> {
+  const keyPem = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).tlsKey}`), "utf8");
+  const present = await readIfPresent(at(tlsCertificatePath));
+  const input = { domain: config.domain, keyPem, now };
+  if (present !== undefined && certificateServes(present.toString(), input)) return;
+  await disk.put(at(tlsCertificatePath), selfSignedCertificate(input), { mode: 0o644 });
+  say("made a self-signed certificate");
+}
+
+async function keepSshHostKey({ at, say }: Device): Promise<void> {
+  const path = at(sshHostKeyPath);
+  if ((await readIfPresent(path)) !== undefined) return;
+  // Under another name first: a power cut must not leave half a key. The private key comes last.
+  const fresh = join(dirname(path), "new");
+  await rm(fresh, { force: true });
+  await promisify(execFile)("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", fresh]);
+  await rename(`${fresh}.pub`, `${path}.pub`);
+  await rename(fresh, path);
+  say("made the SSH host key");
+}
+
+/** What the services need of the relay's secrets, each readable only by the one that needs it. In memory. */
+async function writeSecrets({ at, disk, owners }: Device, config: RelayConfig): Promise<void> {
+  const milterGroup = { uid: owners.uid("root"), gid: owners.gid(users.milter.name) };
+  await disk.makeDirectory(at(dirname(runPaths.dkimKey)), { mode: 0o750, ...milterGroup });
+  const dkim = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).dkimKey}`));
+  await disk.put(at(runPaths.dkimKey), dkim, { mode: 0o440, ...milterGroup });
+
+  const authPair = { uid: owners.uid(users.auth.name), gid: owners.gid(users.dovecotAuth.name) };
+  await disk.makeDirectory(at(dirname(runPaths.authSecret)), { mode: 0o550, ...authPair });
+  // One secret per boot: when this runs again, the services still hold the old one.
+  if ((await readIfPresent(at(runPaths.authSecret))) !== undefined) return;
+  await disk.put(at(runPaths.authSecret), randomBytes(32).toString("hex"), { mode: 0o440, ...authPair });
+}
+
+async function writeConfiguration({ at, disk, owners }: Device, config: RelayConfig): Promise<void> {
+  await rm(at(authorizedKeysPath), { force: true });
+  for (const file of deviceFiles(config)) {
+    const attributes = { mode: file.mode, uid: owners.uid(file.owner), gid: owners.gid(file.group) };
+    await disk.makeDirectory(at(dirname(file.path)), { mode: 0o755 });
+    await disk.put(at(file.path), file.content, attributes);
+  }
+}
+
+async function readIfPresent(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
