@@ -3,12 +3,17 @@
  * UTF-8 into U+FFFD, and two different passwords into the same one). Pure; called by server.ts.
  */
 
-/** The body is not a form, or holds bytes that are not UTF-8. */
+/** The body is not a form. */
 export class FormError extends Error {
   override name = "FormError";
 }
 
-/** Fields by name. @throws FormError when a field is repeated, unescaped, badly escaped or not UTF-8. */
+/** A field holds bytes that are not UTF-8: what somebody typed, no mistake of who sent the form. */
+export class FieldEncodingError extends Error {
+  override name = "FieldEncodingError";
+}
+
+/** Fields by name. @throws FormError when one is repeated or unescaped, FieldEncodingError. */
 export function parseForm(body: string): Map<string, string> {
   const fields = new Map<string, string>();
   if (!/^[\x20-\x7e]*$/.test(body)) throw new FormError("the body is not plain ASCII");
@@ -27,6 +32,6 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {
-    throw new FormError("a field is badly escaped or not UTF-8");
+    throw new FieldEncodingError("a field is not UTF-8");
   }
 }

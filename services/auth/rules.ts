@@ -6,6 +6,7 @@ import type { RelayConfig } from "../../appliance/relay-config.ts";
 
 /** Why a login is refused; goes to the log and, as a text, to whoever asks. */
 export type Refusal =
+  | "not-utf8"
   | "malformed-address"
   | "foreign-domain"
   | "local-part-characters"
@@ -20,6 +21,7 @@ export type Refusal =
   | "disk-too-full";
 
 export const refusalTexts: Readonly<Record<Refusal, string>> = {
+  "not-utf8": "Names and passwords are UTF-8",
   "malformed-address": "An address has exactly one @ and plain ASCII letters",
   "foreign-domain": "This relay serves another domain",
   "local-part-characters": "A name may hold a-z, 0-9, - and _, and single dots between them",

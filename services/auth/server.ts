@@ -11,7 +11,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Log } from "../lib/log.ts";
 import type { Accounts, Verdict } from "./accounts.ts";
-import { FormError, parseForm } from "./form.ts";
+import { FieldEncodingError, FormError, parseForm } from "./form.ts";
 import { refusalTexts } from "./rules.ts";
 
 /** An address of 320 and a password of 512 characters, each byte escaped as %XX, fit in twice over. */
@@ -67,11 +67,12 @@ async function answer(
   if (request.url !== "/verify" && request.url !== "/exists") throw new BadRequestError(404, "no such path");
   log.debug("asked", { path: request.url });
   const fields = readFields(await readBody(request));
+  if (fields === undefined) {
+    return request.url === "/exists" ? unknownReply : replyOf({ kind: "refused", refusal: "not-utf8" });
+  }
   const user = requireField(fields, "user");
   if (request.url === "/exists") {
-    return accounts.exists(user)
-      ? { status: 200, body: { result: "ok" } }
-      : { status: 404, body: { result: "unknown" } };
+    return accounts.exists(user) ? { status: 200, body: { result: "ok" } } : unknownReply;
   }
   const verdict = await accounts.verify(user, requireField(fields, "password"));
   const reply = replyOf(verdict);
@@ -79,6 +80,8 @@ async function answer(
   if (verdict.kind !== "ok") log.info("login refused", { result: verdict.kind, reason: reply.body.reason });
   return reply;
 }
+
+const unknownReply: Reply = { status: 404, body: { result: "unknown" } };
 
 function replyOf(verdict: Verdict): Reply {
   switch (verdict.kind) {
@@ -102,10 +105,12 @@ function isBearer(header: string, secret: string): boolean {
   return timingSafeEqual(digest(header), digest(`Bearer ${secret}`));
 }
 
-function readFields(body: string): Map<string, string> {
+function readFields(body: string): Map<string, string> | undefined {
   try {
     return parseForm(body);
   } catch (cause) {
+    // No account has such a name or password (RFC 4616 §2 wants UTF-8): an answer, not a failure.
+    if (cause instanceof FieldEncodingError) return undefined;
     if (cause instanceof FormError) throw new BadRequestError(400, cause.message);
     throw cause;
   }

@@ -133,8 +133,8 @@ describe("the account service", () => {
       expect(await status("/verify", "")).toBe(400);
       expect(await status("/verify", `user=${user}`)).toBe(400);
       expect(await status("/verify", `user=${user}&password=a&user=b`)).toBe(400);
-      expect(await status("/verify", `user=${user}&password=%ff%ff%ff%ff%ff%ff%ff%ff%ff`)).toBe(400);
-      expect(await status("/verify", `user=${user}&password=%e`)).toBe(400);
+      expect(await status("/verify", `user=${user}&password=%ff%ff%ff%ff%ff%ff%ff%ff%ff`)).toBe(403);
+      expect(await status("/exists", "user=%ff%ffc123xyz@chat.example.org")).toBe(404);
       expect(await status("/verify", `user=${user}&password=größte-not-escaped`)).toBe(400);
       expect(await status("/verify", `user=${user}&password=${"x".repeat(1_000_000)}`)).toBe(413);
       expect((await login(port, user, "long-password", agent)).status).toBe(200);
