@@ -16,6 +16,7 @@ const fingerprint = createHash("sha256").update(lock).digest("hex");
 const mainText = `
 if (process.argv[2] === "wait") {
   process.on("SIGTERM", () => process.exit(7));
+  process.on("SIGINT", () => setTimeout(() => process.exit(6), 100));
   setInterval(() => {}, 1000);
 }
 const told: string[] = process.argv.slice(2);
@@ -122,6 +123,18 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     await once(child.stdout, "data");
     child.kill("SIGTERM");
     expect((await once(child, "exit"))[0]).toBe(7);
+  });
+
+  it("waits at Ctrl-C, which reaches both, until the program has cleaned up", async () => {
+    await homing([]);
+    // A process group of its own, as a terminal's foreground job has.
+    const child = spawn(join(small, "homing"), ["wait"], {
+      stdio: ["ignore", "pipe", "inherit"],
+      detached: true,
+    });
+    await once(child.stdout, "data");
+    process.kill(-child.pid!, "SIGINT");
+    expect((await once(child, "exit"))[0]).toBe(6);
   });
 
   it("says what to install when there is no Node.js", async () => {
