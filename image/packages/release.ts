@@ -44,10 +44,15 @@ type Source = Readonly<{
   keys?: readonly PublicKey[] | undefined;
 }>;
 
-/** Fetches and proves a suite's InRelease. Throws ReleaseError or HttpError. */
+/** Fetches and proves a suite's InRelease. Throws ReleaseError. */
 export async function fetchRelease(suite: Suite, source: Source): Promise<Release> {
   const url = `${source.mirror}/dists/${suite.codename}/InRelease`;
-  const text = await httpGet(url, { ...httpOptions(source), maxBytes: MAX_RELEASE_BYTES });
+  const options = { ...httpOptions(source), maxBytes: MAX_RELEASE_BYTES };
+  const text = await httpGet(url, options).catch((error: unknown) => {
+    if (!(error instanceof HttpError)) throw error;
+    const problem = `the Debian mirror cannot be used: ${error.message}; choose another one with --mirror`;
+    throw new ReleaseError(problem, { cause: error });
+  });
   const keys = source.keys ?? (await archiveKeys(suite.archive));
   const stanza = await verifiedStanza(text.toString("utf8"), keys, url);
   return readRelease(stanza, suite, source.now, url);
