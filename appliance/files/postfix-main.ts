@@ -76,7 +76,7 @@ function remoteDelivery(): Parameters {
     smtp_tls_servername: "hostname",
     smtp_tls_mandatory_protocols: ">=TLSv1.2",
     // Address literals and test names (with a leading underscore) can have no certificate that verifies.
-    smtp_tls_policy_maps: "regexp:{{/^\\[[^]]+\\](:|$)/ encrypt} {/^_/ encrypt}}",
+    smtp_tls_policy_maps: "regexp:{{/^\\[[^]]+\\](:|$$)/ encrypt} {/^_/ encrypt}}",
     smtp_tls_session_cache_database: "lmdb:$data_directory/smtp_sessions",
     smtp_tls_loglevel: 1,
     // A connection kept open saves the TLS handshake of the next message in a conversation.
@@ -116,7 +116,7 @@ function acceptance(config: RelayConfig): Parameters {
     // No reverse look-ups: slow, and of no use to a relay that asks for DKIM.
     smtpd_peername_lookup: "no",
     // RFC 5321 §3.5.3 allows 252 for every address: which accounts exist stays unsaid.
-    smtpd_command_filter: "regexp:{{/^VRFY([[:space:]].*)?$/ VRFY postmaster}}",
+    smtpd_command_filter: "regexp:{{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}}",
     smtpd_discard_ehlo_keywords: "etrn, dsn",
     fast_flush_domains: "",
     smtpd_data_restrictions: "reject_unauth_pipelining",

@@ -16,7 +16,7 @@ const submissionOptions: Options = {
   smtpd_tls_mandatory_protocols: ">=TLSv1.3",
   smtpd_sasl_auth_enable: "yes",
   // An address in the shape of a login belongs to this login alone.
-  smtpd_sender_login_maps: "regexp:{{/^(.*)$/ $1}}",
+  smtpd_sender_login_maps: "regexp:{{/^(.*)$$/ $$1}}",
   smtpd_client_restrictions: "permit_sasl_authenticated,reject",
   smtpd_sender_restrictions: "reject_sender_login_mismatch,permit_sasl_authenticated,reject",
   smtpd_relay_restrictions: "permit_sasl_authenticated,reject",
