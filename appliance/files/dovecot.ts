@@ -46,6 +46,8 @@ auth_failure_delay = 2 secs
 passdb lua ${lua}
 userdb lua ${lua}
 service auth {
+  # Every process that asks holds a connection: each of the imap ones, and the login and lmtp processes.
+  client_limit = ${maxImapProcesses + 1000}
   unix_listener auth-postfix {
     mode = 0600
     user = postfix

@@ -9,8 +9,11 @@ type Permissions = Readonly<{
   write?: readonly string[];
   /** Directories whose content it must not even see. */
   hide?: readonly string[];
-  /** "none": no network at all, sockets from systemd excepted. "loopback": the resolver and the like. */
-  network: "none" | "loopback";
+  /**
+   * "none": no network at all, sockets from systemd excepted. "loopback": the resolver and the like.
+   * "host": sees the interfaces, but cannot use them.
+   */
+  network: "none" | "loopback" | "host";
   /** Linux capabilities; none unless given. */
   capabilities?: readonly string[];
   /** Services that read load and memory need the rest of /proc as well. */
@@ -18,6 +21,13 @@ type Permissions = Readonly<{
   /** Own users look like `nobody` inside a user namespace of its own: off where files of others are handed out. */
   privateUsers?: boolean;
 }>;
+
+/** Sockets that systemd hands over are already made; "none" makes no other than to the log. */
+const addressFamilies = {
+  none: "AF_UNIX",
+  loopback: "AF_UNIX AF_INET AF_INET6",
+  host: "AF_UNIX AF_NETLINK",
+} as const;
 
 /**
  * Lines for a [Service] section. `MemoryDenyWriteExecute` is missing on purpose: V8 compiles at run time.
@@ -37,7 +47,7 @@ export function sandboxLines(permissions: Permissions): string {
     `PrivateNetwork=${permissions.network === "none" ? "yes" : "no"}`,
     "IPAddressDeny=any",
     ...(permissions.network === "loopback" ? ["IPAddressAllow=localhost"] : []),
-    `RestrictAddressFamilies=${permissions.network === "none" ? "AF_UNIX AF_INET" : "AF_UNIX AF_INET AF_INET6"}`,
+    `RestrictAddressFamilies=${addressFamilies[permissions.network]}`,
     "ProtectProc=invisible",
     `ProcSubset=${permissions.allOfProc ? "all" : "pid"}`,
     "ProtectClock=yes",

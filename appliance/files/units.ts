@@ -120,6 +120,7 @@ ExecStartPre=+${bootPartitionScript.path} writable
 ExecStart=${nodeBinary} ${programDirectory}/boot.mjs
 ExecStopPost=+${bootPartitionScript.path} read-only
 ExecStartPost=+${bootPartitionScript.path} read-only
+SyslogIdentifier=%N
 StandardOutput=journal+console
 StandardError=journal+console
 TimeoutStartSec=5min
@@ -164,6 +165,7 @@ ${neverGiveUp}
 [Service]
 Type=exec
 User=${user}
+SyslogIdentifier=%N
 ExecStart=${nodeBinary} ${programDirectory}/${name}.mjs
 ${restartLines}
 # Memory grows with load, never without end: rather one service restarted than the machine out of memory.
@@ -193,8 +195,10 @@ RemainAfterExit=yes
 # The addresses are worth waiting for; a relay without network says so as well.
 ExecStartPre=-/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=20
 ExecStart=${nodeBinary} ${programDirectory}/ready.mjs
+SyslogIdentifier=%N
 StandardOutput=journal+console
 StandardError=journal+console
+${sandboxLines({ network: "host", privateUsers: false })}
 
 [Install]
 WantedBy=multi-user.target
