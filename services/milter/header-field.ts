@@ -1,0 +1,66 @@
+/**
+ * A message's header as the milter sees it, and the limits it has to keep to. Names and values are "binary"
+ * strings: one character per octet (latin1), so that what gets signed is exactly what was sent.
+ */
+
+export type HeaderField = Readonly<{
+  name: string;
+  /** With the space after the colon; folded lines are divided by "\n" and keep their white space. */
+  value: string;
+}>;
+
+export const headerLimits = {
+  /** A thousand recipients in To and an Autocrypt key fit several times; it all stays in memory. */
+  maxBytes: 512 * 1024,
+  /** Far above real mail; fields are looked up by name once per signed name. */
+  maxFields: 1000,
+  /** Fields and continuation lines. mailauth's header parser takes quadratic time in them. */
+  maxLines: 10_000,
+} as const;
+
+export type HeaderList = Readonly<{
+  fields: readonly HeaderField[];
+  /** Takes a field; beyond a limit it is dropped and `tooLarge` becomes true. */
+  add(name: string, value: string): void;
+  tooLarge(): boolean;
+  /** The values of all fields of this name (lower case), outermost white space removed. */
+  values(name: string): string[];
+}>;
+
+export function createHeaderList(): HeaderList {
+  const fields: HeaderField[] = [];
+  let bytes = 0;
+  let lines = 0;
+  let exceeded = false;
+  return {
+    fields,
+    add(name, value) {
+      bytes += name.length + value.length + ":\r\n".length;
+      lines += 1 + countLineFeeds(value);
+      if (
+        exceeded ||
+        fields.length === headerLimits.maxFields ||
+        bytes > headerLimits.maxBytes ||
+        lines > headerLimits.maxLines
+      ) {
+        exceeded = true;
+        return;
+      }
+      fields.push({ name: name.trimEnd(), value });
+    },
+    tooLarge: () => exceeded,
+    values: (name) =>
+      fields.filter((field) => field.name.toLowerCase() === name).map((field) => field.value.trim()),
+  };
+}
+
+/** The octets of a binary string read as UTF-8, as in header values that people wrote (RFC 6532). */
+export function fromBinary(text: string): string {
+  return Buffer.from(text, "latin1").toString("utf8");
+}
+
+function countLineFeeds(value: string): number {
+  let count = 0;
+  for (let at = value.indexOf("\n"); at >= 0; at = value.indexOf("\n", at + 1)) count++;
+  return count;
+}

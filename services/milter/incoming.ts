@@ -1,0 +1,134 @@
+/**
+ * What may enter: the rules for mail from other servers (one From, end-to-end encrypted or a delivery report,
+ * a valid DKIM signature of the From domain). Mail that claims to be from our own domain is asked for the same:
+ * our accounts submit theirs, and that never comes this way. Called by session.ts for the daemon `mx`.
+ */
+import {
+  type Address,
+  canonicalIp,
+  formatAddress,
+  literalAddress,
+  parseEnvelope,
+  parseFrom,
+  sameAddress,
+} from "./address.ts";
+import { createDkimVerifier, type DkimResult, type DkimVerifier, type TxtResolver } from "./dkim-verify.ts";
+import { createHeaderList, fromBinary } from "./header-field.ts";
+import { createJudge, type Judge, type Verdict } from "./judge.ts";
+import type { Decision, MessageHandler } from "./message.ts";
+import { parseContentType } from "./mime-header.ts";
+import {
+  dkimKeyUnavailable,
+  headerTooLarge,
+  invalidFrom,
+  noDkimSignature,
+  noValidDkimSignature,
+  type Refusal,
+  unencryptedMail,
+  wrongAddressLiteral,
+} from "./refusal.ts";
+
+/** What the rules look at. */
+export type IncomingMessage = Readonly<{
+  /** Null for the null sender. */
+  sender: Address | null;
+  /** Null when From is not exactly one address. */
+  from: Address | null;
+  values(name: string): string[];
+  verdict: Verdict;
+  /** Null when nobody asked for it: the From domain is an address literal, or the message is refused already. */
+  dkim: DkimResult | null;
+  /** The client's IP address as far as known. */
+  clientAddress: string | null;
+}>;
+
+/** The one address of the From field, or null. */
+export function fromAddress(values: IncomingMessage["values"]): Address | null {
+  const all = values("from");
+  return all.length === 1 ? parseFrom(fromBinary(all[0]!)) : null;
+}
+
+/** Whether the header is that of a delivery report (RFC 3464), which no mail server encrypts. */
+export function isDeliveryReport(from: Address, values: IncomingMessage["values"]): boolean {
+  const types = values("content-type");
+  return (
+    from.localPart.toLowerCase() === "mailer-daemon" &&
+    values("auto-submitted").some((value) => value !== "") &&
+    types.length === 1 &&
+    parseContentType(types[0]!)?.type === "multipart/report"
+  );
+}
+
+/** Why the message may not enter, or null. */
+export function incomingRefusal(message: IncomingMessage): Refusal | null {
+  const { sender, from, values, verdict, dkim, clientAddress } = message;
+  if (from === null || from.domain === "") return invalidFrom(null, formatAddress(sender));
+  if (verdict.kind === "unencrypted" && !isDeliveryReport(from, values)) return unencryptedMail;
+  if (from.domain.startsWith("[")) {
+    const literal = literalAddress(from.domain);
+    const isClient = literal !== null && clientAddress !== null && literal === canonicalIp(clientAddress);
+    return isClient ? null : wrongAddressLiteral;
+  }
+  switch (dkim?.kind) {
+    case "valid":
+      return null;
+    case "none":
+      return noDkimSignature;
+    case "unavailable":
+      return dkimKeyUnavailable;
+    default:
+      return noValidDkimSignature;
+  }
+}
+
+/** Every MAIL FROM of a stranger may go on; its message decides. */
+export function beginIncoming(
+  envelopeSender: string,
+  clientAddress: string | null,
+  resolveTxt: TxtResolver,
+): MessageHandler {
+  const sender = parseEnvelope(envelopeSender);
+  const header = createHeaderList();
+  let from: Address | null = null;
+  let judge: Judge | null = null;
+  let isReport = false;
+  let verifier: DkimVerifier | null = null;
+
+  const isHopeless = (): boolean => header.tooLarge() || from === null || (judge!.isHopeless() && !isReport);
+  const dropVerifier = (): void => {
+    verifier?.abort();
+    verifier = null;
+  };
+
+  return {
+    recipient() {},
+    header: header.add,
+    endOfHeader() {
+      from = fromAddress(header.values);
+      judge = createJudge({ values: header.values, allowArmorVersion: true });
+      isReport = from !== null && isDeliveryReport(from, header.values);
+      if (from !== null && !isHopeless() && !from.domain.startsWith("[")) {
+        verifier = createDkimVerifier(header.fields, from.domain, resolveTxt);
+      }
+    },
+    async body(piece) {
+      judge!.write(piece);
+      if (isHopeless()) dropVerifier();
+      else await verifier?.write(piece);
+    },
+    async end(): Promise<Decision> {
+      if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };
+      const verdict = judge!.end();
+      if (verdict.kind === "unencrypted" && !isReport) dropVerifier();
+      const dkim = (await verifier?.end()) ?? null;
+      const refusal = incomingRefusal({ sender, from, values: header.values, verdict, dkim, clientAddress });
+      if (refusal !== null) {
+        const judged = verdict.kind === "unencrypted" ? verdict.reason : verdict.kind;
+        return { refusal, detail: dkim === null ? judged : `${judged}; DKIM ${dkim.detail}` };
+      }
+      // Nobody vouched for a sender that is not From: bounces must not go there.
+      return { changes: sender === null || sameAddress(sender, from) ? [] : [{ kind: "empty sender" }] };
+    },
+    abort: dropVerifier,
+  };
+}

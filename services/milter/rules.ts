@@ -1,0 +1,35 @@
+/**
+ * Which rules go with which Postfix daemon (milter_macro_daemon_name in its configuration, appliance/files/).
+ * Called by main.ts, and by tests with a clock and a resolver of their own.
+ */
+import type { RelayConfig } from "../../appliance/relay-config.ts";
+import type { SigningKey } from "./dkim-sign.ts";
+import type { TxtResolver } from "./dkim-verify.ts";
+import { beginIncoming } from "./incoming.ts";
+import { beginBounce, beginOutgoing } from "./outgoing.ts";
+import { createRateLimit } from "./rate-limit.ts";
+import type { BeginMessage } from "./session.ts";
+
+export type RulesOptions = Readonly<{
+  key: SigningKey;
+  sending: RelayConfig["sending"];
+  resolveTxt: TxtResolver;
+  /** Milliseconds of a clock that never goes back. */
+  now(): number;
+}>;
+
+export function createRules({
+  key,
+  sending,
+  resolveTxt,
+  now,
+}: RulesOptions): ReadonlyMap<string, BeginMessage> {
+  const rateLimit = createRateLimit(sending);
+  const outgoing: BeginMessage = ({ sender, login }) => beginOutgoing(sender, login, { key, rateLimit, now });
+  return new Map<string, BeginMessage>([
+    ["mx", ({ sender, clientAddress }) => beginIncoming(sender, clientAddress, resolveTxt)],
+    ["submission", outgoing],
+    ["smtps", outgoing],
+    ["bounce", () => beginBounce(key)],
+  ]);
+}
