@@ -83,11 +83,13 @@ export function makeSigningKey(domain: string, selector: string): SigningKey {
 
 /** The message with a DKIM signature in front (RFC 6376). */
 export async function signMail(source: string, key: SigningKey): Promise<string> {
-  const { signatures, errors } = await dkimSign(source, {
+  const signature = {
     signingDomain: key.domain,
     selector: key.selector,
     privateKey: Buffer.from(key.privateKeyPem),
-  });
+  };
+  // mailauth's types ask for the fields in the options themselves, its code reads them in signatureData.
+  const { signatures, errors } = await dkimSign(source, { ...signature, signatureData: [signature] });
   if (errors.length > 0) throw new Error(`signing failed: ${JSON.stringify(errors)}`);
   return `${signatures}${source}`;
 }
