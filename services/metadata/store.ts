@@ -1,0 +1,118 @@
+/**
+ * Push tokens and last logins, in SQLite. Called by dictionary.ts. Only days are kept, no times: enough for
+ * forgetting what is old, and nobody's daily rhythm is on record.
+ */
+import { openDatabase } from "../lib/database.ts";
+
+const secondsPerDay = 86_400;
+
+/** A phone tells its token anew when it changes; one not renewed for this long belongs to a lost phone. */
+const tokenLifetimeDays = 90;
+
+/** Devices of one account. Whoever sets more loses the oldest: nobody fills the disk with tokens. */
+const maxTokensPerAccount = 32;
+
+const migrations = [
+  `CREATE TABLE device_tokens (
+     address TEXT NOT NULL,
+     token TEXT NOT NULL,
+     -- GUID of the mailbox it was set on, in practice the INBOX.
+     mailbox TEXT NOT NULL,
+     -- Start of the UTC day, Unix seconds.
+     day INTEGER NOT NULL,
+     PRIMARY KEY (address, token)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE last_logins (
+     address TEXT PRIMARY KEY NOT NULL,
+     day INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID`,
+] as const;
+
+/** One change; a transaction of the dict protocol is a list of them. */
+export type Change =
+  | Readonly<{ kind: "add-token"; address: string; mailbox: string; token: string }>
+  | Readonly<{ kind: "forget-tokens"; address: string; mailbox: string }>
+  /** `time` in Unix seconds. */
+  | Readonly<{ kind: "login"; address: string; time: number }>;
+
+export type MetadataStore = Readonly<{
+  /** The tokens set on a mailbox that have not expired at `now` (Unix seconds), oldest first. */
+  tokens(address: string, mailbox: string, now: number): string[];
+  /** The start of the day of the last login, Unix seconds. */
+  lastLogin(address: string): number | undefined;
+  /** Makes all changes or none. @throws Error of SQLite */
+  apply(changes: readonly Change[], now: number): void;
+  close(): void;
+}>;
+
+/** Opens or makes the database at `path`. @throws DatabaseError */
+export function openMetadataStore(path: string): MetadataStore {
+  // A power cut may cost the last changes: a phone then tells its token anew at its next start, and a day
+  // of login is written again at the next login. That spares SD cards a flush per login.
+  const database = openDatabase(path, { durability: "normal", migrations });
+  const findTokens = database.prepare(
+    "SELECT token FROM device_tokens WHERE address = ? AND mailbox = ? AND day > ? ORDER BY day, token",
+  );
+  const addToken = database.prepare(
+    `INSERT INTO device_tokens (address, mailbox, token, day) VALUES (?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET mailbox = excluded.mailbox, day = excluded.day`,
+  );
+  const dropSurplus = database.prepare(
+    `DELETE FROM device_tokens WHERE address = :address AND token <> :token AND token NOT IN (
+       SELECT token FROM device_tokens WHERE address = :address AND token <> :token
+       ORDER BY day DESC, token LIMIT :others)`,
+  );
+  const dropExpired = database.prepare("DELETE FROM device_tokens WHERE address = ? AND day <= ?");
+  const forgetTokens = database.prepare("DELETE FROM device_tokens WHERE address = ? AND mailbox = ?");
+  const findLogin = database.prepare("SELECT day FROM last_logins WHERE address = ?");
+  // A second login of the day writes nothing at all.
+  const setLogin = database.prepare(
+    `INSERT INTO last_logins (address, day) VALUES (?, ?)
+     ON CONFLICT DO UPDATE SET day = excluded.day WHERE day <> excluded.day`,
+  );
+
+  const applyOne = (change: Change, now: number): void => {
+    switch (change.kind) {
+      case "add-token":
+        addToken.run(change.address, change.mailbox, change.token, dayOf(now));
+        dropExpired.run(change.address, expiredUntil(now));
+        dropSurplus.run({ address: change.address, token: change.token, others: maxTokensPerAccount - 1 });
+        return;
+      case "forget-tokens":
+        forgetTokens.run(change.address, change.mailbox);
+        return;
+      case "login":
+        setLogin.run(change.address, dayOf(change.time));
+    }
+  };
+
+  return {
+    tokens: (address, mailbox, now) =>
+      findTokens.all(address, mailbox, expiredUntil(now)).map(({ token }) => String(token)),
+    lastLogin(address) {
+      const row = findLogin.get(address);
+      return row === undefined ? undefined : Number(row.day);
+    },
+    apply(changes, now) {
+      if (changes.length === 0) return;
+      database.exec("BEGIN IMMEDIATE");
+      try {
+        for (const change of changes) applyOne(change, now);
+        database.exec("COMMIT");
+      } catch (cause) {
+        // A full disk may have ended the transaction already.
+        if (database.isTransaction) database.exec("ROLLBACK");
+        throw cause;
+      }
+    },
+    close: () => database.close(),
+  };
+}
+
+function dayOf(time: number): number {
+  return Math.floor(time / secondsPerDay) * secondsPerDay;
+}
+
+function expiredUntil(now: number): number {
+  return dayOf(now) - tokenLifetimeDays * secondsPerDay;
+}

@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Change, type MetadataStore, openMetadataStore } from "../../../services/metadata/store.ts";
+
+const day = 86_400;
+const now = 1_800_000_000;
+const address = "abc123xyz@chat.example.org";
+const mailbox = "c854a6148b45016b684d000083ecc375";
+const token = (name: string): Change => ({ kind: "add-token", address, mailbox, token: name });
+
+describe("metadata store", () => {
+  let folder: string;
+  let store: MetadataStore;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "homing-metadata-"));
+    store = openMetadataStore(join(folder, "metadata.sqlite"));
+  });
+  afterEach(async () => {
+    store.close();
+    await rm(folder, { recursive: true });
+  });
+
+  it("keeps a token per device, and a token set again only once", () => {
+    store.apply([token("phone"), token("tablet"), token("phone")], now);
+    expect(store.tokens(address, mailbox, now)).toEqual(["phone", "tablet"]);
+    expect(store.tokens("other@chat.example.org", mailbox, now)).toEqual([]);
+  });
+
+  it("forgets a token that was not renewed for 90 days", () => {
+    store.apply([token("lost"), token("kept")], now);
+    store.apply([token("kept")], now + 60 * day);
+    expect(store.tokens(address, mailbox, now + 89 * day)).toEqual(["lost", "kept"]);
+    expect(store.tokens(address, mailbox, now + 91 * day)).toEqual(["kept"]);
+  });
+
+  it("keeps the newest 32 tokens of an account, the one just set always among them", () => {
+    for (let i = 0; i < 40; i++) store.apply([token(`z${String(99 - i)}`)], now + i * day);
+    const kept = store.tokens(address, mailbox, now + 40 * day);
+    expect(kept).toHaveLength(32);
+    expect(kept.at(-1)).toBe("z60");
+    expect(kept[0]).toBe("z91");
+    for (let i = 0; i < 40; i++) {
+      store.apply([token(`same-day-${i}`)], now + 41 * day);
+      expect(store.tokens(address, mailbox, now + 41 * day)).toContain(`same-day-${i}`);
+    }
+    expect(store.tokens(address, mailbox, now + 41 * day)).toHaveLength(32);
+  });
+
+  it("forgets the tokens of one mailbox only", () => {
+    const other = "60ae03168b45016b684d000083ecc375";
+    store.apply([token("phone"), { kind: "add-token", address, mailbox: other, token: "odd" }], now);
+    store.apply([{ kind: "forget-tokens", address, mailbox: other }], now);
+    expect(store.tokens(address, mailbox, now)).toEqual(["phone"]);
+    expect(store.tokens(address, other, now)).toEqual([]);
+  });
+
+  it("keeps the day of the last login, also when a wrong clock ran ahead before", () => {
+    expect(store.lastLogin(address)).toBeUndefined();
+    store.apply([{ kind: "login", address, time: now + 5000 * day }], now);
+    store.apply([{ kind: "login", address, time: now }], now);
+    expect(store.lastLogin(address)).toBe(Math.floor(now / day) * day);
+  });
+
+  it("makes all changes of a transaction or none", () => {
+    const broken = { kind: "login", address: null, time: now } as unknown as Change;
+    expect(() => store.apply([token("phone"), broken], now)).toThrow(/NOT NULL/);
+    expect(store.tokens(address, mailbox, now)).toEqual([]);
+    store.apply([token("phone")], now);
+    expect(store.tokens(address, mailbox, now)).toEqual(["phone"]);
+  });
+});
