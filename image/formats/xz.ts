@@ -37,10 +37,11 @@ function startTasks(): void {
     const thread = threads.find(({ tasks }) => tasks.size === 0) ?? addThread();
     if (!thread) return;
     const task = queue.shift()!;
-    const request: XzRequest = { id: ++lastId, bytes: task.bytes };
+    // A copy of its own: sending a view would send all of the buffer behind it, such as a whole package.
+    const request: XzRequest = { id: ++lastId, bytes: new Uint8Array(task.bytes) };
     thread.tasks.set(request.id, task);
     thread.worker.ref(); // a thread at work keeps the process alive, an idle one does not
-    thread.worker.postMessage(request);
+    thread.worker.postMessage(request, [request.bytes.buffer as ArrayBuffer]);
   }
 }
 

@@ -3,7 +3,7 @@
  * files for other init systems and package managers. Called by merge.ts; a pure function of the path.
  */
 
-/** Folders that nothing on the device reads. Debian allows all of usr/share/doc to be absent (Policy §12.3). */
+/** Folders that nothing on the device reads. */
 const UNUSED_FOLDERS = [
   "usr/share/doc",
   "usr/share/man",
@@ -66,8 +66,12 @@ const UNUSED_FOLDERS = [
 
 const unused = new Set<string>(UNUSED_FOLDERS);
 
+/** Debian allows usr/share/doc to be absent (Policy §12.3), but who passes programs on passes their licences on. */
+const LICENCE = /^usr\/share\/doc\/[^/]+(?:\/copyright)?$/;
+
 /** Whether the entry at `path` (relative to the root) stays out of the root file system. */
 export function isExcluded(path: string): boolean {
+  if (LICENCE.test(path)) return false;
   for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
     if (unused.has(path.slice(0, end))) return true;
   }

@@ -18,13 +18,7 @@ export type SymlinkEntry = Attributes & { type: "symlink"; target: string };
 export type HardLinkEntry = Attributes & { type: "hardlink"; target: string };
 export type DeviceEntry = Attributes & { type: "block" | "character"; major: number; minor: number };
 export type FifoEntry = Attributes & { type: "fifo" };
-export type TreeEntry =
-  | FileEntry
-  | DirectoryEntry
-  | SymlinkEntry
-  | HardLinkEntry
-  | DeviceEntry
-  | FifoEntry;
+export type TreeEntry = FileEntry | DirectoryEntry | SymlinkEntry | HardLinkEntry | DeviceEntry | FifoEntry;
 
 /** Every entry by its path. Parents of an entry need not be present: `completeDirectories` adds them. */
 export type Tree = Map<string, TreeEntry>;

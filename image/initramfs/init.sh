@@ -1,0 +1,157 @@
+#!/bin/busybox sh
+# First program of the device (/init of the initramfs, busybox): finds the disk that carries the FAT partition
+# "HOMING", mounts the chosen root file system, makes, checks and grows the data partition with the root file
+# system's own tools, and hands over to systemd. Kernel command line: homing.slot=a|b (root partition).
+# Partitions: 1 boot, 2 root-a, 3 root-b, 4 data. 3 and 4 are not in the image; they are made here.
+
+export PATH=/bin
+/bin/busybox mkdir -p /proc /sys /dev /tools /overlay /data /root
+/bin/busybox --install -s /bin
+
+# To every console: people watch a screen, a serial line, or what their provider shows of either.
+say() {
+	for console in $(cat /sys/class/tty/console/active); do
+		echo "homing: $*" >"/dev/$console"
+	done
+}
+
+# There is nobody at the console of most devices: after a minute the machine starts again, and a boot loader
+# that counts attempts can take the other slot.
+fail() {
+	say "$*"
+	say "starting again in one minute"
+	sleep 60
+	reboot -f
+}
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+
+# A Raspberry Pi has no clock; the time of the image is the earliest it can be. systemd knows better later.
+built=$(stat -c %Y /init)
+[ "$(date +%s)" -ge "$built" ] || date -s "@$built" >/dev/null
+
+slot=a
+for word in $(cat /proc/cmdline); do
+	case $word in homing.slot=*) slot=${word#*=} ;; esac
+done
+case $slot in
+a) root_number=2 ;;
+b) root_number=3 ;;
+*) fail "the kernel command line names the slot “$slot”; it must be a or b" ;;
+esac
+
+# A driver whose hardware is not there may refuse to load; what matters is whether the disk appears.
+while read -r module; do
+	insmod "/modules/$module" 2>/dev/null
+done </modules/order
+
+tries=0
+until boot=$(findfs LABEL=HOMING 2>/dev/null) && [ -n "$boot" ]; do
+	tries=$((tries + 1))
+	[ $tries -le 600 ] || fail "no disk with a partition labelled HOMING appeared within a minute; disks: $(ls /sys/class/block | tr '\n' ' ')"
+	sleep 0.1
+done
+disk=$(basename "$(readlink -f "/sys/class/block/${boot#/dev/}/..")")
+
+# Name of partition number $1 of the disk, empty when there is none.
+partition() {
+	for entry in /sys/class/block/"$disk"/*/partition; do
+		[ "$(cat "$entry")" = "$1" ] && basename "$(dirname "$entry")" && return
+	done
+}
+
+root=$(partition $root_number)
+[ -n "$root" ] || fail "/dev/$disk has no partition $root_number for slot $slot"
+tools=/tools
+mount -t squashfs -o ro "/dev/$root" $tools || fail "the root file system on /dev/$root cannot be mounted"
+say "slot $slot on /dev/$root"
+
+# The tools are the root file system's own; they see the devices and a /tmp of their own.
+mount -o bind /dev $tools/dev
+mount -t proc proc $tools/proc
+mount -o bind /sys $tools/sys
+mount -t tmpfs tmpfs $tools/tmp
+tool() { chroot $tools /usr/bin/env PATH=/usr/sbin:/usr/bin LC_ALL=C "$@"; }
+
+# Partition tables differ in how they name types. "New" marks a data partition without a finished file system:
+# only such a one is ever formatted, so that no damage to a file system can end in formatting it.
+label=$(tool sfdisk --dump "/dev/$disk" | sed -n 's/^label: //p')
+case $label in
+gpt) root_type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709 data_type=0FC63DAF-8483-4772-8E79-3D69D8477DE4 new_type=8DA63339-0007-60C0-C436-083AC8230908 ;;
+dos) root_type=83 data_type=83 new_type=da ;;
+*) fail "/dev/$disk has a partition table of unknown kind “$label”" ;;
+esac
+
+# Changes the partition table by the script on stdin and tells the kernel about partition $1.
+change_table() {
+	number=$1
+	shift
+	tool sfdisk --quiet --force --no-reread --no-tell-kernel --wipe never --wipe-partitions never "$@" "/dev/$disk" ||
+		fail "the partition table of /dev/$disk cannot be changed"
+	tool partx --update --nr "$number" "/dev/$disk" 2>/dev/null || tool partx --add --nr "$number" "/dev/$disk" ||
+		fail "the kernel does not take partition $number of /dev/$disk"
+}
+
+# In a GPT the names help people; an MBR has none.
+named() { [ "$label" = gpt ] && echo ", name=\"$1\""; }
+
+number_of_sectors() { cat "/sys/class/block/$1/size"; }
+
+if [ "$label" = gpt ] && { [ -z "$(partition 3)" ] || [ -z "$(partition 4)" ]; }; then
+	# The backup of the table lies where the image ended, not where the disk does.
+	tool sfdisk --quiet --force --no-reread --no-tell-kernel --relocate gpt-bak-std "/dev/$disk" ||
+		fail "the partition table of /dev/$disk cannot be extended"
+fi
+if [ -z "$(partition 3)" ]; then
+	say "making the second root partition"
+	echo "size=$(number_of_sectors "$(partition 2)"), type=$root_type$(named root-b)" | change_table 3 --append
+fi
+if [ -z "$(partition 4)" ]; then
+	say "making the data partition"
+	echo "size=+, type=$new_type$(named homing-data)" | change_table 4 --append
+fi
+data=$(partition 4)
+[ -n "$data" ] || fail "the data partition did not appear"
+
+part_type() { tool sfdisk --part-type "/dev/$disk" 4 | tr a-f A-F; }
+if [ "$(part_type)" = "$(echo $new_type | tr a-f A-F)" ]; then
+	say "formatting the data partition /dev/$data ($(($(number_of_sectors "$data") / 2048)) MiB)"
+	# No discard: on some SD cards it takes minutes. The lazy parts are done by the kernel in the background.
+	tool mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L homing-data "/dev/$data" ||
+		fail "the data partition cannot be formatted"
+	tool blockdev --flushbufs "/dev/$data"
+	tool sfdisk --quiet --force --no-reread --no-tell-kernel --part-type "/dev/$disk" 4 $data_type ||
+		fail "the partition table of /dev/$disk cannot be changed"
+fi
+
+# A bigger disk than before: the partition takes what is free behind it (more than 8 MiB).
+first=$(cat "/sys/class/block/$data/start")
+free=$(($(number_of_sectors "$disk") - first - $(number_of_sectors "$data")))
+if [ $free -gt 16384 ]; then
+	say "growing the data partition"
+	[ "$label" = gpt ] && tool sfdisk --quiet --force --no-reread --no-tell-kernel --relocate gpt-bak-std "/dev/$disk"
+	echo ", +" | change_table 4 -N 4
+fi
+
+# e2fsck: 0 is clean, 1 is repaired. What it dares not repair by itself is repaired all the same: nobody could
+# answer its questions, and a relay that does not start helps no one.
+tool e2fsck -p "/dev/$data" >/dev/null 2>&1
+[ $? -le 1 ] || { say "repairing the data partition" && tool e2fsck -y "/dev/$data" >/dev/console 2>&1; }
+mount -t ext4 -o noatime,nosuid,nodev,noexec "/dev/$data" $tools/data || fail "the data partition /dev/$data cannot be mounted"
+tool resize2fs "/dev/$data" >/dev/null 2>&1 || say "the data partition could not be grown to the size of the disk"
+
+# The root: read-only squashfs below, memory above; what is written outside /data ends with the boot.
+umount $tools/tmp $tools/sys $tools/proc $tools/dev
+mount -o move $tools/data /data
+mount -t tmpfs -o mode=755 tmpfs /overlay
+mkdir /overlay/upper /overlay/work
+mount -t overlay -o lowerdir=$tools,upperdir=/overlay/upper,workdir=/overlay/work overlay /root ||
+	fail "the overlay over the root file system cannot be mounted"
+# The overlay holds both by itself; their own mount points would only be in the way.
+umount $tools /overlay
+mount -o move /data /root/data
+mount -o move /dev /root/dev
+umount /sys /proc
+exec switch_root /root /usr/lib/systemd/systemd

@@ -1,0 +1,106 @@
+/**
+ * The initramfs: busybox, the kernel modules that lead to the disk, and the script init.sh. Called by
+ * image/build.ts. A cpio archive compressed by zstd, which all kernels of the targets take (CONFIG_RD_ZSTD).
+ */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { constants, zstdCompressSync } from "node:zlib";
+import { buildCpio } from "../formats/cpio.ts";
+import type { Kernel } from "../rootfs/kernel.ts";
+import { setDirectory, setFile, setSymlink, type Tree } from "../rootfs/tree.ts";
+import type { Architecture } from "../spec.ts";
+
+/** The kernel has no driver of that name any more, neither as a module nor built in. */
+export class InitramfsError extends Error {
+  override name = "InitramfsError";
+}
+
+/** File systems of the boot: the root, the overlay over it, the data partition. */
+const FILE_SYSTEMS = ["squashfs", "overlay", "ext4"];
+
+/** What leads to a disk, in the order in which it is loaded; dependencies are put before by themselves. */
+const DISK_DRIVERS: Readonly<Record<Architecture, readonly string[]>> = {
+  amd64: [
+    ...["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod"], // QEMU/KVM and most providers
+    ...["nvme", "ahci", "ata_piix"], // others, VirtualBox
+    ...["hv_vmbus", "hv_storvsc", "vmw_pvscsi", "xen_blkfront"], // Hyper-V, VMware, Xen
+  ],
+  arm64: [
+    ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "sd_mod", "nvme"], // arm64 virtual machines
+    ...["fixed", "gpio_regulator", "gpio_brcmstb"], // supplies of the card slots of Pi 4 and 5
+    ...["pinctrl_brcmstb", "pinctrl_brcmstb_bcm2712"], // Pi 5
+    ...["bcm2835", "sdhci_iproc", "sdhci_brcmstb"], // card slots: Pi 3 and Zero 2, Pi 4, Pi 5
+    ...["irq_bcm2712_mip", "rp1_pci", "clk_rp1", "pinctrl_rp1"], // Pi 5's peripherals
+    ...["reset_raspberrypi", "xhci_pci", "xhci_plat_hcd", "usb_storage", "uas"], // a disk on USB
+  ],
+};
+
+/** Level 19 takes a second for these few megabytes and saves reading time on a slow card. */
+const ZSTD_LEVEL = 19;
+
+const script = readFileSync(new URL("init.sh", import.meta.url));
+
+/** The finished archive. `time` is the time of everything in it, in seconds. Throws InitramfsError. */
+export function buildInitramfs(
+  architecture: Architecture,
+  kernel: Pick<Kernel, "modules" | "builtIn" | "release">,
+  busybox: Uint8Array,
+  time: number,
+): Uint8Array {
+  const tree: Tree = new Map();
+  for (const path of ["bin", "dev", "proc", "sys", "tools", "overlay", "data", "root"])
+    setDirectory(tree, path);
+  tree.set("dev/console", { type: "character", mode: 0o600, uid: 0, gid: 0, major: 5, minor: 1 });
+  setFile(tree, "bin/busybox", busybox, { mode: 0o755 });
+  setSymlink(tree, "bin/sh", "busybox");
+  setFile(tree, "init", script, { mode: 0o755 });
+  const modules = modulesInOrder([...FILE_SYSTEMS, ...DISK_DRIVERS[architecture]], kernel);
+  for (const path of modules) setFile(tree, `modules/${basename(path)}`, kernel.modules.get(path)!);
+  setFile(tree, "modules/order", modules.map((path) => `${basename(path)}\n`).join(""));
+  const archive = Buffer.concat(buildCpio(tree, { time }));
+  return zstdCompressSync(archive, {
+    params: {
+      [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL,
+      [constants.ZSTD_c_checksumFlag]: 1,
+    },
+  });
+}
+
+/** Paths of the modules of these names and of all they depend on, each after its dependencies. */
+function modulesInOrder(
+  names: readonly string[],
+  { modules, builtIn, release }: Pick<Kernel, "modules" | "builtIn" | "release">,
+): string[] {
+  const paths = new Map([...modules.keys()].map((path) => [moduleName(path), path]));
+  const builtInNames = new Set([...builtIn].map(moduleName));
+  const ordered = new Set<string>();
+  const add = (name: string): void => {
+    const path = paths.get(name);
+    if (path === undefined) {
+      if (builtInNames.has(name)) return;
+      throw new InitramfsError(
+        `the kernel ${release} has no module ${name}; image/initramfs/initramfs.ts wants it`,
+      );
+    }
+    if (ordered.has(path)) return;
+    for (const dependency of dependencies(modules.get(path)!)) add(dependency);
+    ordered.add(path);
+  };
+  for (const name of names) add(name);
+  return [...ordered];
+}
+
+/** "kernel/fs/ext4/ext4.ko" → "ext4"; a module's name has no "-". */
+function moduleName(path: string): string {
+  return basename(path, ".ko").replaceAll("-", "_");
+}
+
+/** Names in the "depends=" record of a module's .modinfo section. */
+function dependencies(module: Uint8Array): string[] {
+  const text = Buffer.from(module.buffer, module.byteOffset, module.byteLength).toString("latin1");
+  const depends = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? "";
+  return depends
+    .split(",")
+    .filter((name) => name !== "")
+    .map((name) => name.replaceAll("-", "_"));
+}

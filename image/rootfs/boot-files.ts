@@ -1,0 +1,52 @@
+/**
+ * Files of packages that do not go into the root file system: busybox for the initramfs, the UEFI boot loader
+ * and the Raspberry Pi's firmware for the boot partition. Called by build-rootfs.ts.
+ */
+import type { Architecture } from "../spec.ts";
+import { type PackageContent, usrMergedPath } from "./merge.ts";
+
+/** A package no longer brings a file that booting needs. */
+export class BootFileError extends Error {
+  override name = "BootFileError";
+}
+
+const bootLoaders: Readonly<Record<Architecture, string>> = {
+  amd64: "usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+  arm64: "usr/lib/systemd/boot/efi/systemd-bootaa64.efi",
+};
+
+const FIRMWARE_FOLDER = "usr/lib/raspi-firmware/";
+/**
+ * Boot code of Pi 3 and Zero 2 (bootcode.bin, start.elf) and Pi 4 (start4.elf) with their companions; a Pi 5
+ * has its own in flash. The other variants are for cameras, debugging and machines without a screen's memory.
+ */
+const FIRMWARE = ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"];
+const FIRMWARE_LICENCE = "usr/share/doc/raspi-firmware/copyright";
+
+export type BootFiles = Readonly<{
+  busybox: Uint8Array;
+  bootLoader: Uint8Array;
+  /** By file name on the boot partition; empty on amd64. */
+  firmware: ReadonlyMap<string, Uint8Array>;
+}>;
+
+/** Throws BootFileError naming what is missing. */
+export function pickBootFiles(architecture: Architecture, packages: readonly PackageContent[]): BootFiles {
+  const pick = (packageName: string, path: string): Uint8Array => {
+    const entry = packages
+      .find(({ name }) => name === packageName)
+      ?.entries.find((one) => one.type === "file" && usrMergedPath(one.path) === path);
+    if (!entry) throw new BootFileError(`the package ${packageName} brings no /${path}`);
+    return entry.content;
+  };
+  const firmware = new Map<string, Uint8Array>();
+  if (architecture === "arm64") {
+    for (const name of FIRMWARE) firmware.set(name, pick("raspi-firmware", FIRMWARE_FOLDER + name));
+    firmware.set("LICENCE.raspi-firmware", pick("raspi-firmware", FIRMWARE_LICENCE));
+  }
+  return {
+    busybox: pick("busybox-static", "usr/bin/busybox"),
+    bootLoader: pick("systemd-boot-efi", bootLoaders[architecture]),
+    firmware,
+  };
+}
