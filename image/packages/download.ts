@@ -77,12 +77,15 @@ export async function fetchPackages(
       report(name, size);
     }
   };
-  try {
-    await Promise.all(Array.from({ length: PARALLEL_DOWNLOADS }, work));
-  } catch (error) {
-    stop.abort(error);
-    throw error;
-  }
+  const workers = Array.from({ length: PARALLEL_DOWNLOADS }, async () => {
+    try {
+      await work();
+    } catch (error) {
+      stop.abort(error); // has no effect after the first
+    }
+  });
+  await Promise.all(workers); // even after a failure: nothing may write to the cache once this returns
+  signal.throwIfAborted();
   return paths;
 }
 

