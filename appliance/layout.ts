@@ -43,6 +43,8 @@ export const runPaths = {
   /** Shared secret between Dovecot's auth worker and the auth service. */
   authSecret: `${runDirectory}/auth/secret`,
   milterSocket: `${runDirectory}/milter.sock`,
+  /** Where Postfix asks the account service for recipients. */
+  recipientSocket: `${runDirectory}/recipients.sock`,
   metadataSocket: `${runDirectory}/metadata.sock`,
 } as const;
 

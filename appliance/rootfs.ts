@@ -48,6 +48,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing.target",
       "homing-ready.service",
       "homing-auth.socket",
+      "homing-recipients.socket",
       "homing-metadata.socket",
       "homing-milter.socket",
       "nftables.service",

@@ -5,6 +5,8 @@
 import { ports } from "../layout.ts";
 
 const sshPort = 22;
+/** Where clients look for autoconfiguration and web pages first. */
+const webPorts = [80, 443];
 
 /**
  * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
@@ -56,6 +58,9 @@ table inet homing {
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
     tcp dport { ${mailPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}
+
+    # Nothing answers there, and clients must learn so at once: left in silence, setting up an account waits minutes.
+    tcp dport { ${webPorts.join(", ")} } limit rate ${newConnections} reject with tcp reset
   }
 
   chain relay {

@@ -57,11 +57,13 @@ function localDelivery(): Parameters {
     alias_maps: "",
     alias_database: "",
     local_transport: `lmtp:unix:${lmtpSocketPath}`,
-    local_recipient_maps: "",
+    // Unknown recipients are refused at once; when the account service is away, the sender tries again.
+    local_recipient_maps: `socketmap:unix:${runPaths.recipientSocket}:recipients`,
     recipient_delimiter: "",
     // 0: Dovecot's quota decides, and this must not be below message_size_limit.
     mailbox_size_limit: 0,
-    lmtp_connection_cache_destinations: `unix:${lmtpSocketPath}`,
+    lmtp_connection_cache_destinations: "static:all",
+    lmtp_connection_cache_time_limit: "30s",
     lmtp_destination_concurrency_limit: 20,
     // Who wrote from where, and what was signed, is of no use in the mailbox: it was judged at the door.
     lmtp_header_checks: "regexp:{{/^(Received|DKIM-Signature|Authentication-Results):/ IGNORE}}",

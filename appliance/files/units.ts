@@ -40,7 +40,13 @@ export function homingUnits(): Record<string, string> {
       "Account service",
       `ListenStream=${authListen.host}:${authListen.port}`,
     ),
+    "homing-recipients.socket": socketUnit(
+      "recipients",
+      "Account service (recipients)",
+      `${unixSocket(runPaths.recipientSocket, "postfix")}\nService=homing-auth.service`,
+    ),
     "homing-auth.service": serviceUnit("auth", "Account service", users.auth.name, {
+      sockets: ["homing-auth.socket", "homing-recipients.socket"],
       network: "none",
       write: [dataPaths.accounts],
       // Free memory and load decide on new accounts.
@@ -154,17 +160,21 @@ function serviceUnit(
   name: string,
   title: string,
   user: string,
-  permissions: Parameters<typeof sandboxLines>[0],
+  {
+    sockets = [`homing-${name}.socket`],
+    ...permissions
+  }: Parameters<typeof sandboxLines>[0] & { sockets?: readonly string[] },
 ): string {
   return `[Unit]
 Description=${title}
-Requires=homing-configure.service homing-${name}.socket
-After=homing-configure.service homing-${name}.socket
+Requires=homing-configure.service ${sockets.join(" ")}
+After=homing-configure.service ${sockets.join(" ")}
 ${neverGiveUp}
 
 [Service]
 Type=exec
 User=${user}
+Sockets=${sockets.join(" ")}
 SyslogIdentifier=%N
 ExecStart=${nodeBinary} ${programDirectory}/${name}.mjs
 ${restartLines}

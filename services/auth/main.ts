@@ -14,6 +14,7 @@ const { stop } = await startAuthService({
   databasePath: join(dataPaths.accounts, "accounts.sqlite"),
   mailDirectory: dataPaths.mail,
   listen: { name: "auth", ...authListen },
+  recipients: { name: "recipients", path: runPaths.recipientSocket },
   log,
 });
 exitOnSignals(log, stop);

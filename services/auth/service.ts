@@ -6,9 +6,10 @@ import type { Server } from "node:http";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
-import type { ShutdownStep } from "../lib/shutdown.ts";
+import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
 import { createAccounts } from "./accounts.ts";
 import { readMachineState } from "./machine.ts";
+import { createRecipientServer } from "./recipients.ts";
 import { createAuthServer } from "./server.ts";
 import { openAccountStore } from "./store.ts";
 
@@ -21,7 +22,10 @@ export type AuthServiceOptions = Readonly<{
   databasePath: string;
   /** Where mail is kept, for the free space. */
   mailDirectory: string;
+  /** Where Dovecot asks. */
   listen: ListenTarget;
+  /** Where Postfix asks for recipients. */
+  recipients: ListenTarget;
   log: Log;
 }>;
 
@@ -49,6 +53,12 @@ export async function startAuthService(
     log: options.log,
   });
   const server = createAuthServer({ accounts, secret, log: options.log });
+  const recipientServer = createRecipientServer({
+    exists: (address) => accounts.exists(address),
+    log: options.log,
+  });
+  const recipientConnections = trackConnections(recipientServer);
+  await listenSocket(recipientServer, options.recipients);
   await listenSocket(server, options.listen);
   options.log.info("answering logins", {
     domain: config.domain,
@@ -59,6 +69,7 @@ export async function startAuthService(
     server,
     stop: [
       { name: "close connections", run: () => closeServer(server) },
+      { name: "close recipient connections", run: () => recipientConnections.close() },
       { name: "close the account store", run: () => store.close() },
     ],
   };

@@ -19,6 +19,7 @@ const { server, stop } = await startAuthService({
   databasePath,
   mailDirectory,
   listen: { name: "auth", host: "127.0.0.1", port: 0 },
+  recipients: { name: "recipients", path: `${databasePath}.recipients` },
   log,
 });
 exitOnSignals(log, stop);
