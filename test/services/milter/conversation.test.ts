@@ -192,7 +192,7 @@ describe("a milter connection", () => {
     const signed = await signMail(text, theirs);
     expect(await receive(await signMail(plainMail({ from: bob, to: alice }), theirs))).toMatch(/^reply 523 /);
     expect(await receive(text)).toBe("reply 554 5.7.1 No DKIM signature found");
-    expect(await receive(signed.replace("To: ", "To: x"))).toBe(
+    expect(await receive(signed.replace("\r\nTo: ", "\r\nTo: x"))).toBe(
       "reply 554 5.7.1 No valid DKIM signature found",
     );
     expect(await receive(await signMail(text, ours))).toBe("reply 554 5.7.1 No valid DKIM signature found");

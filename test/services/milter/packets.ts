@@ -1,0 +1,62 @@
+/** OpenPGP packets for tests: frames as RFC 9580 §4.2 allows them around meaningless content. */
+
+export type Frame =
+  | "one octet"
+  | "two octets"
+  | "five octets"
+  | "partial"
+  | "legacy 1"
+  | "legacy 2"
+  | "legacy 4"
+  | "legacy endless";
+
+export type TestPacket = Readonly<{ type: number; length: number; frame: Frame }>;
+
+/** A packet in the shortest new-format frame that fits. */
+export function packet(type: number, length: number): TestPacket {
+  return { type, length, frame: length < 192 ? "one octet" : length < 8384 ? "two octets" : "five octets" };
+}
+
+export function packetBytes(packets: readonly TestPacket[]): Buffer {
+  return Buffer.concat(packets.map(onePacket));
+}
+
+function onePacket({ type, length, frame }: TestPacket): Buffer {
+  const content = Buffer.alloc(length, 0xaa);
+  const modern = 0xc0 | type;
+  const legacy = 0x80 | (type << 2);
+  switch (frame) {
+    case "one octet":
+      return Buffer.concat([Buffer.from([modern, length]), content]);
+    case "two octets":
+      return Buffer.concat([
+        Buffer.from([modern, 192 + ((length - 192) >> 8), (length - 192) & 255]),
+        content,
+      ]);
+    case "five octets":
+      return Buffer.concat([Buffer.from([modern, 255]), uint32(length), content]);
+    case "partial":
+      // 512 octets, as often as they fit, then the rest.
+      return Buffer.concat([
+        Buffer.from([modern]),
+        ...Array.from({ length: Math.floor(length / 512) }, () =>
+          Buffer.concat([Buffer.from([224 + 9]), Buffer.alloc(512)]),
+        ),
+        Buffer.concat([Buffer.from([255]), uint32(length % 512), Buffer.alloc(length % 512)]),
+      ]);
+    case "legacy 1":
+      return Buffer.concat([Buffer.from([legacy, length]), content]);
+    case "legacy 2":
+      return Buffer.concat([Buffer.from([legacy | 1, length >> 8, length & 255]), content]);
+    case "legacy 4":
+      return Buffer.concat([Buffer.from([legacy | 2]), uint32(length), content]);
+    case "legacy endless":
+      return Buffer.concat([Buffer.from([legacy | 3]), content]);
+  }
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
