@@ -4,7 +4,7 @@
  * an overlay in memory that every boot begins anew. Used by test/support/relay.ts.
  */
 import type { ChildProcess } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CommandOptions, type CommandResult, runCommand, startTied, waitForExit } from "./commands.ts";
@@ -14,6 +14,8 @@ export type ContainerOptions = Readonly<{
   name: string;
   /** Folder with the root file system. */
   root: string;
+  /** File with the machine id to boot with, once there is one; the initramfs does the same on a device. */
+  machineIdFile: string;
   /** Folders of the host by their place inside, writable. */
   binds: Readonly<Record<string, string>>;
   /** File of the network namespace. */
@@ -144,10 +146,18 @@ function nspawnCommand(options: ContainerOptions): string[] {
   const enterCgroup = `echo $$ > ${join(cgroup, "cgroup.procs")} && exec "$@"`;
   return [
     ...["sh", "-c", enterCgroup, "sh"],
-    ...["env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "systemd-nspawn"],
+    ...[
+      "env",
+      "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+      "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
+      "systemd-nspawn",
+    ],
     ...["--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe", "--link-journal=no"],
     ...["--resolv-conf=off", "--timezone=off", `--directory=${options.root}`, "--volatile=overlay"],
     `--machine=${options.name}`,
+    ...(existsSync(options.machineIdFile)
+      ? [`--uuid=${readFileSync(options.machineIdFile, "utf8").trim()}`]
+      : []),
     // The network namespace is ours, not the host's: the container may do everything in it.
     ...[`--network-namespace-path=${options.networkNamespace}`, "--capability=CAP_NET_ADMIN"],
     ...Object.entries(options.binds).map(([inside, outside]) => `--bind=${outside}:${inside}`),

@@ -2,7 +2,8 @@
  * A plain IMAP client (RFC 9051) over TLS: one command at a time, answers as text, and IDLE (RFC 2177)
  * with the moment each notice arrives. Used by test/relay and test/bench.
  */
-import { connect } from "node:tls";
+import { connect as connectTcp } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { createLineReader } from "./line-reader.ts";
 
 export type ImapAnswer = Readonly<{
@@ -29,9 +30,13 @@ export type Idle = Readonly<{
   done: () => Promise<void>;
 }>;
 
-export async function openImap(host: string, port = 993): Promise<ImapSession> {
+/** Connects over TLS, or without it when `plain` is set (port 143). */
+export async function openImap(host: string, port = 993, { plain = false } = {}): Promise<ImapSession> {
   const reader = createLineReader(`IMAP server ${host}:${port}`);
-  const socket = connect({ host, port, rejectUnauthorized: false, ALPNProtocols: ["imap"] });
+  // The relay's certificate is self-signed; who it belongs to is not what these tests are about.
+  const socket = plain
+    ? connectTcp({ host, port })
+    : connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["imap"] });
   socket.setNoDelay(true);
   reader.attach(socket);
   let tags = 0;
@@ -98,7 +103,7 @@ export async function openImap(host: string, port = 993): Promise<ImapSession> {
 /** Opens a session that is logged in and has INBOX selected. Throws when the login is refused. */
 export async function openInbox(host: string, user: string, password: string): Promise<ImapSession> {
   const session = await openImap(host);
-  const login = await session.command(`LOGIN ${user} ${password}`);
+  const login = await session.command(`LOGIN "${user}" "${password}"`);
   if (login.status === "OK") {
     await session.command("SELECT INBOX");
     return session;

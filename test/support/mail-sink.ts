@@ -2,9 +2,10 @@
  * A mail server (RFC 5321) that takes everything and shows it to the test: the MX of the domain that is no
  * relay. It offers STARTTLS with a self-signed certificate, as relays insist on TLS between them.
  */
+import { generateKeyPairSync } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
-import { cryptoProvider, X509CertificateGenerator } from "@peculiar/x509";
+import { selfSignedCertificate } from "../../appliance/life/certificate.ts";
 import { createLineReader } from "./line-reader.ts";
 import { waitFor } from "./wait.ts";
 
@@ -20,7 +21,7 @@ const MAIL_TIMEOUT = 60_000;
 
 export async function startMailSink(address: string, domain: string): Promise<MailSink> {
   const mails: ReceivedMail[] = [];
-  const secureContext = createSecureContext(await makeCertificate(domain));
+  const secureContext = createSecureContext(makeCertificate(domain));
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -90,20 +91,8 @@ function addressIn(line: string): string {
   return /<(.*?)>/.exec(line)?.[1] ?? "";
 }
 
-async function makeCertificate(domain: string): Promise<{ key: string; cert: string }> {
-  const crypto = cryptoProvider.get();
-  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    keys,
-    name: `CN=${domain}`,
-    notBefore: new Date(Date.now() - 86_400_000),
-    notAfter: new Date(Date.now() + 86_400_000),
-    signingAlgorithm: algorithm,
-  });
-  const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
-  return {
-    key: `-----BEGIN PRIVATE KEY-----\n${key}\n-----END PRIVATE KEY-----\n`,
-    cert: certificate.toString("pem"),
-  };
+function makeCertificate(domain: string): { key: string; cert: string } {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const key = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+  return { key, cert: selfSignedCertificate({ domain, keyPem: key, now: new Date() }) };
 }

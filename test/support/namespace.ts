@@ -9,14 +9,23 @@
  * It starts itself a second time inside a mount namespace (STAGE), which makes the third with the rest.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runCommand } from "./commands.ts";
+import { waitFor } from "./wait.ts";
 
 /** Where the test network's own DNS server listens, for everything inside the namespace. */
-export const TEST_NAMESERVER = "10.77.0.1";
+export const TEST_NAMESERVER = "10.77.0.254";
 
 /**
  * Folder of a namespace: relays' data, mount points, clients' data. On a real disk, because fsync is a
@@ -27,6 +36,8 @@ const FOLDER_PREFIX = "homing-test-";
 
 const FOLDER_VARIABLE = "HOMING_TEST_FOLDER";
 const STAGE_VARIABLE = "HOMING_TEST_STAGE";
+/** From the end of the namespace to the end of its last process, in milliseconds. */
+const END_TIMEOUT = 10_000;
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
 export type TestNamespace = Readonly<{
@@ -93,6 +104,10 @@ async function fillNamespace(namespace: TestNamespace, command: readonly string[
       "SIGKILL",
     );
   } finally {
+    // Killed processes take a moment to go.
+    await waitFor("all processes of the namespace end", END_TIMEOUT, () =>
+      /^populated 0$/m.test(readFileSync(join(namespace.cgroup, "cgroup.events"), "utf8")),
+    );
     removeCgroups(namespace.cgroup);
   }
 }

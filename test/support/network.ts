@@ -6,9 +6,10 @@
  *     await using network = await createTestNetwork();
  *     const a = await network.startRelay("_a.test");
  */
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type DnsRecord, dkimPublicKey, relayRecords } from "../../appliance/dns/records.ts";
+import { dataPaths } from "../../appliance/layout.ts";
 import { type RelayOverrides, relayFilePaths } from "../../appliance/relay-config.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { runCommand } from "./commands.ts";
@@ -71,7 +72,7 @@ export async function createTestNetwork(): Promise<TestNetwork> {
   });
   const dns = await startDnsServer({
     address: CLIENT_ADDRESS,
-    range: [`${PREFIX}.${FIRST_RELAY}`, `${PREFIX}.254`],
+    range: [`${PREFIX}.${FIRST_RELAY}`, `${PREFIX}.250`],
     folder,
   });
   cleanup.defer(() => dns.stop());
@@ -108,7 +109,7 @@ async function plugRelay(plug: Plug): Promise<Relay> {
   const address = `${PREFIX}.${FIRST_RELAY + number}`;
   const mac = `02:00:00:00:00:${(FIRST_RELAY + number).toString(16).padStart(2, "0")}`;
   const home = join(folder, domain);
-  const relayFolder = await createRelayFolder(join(home, "relay"), domain, plug.options.settings);
+  const relayFolder = await createRelayFolder(join(home, "relay"), domain, testSettings(plug.options));
   const dkimPem = relayFolder.files.get(relayFilePaths(relayFolder.config).dkimKey)!;
   const identity = {
     domain,
@@ -122,11 +123,13 @@ async function plugRelay(plug: Plug): Promise<Relay> {
   };
   await dns.add([{ mac, address }], relayRecords(identity));
   await mkdir(join(home, "data"), { recursive: true });
+  await mountBootPartition(join(home, "boot"), cleanup);
   await writeFiles(join(home, "boot", "relay"), relayFolder.files);
   const networkNamespace = await makePort(`relay${number}`, mac, cleanup);
   const container = await startContainer({
     name: `relay${number}`,
     root: join(folder, "root"),
+    machineIdFile: join(home, dataPaths.machineId),
     binds: { "/data": join(home, "data"), "/boot": join(home, "boot") },
     networkNamespace,
     cgroup: plug.namespace.cgroup,
@@ -136,12 +139,29 @@ async function plugRelay(plug: Plug): Promise<Relay> {
   return await waitForRelay({ domain, address, home, container, config: relayFolder.config });
 }
 
+/**
+ * The boot partition is a file system of its own: the relay mounts it anew, writable or not, as it needs.
+ * In memory, because not every kernel that runs these tests knows FAT; FAT itself is ring 3's matter.
+ */
+async function mountBootPartition(folder: string, cleanup: AsyncDisposableStack): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await runCommand(["mount", "--types", "tmpfs", "--options", "mode=0700,size=16m", "tmpfs", folder]);
+  cleanup.defer(async () => {
+    await runCommand(["umount", folder]);
+  });
+}
+
 /** An empty file for the log of the relay, kept until the next run. */
 async function makeLogFile(domain: string): Promise<string> {
   await mkdir(LOG_FOLDER, { recursive: true });
   const file = join(LOG_FOLDER, `${domain}.log`);
   await writeFile(file, "");
   return file;
+}
+
+/** What a test wishes, and no refusal of new accounts because the machine that runs the tests is busy. */
+function testSettings({ settings = {} }: RelayOptions): RelayOverrides {
+  return { ...settings, signUp: { maxLoadAverage: 1000, ...settings.signUp } };
 }
 
 /** A cable from the bridge into a network namespace of its own, where its end is called as on a real machine. */
@@ -174,6 +194,9 @@ async function removeLeftovers(folder: string): Promise<void> {
     const name = line.split(" ")[0];
     if (name) await runCommand(["ip", "netns", "delete", name]);
   }
-  await runCommand(["umount", "--recursive", "--quiet", join(folder, "root")], { anyExitCode: true });
+  for (const mount of (await readFile("/proc/self/mountinfo", "utf8")).split("\n")) {
+    const place = mount.split(" ")[4];
+    if (place?.startsWith(`${folder}/`)) await runCommand(["umount", place]);
+  }
   await rm(folder, { recursive: true, force: true });
 }

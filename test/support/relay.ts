@@ -20,7 +20,17 @@ export type Relay = Omit<Container, "stop"> &
     bootFolder: string;
     /** The log of this boot, one line an entry; with a unit's name only that unit's. */
     journal: (unit?: string) => Promise<string>;
+    /** Entries of this boot's log whose text matches, oldest first. */
+    logEntries: (pattern: RegExp) => Promise<LogEntry[]>;
   }>;
+
+export type LogEntry = Readonly<{
+  /** When the program said it, in milliseconds since 1970. */
+  time: number;
+  /** Name of the program. */
+  source: string;
+  message: string;
+}>;
 
 export type RelayParts = Readonly<{
   domain: string;
@@ -48,6 +58,10 @@ export async function waitForRelay(parts: RelayParts): Promise<Relay> {
       const command = ["journalctl", "--no-pager", "--boot", "--output", "short-iso-precise", ...selection];
       return (await container.exec(command)).stdout;
     },
+    logEntries: async (pattern) => {
+      const output = await container.exec(["journalctl", "--boot", "--output", "json"]);
+      return output.stdout.split("\n").flatMap((line) => readEntry(line, pattern));
+    },
     restart: async () => {
       await container.restart();
       await waitUntilServing(relay);
@@ -59,6 +73,16 @@ export async function waitForRelay(parts: RelayParts): Promise<Relay> {
   };
   await waitUntilServing(relay);
   return relay;
+}
+
+/** An entry of journalctl's JSON output (fields: systemd.journal-fields(7)), when its text matches. */
+function readEntry(line: string, pattern: RegExp): LogEntry[] {
+  if (line === "") return [];
+  const fields = JSON.parse(line) as Record<string, unknown>;
+  const message = fields.MESSAGE;
+  if (typeof message !== "string" || !pattern.test(message)) return [];
+  const time = Number(fields._SOURCE_REALTIME_TIMESTAMP ?? fields.__REALTIME_TIMESTAMP) / 1000;
+  return [{ time, source: String(fields.SYSLOG_IDENTIFIER), message }];
 }
 
 async function waitUntilServing(relay: Relay): Promise<void> {

@@ -15,6 +15,8 @@ export type SmtpReply = Readonly<{
 export type SmtpSession = AsyncDisposable &
   Readonly<{
     greeting: SmtpReply;
+    /** The answer to the latest EHLO: what is offered now. */
+    extensions: () => readonly string[];
     command: (line: string) => Promise<SmtpReply>;
     startTls: () => Promise<void>;
     /** AUTH PLAIN (RFC 4616). */
@@ -64,10 +66,15 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
     return reply();
   };
 
+  let extensions: readonly string[] = [];
+  const greet = async () => {
+    extensions = (await command(`EHLO ${name}`)).text.split("\n").slice(1);
+  };
   const greeting = await reply();
-  if (greeting.code === 220) await command(`EHLO ${name}`);
+  if (greeting.code === 220) await greet();
   return {
     greeting,
+    extensions: () => extensions,
     command,
     startTls: async () => {
       const answer = await command("STARTTLS");
@@ -76,7 +83,7 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
       socket = connectTls({ socket, rejectUnauthorized: false });
       socket.setNoDelay(true);
       reader.attach(socket);
-      await command(`EHLO ${name}`);
+      await greet();
     },
     login: (user, password) =>
       command(`AUTH PLAIN ${Buffer.from(`\0${user}\0${password}`).toString("base64")}`),

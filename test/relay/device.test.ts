@@ -1,0 +1,104 @@
+/** The relay as a device: its units, its sandboxes, its secrets, its doors, and what a restart keeps. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { ports, runPaths } from "../../appliance/layout.ts";
+import { openInbox } from "../support/imap-session.ts";
+import { canConnect } from "../support/relay.ts";
+import { describeRelays, makeAccount } from "../support/ring.ts";
+
+/** The goal for our own services; 10 is no protection at all (systemd-analyze(1)). */
+const WORST_EXPOSURE = 2.5;
+
+describeRelays("a relay", { "_a.test": {} }, (ring) => {
+  const relay = () => ring.relay("_a.test");
+
+  it("has its services active and nothing failed", async () => {
+    const units = ["auth", "milter", "metadata"].map((name) => `homing-${name}.service`);
+    for (const unit of [
+      ...units,
+      "dovecot.service",
+      "postfix.service",
+      "nftables.service",
+      "homing.target",
+    ]) {
+      const state = await relay().exec(["systemctl", "is-active", unit], { anyExitCode: true });
+      expect(`${unit} ${state.stdout.trim()}`).toBe(`${unit} active`);
+    }
+    expect((await relay().exec("systemctl --failed --no-legend")).stdout).toBe("");
+  });
+
+  it("keeps its own services in tight sandboxes", async () => {
+    const units = await relay().exec(
+      "systemctl list-units --all --plain --no-legend --type service 'homing-*'",
+    );
+    const names = units.stdout.split("\n").flatMap((line) => line.split(" ")[0] || []);
+    expect(names.length).toBeGreaterThanOrEqual(4);
+    for (const name of names) {
+      const report = await relay().exec(["systemd-analyze", "security", "--no-pager", name]);
+      const exposure = Number(/exposure level for \S+: ([\d.]+)/.exec(report.stdout)?.[1]);
+      expect(exposure, name).toBeLessThanOrEqual(WORST_EXPOSURE);
+    }
+  });
+
+  it("answers on the relay's ports and on no other", async () => {
+    for (const port of Object.values(ports)) expect(await canConnect(relay().address, port)).toBe(true);
+    const listening = await relay().exec("ss --no-header --listening --numeric --tcp | awk '{print $4}'");
+    const others = listening.stdout
+      .trim()
+      .split("\n")
+      .map((address) => Number(address.slice(address.lastIndexOf(":") + 1)))
+      .filter((port) => !Object.values<number>(ports).includes(port));
+    expect(others.length).toBeGreaterThan(0);
+    const closed = [22, 80, 443, ...others];
+    const open = await Promise.all(closed.map((port) => canConnect(relay().address, port)));
+    expect(closed.filter((_port, i) => open[i])).toEqual([]);
+  });
+
+  it("shows the shared secret of the account service to nobody else", async () => {
+    const readers: string[] = [];
+    const users = (await relay().exec("cut -d: -f1 /etc/passwd")).stdout.trim().split("\n");
+    for (const user of users.filter((name) => name !== "root")) {
+      const read = await relay().exec(
+        ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--init-groups", "cat", runPaths.authSecret],
+        { anyExitCode: true },
+      );
+      if (read.code === 0) readers.push(user);
+    }
+    expect(readers.sort()).toEqual(["homing-auth", "homing-dovauth"]);
+  });
+
+  describe("after its first boot", () => {
+    it("has wiped the keys from the boot partition", async () => {
+      const left = await readdir(relay().bootFolder, { recursive: true });
+      expect(left.filter((name) => name.endsWith(".pem"))).toEqual([]);
+      expect(await readdir(join(relay().dataFolder, "relay", "keys"))).toHaveLength(3);
+    });
+
+    it("has a machine id of its own that stays", async () => {
+      const id = (await relay().exec("cat /etc/machine-id")).stdout;
+      expect(id).toMatch(/^[0-9a-f]{32}\n$/);
+      await relay().restart();
+      expect((await relay().exec("cat /etc/machine-id")).stdout).toBe(id);
+    });
+  });
+
+  it("keeps accounts and mail over a restart, and over a power cut", async () => {
+    const account = await makeAccount(relay());
+    const login = async () => {
+      await using session = await openInbox(relay().address, account.address, account.password);
+      return session.fetchSources();
+    };
+    {
+      await using session = await openInbox(relay().address, account.address, account.password);
+      const text = "From: <someone@_a.test>\r\nSubject: kept\r\n\r\nkept\r\n";
+      const appended = await session.command(`APPEND INBOX {${text.length}+}\r\n${text}`);
+      expect(appended.status).toBe("OK");
+    }
+    await relay().restart();
+    expect(await login()).toHaveLength(1);
+    await relay().powerCut();
+    expect(await login()).toHaveLength(1);
+    await expect(openInbox(relay().address, account.address, "another password")).rejects.toThrow("refused");
+  });
+});

@@ -1,0 +1,83 @@
+/** What clients expect of IMAP here: capabilities, metadata, and news of a message at once. */
+import { beforeAll, expect, it } from "vitest";
+import { type ImapSession, openInbox } from "../support/imap-session.ts";
+import { encryptedMail } from "../support/mail.ts";
+import { type Account, describeRelays, makeAccount } from "../support/ring.ts";
+import { openSubmission } from "../support/smtp-session.ts";
+
+/** From "delivered" in the log to the notice at an idling client; stock Dovecot takes 500 ms longer. */
+const IDLE_GOAL = 60;
+const DELIVERIES = 15;
+
+describeRelays("IMAP", { "_a.test": { settings: { sending: { perMinute: 600, burst: 100 } } } }, (ring) => {
+  const relay = () => ring.relay("_a.test");
+  let alice: Account;
+  const open = (account: Account) => openInbox(relay().address, account.address, account.password);
+
+  beforeAll(async () => {
+    alice = await makeAccount(relay());
+  });
+
+  it("advertises what chatmail clients look for", async () => {
+    await using session = await open(alice);
+    const { untagged } = await session.command("CAPABILITY");
+    const capabilities = untagged.join(" ").split(" ");
+    for (const name of ["XCHATMAIL", "XDELTAPUSH", "IDLE", "METADATA", "QUOTA", "COMPRESS=DEFLATE"]) {
+      expect(capabilities).toContain(name);
+    }
+  });
+
+  it("answers the metadata that the core asks for", async () => {
+    await using session = await open(alice);
+    const keys = ["irohrelay", "turn", "maxsmtprecipients", "appversions"].map(
+      (name) => `/shared/vendor/deltachat/${name}`,
+    );
+    const answer = await session.command(`GETMETADATA "" (/shared/comment /shared/admin ${keys.join(" ")})`);
+    expect(answer.status).toBe("OK");
+    const recipients = /maxsmtprecipients (?:\{\d+\}\n)?"?(\d+)/.exec(answer.untagged.join("\n"))?.[1];
+    expect(recipients).toBe(String(relay().config.messages.maxRecipients));
+  });
+
+  it("keeps a push token", async () => {
+    await using session = await open(alice);
+    const token = "fcm-some-token";
+    const set = await session.command(
+      `SETMETADATA INBOX (/private/devicetoken {${token.length}+}\r\n${token})`,
+    );
+    expect(`${set.status} ${set.text}`).toMatch(/^OK/);
+  });
+
+  it("has a quota of the size that is set", async () => {
+    await using session = await open(alice);
+    const { untagged } = await session.command("GETQUOTAROOT INBOX");
+    const kibibytes = Number(/STORAGE \d+ (\d+)/.exec(untagged.join())?.[1]);
+    expect(kibibytes).toBe(Math.ceil(relay().config.messages.mailboxBytes / 1024));
+  });
+
+  it(`tells an idling client of a message within ${IDLE_GOAL} ms of its delivery`, async () => {
+    const bob = await makeAccount(relay());
+    await using receiving = await open(bob);
+    await using sending = await openSubmission(relay().address, alice.address, alice.password);
+    const arrivals = await deliver(receiving, async () => {
+      const source = await encryptedMail({ from: alice.address, to: bob.address });
+      expect((await sending.send({ from: alice.address, to: [bob.address], source })).code).toBe(250);
+    });
+    const delivered = await relay().logEntries(new RegExp(`to=<${bob.address}>.*status=sent`));
+    expect(delivered).toHaveLength(DELIVERIES);
+    const delays = arrivals.map((arrival, i) => arrival - delivered[i]!.time).sort((a, b) => a - b);
+    expect(delays[Math.floor(DELIVERIES / 2)]).toBeLessThanOrEqual(IDLE_GOAL);
+  });
+
+  /** Moments of arrival, in milliseconds since 1970, of DELIVERIES messages sent one after the other. */
+  async function deliver(receiving: ImapSession, send: () => Promise<void>): Promise<number[]> {
+    const idle = await receiving.idle();
+    const arrivals: number[] = [];
+    for (let i = 0; i < DELIVERIES; i++) {
+      const notice = idle.next();
+      await send();
+      arrivals.push(performance.timeOrigin + (await notice).at);
+    }
+    await idle.done();
+    return arrivals;
+  }
+});

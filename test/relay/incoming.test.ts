@@ -1,0 +1,161 @@
+/** Mail from elsewhere, on port 25: signatures, encryption, recipients, and the bounces that go back. */
+import { dkimVerify } from "mailauth/lib/dkim/verify.js";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { dkimPublicKey, relayRecords } from "../../appliance/dns/records.ts";
+import { openInbox } from "../support/imap-session.ts";
+import { encryptedMail, makeSigningKey, plainMail, signMail } from "../support/mail.ts";
+import { type MailSink, startMailSink } from "../support/mail-sink.ts";
+import { CLIENT_ADDRESS } from "../support/network.ts";
+import { type Account, describeRelays, makeAccount } from "../support/ring.ts";
+import { openSmtp, openSubmission, type SmtpReply } from "../support/smtp-session.ts";
+import { waitFor } from "../support/wait.ts";
+
+const DELIVERY_TIMEOUT = 30_000;
+const STRANGER = "stranger@_c.test";
+
+describeRelays("mail from elsewhere", { "_a.test": {}, "_b.test": {} }, (ring) => {
+  const key = makeSigningKey("_c.test", "one");
+  const otherKey = makeSigningKey("_c.test", "one");
+  let sink: MailSink;
+  let alice: Account;
+
+  beforeAll(async () => {
+    const dkim = [{ selector: key.selector, publicKey: dkimPublicKey(key.privateKeyPem) }];
+    await ring.network().publish(relayRecords({ domain: "_c.test", dkim, addresses: [CLIENT_ADDRESS] }));
+    sink = await startMailSink(CLIENT_ADDRESS, "_c.test");
+    alice = await makeAccount(ring.relay("_a.test"));
+  });
+  afterAll(() => sink?.[Symbol.asyncDispose]());
+
+  const offer = async (mail: {
+    from?: string;
+    to?: string;
+    source: string;
+    tls?: boolean;
+  }): Promise<SmtpReply> => {
+    await using session = await openSmtp({ host: ring.relay("_a.test").address, port: 25, name: "_c.test" });
+    if (mail.tls ?? true) await session.startTls();
+    return await session.send({
+      from: mail.from ?? STRANGER,
+      to: [mail.to ?? alice.address],
+      source: mail.source,
+    });
+  };
+  const inbox = (account: Account, domain: string, count: number) =>
+    waitFor(`${count} messages for ${account.address}`, DELIVERY_TIMEOUT, async () => {
+      await using session = await openInbox(ring.relay(domain).address, account.address, account.password);
+      const sources = await session.fetchSources();
+      return sources.length >= count && sources;
+    });
+
+  it("takes an encrypted message with an aligned signature, and keeps no trace of its way", async () => {
+    const bob = await makeAccount(ring.relay("_a.test"));
+    const source = await signMail(await encryptedMail({ from: STRANGER, to: bob.address }), key);
+    expect((await offer({ to: bob.address, source })).code).toBe(250);
+    const [delivered] = await inbox(bob, "_a.test", 1);
+    for (const trace of ["Received:", "DKIM-Signature:", "Authentication-Results:", CLIENT_ADDRESS]) {
+      expect(delivered).not.toContain(trace);
+    }
+  });
+
+  it("refuses a message without a signature", async () => {
+    const source = await encryptedMail({ from: STRANGER, to: alice.address });
+    expect(await offer({ source })).toEqual({ code: 554, text: "5.7.1 No DKIM signature found" });
+  });
+
+  it("refuses a signature that the domain's key does not confirm", async () => {
+    const source = await signMail(await encryptedMail({ from: STRANGER, to: alice.address }), otherKey);
+    expect(await offer({ source })).toEqual({ code: 554, text: "5.7.1 No valid DKIM signature found" });
+  });
+
+  it("refuses a message that was changed after it was signed", async () => {
+    const source = await signMail(await encryptedMail({ from: STRANGER, to: alice.address }), key);
+    const changed = source.replace(/^Date: .*$/m, "Date: Thu, 01 Jan 1970 00:00:00 +0000");
+    expect(await offer({ source: changed })).toMatchObject({ code: 554 });
+  });
+
+  it("refuses a good signature of a domain that is not the sender's", async () => {
+    const source = await signMail(await encryptedMail({ from: "someone@_b.test", to: alice.address }), key);
+    expect(await offer({ from: "someone@_b.test", source })).toMatchObject({ code: 554 });
+  });
+
+  it("refuses plain text, however well it is signed", async () => {
+    const source = await signMail(plainMail({ from: STRANGER, to: alice.address }), key);
+    expect(await offer({ source })).toMatchObject({
+      code: 523,
+      text: expect.stringContaining("Encryption Needed"),
+    });
+  });
+
+  it("refuses unknown recipients with 550 5.1.1", async () => {
+    const to = "nobody-is@_a.test";
+    const source = await signMail(await encryptedMail({ from: STRANGER, to }), key);
+    expect(await offer({ to, source })).toMatchObject({ code: 550, text: expect.stringMatching(/^5\.1\.1/) });
+  });
+
+  it("is no open relay", async () => {
+    const to = "victim@_b.test";
+    const source = await signMail(await encryptedMail({ from: STRANGER, to }), key);
+    const refused = await offer({ to, source });
+    expect(refused.code).toBe(554);
+    for (const trick of ["victim%_b.test@_a.test", "@_a.test:victim@_b.test", '"victim@_b.test"@_a.test']) {
+      expect((await offer({ to: trick, source })).code, trick).toBeGreaterThanOrEqual(500);
+    }
+  });
+
+  it("is taken over TLS only, and nobody logs in there", async () => {
+    await using session = await openSmtp({ host: ring.relay("_a.test").address, port: 25 });
+    expect((await session.command(`MAIL FROM:<${STRANGER}>`)).code).toBe(530);
+    await session.startTls();
+    expect(session.extensions().join()).not.toContain("AUTH");
+  });
+
+  it("comes back as a signed bounce when the mailbox is full", async () => {
+    const relay = ring.relay("_a.test");
+    const full = await makeAccount(relay);
+    await fillMailbox(relay.address, full);
+    const source = await signMail(await encryptedMail({ from: STRANGER, to: full.address }), key);
+    const offered = await offer({ to: full.address, source });
+    if (offered.code >= 500) {
+      expect(offered).toMatchObject({ code: 552 });
+      return;
+    }
+    const bounce = await sink.waitForMail("a bounce at the third host", (mail) => mail.to.includes(STRANGER));
+    expect(bounce.from).toBe("");
+    expect(bounce.tls).toBe(true);
+    const checked = await dkimVerify(bounce.source);
+    const signatures = checked.results.map(
+      ({ signingDomain, status }) => `${signingDomain} ${status.result}`,
+    );
+    expect(signatures).toEqual(["_a.test pass"]);
+  });
+
+  it("an unknown recipient at the other relay comes back to the sender as a bounce", async () => {
+    const sender = await makeAccount(ring.relay("_a.test"));
+    await using session = await openSubmission(
+      ring.relay("_a.test").address,
+      sender.address,
+      sender.password,
+    );
+    const to = "nobody-is@_b.test";
+    const source = await encryptedMail({ from: sender.address, to });
+    expect((await session.send({ from: sender.address, to: [to], source })).code).toBe(250);
+    const [bounce] = await inbox(sender, "_a.test", 1);
+    expect(bounce).toMatch(/^From: .*mailer-daemon@_a\.test/im);
+    expect(bounce).toMatch(/^Status: 5\.1\.1/m);
+    expect(bounce).not.toContain(CLIENT_ADDRESS);
+  });
+});
+
+/** Puts messages into a mailbox until its quota is used up. */
+async function fillMailbox(host: string, account: Account): Promise<void> {
+  await using session = await openInbox(host, account.address, account.password);
+  const quota = await session.command("GETQUOTAROOT INBOX");
+  const limit = Number(/STORAGE \d+ (\d+)/.exec(quota.untagged.join())?.[1]) * 1024;
+  const text = `Subject: filler\r\n\r\n${"x".repeat(Math.min(limit / 4, 25_000_000))}\r\n`;
+  for (let sent = 0; sent < limit * 2; sent += text.length) {
+    const appended = await session.command(`APPEND INBOX {${text.length}+}\r\n${text}`);
+    if (appended.status !== "OK") return;
+  }
+  throw new Error("the mailbox took more than its quota");
+}
