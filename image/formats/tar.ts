@@ -126,8 +126,12 @@ function readEntry(
   const prefix = text(header, "magic") === "ustar" ? text(header, "prefix") : "";
   const name = extended.get("path") ?? (prefix ? `${prefix}/` : "") + text(header, "name");
   const linkName = extended.get("linkpath") ?? text(header, "linkname");
-  const number = (field: Field, key: string) =>
-    Number(extended.get(key) ?? readNumber(header, field, offset));
+  const number = (field: Field, key: string): number => {
+    const value = extended.get(key);
+    if (value === undefined) return readNumber(header, field, offset);
+    if (!/^-?\d{1,15}(\.\d*)?$/.test(value)) throw new TarError(`the pax ${key} of "${name}" is no number`);
+    return Math.floor(Number(value)); // times may have fractions
+  };
   // Before ustar a directory was a file whose name ends in a slash.
   const realType = type === "file" && name.endsWith("/") ? "directory" : type;
   const isDevice = realType === "block" || realType === "character";
@@ -139,7 +143,7 @@ function readEntry(
     gid: number("gid", "gid"),
     userName: extended.get("uname") ?? text(header, "uname"),
     groupName: extended.get("gname") ?? text(header, "gname"),
-    time: Math.floor(number("mtime", "mtime")),
+    time: number("mtime", "mtime"),
     target: realType === "hardlink" ? relativePath(linkName) : realType === "symlink" ? linkName : "",
     content: realType === "file" ? content : content.subarray(0, 0),
     major: isDevice ? readNumber(header, "devmajor", offset) : 0,
@@ -170,9 +174,12 @@ function readNumber(header: Buffer, field: Field, offset: number): number {
   const [start, length] = FIELDS[field];
   const first = header[start]!;
   if (first & 0x80) {
-    if (first !== 0x80) throw new TarError(`the ${field} of the header at byte ${offset} is out of range`);
-    let value = 0;
+    // 0xff begins a negative number; with any other byte the number is beyond what a field can mean.
+    let value = first === 0x80 ? 0 : Number.POSITIVE_INFINITY;
     for (let i = start + 1; i < start + length; i++) value = value * 256 + header[i]!;
+    if (!Number.isSafeInteger(value)) {
+      throw new TarError(`the ${field} of the header at byte ${offset} is out of range`);
+    }
     return value;
   }
   const digits = text(header, field).trim();

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import type { ProgressReport } from "../progress.ts";
 import { writeFileWhole } from "./cache.ts";
 import { type Fetch, HttpError, httpGet } from "./http.ts";
 import type { ArchiveKind, LockedPackage } from "./lock.ts";
@@ -32,7 +33,7 @@ export type DownloadOptions = Readonly<{
   mirrors: Mirrors;
   /** `generated` of the lock file in seconds: the state of the archive to ask snapshot for. */
   lockTime: number;
-  onProgress?: (event: { stage: string; done: number; total: number; unit: string }) => void;
+  onProgress?: ProgressReport;
   signal?: AbortSignal;
   fetch?: Fetch;
   /** Base URL of the archive of old packages. */

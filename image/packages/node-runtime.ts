@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { readTar } from "../formats/tar.ts";
+import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
 import { writeFileWhole } from "./cache.ts";
 
@@ -55,7 +56,7 @@ export class NodeRuntimeError extends Error {
 export type NodeRuntimeOptions = Readonly<{
   /** The cache directory. */
   cache: string;
-  onProgress?: (event: { stage: string }) => void;
+  onProgress?: ProgressReport;
   signal?: AbortSignal;
   /** Where npm has installed the project's own packages. */
   nodeModules?: string;

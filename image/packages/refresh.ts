@@ -3,6 +3,7 @@
  * selection for both architectures. Called by `./homing lock` and `./homing build --refresh`.
  */
 import type { PublicKey } from "openpgp";
+import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
 import type { Fetch } from "./http.ts";
 import type { PackageLock } from "./lock.ts";
@@ -16,7 +17,7 @@ export type RefreshOptions = Readonly<{
   mirrors: Mirrors;
   /** Seconds since 1970. */
   now: number;
-  onProgress?: (event: { stage: string; done: number; total: number; unit: string }) => void;
+  onProgress?: ProgressReport;
   signal?: AbortSignal;
   fetch?: Fetch;
   /** The keys that may sign each index: the pinned Debian keys unless given. */

@@ -1,4 +1,5 @@
 /** Tests of the ar reader; archives are made by hand because dpkg-deb (test/image/packages) makes only good ones. */
+import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ArError, readAr } from "../../../image/formats/ar.ts";
 
@@ -31,4 +32,24 @@ it.each([
 ])("refuses an archive %s", (_what, bytes, message) => {
   expect(() => readAr(bytes)).toThrow(ArError);
   expect(() => readAr(bytes)).toThrow(message);
+});
+
+it("refuses or reads any damaged archive, but never fails otherwise", () => {
+  const whole = archive(
+    member("debian-binary", "2.0\n"),
+    member("data.tar", "x".repeat(99)),
+    member("c", ""),
+  );
+  fc.assert(
+    fc.property(fc.nat(whole.length - 1), fc.string({ minLength: 1, maxLength: 20 }), (at, text) => {
+      const bytes = Buffer.from(whole);
+      bytes.write(text, at, "latin1");
+      try {
+        for (const { content } of readAr(bytes)) expect(content.length).toBeLessThan(bytes.length);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ArError);
+      }
+    }),
+    { numRuns: 2000 },
+  );
 });

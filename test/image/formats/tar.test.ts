@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTar, TarError } from "../../../image/formats/tar.ts";
 
@@ -111,4 +112,31 @@ describe.skipIf(!hasTar)("archives of GNU tar (skipped where there is none)", ()
     ]);
     expect(readTar(made.stdout)[0]).toMatchObject({ uid: 3_000_000, userName: "x" });
   });
+
+  it("refuses or reads any damaged archive, but never fails otherwise", () => {
+    const whole = tar("pax", ".");
+    const run = fc.uint8Array({ minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(fc.nat(whole.length - 20), run, fc.boolean(), (at, values, mendChecksum) => {
+        const bytes = Buffer.from(whole);
+        bytes.set(values, at);
+        if (mendChecksum) setChecksum(bytes.subarray(at - (at % 512), at - (at % 512) + 512));
+        try {
+          for (const { path, uid, gid, time } of readTar(bytes)) {
+            expect(path.split("/")).not.toContain("..");
+            expect([uid, gid, time].every(Number.isSafeInteger)).toBe(true);
+          }
+        } catch (error) {
+          expect(error).toBeInstanceOf(TarError);
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
 });
+
+function setChecksum(header: Buffer): void {
+  header.write(" ".repeat(8), 148);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+}

@@ -1,9 +1,10 @@
 /** Tests of the .xz reader against files of the xz program, whole and damaged. */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decompressXz } from "../../../image/formats/xz.ts";
-import { xzContentBytes } from "../../../image/formats/xz-stream.ts";
+import { XzError, xzContentBytes } from "../../../image/formats/xz-stream.ts";
 
 const hasXz = spawnSync("xz", ["--version"]).status === 0;
 
@@ -65,5 +66,22 @@ describe.skipIf(!hasXz)("files of the xz program (skipped where there is none)",
   ])("are refused %s", async (_what, change, message) => {
     await expect(decompressXz(change(compress(content)))).rejects.toThrow(message);
     await expect(decompressXz(change(compress(content)))).rejects.toHaveProperty("name", "XzError");
+  });
+
+  it("are refused or read whatever their index says, without asking for more memory than allowed", () => {
+    const whole = compress(Buffer.alloc(100_000, "pigeon"), "--block-size=4096");
+    const tail = fc.integer({ min: 12, max: 300 }); // where index and footer are
+    fc.assert(
+      fc.property(tail, fc.uint8Array({ minLength: 1, maxLength: 12 }), (fromEnd, bytes) => {
+        const changed = Buffer.from(whole);
+        changed.set(bytes, changed.length - fromEnd);
+        try {
+          expect(xzContentBytes(changed)).toBeLessThanOrEqual(1 << 30);
+        } catch (error) {
+          expect(error).toBeInstanceOf(XzError);
+        }
+      }),
+      { numRuns: 1000 },
+    );
   });
 });

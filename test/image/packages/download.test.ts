@@ -58,7 +58,7 @@ describe("fetchPackages", () => {
   it("brings every package from its archive into the cache and counts the bytes", async () => {
     const packages = ["a", "b", "c", "d", "e", "f", "g", "h"].map((name) => offer(name));
     packages.push(offer("s", "security"));
-    const events: { done: number; total: number }[] = [];
+    const events: object[] = [];
     const paths = await fetchAll(packages, { onProgress: (event) => events.push(event) });
     for (const { name, content } of packages)
       expect(readFileSync(paths.get(name)!).equals(content)).toBe(true);
