@@ -44,7 +44,8 @@ export async function importRelay(places: ImportPlaces): Promise<"nothing" | "wi
   const { from, to, disk } = places;
   const names = await listDirectory(from);
   if (names === undefined) return "nothing";
-  if (names.includes(markName)) {
+  // Empty: the power went between the removal of the mark and that of the folder.
+  if (names.includes(markName) || names.length === 0) {
     await wipeFolder(from, disk);
     return "wiped";
   }

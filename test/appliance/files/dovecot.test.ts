@@ -1,0 +1,75 @@
+import { describe, expect, it } from "vitest";
+import { dovecotConf } from "../../../appliance/files/dovecot.ts";
+import { dovecotAuthLua } from "../../../appliance/files/dovecot-auth-lua.ts";
+import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+
+const config = parseRelayConfig('domain = "chat.example.org"', "relay.toml");
+
+/** The value of a setting outside all blocks. */
+function setting(text: string, name: string): string | undefined {
+  return new RegExp(`^${name} = (.*)$`, "m").exec(text)?.[1];
+}
+
+describe("Dovecot", () => {
+  const text = dovecotConf(config);
+
+  it("begins with the two versions, as 2.4 demands", () => {
+    const lines = text.split("\n").filter((line) => !line.startsWith("#"));
+    expect(lines.slice(0, 2)).toEqual(["dovecot_config_version = 2.4.1", "dovecot_storage_version = 2.4.1"]);
+  });
+
+  it("lets nobody log in without TLS 1.3", () => {
+    expect(setting(text, "ssl")).toBe("required");
+    expect(setting(text, "ssl_min_protocol")).toBe("TLSv1.3");
+    expect(text).not.toContain("auth_allow_cleartext");
+  });
+
+  it("asks the account service, and nobody else, who may log in", () => {
+    expect([...text.matchAll(/^passdb (\w+)/gm)].map((match) => match[1])).toEqual(["lua"]);
+    expect([...text.matchAll(/^userdb (\w+)/gm)].map((match) => match[1])).toEqual(["lua"]);
+  });
+
+  it("does not hibernate idle connections, which would lose notices of new mail", () => {
+    expect(setting(text, "imap_hibernate_timeout")).toBe("0");
+  });
+
+  it("advertises XDELTAPUSH only while push is on", () => {
+    expect(text).toMatch(/^ {2}XCHATMAIL = yes$/m);
+    expect(text).toMatch(/^ {2}XDELTAPUSH = yes$/m);
+    expect(dovecotConf({ ...config, push: { ...config.push, enabled: false } })).not.toContain("XDELTAPUSH");
+  });
+
+  it("gives a mailbox the size of the settings", () => {
+    const small = dovecotConf({ ...config, messages: { ...config.messages, mailboxBytes: 12_345_678 } });
+    expect(small).toMatch(/^ {2}storage_size = 12345678 B$/m);
+  });
+
+  it("opens no port but those of IMAP", () => {
+    expect([...text.matchAll(/^ {4}port = (\d+)$/gm)].map((match) => Number(match[1]))).toEqual([143, 993]);
+  });
+
+  it("has balanced braces, each at a line's end or alone", () => {
+    let depth = 0;
+    for (const line of text.split("\n").filter((line) => !line.startsWith("#"))) {
+      if (/[{}]/.test(line.replace(/%\{[^}]*\}/g, ""))) {
+        expect(line.replace(/%\{[^}]*\}/g, "")).toMatch(/^[^{}]*\{$|^\s*\}$/);
+        depth += line.endsWith("{") ? 1 : -1;
+      }
+      expect(depth).toBeGreaterThanOrEqual(0);
+    }
+    expect(depth).toBe(0);
+  });
+});
+
+describe("the Lua script of the auth worker", () => {
+  it("never turns an unexpected answer into a wrong password or an unknown user", () => {
+    for (const name of ["auth_password_verify", "auth_userdb_lookup"]) {
+      const body = new RegExp(`function ${name}[\\s\\S]*?\\nend`).exec(dovecotAuthLua)![0];
+      expect(body.trim().split("\n").at(-2)).toMatch(/INTERNAL_FAILURE, nil$/);
+    }
+  });
+
+  it("holds no secret itself", () => {
+    expect(dovecotAuthLua).toContain('settings["secret_file"]');
+  });
+});

@@ -1,0 +1,37 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { nftablesConf } from "../../../appliance/files/nftables.ts";
+
+/** nft checks a rule set against the kernel, which takes root and a network namespace of its own. */
+const nft = (rules: string) =>
+  spawnSync("unshare", ["--net", "--map-root-user", "nft", "--check", "--file", "-"], {
+    input: rules,
+    encoding: "utf8",
+  });
+const nftWorks = nft("").status === 0;
+
+describe("the firewall", () => {
+  it("drops what is not asked for, and forwards nothing", () => {
+    const rules = nftablesConf({ ssh: false });
+    expect(rules).toMatch(/hook input priority filter; policy drop;/);
+    expect(rules).toMatch(/hook forward priority filter; policy drop;/);
+  });
+
+  it("opens the ports of mail", () => {
+    expect(nftablesConf({ ssh: false })).toContain("tcp dport { 25, 143, 465, 587, 993 } jump relay");
+  });
+
+  it("opens SSH only when there is a key, and slowly", () => {
+    expect(nftablesConf({ ssh: false })).not.toMatch(/dport 22\b/);
+    expect(nftablesConf({ ssh: true })).toMatch(/tcp dport 22 limit rate \S+ burst \d+ packets accept/);
+  });
+
+  it.skipIf(!nftWorks).each([true, false])(
+    "is a rule set that nft and the kernel accept, with SSH: %s (needs nft and user namespaces)",
+    (ssh) => {
+      const result = nft(nftablesConf({ ssh }));
+      expect(result.stderr).toBe("");
+      expect(result.status).toBe(0);
+    },
+  );
+});

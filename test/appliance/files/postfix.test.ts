@@ -1,0 +1,162 @@
+import { describe, expect, it } from "vitest";
+import { postfixMainCf } from "../../../appliance/files/postfix-main.ts";
+import { postfixMasterCf } from "../../../appliance/files/postfix-master.ts";
+import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+
+const config = parseRelayConfig('domain = "chat.example.org"', "relay.toml");
+
+/** Parameters of main.cf by name. */
+function parameters(text: string): Map<string, string> {
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => {
+      const [, name, value] = /^(\w+) =(?: (.*))?$/.exec(line)!;
+      return [name!, value ?? ""];
+    }),
+  );
+}
+
+/** Services of master.cf by name, each with its -o options. */
+function services(text: string): Map<string, { line: string; options: Map<string, string> }> {
+  const found = new Map<string, { line: string; options: Map<string, string> }>();
+  let last: { line: string; options: Map<string, string> } | undefined;
+  for (const line of text.split("\n")) {
+    if (line === "" || line.startsWith("#")) continue;
+    const option = /^ {2}-o (?:\{ (\w+) = (.*) \}|(\w+)=(\S*))$/.exec(line);
+    if (option) last!.options.set(option[1] ?? option[3]!, option[2] ?? option[4]!);
+    else {
+      last = { line, options: new Map() };
+      found.set(`${line.split(" ")[0]} ${line.split(" ")[1]}`, last);
+    }
+  }
+  return found;
+}
+
+const main = parameters(postfixMainCf(config));
+const master = services(postfixMasterCf(config));
+
+/** A regexp: table as Postfix understands it: `$$` in the configuration is one `$`. */
+function inlineRule(text: string, index = 0): { pattern: RegExp; result: string } {
+  const rule = [...text.replaceAll("$$", "$").matchAll(/\{\/(.*?)\/ ([^}]*)\}/g)][index]!;
+  return {
+    pattern: new RegExp(rule[1]!.replaceAll("[[:space:]]", "\\s").replaceAll("[^]]", "[^\\]]"), "i"),
+    result: rule[2]!,
+  };
+}
+
+describe("Postfix", () => {
+  it("takes no mail for others on port 25", () => {
+    const options = master.get("25 inet")!.options;
+    expect(options.get("smtpd_relay_restrictions")).toBe("reject_unauth_destination");
+    expect(options.get("smtpd_sasl_auth_enable") ?? main.get("smtpd_sasl_auth_enable")).toBe("no");
+    expect(main.get("smtpd_relay_restrictions")).toBe("reject_unauth_destination");
+  });
+
+  it.each(["465 inet", "587 inet"])(
+    "takes mail on %s only from logged-in accounts, from their own address",
+    (name) => {
+      const options = master.get(name)!.options;
+      expect(options.get("smtpd_relay_restrictions")).toBe("permit_sasl_authenticated,reject");
+      expect(options.get("smtpd_client_restrictions")).toBe("permit_sasl_authenticated,reject");
+      expect(options.get("smtpd_sender_restrictions")).toMatch(/^reject_sender_login_mismatch,/);
+      const owner = inlineRule(options.get("smtpd_sender_login_maps")!);
+      expect("alice@chat.example.org".replace(owner.pattern, owner.result)).toBe("alice@chat.example.org");
+      expect(options.get("smtpd_tls_mandatory_protocols")).toBe(">=TLSv1.3");
+      expect(main.get("smtpd_tls_auth_only")).toBe("yes");
+    },
+  );
+
+  it("has a listener for every port that is open to the world, and no other", () => {
+    expect([...master.keys()].filter((name) => name.endsWith(" inet"))).toEqual([
+      "25 inet",
+      "465 inet",
+      "587 inet",
+    ]);
+  });
+
+  it("lets no message pass without the milter, and tells it which way each comes", () => {
+    expect(main.get("milter_default_action")).toBe("tempfail");
+    expect(main.get("smtpd_milters")).toBe("unix:/run/homing/milter.sock");
+    expect(main.get("non_smtpd_milters")).toBe("unix:/run/homing/milter.sock");
+    expect(main.get("internal_mail_filter_classes")).toBe("bounce");
+    const names = ["25 inet", "465 inet", "587 inet"].map((name) =>
+      master.get(name)!.options.get("milter_macro_daemon_name"),
+    );
+    expect([...names, main.get("milter_macro_daemon_name")]).toEqual(["mx", "smtps", "submission", "bounce"]);
+    for (const { options } of master.values()) {
+      for (const name of [
+        "smtpd_milters",
+        "non_smtpd_milters",
+        "milter_default_action",
+        "receive_override_options",
+      ]) {
+        expect(options.has(name)).toBe(false);
+      }
+    }
+  });
+
+  it("demands encryption on every port", () => {
+    expect(main.get("smtpd_tls_security_level")).toBe("encrypt");
+    expect(main.get("smtpd_tls_mandatory_protocols")).toBe(">=TLSv1.2");
+    for (const { options } of master.values()) expect(options.has("smtpd_tls_security_level")).toBe(false);
+  });
+
+  it("verifies other relays, but for address literals and test names", () => {
+    expect(main.get("smtp_tls_security_level")).toBe("verify");
+    const policies = [0, 1].map((index) => inlineRule(main.get("smtp_tls_policy_maps")!, index));
+    const policy = (destination: string) =>
+      policies.find(({ pattern }) => pattern.test(destination))?.result ?? "verify";
+    expect(["_a.test", "[192.0.2.1]", "[IPv6:2001:db8::1]", "[192.0.2.1]:25"].map(policy)).toEqual(
+      Array(4).fill("encrypt"),
+    );
+    expect(["chat.example.org", "a_b.example", "x[192.0.2.1]"].map(policy)).toEqual(Array(3).fill("verify"));
+  });
+
+  it("answers every VRFY alike", () => {
+    const { pattern, result } = inlineRule(main.get("smtpd_command_filter")!);
+    for (const command of ["VRFY", "vrfy alice@chat.example.org", "VRFY <bob>", "Vrfy\tx"]) {
+      expect(command.replace(pattern, result)).toBe("VRFY postmaster");
+    }
+    for (const command of ["RCPT TO:<vrfy@chat.example.org>", "VRFYX", "NOOP VRFY"]) {
+      expect(pattern.test(command)).toBe(false);
+    }
+  });
+
+  it("removes the client's trace from what accounts send", () => {
+    for (const name of ["465 inet", "587 inet"]) {
+      expect(master.get(name)!.options.get("cleanup_service_name")).toBe("submission-cleanup");
+    }
+    const { pattern, result } = inlineRule(
+      master.get("submission-cleanup unix")!.options.get("header_checks")!,
+    );
+    expect(pattern.test("Received: from [192.0.2.1] by chat.example.org")).toBe(true);
+    expect(pattern.test("Subject: Received: x")).toBe(false);
+    expect(result).toBe("IGNORE");
+    // Only here: what comes from elsewhere keeps its trace until it is delivered.
+    expect(master.get("25 inet")!.options.has("cleanup_service_name")).toBe(false);
+  });
+
+  it("never breaks a line, which would break the signature", () => {
+    expect(main.get("smtp_line_length_limit")).toBe("0");
+    expect(main.get("lmtp_line_length_limit")).toBe("0");
+  });
+
+  it("takes its limits from the settings", () => {
+    const other = parameters(
+      postfixMainCf({
+        ...config,
+        messages: { ...config.messages, maxMessageBytes: 1_000_000, maxRecipients: 7, queueLifetimeDays: 3 },
+      }),
+    );
+    expect(other.get("message_size_limit")).toBe("1000000");
+    expect(other.get("smtpd_recipient_limit")).toBe("7");
+    expect(other.get("maximal_queue_lifetime")).toBe("3d");
+    expect(other.get("bounce_queue_lifetime")).toBe("3d");
+  });
+
+  it("runs nothing in a chroot and has no delivery agent that runs programs", () => {
+    for (const { line } of master.values()) expect(line.split(" ")[4]).toBe("n");
+    const commands = [...master.values()].map(({ line }) => line.split(" ").at(-1));
+    for (const command of ["local", "virtual", "pipe", "spawn"]) expect(commands).not.toContain(command);
+  });
+});

@@ -1,0 +1,94 @@
+import { spawnSync } from "node:child_process";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { certificateServes, selfSignedCertificate } from "../../../appliance/life/certificate.ts";
+import { makeTlsPem } from "./relay-on-fat.ts";
+
+const domain = "chat.example.org";
+const keyPem = makeTlsPem();
+const now = new Date("2026-11-21T12:00:00Z");
+const pem = selfSignedCertificate({ domain, keyPem, now });
+const certificate = new X509Certificate(pem);
+const openssl = spawnSync("openssl", ["version"]).status === 0;
+
+describe("the self-signed certificate", () => {
+  it("is a server's, not a certificate authority's", () => {
+    expect(certificate.ca).toBe(false);
+    expect(certificate.keyUsage).toEqual(["1.3.6.1.5.5.7.3.1"]);
+  });
+
+  it("is for the domain and the names that point to the relay, and no other", () => {
+    for (const name of [domain, `www.${domain}`, `mta-sts.${domain}`])
+      expect(certificate.checkHost(name)).toBe(name);
+    expect(certificate.checkHost(`other.${domain}`)).toBeUndefined();
+    expect(certificate.checkHost("example.org")).toBeUndefined();
+  });
+
+  it("belongs to the key and is signed by it", () => {
+    expect(certificate.verify(certificate.publicKey)).toBe(true);
+    expect(certificate.subject).toBe(`CN=${domain}`);
+    expect(certificate.issuer).toBe(certificate.subject);
+  });
+
+  it("is valid from the day before, for ten years", () => {
+    expect(new Date(certificate.validFrom)).toEqual(new Date("2026-11-20T12:00:00Z"));
+    expect(new Date(certificate.validTo).getUTCFullYear()).toBe(2036);
+    const late = new X509Certificate(
+      selfSignedCertificate({ domain, keyPem, now: new Date("2045-01-01T00:00:00Z") }),
+    );
+    expect(new Date(late.validTo).getUTCFullYear()).toBe(2054);
+  });
+
+  it("has another serial number each time", () => {
+    expect(new X509Certificate(selfSignedCertificate({ domain, keyPem, now })).serialNumber).not.toBe(
+      certificate.serialNumber,
+    );
+  });
+
+  it.each(["_a.test", `${"a".repeat(60)}.${"b".repeat(60)}.example.org`, "xn--bcher-kva.example"])(
+    "can be made for %s",
+    (name) => {
+      const made = new X509Certificate(selfSignedCertificate({ domain: name, keyPem, now }));
+      expect(made.subjectAltName).toBe(
+        [name, `www.${name}`, `mta-sts.${name}`].map((n) => `DNS:${n}`).join(", "),
+      );
+    },
+  );
+
+  it.skipIf(!openssl)("is one that openssl verifies (needs openssl)", () => {
+    const script = `cat > cert.pem && openssl verify -attime ${now.getTime() / 1000} -x509_strict -partial_chain -trusted cert.pem cert.pem`;
+    const result = spawnSync("sh", ["-c", `cd "$(mktemp -d)" && ${script}`], {
+      input: pem,
+      encoding: "utf8",
+    });
+    expect(result.stdout + result.stderr).toContain("cert.pem: OK");
+  });
+
+  it("says which key it needs", () => {
+    const rsa = generateKeyPairSync("rsa", {
+      modulusLength: 2048,
+      privateKeyEncoding: { type: "pkcs8", format: "pem" },
+      publicKeyEncoding: { type: "spki", format: "pem" },
+    });
+    expect(() => selfSignedCertificate({ domain, keyPem: rsa.privateKey, now })).toThrow(
+      /tls\.pem.*rsa.*P-256/,
+    );
+  });
+});
+
+describe("a certificate that is there already", () => {
+  it("serves on with the same key, name and time left", () => {
+    expect(certificateServes(pem, { domain, keyPem, now })).toBe(true);
+    expect(certificateServes(pem, { domain, keyPem, now: new Date("2036-10-01T00:00:00Z") })).toBe(true);
+  });
+
+  it.each([
+    ["of another domain", pem, { domain: "other.example.org", keyPem, now }],
+    ["of another key", pem, { domain, keyPem: makeTlsPem(), now }],
+    ["near its end", pem, { domain, keyPem, now: new Date("2036-11-01T00:00:00Z") }],
+    ["cut off by a power cut", pem.slice(0, 300), { domain, keyPem, now }],
+    ["of no bytes", "", { domain, keyPem, now }],
+  ])("is made anew when it is one %s", (_what, text, input) => {
+    expect(certificateServes(text, input)).toBe(false);
+  });
+});

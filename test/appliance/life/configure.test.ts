@@ -1,0 +1,152 @@
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { dataPaths, runPaths, tlsCertificatePath } from "../../../appliance/layout.ts";
+import { configureDevice } from "../../../appliance/life/configure.ts";
+import { rootfsSpec } from "../../../appliance/rootfs.ts";
+import { makePartitions, type Partitions, putFiles, relayFiles, textOf } from "./relay-on-fat.ts";
+
+const now = new Date("2026-11-21T12:00:00Z");
+const machineId = "0123456789abcdef0123456789abcdef";
+
+type Device = AsyncDisposable &
+  Readonly<{ partitions: Partitions; at(path: string): string; said: string[]; boot(): Promise<unknown> }>;
+
+/** A device below a temporary folder; its users are all who runs the tests, who cannot give files away. */
+async function makeDevice(files = relayFiles): Promise<Device> {
+  const partitions = await makePartitions(files);
+  const at = (path: string) => join(partitions.folder, path);
+  const names = ["root", "postfix", ...rootfsSpec().users.map((user) => user.name)];
+  await mkdir(at("etc"), { recursive: true });
+  await writeFile(
+    at("etc/passwd"),
+    names.map((name) => `${name}:x:${process.getuid!()}:0::/:/bin/false\n`).join(""),
+  );
+  await writeFile(at("etc/group"), names.map((name) => `${name}:x:${process.getgid!()}:\n`).join(""));
+  await writeFile(at("etc/machine-id"), `${machineId}\n`);
+  const said: string[] = [];
+  await mkdir(at(dataPaths.tls), { recursive: true });
+  await mkdir(at(dataPaths.ssh), { recursive: true });
+  return {
+    partitions,
+    at,
+    said,
+    boot: () => configureDevice({ root: partitions.folder, say: (text) => said.push(text), now }),
+    [Symbol.asyncDispose]: () => partitions[Symbol.asyncDispose](),
+  };
+}
+
+/** Everything outside /data is forgotten at a restart. */
+async function restart({ at }: Device): Promise<void> {
+  for (const path of ["run", "etc/postfix", "etc/dovecot", "etc/nftables.conf", "etc/ssh"]) {
+    await rm(at(path), { recursive: true, force: true });
+  }
+}
+
+const mode = async (path: string) => (await stat(path)).mode & 0o777;
+
+describe("the boot of a device", () => {
+  it("makes a relay of it", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    const { at } = device;
+    expect(await readFile(at("etc/postfix/main.cf"), "utf8")).toContain("myhostname = chat.example.org\n");
+    for (const path of ["etc/postfix/master.cf", "etc/dovecot/dovecot.conf", "etc/nftables.conf"]) {
+      expect(existsSync(at(path)), path).toBe(true);
+    }
+    expect(JSON.parse(await readFile(at(runPaths.relayConfig), "utf8"))).toMatchObject({
+      domain: "chat.example.org",
+    });
+    expect(await textOf(at(runPaths.dkimKey))).toBe(relayFiles["keys/dkim-homing1.pem"]);
+    expect(await textOf(at(runPaths.authSecret))).toMatch(/^[0-9a-f]{64}$/);
+    expect(await textOf(at(dataPaths.machineId))).toBe(`${machineId}\n`);
+    expect(existsSync(at("boot/relay"))).toBe(false);
+  });
+
+  it("lets nobody else read the secrets", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    const { at } = device;
+    expect(await mode(at(runPaths.dkimKey))).toBe(0o440);
+    expect(await mode(at(runPaths.authSecret))).toBe(0o440);
+    expect(await mode(at("run/homing/auth"))).toBe(0o550);
+    expect(await mode(at("run/homing/milter"))).toBe(0o750);
+    expect(await mode(at("data/relay/keys"))).toBe(0o700);
+    for (const path of [runPaths.relayConfig, "/etc/postfix/main.cf", "/etc/dovecot/dovecot.conf"]) {
+      expect(await readFile(at(path), "utf8"), path).not.toMatch(/PRIVATE KEY/);
+    }
+  });
+
+  it("keeps identity and certificate over a second boot", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    const certificate = await textOf(device.at(tlsCertificatePath));
+    await restart(device);
+    await device.boot();
+    expect(await textOf(device.at(tlsCertificatePath))).toBe(certificate);
+    expect(await textOf(device.at(dataPaths.machineId))).toBe(`${machineId}\n`);
+    expect(await readFile(device.at("etc/postfix/main.cf"), "utf8")).toContain("chat.example.org");
+  });
+
+  it("keeps the shared secret when it runs again within a boot, and makes a new one at the next", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    const secret = await textOf(device.at(runPaths.authSecret));
+    await device.boot();
+    expect(await textOf(device.at(runPaths.authSecret))).toBe(secret);
+    await restart(device);
+    await device.boot();
+    expect(await textOf(device.at(runPaths.authSecret))).not.toBe(secret);
+  });
+
+  it("opens SSH for the keys of the settings only", async () => {
+    const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAx admin";
+    await using device = await makeDevice({
+      ...relayFiles,
+      "relay.toml": `domain = "chat.example.org"\n[ssh]\nauthorized_keys = ["${key}"]\n`,
+    });
+    await device.boot();
+    expect(await textOf(device.at("etc/ssh/authorized_keys"))).toBe(`${key}\n`);
+    expect(await readFile(device.at("etc/nftables.conf"), "utf8")).toMatch(/dport 22 /);
+    const hostKey = await textOf(device.at("data/ssh/ssh_host_ed25519_key"));
+    expect(hostKey).toContain("OPENSSH PRIVATE KEY");
+    await restart(device);
+    await device.boot();
+    expect(await textOf(device.at("data/ssh/ssh_host_ed25519_key"))).toBe(hostKey);
+
+    await putFiles(device.partitions.from, { "relay.toml": relayFiles["relay.toml"]! });
+    await device.boot();
+    expect(existsSync(device.at("etc/ssh/authorized_keys"))).toBe(false);
+    expect(await readFile(device.at("etc/nftables.conf"), "utf8")).not.toMatch(/dport 22 /);
+  });
+
+  it("says what to do when there is no relay at all", async () => {
+    await using device = await makeDevice({});
+    await expect(device.boot()).rejects.toThrow(/no relay on this device.*homing build/s);
+    expect(existsSync(device.at("etc/postfix/main.cf"))).toBe(false);
+  });
+
+  it("goes on with the settings in use when those on the boot partition are wrong, and says so", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    await putFiles(device.partitions.from, { "relay.toml": 'domain = "chat.example.org"\ncontakt = "me"\n' });
+    await device.boot();
+    expect(device.said.join("\n")).toMatch(/NOT TAKEN OVER.*contakt/s);
+    expect(await textOf(device.at("data/relay/relay.toml"))).toBe(relayFiles["relay.toml"]);
+  });
+
+  it("stops at a wrong relay.toml when there is nothing to go on with", async () => {
+    await using device = await makeDevice({ ...relayFiles, "relay.toml": "domain = 5\n" });
+    await expect(device.boot()).rejects.toThrow(/relay\.toml on the boot partition/);
+    expect(existsSync(device.at("etc/postfix/main.cf"))).toBe(false);
+  });
+
+  it("makes a new certificate when the old one was cut off by a power cut", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    await writeFile(device.at(tlsCertificatePath), "-----BEGIN CERT");
+    await device.boot();
+    expect(await textOf(device.at(tlsCertificatePath))).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
+  });
+});

@@ -1,0 +1,122 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { homingUnits, relayUnits } from "../../appliance/files/units.ts";
+import { runPaths } from "../../appliance/layout.ts";
+import { rootfsSpec } from "../../appliance/rootfs.ts";
+
+const spec = rootfsSpec();
+const units = homingUnits();
+
+describe("the root file system of a relay", () => {
+  it("has users with ids of their own, in the range that is ours", () => {
+    const ids = spec.users.map((user) => user.id);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const id of ids) expect(id >= 900 && id < 970).toBe(true);
+  });
+
+  it("names every file once, by an absolute path", () => {
+    const paths = [...spec.files, ...spec.links].map((file) => file.path);
+    expect(new Set(paths).size).toBe(paths.length);
+    for (const path of paths) expect(path).toMatch(/^\/[^/]+(\/[^/]+)+$/);
+  });
+
+  it("has a source for every program, and a program for every unit that starts one", () => {
+    const root = join(import.meta.dirname, "..", "..");
+    for (const bundle of spec.bundles) expect(existsSync(join(root, bundle.entry)), bundle.entry).toBe(true);
+    const started = Object.values(units).flatMap((text) =>
+      [...text.matchAll(/^ExecStart=\S+ \/usr\/lib\/homing\/(\w+)\.mjs$/gm)].map((match) => match[1]),
+    );
+    expect(started.sort()).toEqual(spec.bundles.map((bundle) => bundle.name).sort());
+  });
+
+  it("enables and requires only units that exist", () => {
+    const ours = new Set(Object.keys(units));
+    const homing = [...spec.enable, ...relayUnits].filter((unit) => unit.startsWith("homing"));
+    for (const unit of homing) expect(ours, unit).toContain(unit);
+    for (const unit of spec.mask) expect(spec.enable).not.toContain(unit);
+  });
+
+  it("enables every socket of its services", () => {
+    const sockets = Object.keys(units).filter((unit) => unit.endsWith(".socket"));
+    for (const socket of sockets) expect(spec.enable).toContain(socket);
+  });
+});
+
+describe("the units", () => {
+  const services = Object.entries(units).filter(([name]) => name.endsWith(".service"));
+
+  it.each(services)("%s runs in a sandbox", (_name, text) => {
+    for (const line of [
+      "NoNewPrivileges=yes",
+      "ProtectSystem=strict",
+      "PrivateDevices=yes",
+      "RestrictNamespaces=yes",
+      "SystemCallArchitectures=native",
+      "IPAddressDeny=any",
+    ]) {
+      expect(text.split("\n")).toContain(line);
+    }
+    expect(text).toMatch(/^SystemCallFilter=~@resources/m);
+  });
+
+  it.each(["auth", "milter", "metadata"])(
+    "homing-%s starts after the configuration, as a user of its own, again and again",
+    (name) => {
+      const text = units[`homing-${name}.service`]!;
+      expect(text).toMatch(/^Requires=homing-configure\.service /m);
+      expect(text).toMatch(/^After=homing-configure\.service /m);
+      expect(text).toMatch(new RegExp(`^User=homing-${name}$`, "m"));
+      expect(text).toMatch(/^CapabilityBoundingSet=$/m);
+      expect(text).toMatch(/^Restart=always$/m);
+      expect(text).toMatch(/^RestartMaxDelaySec=/m);
+      expect(text).toMatch(/^StartLimitIntervalSec=0$/m);
+      expect(text).toMatch(/^InaccessiblePaths=.*-\/data\/relay\b/m);
+    },
+  );
+
+  it("lets only Postfix and the mail user reach the sockets of the services", () => {
+    const group = (unit: string) => /^SocketGroup=(.*)$/m.exec(units[unit]!)?.[1];
+    expect(group("homing-milter.socket")).toBe("postfix");
+    expect(group("homing-recipients.socket")).toBe("postfix");
+    expect(group("homing-metadata.socket")).toBe("vmail");
+    for (const unit of ["homing-milter.socket", "homing-recipients.socket", "homing-metadata.socket"]) {
+      expect(units[unit]).toMatch(/^SocketMode=0660$/m);
+    }
+    expect(units["homing-milter.socket"]).toContain(`ListenStream=${runPaths.milterSocket}\n`);
+  });
+
+  it("configures before the network, the firewall and mail", () => {
+    const text = units["homing-configure.service"]!;
+    expect(text).toMatch(/^Before=network-pre\.target nftables\.service /m);
+    const postfix = spec.files.find((file) => file.path.endsWith("postfix.service.d/homing.conf"))!.content;
+    const dovecot = spec.files.find((file) => file.path.endsWith("dovecot.service.d/homing.conf"))!.content;
+    for (const dropIn of [postfix, dovecot]) expect(dropIn).toMatch(/^Requires=homing-configure\.service$/m);
+  });
+
+  it("gives the network no start without the firewall", () => {
+    const dropIn = spec.files.find((file) => file.path.endsWith("systemd-networkd.service.d/homing.conf"))!;
+    expect(dropIn.content).toMatch(/^Requires=nftables\.service$/m);
+    expect(dropIn.content).toMatch(/^After=nftables\.service$/m);
+  });
+});
+
+describe("SSH", () => {
+  it("takes keys only", () => {
+    const text = spec.files.find((file) => file.path === "/etc/ssh/sshd_config")!.content as string;
+    for (const line of [
+      "AuthenticationMethods publickey",
+      "PasswordAuthentication no",
+      "KbdInteractiveAuthentication no",
+      "PermitEmptyPasswords no",
+      "PermitRootLogin prohibit-password",
+    ]) {
+      expect(text.split("\n")).toContain(line);
+    }
+  });
+
+  it("does not start without a key", () => {
+    const dropIn = spec.files.find((file) => file.path.endsWith("ssh.service.d/homing.conf"))!;
+    expect(dropIn.content).toContain("ConditionPathExists=/etc/ssh/authorized_keys\n");
+  });
+});
