@@ -97,7 +97,12 @@ export function runTypeScript(file, args) {
   const separator = process.platform === "win32" ? ";" : ":";
   const child = spawn(node, ["--disable-warning=ExperimentalWarning", join(project, file), ...args], {
     stdio: "inherit",
-    env: { ...process.env, PATH: `${dirname(node)}${separator}${process.env.PATH ?? ""}` },
+    env: {
+      ...process.env,
+      PATH: `${dirname(node)}${separator}${process.env.PATH ?? ""}`,
+      // Makes Node's own fetch obey HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+      NODE_USE_ENV_PROXY: process.env.NODE_USE_ENV_PROXY ?? "1",
+    },
   });
   // The terminal sends Ctrl-C to the whole group: the program cleans up, the launcher only waits for it.
   process.on("SIGINT", () => {});
