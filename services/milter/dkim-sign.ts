@@ -150,26 +150,61 @@ export function createBodyHash(): BodyHash {
     hasContent = true;
   };
 
+  /** Hashes whole lines that are canonical as they stand, all but the last line end; returns where they end. */
+  const plainLines = (piece: Buffer, start: number, whiteSpace: number): number => {
+    let at = start;
+    for (;;) {
+      const end = piece.indexOf(lineFeed, at) - 1;
+      if (end <= at || end >= whiteSpace || piece[end] !== carriageReturn) break;
+      // A return inside the line is content, and rare.
+      if (piece.indexOf(carriageReturn, at) !== end) break;
+      at = end + 2;
+    }
+    if (at === start) return start;
+    if (lineEnds > 0) writeLineEnds();
+    flush();
+    hash.update(piece.subarray(start, at - 2));
+    lineEnds = 1;
+    hasContent = true;
+    return at;
+  };
+
+  /** Takes octets one by one up to the end of the line; returns where it ends. */
+  const anyLine = (piece: Buffer, start: number): number => {
+    for (let at = start; at < piece.length; at++) {
+      const octet = piece[at]!;
+      if (octet === lineFeed) {
+        lineEnds++;
+        isReturnPending = false;
+        isSpacePending = false;
+        return at + 1;
+      }
+      if (isReturnPending) {
+        // A return that ends no line is content like any other.
+        isReturnPending = false;
+        content(carriageReturn);
+      }
+      if (octet === carriageReturn) isReturnPending = true;
+      else if (octet === space || octet === tab) isSpacePending = true;
+      else content(octet);
+    }
+    return piece.length;
+  };
+
   return {
     write(piece) {
       // A bare line feed becomes two octets; before the first octet may come a held line end, space and return.
       if (output.length < piece.length * 2 + 8) output = Buffer.alloc(piece.length * 2 + 8);
-      for (let at = 0; at < piece.length; at++) {
-        const octet = piece[at]!;
-        if (octet === lineFeed) {
-          lineEnds++;
-          isReturnPending = false;
-          isSpacePending = false;
-          continue;
-        }
-        if (isReturnPending) {
-          // A return that ends no line is content like any other.
-          isReturnPending = false;
-          content(carriageReturn);
-        }
-        if (octet === carriageReturn) isReturnPending = true;
-        else if (octet === space || octet === tab) isSpacePending = true;
-        else content(octet);
+      let nextSpace = indexOrEnd(piece, space, 0);
+      let nextTab = indexOrEnd(piece, tab, 0);
+      for (let at = 0; at < piece.length; ) {
+        const isLineStart = (lineEnds > 0 || !hasContent) && !isSpacePending && !isReturnPending;
+        // Encrypted mail is nearly all such lines: this makes it several times faster.
+        if (isLineStart) at = plainLines(piece, at, Math.min(nextSpace, nextTab));
+        at = anyLine(piece, at);
+        // Each searched for only when passed, so that no piece is searched again and again.
+        if (nextSpace < at) nextSpace = indexOrEnd(piece, space, at);
+        if (nextTab < at) nextTab = indexOrEnd(piece, tab, at);
       }
       flush();
     },
@@ -184,4 +219,9 @@ export function createBodyHash(): BodyHash {
       return hash.digest("base64");
     },
   };
+}
+
+function indexOrEnd(piece: Buffer, octet: number, start: number): number {
+  const found = piece.indexOf(octet, start);
+  return found < 0 ? piece.length : found;
 }
