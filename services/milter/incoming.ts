@@ -62,7 +62,7 @@ export function isDeliveryReport(from: Address, values: IncomingMessage["values"
 /** Why the message may not enter, or null. */
 export function incomingRefusal(message: IncomingMessage): Refusal | null {
   const { sender, from, values, verdict, dkim, clientAddress } = message;
-  if (from === null || from.domain === "") return invalidFrom(null, formatAddress(sender));
+  if (from === null) return invalidFrom(null, formatAddress(sender));
   if (verdict.kind === "unencrypted" && !isDeliveryReport(from, values)) return unencryptedMail;
   if (from.domain.startsWith("[")) {
     const literal = literalAddress(from.domain);

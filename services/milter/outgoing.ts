@@ -4,7 +4,8 @@
  * itself are only signed. Called by session.ts for the daemons `submission`, `smtps` and `bounce`.
  */
 import { type Address, formatAddress, parseEnvelope, parseFrom, sameAddress } from "./address.ts";
-import { createBodyHash, dkimSignature, type SigningKey } from "./dkim-sign.ts";
+import { createBodyHash } from "./body-hash.ts";
+import { dkimSignature, type SigningKey } from "./dkim-sign.ts";
 import { createHeaderList, fromBinary, type HeaderField } from "./header-field.ts";
 import { createJudge, type Judge, type Verdict } from "./judge.ts";
 import type { Change, Decision, MessageHandler } from "./message.ts";

@@ -65,7 +65,7 @@ describe("the From field", () => {
       fc.property(fc.array(nasty, { maxLength: 6, minLength: 1 }), (list) => {
         const start = performance.now();
         parseFrom(list.join("").repeat(Math.floor(4096 / list.join("").length)));
-        expect(performance.now() - start).toBeLessThan(250);
+        expect(performance.now() - start).toBeLessThan(1000);
       }),
     );
   });
