@@ -75,9 +75,16 @@ mount -o bind /sys $tools/sys
 mount -t tmpfs tmpfs $tools/tmp
 tool() { chroot $tools /usr/bin/env PATH=/usr/sbin:/usr/bin LC_ALL=C "$@"; }
 
+# A tool's words are only of interest when it fails.
+quietly() {
+	tool "$@" >/tool.log 2>&1 && return
+	while read -r line; do say "$line"; done </tool.log
+	return 1
+}
+
 # Partition tables differ in how they name types. "New" marks a data partition without a finished file system:
 # only such a one is ever formatted, so that no damage to a file system can end in formatting it.
-label=$(tool sfdisk --dump "/dev/$disk" | sed -n 's/^label: //p')
+label=$(tool sfdisk --dump "/dev/$disk" 2>/dev/null | sed -n 's/^label: //p')
 case $label in
 gpt) root_type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709 data_type=0FC63DAF-8483-4772-8E79-3D69D8477DE4 new_type=8DA63339-0007-60C0-C436-083AC8230908 ;;
 dos) root_type=83 data_type=83 new_type=da ;;
@@ -88,9 +95,9 @@ esac
 change_table() {
 	number=$1
 	shift
-	tool sfdisk --quiet --force --no-reread --no-tell-kernel --wipe never --wipe-partitions never "$@" "/dev/$disk" ||
+	quietly sfdisk --force --no-reread --no-tell-kernel --wipe never --wipe-partitions never "$@" "/dev/$disk" ||
 		fail "the partition table of /dev/$disk cannot be changed"
-	tool partx --update --nr "$number" "/dev/$disk" 2>/dev/null || tool partx --add --nr "$number" "/dev/$disk" ||
+	tool partx --update --nr "$number" "/dev/$disk" 2>/dev/null || quietly partx --add --nr "$number" "/dev/$disk" ||
 		fail "the kernel does not take partition $number of /dev/$disk"
 }
 
@@ -101,7 +108,7 @@ number_of_sectors() { cat "/sys/class/block/$1/size"; }
 
 if [ "$label" = gpt ] && { [ -z "$(partition 3)" ] || [ -z "$(partition 4)" ]; }; then
 	# The backup of the table lies where the image ended, not where the disk does.
-	tool sfdisk --quiet --force --no-reread --no-tell-kernel --relocate gpt-bak-std "/dev/$disk" ||
+	quietly sfdisk --force --no-reread --no-tell-kernel --relocate gpt-bak-std "/dev/$disk" ||
 		fail "the partition table of /dev/$disk cannot be extended"
 fi
 if [ -z "$(partition 3)" ]; then
@@ -115,14 +122,14 @@ fi
 data=$(partition 4)
 [ -n "$data" ] || fail "the data partition did not appear"
 
-part_type() { tool sfdisk --part-type "/dev/$disk" 4 | tr a-f A-F; }
+part_type() { tool sfdisk --part-type "/dev/$disk" 4 2>/dev/null | tr a-f A-F; }
 if [ "$(part_type)" = "$(echo $new_type | tr a-f A-F)" ]; then
 	say "formatting the data partition /dev/$data ($(($(number_of_sectors "$data") / 2048)) MiB)"
 	# No discard: on some SD cards it takes minutes. The lazy parts are done by the kernel in the background.
-	tool mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L homing-data "/dev/$data" ||
+	quietly mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 -L homing-data "/dev/$data" ||
 		fail "the data partition cannot be formatted"
 	tool blockdev --flushbufs "/dev/$data"
-	tool sfdisk --quiet --force --no-reread --no-tell-kernel --part-type "/dev/$disk" 4 $data_type ||
+	quietly sfdisk --force --no-reread --no-tell-kernel --part-type "/dev/$disk" 4 $data_type ||
 		fail "the partition table of /dev/$disk cannot be changed"
 fi
 
@@ -131,7 +138,8 @@ first=$(cat "/sys/class/block/$data/start")
 free=$(($(number_of_sectors "$disk") - first - $(number_of_sectors "$data")))
 if [ $free -gt 16384 ]; then
 	say "growing the data partition"
-	[ "$label" = gpt ] && tool sfdisk --quiet --force --no-reread --no-tell-kernel --relocate gpt-bak-std "/dev/$disk"
+	[ "$label" = dos ] || quietly sfdisk --force --no-reread --no-tell-kernel --relocate gpt-bak-std "/dev/$disk" ||
+		fail "the partition table of /dev/$disk cannot be extended"
 	echo ", +" | change_table 4 -N 4
 fi
 

@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeSquashfs } from "../formats/squashfs.ts";
@@ -96,6 +96,7 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
   // Made aside and renamed: a folder of that name is always whole.
   await mkdir(join(cache, "rootfs"), { recursive: true });
   const aside = await mkdtemp(`${folder}.part-`);
+  await chmod(aside, 0o755); // nothing in it is secret
   try {
     const stage = "Compressing the root file system";
     const { bytes } = await writeSquashfs(tree, join(aside, "root.squashfs"), {

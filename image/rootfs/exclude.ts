@@ -3,8 +3,8 @@
  * files for other init systems and package managers. Called by merge.ts; a pure function of the path.
  */
 
-/** Folders that nothing on the device reads. */
-const UNUSED_FOLDERS = [
+/** Folders and files that nothing on the device reads. */
+const UNUSED = [
   "usr/share/doc",
   "usr/share/man",
   "usr/share/info",
@@ -60,11 +60,15 @@ const UNUSED_FOLDERS = [
   // The kernel, its modules and its device trees are picked out by kernel.ts.
   "boot",
   "usr/lib/modules",
+  // A module of Dovecot for its mail filters, whose library is not there: every start would complain.
+  "usr/lib/dovecot/modules/settings/libpigeonhole_settings.so",
+  // A second name of sendmail(1); Postfix compares the two at every start with a tool that is not there.
+  "usr/lib/sendmail",
   "var/lib/dpkg",
   "var/cache/debconf",
 ] as const;
 
-const unused = new Set<string>(UNUSED_FOLDERS);
+const unused = new Set<string>(UNUSED);
 
 /** Debian allows usr/share/doc to be absent (Policy §12.3), but who passes programs on passes their licences on. */
 const LICENCE = /^usr\/share\/doc\/[^/]+(?:\/copyright)?$/;

@@ -69,7 +69,8 @@ export async function readKernel(packages: readonly PackageContent[]): Promise<K
   const metadata = ["modules.order", "modules.builtin", "modules.builtin.modinfo"].map(
     (name): [string, Uint8Array] => [name, part(name)],
   );
-  const index = buildModuleIndex(modules, Object.fromEntries(metadata));
+  const packaged = new Map(kept.map(([path]) => [path, modules.get(path.replace(/\.xz$/, ""))!]));
+  const index = buildModuleIndex(packaged, Object.fromEntries(metadata));
   const folder = `usr/lib/modules/${release}`;
   const files = new Map<string, Uint8Array>();
   for (const [path, content] of [...kept, ...metadata, ...index]) files.set(`${folder}/${path}`, content);

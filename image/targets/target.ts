@@ -2,6 +2,7 @@
  * What a target is: how a root file system, its kernel and a relay folder lie on a disk. targets/vm.ts and
  * targets/pi.ts each make one; image/build.ts writes it to a file. Pure.
  */
+import { buildFat32 } from "../formats/fat32.ts";
 import type { Region } from "../formats/regions.ts";
 import type { Architecture } from "../spec.ts";
 
@@ -67,17 +68,34 @@ export const partitions = {
   rootA: { startBytes: ALIGNMENT_BYTES + 256 * MEBIBYTE, sizeBytes: 384 * MEBIBYTE },
 } as const;
 
-/** The relay folder below "relay", and `files`, as the content of the boot partition. */
-export function bootFiles(
+/**
+ * The boot partition with `files` and, below "relay", the relay folder; offsets count from the disk's start.
+ * Throws FatSizeError when it overflows.
+ */
+export function bootPartition(
   files: ReadonlyMap<string, Uint8Array | string>,
-  relay: ReadonlyMap<string, Uint8Array>,
-): Map<string, Uint8Array> {
+  { relay, time }: Pick<DiskContent, "relay" | "time">,
+  volumeId: number,
+): Region[] {
   const all = new Map<string, Uint8Array>();
   for (const [path, content] of files) {
     all.set(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
   }
   for (const [path, content] of relay) all.set(`relay/${path}`, content);
-  return all;
+  const { startBytes, sizeBytes } = partitions.boot;
+  const { regions } = buildFat32(all, {
+    sizeBytes,
+    label: "HOMING",
+    volumeId,
+    time,
+    hiddenSectors: startBytes / SECTOR_BYTES,
+  });
+  return regions.map(({ offset, bytes }) => ({ offset: offset + startBytes, bytes }));
+}
+
+/** Place of a partition in sectors, as partition tables give it. */
+export function inSectors({ startBytes, sizeBytes }: { startBytes: number; sizeBytes: number }) {
+  return { firstSector: startBytes / SECTOR_BYTES, sectors: sizeBytes / SECTOR_BYTES };
 }
 
 export function checkRootfsFits(rootfsBytes: number): void {

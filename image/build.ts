@@ -1,0 +1,115 @@
+/**
+ * From a relay folder and Debian's packages to a disk image; the whole way, from top to bottom. Called by
+ * `./homing build`, `./homing vm` and the boot tests.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { writeRegions } from "./formats/regions.ts";
+import type { PackageLock } from "./packages/lock.ts";
+import type { Mirrors } from "./packages/mirror.ts";
+import type { ProgressReport } from "./progress.ts";
+import { buildRootfs, type Rootfs } from "./rootfs/build-rootfs.ts";
+import type { RootfsSpec } from "./spec.ts";
+import { pi } from "./targets/pi.ts";
+import type { Disk, Target, TargetName } from "./targets/target.ts";
+import { vm } from "./targets/vm.ts";
+
+export const targets: Readonly<Record<TargetName, Target>> = { vm, pi };
+
+export type BuildOptions = Readonly<{
+  target: TargetName;
+  spec: RootfsSpec;
+  /** The relay folder's files by path; they hold secret keys, so the image is as secret as they are. */
+  relay: ReadonlyMap<string, Uint8Array>;
+  /** The image file; made anew or replaced when it is complete. */
+  out: string;
+  lock: PackageLock;
+  cache: string;
+  mirrors: Mirrors;
+  onProgress?: ProgressReport;
+  signal?: AbortSignal;
+}>;
+
+export type Image = Readonly<{
+  /** Absolute path of the image file. */
+  path: string;
+  bytes: number;
+  /** Of the image file, hexadecimal. */
+  sha256: string;
+  rootfs: Pick<Rootfs, "bytes" | "sha256" | "reused">;
+}>;
+
+/** Readable and writable by its owner only: the relay's keys are in it. */
+const IMAGE_MODE = 0o600;
+const COPY_BYTES = 4 << 20;
+
+/** Throws the errors of the steps, each with a name of its own; what was there before stays untouched then. */
+export async function buildImage(options: BuildOptions): Promise<Image> {
+  const { relay, lock, signal } = options;
+  const report: ProgressReport = options.onProgress ?? (() => {});
+  const target = targets[options.target];
+  const rootfs = await buildRootfs({ ...options, architecture: target.architecture });
+  const disk = target.layOut({
+    boot: rootfs.boot,
+    rootfsBytes: rootfs.bytes,
+    relay,
+    time: lock.generated,
+  });
+  const path = resolve(options.out);
+  const aside = `${path}.part`;
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    await writeDisk(disk, rootfs, aside, report, signal);
+    report({ stage: "Checking the image" });
+    const sha256 = await hashFile(aside, signal);
+    await rename(aside, path);
+    const { bytes, sha256: rootfsSha256, reused } = rootfs;
+    return { path, bytes: disk.sizeBytes, sha256, rootfs: { bytes, sha256: rootfsSha256, reused } };
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw error;
+  }
+}
+
+async function writeDisk(
+  disk: Disk,
+  rootfs: Rootfs,
+  path: string,
+  report: ProgressReport,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await rm(path, { force: true });
+  await using file = await open(path, "wx", IMAGE_MODE);
+  // Sparse: what is not written reads as zeros and takes no room.
+  await file.truncate(disk.sizeBytes);
+  await writeRegions(file, disk.regions);
+  await copyRootfs(rootfs, file, disk.rootfsOffset, report, signal);
+  await file.sync();
+}
+
+async function copyRootfs(
+  rootfs: Rootfs,
+  file: FileHandle,
+  offset: number,
+  report: ProgressReport,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let done = 0;
+  for await (const chunk of createReadStream(rootfs.path, { highWaterMark: COPY_BYTES })) {
+    signal?.throwIfAborted();
+    await writeRegions(file, [{ offset: offset + done, bytes: chunk as Buffer }]);
+    done += (chunk as Buffer).length;
+    report({ stage: "Writing the image", done, total: rootfs.bytes, unit: "bytes" });
+  }
+}
+
+async function hashFile(path: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: COPY_BYTES })) {
+    signal?.throwIfAborted();
+    hash.update(chunk as Buffer);
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,66 @@
+/**
+ * Target "vm": a disk for x86-64 virtual machines that boot by UEFI. GPT; the boot partition is the EFI system
+ * partition with systemd-boot. Called by image/build.ts; pure.
+ */
+import { buildGpt, GPT_TYPE } from "../formats/gpt.ts";
+import {
+  bootPartition,
+  checkRootfsFits,
+  type Disk,
+  type DiskContent,
+  inSectors,
+  kernelOptions,
+  loaderFiles,
+  MEBIBYTE,
+  partitions,
+  SECTOR_BYTES,
+  type Target,
+} from "./target.ts";
+
+/** Fixed, so that the same inputs give the same bytes. Nothing finds a disk by them. */
+const DISK_GUID = "686f6d69-6e67-4000-8000-766d00000001";
+const BOOT_GUID = "686f6d69-6e67-4000-8000-766d00000011";
+const ROOT_A_GUID = "686f6d69-6e67-4000-8000-766d00000012";
+const BOOT_VOLUME_ID = 0x686f_0001;
+
+/** Behind the last partition: the backup of the table. */
+const END_BYTES = MEBIBYTE;
+
+export const vm: Target = { name: "vm", architecture: "amd64", layOut };
+
+function layOut(content: DiskContent): Disk {
+  const { boot, rootfsBytes } = content;
+  checkRootfsFits(rootfsBytes);
+  const { rootA } = partitions;
+  const sizeBytes = rootA.startBytes + rootA.sizeBytes + END_BYTES;
+  const files = new Map<string, Uint8Array | string>([
+    ["EFI/BOOT/BOOTX64.EFI", boot.bootLoader],
+    // The serial console last: it is the one that providers and `./homing vm` record.
+    ...loaderFiles(kernelOptions(["tty0", "ttyS0,115200"])),
+    ["a/vmlinuz", boot.kernel],
+    ["a/initrd", boot.initramfs],
+  ]);
+  const table = buildGpt({
+    diskSectors: sizeBytes / SECTOR_BYTES,
+    diskGuid: DISK_GUID,
+    partitions: [
+      {
+        type: GPT_TYPE.efiSystem,
+        guid: BOOT_GUID,
+        name: "homing-boot",
+        ...inSectors(partitions.boot),
+      },
+      {
+        type: GPT_TYPE.rootAmd64,
+        guid: ROOT_A_GUID,
+        name: "root-a",
+        ...inSectors(rootA),
+      },
+    ],
+  });
+  return {
+    sizeBytes,
+    rootfsOffset: rootA.startBytes,
+    regions: [...table, ...bootPartition(files, content, BOOT_VOLUME_ID)],
+  };
+}

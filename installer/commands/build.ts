@@ -1,0 +1,124 @@
+/**
+ * `./homing build`: makes a disk image from a relay folder. What is fetched and built is kept in a cache; the
+ * same relay folder, lock file and version give the same bytes.
+ */
+import { basename, join, resolve } from "node:path";
+import { rootfsSpec } from "../../appliance/rootfs.ts";
+import { buildImage, type Image, targets } from "../../image/build.ts";
+import { defaultCacheDirectory } from "../../image/packages/cache.ts";
+import { type PackageLock, readLock } from "../../image/packages/lock.ts";
+import { chooseMirrors } from "../../image/packages/mirror.ts";
+import { NODE_VERSION } from "../../image/packages/node-runtime.ts";
+import { refreshLock } from "../../image/packages/refresh.ts";
+import type { TargetName } from "../../image/targets/target.ts";
+import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
+import { createProgress } from "../progress.ts";
+import { readRelayFolder } from "../relay-folder.ts";
+
+export const command: Command = {
+  name: "build",
+  summary: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
+  usage: "build FOLDER --target vm|pi [--out FILE] [--mirror URL] [--cache DIR] [--refresh]",
+  help: `
+Makes the disk image of the relay in FOLDER (made by ./homing init). Fetches about 100 MB of Debian packages the
+first time; later builds take a minute or less. Nothing on this computer is changed but the image and the cache.
+
+  --target vm    a virtual machine: x86-64, UEFI
+  --target pi    a Raspberry Pi 3, 4, 5 or Zero 2; also other arm64 machines with UEFI
+  --out FILE     the image (default: FOLDER's name with -vm.img or -pi.img, in the current folder)
+  --mirror URL   the Debian mirror to fetch from, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
+                 DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
+                 https://ftp.debian.org/debian)
+  --cache DIR    where downloads and root file systems are kept (default: ~/.cache/homing)
+  --refresh      take the newest Debian packages instead of those in the lock file
+
+The image holds the relay's secret keys: keep it as you keep the relay folder.
+`,
+  run,
+};
+
+async function run(args: readonly string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = parseCommandArgs(args, {
+    target: { type: "string" },
+    out: { type: "string" },
+    mirror: { type: "string" },
+    cache: { type: "string" },
+    refresh: { type: "boolean" },
+  });
+  const [folder, surplus] = positionals;
+  if (folder === undefined) throw new UsageError("which relay? Give the folder that ./homing init made");
+  if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
+  const target = parseTarget(values.target);
+  const { config, files } = await readRelayFolder(folder);
+  const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
+  const out = values.out ?? join(`${basename(resolve(folder))}-${target}.img`);
+
+  const progress = createProgress(io.stderr);
+  const follow = { mirrors, onProgress: progress.report, signal: io.signal };
+  let image: Image;
+  try {
+    const lock: PackageLock = values.refresh
+      ? await refreshLock({ ...follow, now: Date.now() / 1000 })
+      : readLock();
+    image = await buildImage({
+      ...follow,
+      target,
+      spec: rootfsSpec(),
+      relay: files,
+      out,
+      lock,
+      cache: values.cache ?? defaultCacheDirectory(io.env),
+    });
+    progress.end();
+  } catch (error) {
+    progress.end(false);
+    throw error;
+  }
+  io.stdout.write(summary(image, target, config.domain));
+  if (process.version !== `v${NODE_VERSION}`) {
+    io.stderr.write(
+      `Note: built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.\n`,
+    );
+  }
+  return 0;
+}
+
+function parseTarget(target: string | undefined): TargetName {
+  if (target === "vm" || target === "pi") return target;
+  const choices = Object.keys(targets).join(" or --target ");
+  throw new UsageError(
+    target === undefined
+      ? `for which machine? --target ${choices}`
+      : `there is no target “${target}”; use --target ${choices}`,
+  );
+}
+
+function summary({ path, bytes, sha256, rootfs }: Image, target: TargetName, domain: string): string {
+  const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
+  return [
+    `Image:    ${path}`,
+    `Size:     ${megabytes(bytes)} (root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""})`,
+    `SHA-256:  ${sha256}`,
+    "",
+    "It holds the relay's secret keys: do not give it away.",
+    "",
+    "What to do next:",
+    ...nextSteps[target](path),
+    `  Then publish the DNS records of ${domain}, as ./homing init printed them, with the machine's address.`,
+    "",
+  ].join("\n");
+}
+
+const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
+  vm: (path) => [
+    `  Try it here:  ./homing vm ${path}`,
+    "  Or import it as the disk of a virtual machine: x86-64, UEFI without Secure Boot, 512 MB of memory or more.",
+    "  Enlarge the disk to 4 GB or more first (qemu-img resize, or your provider's disk size); all that is",
+    "  beyond the image becomes room for mail.",
+  ],
+  pi: (path) => [
+    `  Write it to an SD card of 4 GB or more with Raspberry Pi Imager (“Use custom”, no OS customisation) or`,
+    `  with dd, for example: sudo dd if=${path} of=/dev/sdX bs=4M conv=fsync status=progress`,
+    "  Put the card into the Pi, plug in network and power. After about a minute the screen shows “homing: ready”.",
+  ],
+};
