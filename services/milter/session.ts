@@ -4,7 +4,6 @@
  * a refused message the session goes on. Rules live behind `Rules`. Called by main.ts for every connection.
  */
 
-import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Log } from "../lib/log.ts";
 import { type Change, isRefusal, type MessageHandler } from "./message.ts";
@@ -55,6 +54,8 @@ export type RunningSession = Readonly<{
 /** Serves the connection until it ends. */
 export function serveSession(socket: Socket, options: SessionOptions): RunningSession {
   const session = createSession(socket, options);
+  // Ends the loop below, which tells of it; this is for an error after the loop, which must not end the service.
+  socket.on("error", () => {});
   let isFinishing = false;
   const run = async (): Promise<void> => {
     try {
@@ -94,9 +95,8 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
   let sender = "";
   let isInHeader = true;
 
-  const send = async (packet: Buffer): Promise<void> => {
-    if (!socket.write(packet)) await once(socket, "drain");
-  };
+  // Never waited for: Postfix reads each answer before it goes on, and the longest is some kilobytes.
+  const send = (packet: Buffer): void => void socket.write(packet);
 
   const dropMessage = (): void => {
     message?.abort();
@@ -105,7 +105,7 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
 
   const daemonName = (): string => macros.get("C")?.get("daemon_name") ?? "";
 
-  const refuse = async (refusal: Refusal, detail: string): Promise<void> => {
+  const refuse = (refusal: Refusal, detail: string): void => {
     log.info("refused", {
       daemon: daemonName(),
       queueId: macros.get("E")?.get("i") ?? macros.get("B")?.get("i"),
@@ -113,28 +113,32 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
       reply: replyLine(refusal),
       detail,
     });
-    await send(encodeRefusal(refusal));
+    send(encodeRefusal(refusal));
   };
 
-  const beginMessage = async (data: Buffer): Promise<void> => {
+  const beginMessage = (data: Buffer): void => {
     dropMessage();
     isInHeader = true;
     sender = decodeAddress(data);
-    for (const later of ["R", "T", "L", "N", "B", "E"]) macros.delete(later);
+    const login = macros.get("M")?.get("auth_authen");
+    // What was said for one message, the login above all, is never taken for the next.
+    for (const stage of ["M", "R", "T", "L", "N", "B", "E"]) macros.delete(stage);
     const begin = daemons.get(daemonName());
     if (begin === undefined) {
       log.error(
         "Postfix came by a daemon name that has no rules: see milter_macro_daemon_name in its configuration",
-        {
-          daemon: daemonName(),
-        },
+        { daemon: daemonName() },
       );
-      return refuse(unknownDaemon, "unknown daemon name");
+      refuse(unknownDaemon, "unknown daemon name");
+      return;
     }
-    const begun = begin({ sender, login: macros.get("M")?.get("auth_authen"), clientAddress });
-    if (isRefusal(begun)) return refuse(begun, "MAIL FROM");
-    message = begun;
-    return send(continuePacket);
+    const begun = begin({ sender, login, clientAddress });
+    if (isRefusal(begun)) {
+      refuse(begun, "MAIL FROM");
+    } else {
+      message = begun;
+      send(continuePacket);
+    }
   };
 
   const current = (command: string): MessageHandler => {
@@ -158,8 +162,8 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
     const decision = await ending.end();
     message = null;
     if ("refusal" in decision) return refuse(decision.refusal, decision.detail);
-    for (const change of decision.changes) await send(encodeChange(change, agreed!));
-    return send(continuePacket);
+    for (const change of decision.changes) send(encodeChange(change, agreed!));
+    send(continuePacket);
   };
 
   /** Does what the packet asks; false when the session is over. */
@@ -170,7 +174,7 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
       case "O": {
         const { answer, agreed: result } = negotiate(data);
         agreed = result;
-        await send(answer);
+        send(answer);
         break;
       }
       case "D": {
@@ -181,28 +185,28 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
       case "C":
         dropMessage();
         clientAddress = decodeConnect(data).address;
-        await send(continuePacket);
+        send(continuePacket);
         break;
       case "M":
-        await beginMessage(data);
+        beginMessage(data);
         break;
       case "R":
         current("R").recipient(decodeAddress(data));
-        await send(continuePacket);
+        send(continuePacket);
         break;
       case "L": {
         const { name, value } = decodeHeader(data);
         current("L").header(name, agreed!.headerLeadingSpace ? value : ` ${value}`);
-        if (agreed!.replyToHeader) await send(continuePacket);
+        if (agreed!.replyToHeader) send(continuePacket);
         break;
       }
       case "N":
         endHeader();
-        await send(continuePacket);
+        send(continuePacket);
         break;
       case "B":
         await body(data);
-        if (agreed!.replyToBody) await send(continuePacket);
+        if (agreed!.replyToBody) send(continuePacket);
         break;
       case "E":
         await endMessage(data);
@@ -220,7 +224,7 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
       case "H":
       case "T":
       case "U":
-        await send(continuePacket);
+        send(continuePacket);
         break;
       default:
         throw new MilterProtocolError(`an unknown command ${JSON.stringify(command)}`);
@@ -245,7 +249,7 @@ function createSession(socket: Socket, { daemons, log }: SessionOptions) {
         log.error("a message could not be judged", { daemon: daemonName(), sender }, cause);
         dropMessage();
         if (!"ME".includes(packet.command)) message = failedMessage;
-        if (awaitsAnswer(packet.command)) await refuse(internalError, "internal error");
+        if (awaitsAnswer(packet.command)) refuse(internalError, "internal error");
         return true;
       }
     },

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
+import type { MessageHandler } from "../../../services/milter/message.ts";
 import { createRules } from "../../../services/milter/rules.ts";
 import { type RunningSession, serveSession } from "../../../services/milter/session.ts";
 import { encryptedMail, makeSigningKey, plainMail, type SigningKey, signMail } from "../../support/mail.ts";
@@ -41,6 +42,7 @@ describe("a milter connection", () => {
   let log: string[];
   let clock: number;
   let sessions: RunningSession[];
+  let aborted: number;
   let milter: MilterClient;
 
   beforeEach(async () => {
@@ -55,7 +57,17 @@ describe("a milter connection", () => {
       resolveTxt,
       now: () => clock,
     });
-    const options = { daemons, log: createLog((line) => log.push(line), false) };
+    const failing: MessageHandler = {
+      recipient() {},
+      header() {},
+      endOfHeader() {},
+      body: () => Promise.reject(new Error("a bug")),
+      end: () => Promise.reject(new Error("never reached")),
+      abort: () => void aborted++,
+    };
+    aborted = 0;
+    const all = new Map([...daemons, ["failing", () => failing] as const]);
+    const options = { daemons: all, log: createLog((line) => log.push(line), false) };
     server = createServer((socket) => sessions.push(serveSession(socket, options)));
     server.listen(path);
     await once(server, "listening");
@@ -276,6 +288,32 @@ describe("a milter connection", () => {
     await stranger.command("?", undefined, false);
     await stranger.closed();
     expect(log.join("")).toContain("MilterProtocolError");
+  });
+
+  it("defers a message that it fails to judge, logs why and goes on", async () => {
+    await milter.session("failing");
+    expect(await receive("From: x\r\n\r\nhello\r\n")).toBe("reply 451 4.3.0 Internal error, try again later");
+    expect(log.join("")).toMatch(/^<3>a message could not be judged daemon=failing .*a bug/);
+    expect(aborted).toBe(1);
+    await milter.session("mx");
+    expect(await receive(await signMail(await encryptedMail({ from: bob, to: alice }), theirs))).toBe(
+      "continue",
+    );
+  });
+
+  it("lets go of a message when the mail server goes away in the middle", async () => {
+    const other = await connectMilter(path);
+    await other.session("failing");
+    await other.command("M", strings("<>"));
+    await other.quit();
+    await sessions.at(-1)!.done;
+    expect(aborted).toBe(1);
+  });
+
+  it("never takes one message's login for the next", async () => {
+    await milter.session("submission");
+    await submit(await encryptedMail({ from: alice, to: bob }));
+    expect(await milter.command("M", strings(`<${alice}>`))).toMatch(/^reply 530 /);
   });
 
   it("finishes the message under way when the service stops", async () => {
