@@ -131,6 +131,7 @@ function shortBody(fields: PartFields, pattern: RegExp, problem: string): PartRe
       text += `${buffer.toString("latin1", start, end)}\n`;
       return null;
     },
-    end: () => (pattern.test(text.trim()) ? null : problem),
+    // Only what mail calls white space, not all that Unicode does.
+    end: () => (pattern.test(text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "")) ? null : problem),
   };
 }

@@ -146,7 +146,13 @@ function partFields(lines: readonly string[]): PartFields {
   return {
     values: (name) =>
       unfolded
-        .map((line) => ({ name: line.split(":", 1)[0]!.trim().toLowerCase(), colon: line.indexOf(":") }))
+        .map((line) => ({
+          name: line
+            .split(":", 1)[0]!
+            .replace(/[ \t]+$/, "")
+            .toLowerCase(),
+          colon: line.indexOf(":"),
+        }))
         .flatMap((field, index) =>
           field.name === name && field.colon >= 0 ? [unfolded[index]!.slice(field.colon + 1).trim()] : [],
         ),

@@ -77,13 +77,13 @@ function plainReading(whole: string): boolean {
   const part = (all: string[], type: string) => {
     const blank = all.indexOf("");
     if (blank < 0) return null;
-    const head = all.slice(0, blank).join("\n");
-    const types = [...head.matchAll(/^content-type[ \t]*:[ \t]*([^;\n]*?)[ \t]*(;.*)?$/gim)];
-    return types.length === 1 && types[0]![1]!.toLowerCase() === type ? all.slice(blank + 1) : null;
+    const fields = all.slice(0, blank).map((line) => /^([^:]*?)[ \t]*:([^;]*)/.exec(line));
+    const types = fields.filter((field) => field?.[1]?.toLowerCase() === "content-type");
+    return types.length === 1 && types[0]![2]!.trim().toLowerCase() === type ? all.slice(blank + 1) : null;
   };
   const version = part(first!, "application/pgp-encrypted");
   const message = part(second!, "application/octet-stream");
-  if (version?.join("\n").trim() !== "Version: 1" || message === null) return false;
+  if (!/^[ \t\r\n]*Version: 1[ \t\r\n]*$/.test(version?.join("\n") ?? "") || message === null) return false;
   const text = message.join("\n").replace(/\n*$/, "");
   const found =
     /^-----BEGIN PGP MESSAGE-----\n\n+([A-Za-z0-9+/\n]+={0,2})(?:\n=[A-Za-z0-9+/]{4})?\n-----END PGP MESSAGE-----$/.exec(
