@@ -85,6 +85,8 @@ function remoteDelivery(): Parameters {
     smtp_tls_connection_reuse: "yes",
     smtp_connection_cache_destinations: "static:all",
     smtp_connection_cache_time_limit: "30s",
+    // The cache keeps nothing longer than this, whatever its users ask for.
+    connection_cache_ttl_limit: "30s",
     smtp_destination_recipient_limit: 50,
     smtp_address_preference: "any",
   };
@@ -119,7 +121,7 @@ function acceptance(config: RelayConfig): Parameters {
     smtpd_peername_lookup: "no",
     // RFC 5321 §3.5.3 allows 252 for every address: which accounts exist stays unsaid.
     smtpd_command_filter: "regexp:{{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}}",
-    smtpd_discard_ehlo_keywords: "etrn, dsn",
+    smtpd_discard_ehlo_keywords: "silent-discard, etrn, dsn",
     fast_flush_domains: "",
     smtpd_data_restrictions: "reject_unauth_pipelining",
     smtpd_forbid_bare_newline: "normalize",
