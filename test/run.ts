@@ -51,8 +51,8 @@ const rings: readonly Ring[] = [
       required: true,
       packages: ["systemd-container", "dnsmasq-base", "iproute2", "util-linux", "mount"],
     },
-    // A network and mount namespace of its own: nothing of the host is seen or touched by the test network.
-    wrapper: ["unshare", "--net", "--mount", "--propagation", "private"],
+    // In namespaces of its own: nothing of the host is seen or touched by the test network.
+    wrapper: [process.execPath, "--disable-warning=ExperimentalWarning", "test/relay/run.ts"],
   },
   {
     name: "boot",

@@ -87,7 +87,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     const account = await makeAccount(relay());
     const login = async () => {
       await using session = await openInbox(relay().address, account.address, account.password);
-      return session.fetchSources();
+      return await session.fetchSources();
     };
     {
       await using session = await openInbox(relay().address, account.address, account.password);

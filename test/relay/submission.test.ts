@@ -207,7 +207,7 @@ describeRelays("submission", { "_a.test": {} }, (ring) => {
       const attempt = async () => {
         await using session = await openSmtp({ host: relay().address, port: 465, implicitTls: true });
         const login = await session.login(alice.address, alice.password);
-        return login.code === 235 ? session.send(await mailFor(alice.address, alice.address)) : login;
+        return login.code === 235 ? await session.send(await mailFor(alice.address, alice.address)) : login;
       };
       const refused = await attempt();
       expect(refused.code).toBeGreaterThanOrEqual(400);

@@ -22,7 +22,7 @@ export type LineReader = Readonly<{
 export function createLineReader(peer: string): LineReader {
   let buffer: Buffer = Buffer.alloc(0);
   let socket: Socket | undefined;
-  let failure: Error | undefined;
+  let failure: string | undefined;
   let wake = () => {};
 
   const onData = (chunk: Buffer) => {
@@ -30,11 +30,11 @@ export function createLineReader(peer: string): LineReader {
     wake();
   };
   const onError = (error: Error) => {
-    failure = error;
+    failure = `connection to ${peer} failed: ${error.message}`;
     wake();
   };
   const onClose = () => {
-    failure ??= new Error(`${peer} closed the connection`);
+    failure ??= `${peer} closed the connection`;
     wake();
   };
 
@@ -43,7 +43,7 @@ export function createLineReader(peer: string): LineReader {
     for (;;) {
       const found = cut();
       if (found !== undefined) return found;
-      if (failure) throw failure;
+      if (failure !== undefined) throw new Error(failure);
       await new Promise<void>((resolve, reject) => {
         const timer = setTimeout(
           () => reject(new Error(`${peer} said nothing for ${READ_TIMEOUT} ms`)),

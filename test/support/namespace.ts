@@ -1,12 +1,11 @@
 /**
  * Runs a command in a world of its own: network, process-id and mount namespaces with private
- * /etc/resolv.conf and /etc/hosts. `npm test` puts this before ring 2 (test/run.ts):
- *
- *     node test/support/namespace.ts COMMAND [ARGUMENT …]
+ * /etc/resolv.conf and /etc/hosts. Ring 2 runs in one (test/relay/run.ts).
  *
  * When the command ends, or this program is killed in whatever way, the kernel ends every process inside
  * and drops every mount and interface with them; nothing has to be tidied up by the tests.
- * It starts itself a second time inside a mount namespace (STAGE), which makes the third with the rest.
+ * It comes in two stages: runInNamespace starts this file again in a mount namespace, where fillNamespace
+ * makes the mounts and starts the command in the other namespaces.
  */
 import { spawn } from "node:child_process";
 import {
@@ -54,8 +53,8 @@ export function currentNamespace(): TestNamespace | undefined {
   return { folder, cgroup: join(CGROUP_ROOT, basename(folder)) };
 }
 
-/** Stage one, outside: makes the folder and the mount namespace, removes the folder afterwards. */
-async function keepNamespace(command: readonly string[]): Promise<number> {
+/** Runs the command with this terminal; resolves to its exit code. */
+export async function runInNamespace(command: readonly string[]): Promise<number> {
   await removeLeftFolders();
   const folder = join(FOLDER_PARENT, `${FOLDER_PREFIX}${process.pid}`);
   mkdirSync(folder);
@@ -74,7 +73,7 @@ async function keepNamespace(command: readonly string[]): Promise<number> {
   }
 }
 
-/** Stage two, in the mount namespace: makes the mounts, runs the command in the other namespaces. */
+/** The second stage. */
 async function fillNamespace(namespace: TestNamespace, command: readonly string[]): Promise<number> {
   await mountCgroups(namespace.cgroup);
   // What ip-netns(8) and systemd-nspawn keep there must not show on the host.
@@ -84,18 +83,8 @@ async function fillNamespace(namespace: TestNamespace, command: readonly string[
   try {
     return await runToTheEnd(
       [
-        ...[
-          "setpriv",
-          "--pdeathsig",
-          "KILL",
-          "unshare",
-          "--net",
-          "--pid",
-          "--fork",
-          "--kill-child",
-          "--mount-proc",
-          "--",
-        ],
+        ...["setpriv", "--pdeathsig", "KILL"],
+        ...["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"],
         // The shell is the namespace's init: it reaps orphans and ignores Ctrl-C, which the command gets too.
         ...["sh", "-c", 'ip link set lo up && "$@"; exit $?', "sh", ...command],
       ],
@@ -173,12 +162,6 @@ function isAlive(pid: number): boolean {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const command = process.argv.slice(2);
-  const namespace = currentNamespace();
-  if (command.length === 0) throw new Error("usage: node test/support/namespace.ts COMMAND [ARGUMENT …]");
-  process.exitCode =
-    process.env[STAGE_VARIABLE] === "mount" && namespace !== undefined
-      ? await fillNamespace(namespace, command)
-      : await keepNamespace(command);
+if (process.env[STAGE_VARIABLE] === "mount" && process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.exitCode = await fillNamespace(currentNamespace()!, process.argv.slice(2));
 }

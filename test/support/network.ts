@@ -3,7 +3,7 @@
  * DNS server on it, and relays as containers plugged into it. Tests and clients run at the bridge's own
  * address. One network at a time:
  *
- *     await using network = await createTestNetwork();
+ *     await using network = await createTestNetwork("trial");
  *     const a = await network.startRelay("_a.test");
  */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -26,7 +26,7 @@ const PREFIX = CLIENT_ADDRESS.slice(0, CLIENT_ADDRESS.lastIndexOf("."));
 /** Last number of the first relay's address; the next ones follow. */
 const FIRST_RELAY = 11;
 
-/** Logs of the relays of the last test file that started them. */
+/** Logs of the relays, by network. */
 const LOG_FOLDER = join(import.meta.dirname, "..", "output", "relay");
 
 export type RelayOptions = Readonly<{ settings?: RelayOverrides }>;
@@ -52,7 +52,8 @@ export function missingForRelays(): string | undefined {
   return undefined;
 }
 
-export async function createTestNetwork(): Promise<TestNetwork> {
+/** `name` names the folder of the relays' logs. */
+export async function createTestNetwork(name: string): Promise<TestNetwork> {
   const namespace = currentNamespace();
   const image = process.env[ROOTFS_VARIABLE];
   if (namespace === undefined || image === undefined)
@@ -85,7 +86,9 @@ export async function createTestNetwork(): Promise<TestNetwork> {
     startRelay: async (domain, options = {}) => {
       await using starting = new AsyncDisposableStack();
       const number = relays++;
-      const relay = await plugRelay({ domain, options, number, folder, namespace, dns, cleanup: starting });
+      const logFolder = join(LOG_FOLDER, name.replaceAll(" ", "-"));
+      const plug = { domain, options, number, folder, logFolder, namespace, dns };
+      const relay = await plugRelay({ ...plug, cleanup: starting });
       const done = starting.move();
       kept.use(done);
       return relay;
@@ -99,6 +102,7 @@ type Plug = Readonly<{
   options: RelayOptions;
   number: number;
   folder: string;
+  logFolder: string;
   namespace: TestNamespace;
   dns: DnsServer;
   cleanup: AsyncDisposableStack;
@@ -133,7 +137,7 @@ async function plugRelay(plug: Plug): Promise<Relay> {
     binds: { "/data": join(home, "data"), "/boot": join(home, "boot") },
     networkNamespace,
     cgroup: plug.namespace.cgroup,
-    logFile: await makeLogFile(domain),
+    logFile: await makeLogFile(plug.logFolder, domain),
   });
   cleanup.defer(() => container.stop());
   return await waitForRelay({ domain, address, home, container, config: relayFolder.config });
@@ -152,9 +156,9 @@ async function mountBootPartition(folder: string, cleanup: AsyncDisposableStack)
 }
 
 /** An empty file for the log of the relay, kept until the next run. */
-async function makeLogFile(domain: string): Promise<string> {
-  await mkdir(LOG_FOLDER, { recursive: true });
-  const file = join(LOG_FOLDER, `${domain}.log`);
+async function makeLogFile(folder: string, domain: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, `${domain}.log`);
   await writeFile(file, "");
   return file;
 }

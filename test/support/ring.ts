@@ -24,7 +24,7 @@ export function describeRelays(
     let network: TestNetwork | undefined;
     const running = new Map<string, Relay>();
     beforeAll(async () => {
-      network = await createTestNetwork();
+      network = await createTestNetwork(title);
       for (const [domain, options] of Object.entries(relays)) {
         running.set(domain, await network.startRelay(domain, options));
       }
