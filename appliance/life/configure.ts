@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { deviceFiles } from "../files/device-files.ts";
@@ -13,6 +13,7 @@ import {
   bootRelayDirectory,
   dataDirectory,
   dataPaths,
+  runDirectory,
   runPaths,
   tlsCertificatePath,
   users,
@@ -124,15 +125,17 @@ async function keepCertificate({ at, say, disk, now }: Device, config: RelayConf
   say("made a self-signed certificate");
 }
 
-async function keepSshHostKey({ at, say }: Device): Promise<void> {
+async function keepSshHostKey({ at, say, disk }: Device): Promise<void> {
   const path = at(sshHostKeyPath);
   if ((await readIfPresent(path)) !== undefined) return;
-  // Under another name first: a power cut must not leave half a key. The private key comes last.
-  const fresh = join(dirname(path), "new");
-  await rm(fresh, { force: true });
+  // Made in memory, since a power cut must not leave half a key. The private key comes last.
+  await mkdir(at(runDirectory), { recursive: true });
+  const folder = await mkdtemp(at(`${runDirectory}/ssh-`));
+  const fresh = join(folder, "key");
   await promisify(execFile)("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", fresh]);
-  await rename(`${fresh}.pub`, `${path}.pub`);
-  await rename(fresh, path);
+  await disk.put(`${path}.pub`, await readFile(`${fresh}.pub`), { mode: 0o644 });
+  await disk.put(path, await readFile(fresh), { mode: 0o600 });
+  await rm(folder, { recursive: true });
   say("made the SSH host key");
 }
 

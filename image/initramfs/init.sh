@@ -160,6 +160,8 @@ mount -t overlay -o lowerdir=$tools,upperdir=/overlay/upper,workdir=/overlay/wor
 # The overlay holds both by itself; their own mount points would only be in the way.
 umount $tools /overlay
 mount -o move /data /root/data
+# The machine's id must be there before systemd starts; the first boot's is kept by the device itself.
+[ ! -s /root/data/machine-id ] || cp /root/data/machine-id /root/etc/machine-id
 mount -o move /dev /root/dev
 umount /sys /proc
 exec switch_root /root /usr/lib/systemd/systemd
