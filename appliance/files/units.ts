@@ -96,11 +96,13 @@ export const bootPartitionScript = {
   mode: 0o755,
   content: `#!/bin/sh
 # boot-partition writable|read-only: called by homing-configure.service.
+# systemd gives even a privileged command of a sandboxed unit mounts of its own, and "read-only" is a property
+# of each: so it is changed where all see it, in the mounts of process 1.
 set -eu
 findmnt --noheadings --types vfat ${bootDirectory} >/dev/null || exit 0
 case "$1" in
-  writable) [ ! -e ${bootRelayDirectory} ] || mount -o remount,rw ${bootDirectory} ;;
-  read-only) mount -o remount,ro ${bootDirectory} ;;
+  writable) [ ! -e ${bootRelayDirectory} ] || nsenter --target 1 --mount mount -o remount,rw ${bootDirectory} ;;
+  read-only) nsenter --target 1 --mount mount -o remount,ro ${bootDirectory} ;;
 esac
 `,
 } as const;
