@@ -54,9 +54,16 @@ export function formatAddress(address: Address | null): string {
   return address.domain === "" ? address.localPart : `${address.localPart}@${address.domain}`;
 }
 
-/** Case does not count anywhere in an address: accounts are made that way. */
+/**
+ * Case does not count anywhere in an address: accounts are made that way. Only ASCII is folded, for Unicode
+ * would make the Kelvin sign a "k" and so let one account write as another.
+ */
 export function sameAddress(one: Address | null, other: Address | null): boolean {
-  return formatAddress(one).toLowerCase() === formatAddress(other).toLowerCase();
+  return lowerAscii(formatAddress(one)) === lowerAscii(formatAddress(other));
+}
+
+function lowerAscii(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 /** Lower case, A-labels, no final dot; what cannot be converted stays as it is, so it equals nothing else. */

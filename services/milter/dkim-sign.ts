@@ -59,12 +59,19 @@ export async function dkimSignature(
   return unsigned + foldBase64(signature.toString("base64"));
 }
 
+/** Letters, digits and hyphens: what field names in real use are made of. */
+const plainName = /^[a-z0-9-]+$/;
+
 /** The signed fields in the order of h=: of several with one name the last comes first (RFC 6376 §5.4.2). */
 function signedFields(fields: readonly HeaderField[]): HeaderField[] {
-  return fields
-    .map((field) => ({ ...field, name: field.name.toLowerCase() }))
-    .filter(({ name }) => signedNames.has(name) || signedPrefixes.some((prefix) => name.startsWith(prefix)))
-    .reverse();
+  return (
+    fields
+      .map((field) => ({ ...field, name: field.name.toLowerCase() }))
+      // A name stands in our own tag list (h=), so one with a colon or semicolon in it must not get there.
+      .filter(({ name }) => plainName.test(name))
+      .filter(({ name }) => signedNames.has(name) || signedPrefixes.some((prefix) => name.startsWith(prefix)))
+      .reverse()
+  );
 }
 
 /** RFC 6376 §3.4.2. */

@@ -98,7 +98,11 @@ function combine(results: readonly DKIMResult[], fromDomain: string): DkimResult
   const aligned = results.filter(({ signingDomain }) => normalDomain(signingDomain ?? "") === fromDomain);
   const isValid = aligned.some(
     // RFC 6376 §8.2: what stands behind a length limit (l=) is not signed, so it must not be there.
-    ({ status }) => status.result === "pass" && !("underSized" in status && Number(status.underSized) > 0),
+    // §3.6.1: mail signed by a key under test (t=y) counts as unsigned.
+    ({ status }) =>
+      status.result === "pass" &&
+      !("underSized" in status && Number(status.underSized) > 0) &&
+      !("testing" in status && status.testing),
   );
   if (isValid) return { kind: "valid", detail };
   return {

@@ -44,7 +44,8 @@ export function parseContentType(value: string): ContentType | null {
     const parameter = take(parameterPattern);
     if (parameter === null) return null;
     const name = parameter[1]!.toLowerCase();
-    if (parameters.has(name)) return null;
+    // RFC 2231 §3–4: `boundary*` and `boundary*0` are other ways to give the boundary; readers disagree which wins.
+    if (parameters.has(name) || name.startsWith("boundary*")) return null;
     parameters.set(name, parameter[2] ?? parameter[3]!.replace(/\\(.)/g, "$1"));
   }
   return { type: `${type[1]}/${type[2]}`.toLowerCase(), parameters };

@@ -76,6 +76,8 @@ describe("addresses", () => {
     expect(sameAddress(parseEnvelope("<Alice@B.test>"), parseEnvelope("alice@b.TEST"))).toBe(true);
     expect(sameAddress(parseEnvelope("<alice@b.test>"), parseEnvelope("alice@c.test"))).toBe(false);
     expect(sameAddress(parseEnvelope("<>"), parseEnvelope("<alice@b.test>"))).toBe(false);
+    // The Kelvin sign is no "k", although Unicode's lower case of it is.
+    expect(sameAddress(parseEnvelope("<\u212aelvin@b.test>"), parseEnvelope("<kelvin@b.test>"))).toBe(false);
   });
 
   it("of clients are compared by meaning", () => {

@@ -97,6 +97,13 @@ describe("a DKIM signature", () => {
     expect(await verdict(await signed([...fields, ...more], Buffer.from("hello\r\n")))).toBe("pass");
   });
 
+  it("names no field in h= whose name would end the tag", async () => {
+    const odd = { name: "Chat-a;l=0;z", value: " x" };
+    const mail = await signed([...fields, odd], Buffer.from("hello\r\n"));
+    expect(/\bh=([^;]*);/.exec(mail.toString("latin1"))?.[1]).not.toContain("chat-a");
+    expect(await verdict(mail)).toBe("pass");
+  });
+
   it("verifies over any body, however it comes in pieces", async () => {
     const text = fc
       .array(fc.constantFrom("\r\n", "\r\n", " ", "\t", "a", "bc", "\r", "\xff", "\r\n\r\n"), {

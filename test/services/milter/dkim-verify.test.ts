@@ -64,6 +64,11 @@ describe("DKIM verification", () => {
     expect(asked).toEqual([]);
   });
 
+  it("takes mail for unsigned whose key is under test (t=y)", async () => {
+    const resolveTxt: TxtResolver = async () => [[`${dkimRecord(ours)};t=y`]];
+    expect((await verified(await signMail(text, ours), resolveTxt)).kind).toBe("invalid");
+  });
+
   it("is content with one valid signature among others", async () => {
     const signed = await signMail(await signMail(await signMail(text, others), ours), second);
     const broken = { "s2._domainkey.b.test": "ENOTFOUND" };

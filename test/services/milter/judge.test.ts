@@ -320,6 +320,12 @@ describe("the judge", () => {
     ["no type", { "content-type": [] }, false],
     ["two types", { "content-type": [encryptedType, encryptedType] }, false],
     ["two boundaries", { "content-type": [`${encryptedType}; boundary=x`] }, false],
+    [
+      "a second boundary as RFC 2231 writes it",
+      { "content-type": [`${encryptedType}; boundary*=us-ascii''x`] },
+      false,
+    ],
+    ["a second boundary in RFC 2231's pieces", { "content-type": [`${encryptedType}; boundary*0=x`] }, false],
     ["no boundary", { "content-type": ["multipart/encrypted"] }, false],
     ["a transfer encoding", { "content-transfer-encoding": ["base64"] }, false],
   ])("reads the header: %s", (_name, fields, expected) => {
