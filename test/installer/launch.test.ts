@@ -89,6 +89,15 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     expect(await npmCalls()).toEqual(["ci --ignore-scripts --no-audit --no-fund --loglevel=error"]);
   });
 
+  it("takes over the set-up of a start that was killed", async () => {
+    const dead = spawn(process.execPath, ["--version"], { stdio: "ignore" });
+    await once(dead, "exit");
+    await writeFile(join(small, ".homing-setup"), String(dead.pid));
+    const result = await homing(["a"]);
+    expect(result.code).toBe(0);
+    expect(await npmCalls()).toHaveLength(1);
+  });
+
   it("installs again when the lock file changed", async () => {
     await homing([]);
     await writeFile(join(small, "package-lock.json"), '{ "name": "other" }');
