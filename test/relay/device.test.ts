@@ -3,9 +3,10 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ports, runPaths } from "../../appliance/layout.ts";
+import { makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { canConnect } from "../support/relay.ts";
-import { describeRelays, makeAccount } from "../support/ring.ts";
+import { describeRelays } from "../support/ring.ts";
 
 /** The goal for our own services; 10 is no protection at all (systemd-analyze(1)). */
 const WORST_EXPOSURE = 2.5;

@@ -1,8 +1,9 @@
 /** What clients expect of IMAP here: capabilities, metadata, and news of a message at once. */
 import { beforeAll, expect, it } from "vitest";
+import { type Account, makeAccount } from "../support/accounts.ts";
 import { type ImapSession, openInbox } from "../support/imap-session.ts";
 import { encryptedMail } from "../support/mail.ts";
-import { type Account, describeRelays, makeAccount } from "../support/ring.ts";
+import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
 
 /** From "delivered" in the log to the notice at an idling client; stock Dovecot takes 500 ms longer. */

@@ -2,11 +2,12 @@
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { dkimPublicKey, relayRecords } from "../../appliance/dns/records.ts";
+import { type Account, makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, makeSigningKey, plainMail, signMail } from "../support/mail.ts";
 import { type MailSink, startMailSink } from "../support/mail-sink.ts";
 import { CLIENT_ADDRESS } from "../support/network.ts";
-import { type Account, describeRelays, makeAccount } from "../support/ring.ts";
+import { describeRelays } from "../support/ring.ts";
 import { openSmtp, openSubmission, type SmtpReply } from "../support/smtp-session.ts";
 import { waitFor } from "../support/wait.ts";
 

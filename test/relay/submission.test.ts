@@ -2,10 +2,11 @@
 import { connect } from "node:tls";
 import { createTransport } from "nodemailer";
 import { afterEach, describe, expect, it } from "vitest";
+import { type Account, inventAccount, makeAccount } from "../support/accounts.ts";
 import { openImap, openInbox } from "../support/imap-session.ts";
 import { encryptedMail, plainMail } from "../support/mail.ts";
 import { CLIENT_ADDRESS } from "../support/network.ts";
-import { type Account, describeRelays, inventAccount, makeAccount } from "../support/ring.ts";
+import { describeRelays } from "../support/ring.ts";
 import { openSmtp, openSubmission } from "../support/smtp-session.ts";
 import { waitFor } from "../support/wait.ts";
 
