@@ -9,12 +9,14 @@ import type { Fetch } from "./http.ts";
 import type { PackageLock } from "./lock.ts";
 import type { Mirrors } from "./mirror.ts";
 import { type IndexText, indexPackages } from "./package-index.ts";
-import { fetchPackagesIndex, fetchRelease } from "./release.ts";
+import { fetchPackagesIndex, fetchRelease, type Suite } from "./release.ts";
 import { resolvePackages } from "./resolve.ts";
 import { backports, type PackageSelection, packagesFor, suites } from "./selection.ts";
 
 export type RefreshOptions = Readonly<{
   mirrors: Mirrors;
+  /** The lock to be renewed: no index may be older than those it was made from. Undefined when there is none. */
+  previous: PackageLock | undefined;
   /** Seconds since 1970. */
   now: number;
   onProgress?: ProgressReport;
@@ -27,13 +29,17 @@ export type RefreshOptions = Readonly<{
 }>;
 
 /**
- * A lock of the newest packages. Throws ReleaseError when an index is not genuine or out of date, ResolveError
- * when the selection cannot be met, HttpError when a mirror does not answer.
+ * A lock of the newest packages. Throws ReleaseError when an index is not genuine, out of date or older than the
+ * previous lock's, ResolveError when the selection cannot be met, HttpError when a mirror does not answer.
  */
 export async function refreshLock(options: RefreshOptions): Promise<PackageLock> {
-  const { mirrors, onProgress, select = packagesFor } = options;
+  const { mirrors, previous, onProgress, select = packagesFor } = options;
   const source = (archive: "debian" | "security") => ({ ...options, mirror: mirrors[archive] });
-  const releases = await Promise.all(suites.map((suite) => fetchRelease(suite, source(suite.archive))));
+  const lockedDate = (suite: Suite) =>
+    previous?.releases.find((one) => one.archive === suite.archive && one.suite === suite.codename)?.date;
+  const releases = await Promise.all(
+    suites.map((suite) => fetchRelease(suite, source(suite.archive), lockedDate(suite))),
+  );
   const total = 2 * suites.reduce((sum, { components }) => sum + components.length, 0);
   let done = 0;
   const report = () => onProgress?.({ stage: "Reading the package indexes", done, total, unit: "indexes" });

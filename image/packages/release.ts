@@ -44,8 +44,14 @@ type Source = Readonly<{
   keys?: readonly PublicKey[] | undefined;
 }>;
 
+/**
+ * The date of the index that the lock file was made from, in seconds since 1970; undefined when there is none.
+ * An older one is genuine too, but going back to it would bring back what has been mended since.
+ */
+type LockedDate = number | undefined;
+
 /** Fetches and proves a suite's InRelease. Throws ReleaseError. */
-export async function fetchRelease(suite: Suite, source: Source): Promise<Release> {
+export async function fetchRelease(suite: Suite, source: Source, lockedDate: LockedDate): Promise<Release> {
   const url = `${source.mirror}/dists/${suite.codename}/InRelease`;
   const options = { ...httpOptions(source), maxBytes: MAX_RELEASE_BYTES };
   const text = await httpGet(url, options).catch((error: unknown) => {
@@ -55,7 +61,7 @@ export async function fetchRelease(suite: Suite, source: Source): Promise<Releas
   });
   const keys = source.keys ?? (await archiveKeys(suite.archive));
   const stanza = await verifiedStanza(text.toString("utf8"), keys, url);
-  return readRelease(stanza, suite, source.now, url);
+  return readRelease(stanza, suite, { now: source.now, lockedDate }, url);
 }
 
 async function verifiedStanza(text: string, keys: readonly PublicKey[], url: string): Promise<Stanza> {
@@ -77,7 +83,12 @@ async function verifiedStanza(text: string, keys: readonly PublicKey[], url: str
 }
 
 /** Checks what a mirror could do with an old or another suite's genuine file. Exported for tests. */
-export function readRelease(stanza: Stanza, suite: Suite, now: number, url: string): Release {
+export function readRelease(
+  stanza: Stanza,
+  suite: Suite,
+  { now, lockedDate }: Readonly<{ now: number; lockedDate: LockedDate }>,
+  url: string,
+): Release {
   if (stanza.get("codename") !== suite.codename) {
     throw new ReleaseError(`${url} is the index of ${stanza.get("codename")}, not of ${suite.codename}`);
   }
@@ -90,6 +101,13 @@ export function readRelease(stanza: Stanza, suite: Suite, now: number, url: stri
   if (validUntil !== undefined && seconds(validUntil, `Valid-Until in ${url}`) < now) {
     throw new ReleaseError(
       `${url} expired on ${validUntil}: the mirror is out of date; choose another one with --mirror`,
+    );
+  }
+  if (lockedDate !== undefined && date < lockedDate) {
+    const locked = new Date(lockedDate * 1000).toUTCString();
+    throw new ReleaseError(
+      `${url} is dated ${stanza.get("date")}: this mirror is older than the lock file, whose packages are of ` +
+        `${locked}; choose another mirror with ${suite.archive === "debian" ? "--mirror" : "DEBIAN_SECURITY_MIRROR"}`,
     );
   }
   const files = new Map<string, { size: number; sha256: string }>();

@@ -57,9 +57,10 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const follow = { mirrors, onProgress: progress.report, signal: io.signal };
   let image: Image;
   try {
+    const locked = readLock();
     const lock: PackageLock = values.refresh
-      ? await refreshLock({ ...follow, now: Date.now() / 1000 })
-      : readLock();
+      ? await refreshLock({ ...follow, previous: locked, now: Date.now() / 1000 })
+      : locked;
     image = await buildImage({
       ...follow,
       target,

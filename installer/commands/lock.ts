@@ -36,6 +36,7 @@ packages; relays that already run do not change.
     try {
       after = await refreshLock({
         mirrors,
+        previous: before,
         now: Date.now() / 1000,
         onProgress: progress.report,
         signal: io.signal,

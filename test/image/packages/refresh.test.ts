@@ -4,7 +4,7 @@
  */
 import type { PrivateKey, PublicKey } from "openpgp";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { readLock } from "../../../image/packages/lock.ts";
+import { type PackageLock, readLock } from "../../../image/packages/lock.ts";
 import { refreshLock } from "../../../image/packages/refresh.ts";
 import { readRelease } from "../../../image/packages/release.ts";
 import { type PackageSelection, suites } from "../../../image/packages/selection.ts";
@@ -82,9 +82,9 @@ async function publish(codename = "trixie", changes: Partial<TestSuite> = {}): P
   return path;
 }
 
-function refresh() {
+function refresh(previous?: PackageLock) {
   const mirrors = { debian: mirror.url, security: mirror.url };
-  return refreshLock({ mirrors, now, keys: [debianKey.publicKey], select });
+  return refreshLock({ mirrors, previous, now, keys: [debianKey.publicKey], select });
 }
 
 describe.skipIf(!hasXz)("refreshLock (skipped without the xz program)", () => {
@@ -165,6 +165,30 @@ describe.skipIf(!hasXz)("refreshLock (skipped without the xz program)", () => {
     await expect(refresh()).rejects.toThrow(/in the future: set this computer's clock/);
   });
 
+  it.each([
+    ["trixie", "--mirror"],
+    ["trixie-security", "DEBIAN_SECURITY_MIRROR"],
+  ])("refuses to go back to an older genuine index of %s", async (codename, mend) => {
+    await publish();
+    const locked = await refresh();
+    await publish(codename, { date: now - 6_000_000 });
+    await expect(refresh(locked)).rejects.toThrow(
+      new RegExp(
+        `/dists/${codename}/InRelease is dated .*: this mirror is older than the lock file, whose packages are ` +
+          `of .*; choose another mirror with ${mend}$`,
+      ),
+    );
+    await expect(refresh(locked)).rejects.toHaveProperty("name", "ReleaseError");
+  });
+
+  it("takes the same indexes again, and newer ones", async () => {
+    await publish();
+    const locked = await refresh();
+    expect(await refresh(locked)).toEqual(locked);
+    await publish("trixie-security", { date: now - 10 });
+    expect((await refresh(locked)).generated).toBe(now - 10);
+  });
+
   it("refuses another suite's genuine index", async () => {
     await publish();
     mirror.files.set("/dists/trixie-security/InRelease", mirror.files.get("/dists/trixie/InRelease")!);
@@ -196,7 +220,9 @@ describe.skipIf(!hasXz)("refreshLock (skipped without the xz program)", () => {
   it("does not take an index signed by any other key than the real Debian ones by default", async () => {
     await publish();
     const mirrors = { debian: mirror.url, security: mirror.url };
-    await expect(refreshLock({ mirrors, now, select })).rejects.toThrow(/not signed by a pinned/);
+    await expect(refreshLock({ mirrors, previous: undefined, now, select })).rejects.toThrow(
+      /not signed by a pinned/,
+    );
   });
 });
 
@@ -206,7 +232,7 @@ it("accepts an index without an end of validity, as stable releases have none", 
     ["date", "Sat, 12 Sep 2026 07:55:41 UTC"],
     ["sha256", `${"0".repeat(64)}  123 main/binary-amd64/Packages.xz`],
   ]);
-  const release = readRelease(stanza, suites[0]!, 1_800_000_000, "test");
+  const release = readRelease(stanza, suites[0]!, { now: 1_800_000_000, lockedDate: undefined }, "test");
   expect(release.date).toBe(1_789_199_741);
   expect(release.files.get("main/binary-amd64/Packages.xz")).toEqual({ size: 123, sha256: "0".repeat(64) });
 });
