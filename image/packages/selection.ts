@@ -58,7 +58,7 @@ const common: readonly SelectedPackage[] = [
   { name: "util-linux", reason: "agetty, lsblk, fstrim" },
   { name: "systemd", reason: "starts and supervises everything" },
   { name: "systemd-sysv", reason: "/sbin/init, reboot, poweroff" },
-  { name: "systemd-resolved", reason: "the validating DNS resolver" },
+  { name: "systemd-resolved", reason: "the DNS resolver and its cache; it does not check DNSSEC" },
   { name: "systemd-timesyncd", reason: "the clock" },
   { name: "udev", reason: "devices and kernel modules" },
   { name: "kmod", reason: "modprobe" },
