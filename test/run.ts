@@ -52,7 +52,11 @@ const rings: readonly Ring[] = [
       packages: ["systemd-container", "dnsmasq-base", "iproute2", "util-linux", "mount"],
     },
     // In namespaces of its own: nothing of the host is seen or touched by the test network.
-    wrapper: [process.execPath, "--disable-warning=ExperimentalWarning", "test/relay/run.ts"],
+    wrapper: [
+      // However this program ends, the namespace ends with it.
+      ...["setpriv", "--pdeathsig", "TERM", "--"],
+      ...[process.execPath, "--disable-warning=ExperimentalWarning", "test/relay/run.ts"],
+    ],
   },
   {
     name: "boot",
@@ -79,12 +83,31 @@ type VitestReport = {
   testResults: { status: string; assertionResults: unknown[] }[];
 };
 
+/** Set when somebody asked for the end: the ring that runs cleans up, the next ones do not begin. */
+let interrupted = false;
+
 /** Runs a program with this terminal; resolves to its exit code (1 when a signal ended it). */
 function run(command: string, args: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: project, stdio: "inherit" });
-    child.once("error", reject);
-    child.once("exit", (code) => resolve(code ?? 1));
+    // The terminal sends Ctrl-C to the program as well; the other signals come to us alone.
+    const noteInterrupt = () => {
+      interrupted = true;
+    };
+    const passOn = (signal: NodeJS.Signals) => {
+      interrupted = true;
+      child.kill(signal);
+    };
+    process.on("SIGINT", noteInterrupt).on("SIGTERM", passOn).on("SIGHUP", passOn);
+    const settle = () => process.off("SIGINT", noteInterrupt).off("SIGTERM", passOn).off("SIGHUP", passOn);
+    child.once("error", (error) => {
+      settle();
+      reject(error);
+    });
+    child.once("exit", (code) => {
+      settle();
+      resolve(code ?? 1);
+    });
   });
 }
 
@@ -148,6 +171,7 @@ async function main(args: readonly string[]): Promise<number> {
   const total: Counts = { passed: 0, failed: 0, skipped: 0 };
   try {
     for (const ring of chosen) {
+      if (interrupted) break;
       console.log(`\nRing "${ring.name}": ${ring.what}`);
       const missing = await installPrerequisites(ring.prerequisites);
       if (missing !== undefined && ring.prerequisites.required) {
@@ -167,7 +191,7 @@ async function main(args: readonly string[]): Promise<number> {
     await rm(reports, { recursive: true, force: true });
   }
   console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+  return total.failed === 0 && total.passed > 0 && !interrupted ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));
