@@ -8,6 +8,7 @@ import { z } from "zod";
 import { parseDomain } from "./domain.ts";
 import { nearestName } from "./nearest.ts";
 import { relayConfigSchema, settingNotes } from "./relay-settings.ts";
+import { tomlLines } from "./toml-lines.ts";
 
 /** All settings of a relay, validated. Sizes in bytes, times in the unit of the name. */
 export type RelayConfig = z.output<typeof relayConfigSchema>;
@@ -26,7 +27,7 @@ export class RelayConfigError extends Error {
   }
 }
 
-/** Far above any honest relay.toml; keeps a wrong file from costing time. In characters. */
+/** Far above any honest relay.toml; a longer one is a wrong file and is not even parsed. In characters. */
 const MAX_FILE_LENGTH = 65_536;
 /** Found values longer than this are cut in error texts. */
 const MAX_SHOWN_LENGTH = 60;
@@ -53,8 +54,10 @@ export function parseRelayConfig(text: string, fileName: string): RelayConfig {
   }
   const table = readToml(text, fileName);
   const problems: { line: number; text: string }[] = [];
+  let lineOf: ReturnType<typeof tomlLines> | undefined;
   const add = (path: Path, problem: string) => {
-    const line = lineOf(text, path);
+    lineOf ??= tomlLines(text);
+    const line = lineOf(path.filter((key) => typeof key === "string"));
     problems.push({ line: line ?? 0, text: `${line ? `line ${line}, ` : ""}${pathText(path)}: ${problem}` });
   };
   const input = toCamelCase(table, add);
@@ -204,29 +207,6 @@ function describe(value: unknown): string {
     return `the text ${JSON.stringify(shown)}`;
   }
   return String(value);
-}
-
-/**
- * The line in which the value at `path` (snake_case) begins, counted from 1; undefined when it is not in
- * the text. It asks the parser itself: the value is there from the first line on with which the text up to
- * that line is valid and has it; it began right behind the valid text before.
- */
-function lineOf(text: string, path: Path): number | undefined {
-  const lines = text.split("\n");
-  let validLines = 0;
-  for (let count = 1; count <= lines.length; count++) {
-    let table: Table;
-    try {
-      table = parseToml(lines.slice(0, count).join("\n"));
-    } catch {
-      // A value of several lines is not finished here; the next line goes on with it.
-      continue;
-    }
-    const steps = path.slice(0, typeof path.at(-1) === "number" ? -1 : undefined);
-    if (valueAt(table, steps) !== undefined) return validLines + 1;
-    validLines = count;
-  }
-  return undefined;
 }
 
 /**

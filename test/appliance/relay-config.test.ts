@@ -174,6 +174,23 @@ describe("parseRelayConfig", () => {
     ]);
   });
 
+  it("counts lines the same with Windows line ends", () => {
+    const text = `${domainLine}\n[accounts]\n# comment\n\npassword_min_length = 0\n`;
+    expect(problemsOf(text)[0]).toMatch(/^line 6, accounts\.password_min_length/);
+    expect(problemsOf(text.replaceAll("\n", "\r\n"))).toEqual(problemsOf(text));
+  });
+
+  it.each([
+    ["blank lines", "\n".repeat(60_000), 60_002],
+    ["comments", "#\n".repeat(30_000), 30_002],
+    ["unknown keys", Array.from({ length: 6000 }, (_, index) => `k${index} = 1\n`).join(""), 2],
+  ])("explains a file full of %s at once", (_, filling, line) => {
+    const start = performance.now();
+    expect(problemsOf(`${domainLine}${filling}x = 1\n`)[0]).toMatch(new RegExp(`^line ${line}, `));
+    // It takes some hundredths of a second; asking the parser line by line took 20 seconds.
+    expect(performance.now() - start).toBeLessThan(3000);
+  });
+
   it("shows line, column and text of what is not TOML", () => {
     const problems = problemsOf(`${domainLine}contact = = 4\n`);
     expect(problems).toHaveLength(1);
