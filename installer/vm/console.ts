@@ -2,9 +2,9 @@
  * The serial console of a machine as lines of text. Used by `./homing vm` and by the boot tests. Pure.
  */
 
-/** Control sequences of terminals (ECMA-48 §5.4), which firmware and systemd print for colours and cursors. */
+/** Control sequences and strings of terminals (ECMA-48 §5.4, §5.6) that firmware and systemd print. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
-const CONTROL = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78cM])/g;
+const CONTROL = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[()][A-Z0-9]|[=>78cM])/g;
 /** systemd marks messages of units that also go to the console; the kernel puts its clock before them. */
 const PREFIX = /^\s*(?:\[\s*\d+\.\d+\]\s*)?(?:[\w@.-]+\[\d+\]:\s*)?/;
 
