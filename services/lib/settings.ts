@@ -12,14 +12,17 @@ export class SettingsError extends Error {
 }
 
 /** Every top-level part of RelayConfig; a file that lacks one was written by another version. */
-const requiredParts = [
-  "domain",
-  "signUp",
-  "accounts",
-  "messages",
-  "sending",
-  "dkim",
-] as const satisfies readonly (keyof RelayConfig)[];
+const requiredParts: Readonly<Record<keyof RelayConfig, true>> = {
+  domain: true,
+  contact: true,
+  signUp: true,
+  accounts: true,
+  messages: true,
+  sending: true,
+  dkim: true,
+  ssh: true,
+  push: true,
+};
 
 /**
  * Reads the settings.
@@ -39,7 +42,7 @@ export async function loadRelayConfig(path: string = runPaths.relayConfig): Prom
   } catch (cause) {
     throw new SettingsError(`the relay's settings ${path} are not JSON: ${mend}`, { cause });
   }
-  const missing = requiredParts.filter(
+  const missing = Object.keys(requiredParts).filter(
     (part) => typeof value !== "object" || value === null || !(part in value),
   );
   if (missing.length > 0) {

@@ -19,10 +19,23 @@ describe("loadRelayConfig", () => {
     expect(await loadRelayConfig(path)).toEqual(config);
   });
 
+  it("misses every part of the settings that the file lacks", async () => {
+    const config = parseRelayConfig('domain = "chat.example.org"\n', "relay.toml");
+    for (const part of Object.keys(config)) {
+      const path = join(folder, `without-${part}.json`);
+      await writeFile(path, JSON.stringify({ ...config, [part]: undefined }));
+      await expect(loadRelayConfig(path)).rejects.toThrow(`lack ${part}:`);
+    }
+  });
+
   it.each([
     ["is missing", undefined, /cannot read .*homing-configure/],
     ["is cut short", '{"domain":', /not JSON.*homing-configure/],
-    ["is of another version", '{"domain":"x.org","signUp":{}}', /lack accounts, messages, sending, dkim/],
+    [
+      "is of another version",
+      '{"domain":"x.org","signUp":{}}',
+      /lack contact, accounts, messages, sending, dkim, ssh, push/,
+    ],
     ["is no object", "null", /lack domain/],
   ])("says what to do when the file %s", async (name, content, message) => {
     const path = join(folder, `${name}.json`);
