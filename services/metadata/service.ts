@@ -17,7 +17,7 @@ export async function startMetadataService(
 ): Promise<readonly ShutdownStep[]> {
   const { log } = options;
   const config = await loadRelayConfig(options.settingsPath);
-  const store = openMetadataStore(options.databasePath);
+  const store = openMetadataStore(options.databasePath, config.push);
   const dictionary = createDictionary({ config, store, now: () => Date.now() / 1000 });
   const server = createServer((socket) => serveSession(socket, { dictionary, log }));
   const connections = trackConnections(server);

@@ -6,9 +6,6 @@ import { openDatabase } from "../lib/database.ts";
 
 const secondsPerDay = 86_400;
 
-/** A phone tells its token anew when it changes; one not renewed for this long belongs to a lost phone. */
-const tokenLifetimeDays = 90;
-
 /** Devices of one account. Whoever sets more loses the oldest: nobody fills the disk with tokens. */
 const maxTokensPerAccount = 32;
 
@@ -45,8 +42,14 @@ export type MetadataStore = Readonly<{
   close(): void;
 }>;
 
-/** Opens or makes the database at `path`. @throws DatabaseError */
-export function openMetadataStore(path: string): MetadataStore {
+/**
+ * Opens or makes the database at `path`. A phone tells its token anew now and then; one not renewed for
+ * `keepTokenDays` belongs to a lost phone and is forgotten. @throws DatabaseError
+ */
+export function openMetadataStore(
+  path: string,
+  { keepTokenDays }: Readonly<{ keepTokenDays: number }>,
+): MetadataStore {
   // A power cut may cost the last changes: a phone then tells its token anew at its next start, and a day
   // of login is written again at the next login. That spares SD cards a flush per login.
   const database = openDatabase(path, { durability: "normal", migrations });
@@ -70,6 +73,8 @@ export function openMetadataStore(path: string): MetadataStore {
     `INSERT INTO last_logins (address, day) VALUES (?, ?)
      ON CONFLICT DO UPDATE SET day = excluded.day WHERE day <> excluded.day`,
   );
+
+  const expiredUntil = (now: number): number => dayOf(now) - keepTokenDays * secondsPerDay;
 
   const applyOne = (change: Change, now: number): void => {
     switch (change.kind) {
@@ -111,8 +116,4 @@ export function openMetadataStore(path: string): MetadataStore {
 
 function dayOf(time: number): number {
   return Math.floor(time / secondsPerDay) * secondsPerDay;
-}
-
-function expiredUntil(now: number): number {
-  return dayOf(now) - tokenLifetimeDays * secondsPerDay;
 }

@@ -7,17 +7,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { startMetadataService } from "../../../services/metadata/service.ts";
+import { openMetadataStore } from "../../../services/metadata/store.ts";
 
+const settings = 'domain = "_a.test"\n[messages]\nmax_recipients = 77\n[push]\nkeep_token_days = 3\n';
 const guid = "c854a6148b45016b684d000083ecc375";
 
 describe("the metadata service", () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "homing-metadata-"));
-    await writeFile(
-      join(folder, "relay.json"),
-      JSON.stringify(parseRelayConfig('domain = "_a.test"\n[messages]\nmax_recipients = 77\n', "relay.toml")),
-    );
+    await writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
   });
   afterEach(() => rm(folder, { recursive: true }));
 
@@ -58,5 +57,17 @@ describe("the metadata service", () => {
     const second = await start();
     expect(await ask(second.path, `Lpriv/${guid}/devicetoken\tabc@_a.test\n`)).toBe("Ophone\n");
     await second.stop();
+  });
+
+  it("forgets tokens after the days of the settings", async () => {
+    const store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
+    const address = "abc@_a.test";
+    const daysAgo = (days: number) => Date.now() / 1000 - days * 86_400;
+    store.apply([{ kind: "add-token", address, mailbox: guid, token: "lost" }], daysAgo(5));
+    store.apply([{ kind: "add-token", address, mailbox: guid, token: "kept" }], daysAgo(1));
+    store.close();
+    const { path, stop } = await start();
+    expect(await ask(path, `Lpriv/${guid}/devicetoken\t${address}\n`)).toBe("Okept\n");
+    await stop();
   });
 });

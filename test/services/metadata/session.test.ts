@@ -31,7 +31,7 @@ describe("a dict connection", () => {
     clients = [];
     log = [];
     folder = await mkdtemp(join(tmpdir(), "homing-dict-"));
-    store = openMetadataStore(join(folder, "metadata.sqlite"));
+    store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
     path = join(folder, "metadata.sock");
     const config = parseRelayConfig(`domain = "_a.test"\n${settings}`, "relay.toml");
     const dictionary = createDictionary({ config, store, now: () => now });
@@ -215,7 +215,7 @@ describe("a dict connection", () => {
     client.send(`Lpriv/${inbox}/devicetoken\t${user}\n`);
     expect(await client.reply()).toMatch(/^Fthe metadata service cannot read/);
     expect(log.join("")).toContain("<3>cannot write metadata");
-    store = openMetadataStore(join(folder, "metadata.sqlite"));
+    store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
   });
 
   it.each([

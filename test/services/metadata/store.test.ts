@@ -15,7 +15,7 @@ describe("metadata store", () => {
   let store: MetadataStore;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "homing-metadata-"));
-    store = openMetadataStore(join(folder, "metadata.sqlite"));
+    store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 60 });
   });
   afterEach(async () => {
     store.close();
@@ -28,11 +28,11 @@ describe("metadata store", () => {
     expect(store.tokens("other@chat.example.org", mailbox, now)).toEqual([]);
   });
 
-  it("forgets a token that was not renewed for 90 days", () => {
+  it("forgets a token that was not renewed for as long as the settings say", () => {
     store.apply([token("lost"), token("kept")], now);
-    store.apply([token("kept")], now + 60 * day);
-    expect(store.tokens(address, mailbox, now + 89 * day)).toEqual(["lost", "kept"]);
-    expect(store.tokens(address, mailbox, now + 91 * day)).toEqual(["kept"]);
+    store.apply([token("kept")], now + 40 * day);
+    expect(store.tokens(address, mailbox, now + 59 * day)).toEqual(["lost", "kept"]);
+    expect(store.tokens(address, mailbox, now + 61 * day)).toEqual(["kept"]);
   });
 
   it("keeps the newest 32 tokens of an account, the one just set always among them", () => {
