@@ -1,15 +1,21 @@
 /** The relay as a device: its units, its sandboxes, its secrets, its doors, and what a restart keeps. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { connect, type PeerCertificate } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { ports, runPaths } from "../../appliance/layout.ts";
 import { makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
+import { encryptedMail } from "../support/mail.ts";
 import { canConnect } from "../support/relay.ts";
 import { describeRelays } from "../support/ring.ts";
+import { openSubmission } from "../support/smtp-session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** The goal for our own services; 10 is no protection at all (systemd-analyze(1)). */
 const WORST_EXPOSURE = 2.5;
+/** From the death of a service to its next answer. */
+const RESTART_TIMEOUT = 30_000;
 
 describeRelays("a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
@@ -69,6 +75,41 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     expect(readers.sort()).toEqual(["homing-auth", "homing-dovauth"]);
   });
 
+  it("shows a certificate for its names that is no authority's", async () => {
+    for (const port of [465, 993]) {
+      const certificate = await certificateAt(relay().address, port);
+      expect(certificate.ca).toBe(false);
+      expect(certificate.subjectaltname?.split(", ").sort()).toEqual([
+        "DNS:_a.test",
+        "DNS:mta-sts._a.test",
+        "DNS:www._a.test",
+      ]);
+    }
+  });
+
+  it.each(["homing-auth", "homing-milter", "homing-metadata", "dovecot", "postfix"])(
+    "starts %s again when it is killed",
+    async (unit) => {
+      const mainPid = async () =>
+        (await relay().exec(["systemctl", "show", "--property=MainPID", "--value", `${unit}.service`]))
+          .stdout;
+      const before = await mainPid();
+      await relay().exec(["systemctl", "kill", "--signal=KILL", `${unit}.service`]);
+      await waitFor(`${unit} is back`, RESTART_TIMEOUT, async () => {
+        const state = await relay().exec(["systemctl", "is-active", `${unit}.service`], {
+          anyExitCode: true,
+        });
+        return state.stdout === "active\n" && (await mainPid()) !== before;
+      });
+      await waitFor(`${unit} serves`, RESTART_TIMEOUT, async () => {
+        const account = await makeAccount(relay());
+        await using session = await openSubmission(relay().address, account.address, account.password);
+        const source = await encryptedMail({ from: account.address, to: account.address });
+        return (await session.send({ from: account.address, to: [account.address], source })).code === 250;
+      });
+    },
+  );
+
   describe("after its first boot", () => {
     it("has wiped the keys from the boot partition", async () => {
       const left = await readdir(relay().bootFolder, { recursive: true });
@@ -76,11 +117,13 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
       expect(await readdir(join(relay().dataFolder, "relay", "keys"))).toHaveLength(3);
     });
 
-    it("has a machine id of its own that stays", async () => {
+    it("has a machine id and a certificate of its own that stay", async () => {
       const id = (await relay().exec("cat /etc/machine-id")).stdout;
       expect(id).toMatch(/^[0-9a-f]{32}\n$/);
+      const { fingerprint256 } = await certificateAt(relay().address, 993);
       await relay().restart();
       expect((await relay().exec("cat /etc/machine-id")).stdout).toBe(id);
+      expect((await certificateAt(relay().address, 993)).fingerprint256).toBe(fingerprint256);
     });
   });
 
@@ -103,3 +146,40 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     await expect(openInbox(relay().address, account.address, "another password")).rejects.toThrow("refused");
   });
 });
+
+/** A key that opens nothing; only its public half exists. */
+const someKey =
+  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl somebody@client.test";
+const closedSettings = { ssh: { authorizedKeys: [someKey] }, signUp: { mode: "closed" as const } };
+
+describeRelays(
+  "a relay with an administrator and closed sign-up",
+  { "_a.test": { settings: closedSettings } },
+  (ring) => {
+    const relay = () => ring.relay("_a.test");
+
+    it("opens SSH, for keys only", async () => {
+      expect(await canConnect(relay().address, 22)).toBe(true);
+      const effective = (await relay().exec("sshd -T")).stdout;
+      expect(effective).toContain("passwordauthentication no\n");
+      expect(effective).toContain("kbdinteractiveauthentication no\n");
+      expect(effective).toMatch(/^permitrootlogin (without-password|prohibit-password)$/m);
+      const locked = await relay().exec("cut -d: -f2 /etc/shadow | grep -v '^[!*]' || true");
+      expect(locked.stdout).toBe("");
+    });
+
+    it("makes no new accounts", async () => {
+      await expect(makeAccount(relay())).rejects.toThrow("refused");
+    });
+  },
+);
+
+function certificateAt(host: string, port: number): Promise<PeerCertificate> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate());
+      socket.destroy();
+    });
+    socket.once("error", reject);
+  });
+}

@@ -118,6 +118,19 @@ describeRelays("mail from elsewhere", relays, (ring) => {
     expect(session.extensions().join()).not.toContain("AUTH");
   });
 
+  it.each([
+    ["TLSv1.1", false],
+    ["TLSv1.2", true],
+    ["TLSv1.3", true],
+  ] as const)("with %s is taken: %s", async (version, taken) => {
+    await using session = await openSmtp({ host: ring.relay("_a.test").address, port: 25 });
+    // At its usual security level our own side would not even try the old version.
+    const ciphers = "DEFAULT@SECLEVEL=0";
+    const attempt = session.startTls({ minVersion: version, maxVersion: version, ciphers });
+    if (taken) await attempt;
+    else await expect(attempt).rejects.toThrow("alert");
+  });
+
   it("comes back as a signed bounce when the mailbox is full", async () => {
     const relay = ring.relay("_a.test");
     const full = await makeAccount(relay);

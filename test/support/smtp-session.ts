@@ -3,7 +3,7 @@
  * For what no mail library would send; used by test/relay and test/bench.
  */
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type SecureContextOptions } from "node:tls";
 import { createLineReader } from "./line-reader.ts";
 
 export type SmtpReply = Readonly<{
@@ -18,7 +18,7 @@ export type SmtpSession = AsyncDisposable &
     /** The answer to the latest EHLO: what is offered now. */
     extensions: () => readonly string[];
     command: (line: string) => Promise<SmtpReply>;
-    startTls: () => Promise<void>;
+    startTls: (options?: SecureContextOptions) => Promise<void>;
     /** AUTH PLAIN (RFC 4616). */
     login: (user: string, password: string) => Promise<SmtpReply>;
     /** MAIL FROM, RCPT TO for each, DATA and the message: the first reply that refuses, else the last one. */
@@ -76,11 +76,11 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
     greeting,
     extensions: () => extensions,
     command,
-    startTls: async () => {
+    startTls: async (tlsOptions = {}) => {
       const answer = await command("STARTTLS");
       if (answer.code !== 220) throw new Error(`STARTTLS refused: ${answer.code} ${answer.text}`);
       reader.detach();
-      socket = connectTls({ socket, rejectUnauthorized: false });
+      socket = connectTls({ socket, rejectUnauthorized: false, ...tlsOptions });
       socket.setNoDelay(true);
       reader.attach(socket);
       await greet();
