@@ -24,6 +24,9 @@ const GIGABYTE = 1_000_000_000;
 /** Ten years: long enough for "never" and far from any overflow in seconds. */
 const MAX_DAYS = 3650;
 
+/** Ends the comment of a setting that nothing obeys yet: nobody shall rely on it. */
+const NOT_YET = "(not enforced in this version)";
+
 function whole(comment: string, byDefault: number, least: number, most: number) {
   return z
     .int()
@@ -75,7 +78,7 @@ const settings = z.object({
     .regex(/^\P{Cc}*$/u)
     .default("")
     .register(settingNotes, {
-      comment: "How people reach you, shown to them: an address or a link. Empty means not shown.",
+      comment: "How people reach you: an address or a link (not shown to anyone in this version).",
       allowed: "a text of one line in quotes, at most 200 characters",
     }),
   signUp: z
@@ -119,7 +122,7 @@ const settings = z.object({
       localPartMaxLength: whole("Longest name before the “@”.", 9, 1, MAX_LOCAL_PART),
       passwordMinLength: whole("Shortest password of a new account.", 9, 1, 128),
       deleteIdleAfterDays: whole(
-        "Accounts without a login for this many days are deleted with their mail.",
+        `Accounts without a login for this many days are deleted with their mail ${NOT_YET}.`,
         90,
         1,
         MAX_DAYS,
@@ -135,29 +138,39 @@ const settings = z.object({
         200 * MEGABYTE,
       ),
       maxRecipients: whole("Most recipients of one message.", 1000, 1, 10_000),
-      deleteAfterDays: whole("Messages are deleted from the relay after this many days.", 20, 1, MAX_DAYS),
+      deleteAfterDays: whole(
+        `Messages are deleted from the relay after this many days ${NOT_YET}.`,
+        20,
+        1,
+        MAX_DAYS,
+      ),
       largeMessageBytes: whole(
-        "A message above this many bytes counts as large.",
+        `A message above this many bytes counts as large ${NOT_YET}.`,
         200_000,
         1,
         200 * MEGABYTE,
       ),
       deleteLargeAfterDays: whole(
-        "Large messages are deleted from the relay after this many days.",
+        `Large messages are deleted from the relay after this many days ${NOT_YET}.`,
         7,
         1,
         MAX_DAYS,
       ),
       mailboxBytes: whole("Size limit of a mailbox, in bytes.", 500 * MEGABYTE, MEGABYTE, 1000 * GIGABYTE),
       purgeAbovePercent: whole(
-        "A mailbox filled beyond this percentage loses its oldest messages.",
+        `A mailbox filled beyond this percentage loses its oldest messages ${NOT_YET}.`,
         75,
         1,
         100,
       ),
-      purgeToPercent: whole("Its oldest messages go until it is filled to this percentage.", 70, 0, 99),
+      purgeToPercent: whole(
+        `Its oldest messages go until it is filled to this percentage ${NOT_YET}.`,
+        70,
+        0,
+        99,
+      ),
       keepNewestHours: whole(
-        "A message younger than this many hours is never removed to make room.",
+        `A message younger than this many hours is never removed to make room ${NOT_YET}.`,
         24,
         0,
         24 * MAX_DAYS,
@@ -203,7 +216,7 @@ const settings = z.object({
   push: z
     .object({
       enabled: yesNo(
-        "Wake sleeping phones through notifications.delta.chat (it learns a device token, never content).",
+        "Keep the device tokens by which sleeping phones can be woken (none is woken in this version).",
         true,
       ),
       keepTokenDays: whole(
@@ -213,7 +226,7 @@ const settings = z.object({
         MAX_DAYS,
       ),
       retryHours: whole(
-        "A notification that could not be handed over is given up after this many hours.",
+        `A notification that could not be handed over is given up after this many hours ${NOT_YET}.`,
         5,
         1,
         48,

@@ -1,4 +1,6 @@
 /** relay.toml: reading, writing and its error texts (appliance/relay-config.ts, relay-settings.ts). */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DomainError } from "../../appliance/domain.ts";
@@ -12,6 +14,20 @@ import {
 import { ed25519PublicKeyLine } from "../support/ssh-key.ts";
 
 const domainLine = 'domain = "chat.example.org"\n';
+
+/** The sources below folders of the project as one text, without comments and without the settings themselves. */
+async function sourcesOf(...folders: string[]): Promise<string> {
+  const texts: string[] = [];
+  for (const folder of folders) {
+    const root = join(import.meta.dirname, "../..", folder);
+    for (const name of await readdir(root, { recursive: true })) {
+      if (name.endsWith(".ts") && !/relay-(config|settings)\.ts$/.test(name)) {
+        texts.push((await readFile(join(root, name), "utf8")).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""));
+      }
+    }
+  }
+  return texts.join("\n");
+}
 
 /** The problems of a text that must not parse. */
 function problemsOf(text: string): readonly string[] {
@@ -226,6 +242,21 @@ describe("renderRelayToml", () => {
   it("fits a terminal of 120 columns", () => {
     for (const line of renderRelayToml("chat.example.org").split("\n"))
       expect(line.length).toBeLessThanOrEqual(120);
+  });
+
+  it("says of exactly those settings that no program reads that they do nothing in this version", async () => {
+    const text = renderRelayToml("chat.example.org");
+    const silent = [...text.matchAll(/^# .* in this version\)\.\n([a-z_]+) = /gm)].map(([, key]) => key);
+    const programs = await sourcesOf("appliance", "services");
+    const keys = Object.entries(defaults).flatMap(([key, value]) =>
+      typeof value === "object" ? Object.keys(value) : [key],
+    );
+    const unread = keys
+      // With a colon behind it a name is written, not read.
+      .filter((key) => !new RegExp(`\\b${key}\\b(?!:)`).test(programs))
+      .map((key) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+    // Tokens are kept or not as “enabled” says, but nothing sends notifications yet.
+    expect(silent.toSorted()).toEqual([...unread, "enabled"].toSorted());
   });
 
   it("writes what differs from the defaults", () => {
