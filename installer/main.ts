@@ -9,12 +9,26 @@ import { HOMING_VERSION } from "../appliance/layout.ts";
 import { nearestName } from "../appliance/nearest.ts";
 import { type Command, type CommandIo, UsageError } from "./command.ts";
 
+type Verb = Readonly<{ summary: string; load: () => Promise<{ command: Command }> }>;
+
 /** In the order in which a newcomer needs them. Summaries stand here too: help loads no command. */
-export const verbs: Readonly<Record<string, string>> = {
-  init: "make a relay folder: settings, keys and the DNS records to publish",
-  build: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
-  vm: "boot a relay in QEMU on this computer",
-  lock: "renew the list of Debian packages that images are made of",
+export const verbs: Readonly<Record<string, Verb>> = {
+  init: {
+    summary: "make a relay folder: settings, keys and the DNS records to publish",
+    load: () => import("./commands/init.ts"),
+  },
+  build: {
+    summary: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
+    load: () => import("./commands/build.ts"),
+  },
+  vm: {
+    summary: "boot a relay in QEMU on this computer",
+    load: () => import("./commands/vm.ts"),
+  },
+  lock: {
+    summary: "renew the list of Debian packages that images are made of",
+    load: () => import("./commands/lock.ts"),
+  },
 };
 
 const EXIT_FAILED = 1;
@@ -40,7 +54,7 @@ function overview(): string {
     "",
     "Usage: ./homing COMMAND [OPTIONS]",
     "",
-    ...Object.entries(verbs).map(([verb, summary]) => `  ${verb.padEnd(width)}  ${summary}`),
+    ...Object.entries(verbs).map(([verb, { summary }]) => `  ${verb.padEnd(width)}  ${summary}`),
     "",
     "  ./homing help COMMAND   what a command does and which options it takes",
     "  ./homing --version      which version this is",
@@ -68,21 +82,18 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     io.stdout.write(`homing ${HOMING_VERSION}\n`);
     return 0;
   }
-  const verb = first === "help" ? (rest[0] ?? "") : first;
-  if (!Object.hasOwn(verbs, verb)) {
-    const what = verb.startsWith("-") ? "option" : "command";
-    const nearest = nearestName(verb, what === "command" ? Object.keys(verbs) : ["--help", "--version"]);
+  const name = first === "help" ? (rest[0] ?? "") : first;
+  const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
+  if (!verb) {
+    const what = name.startsWith("-") ? "option" : "command";
+    const nearest = nearestName(name, what === "command" ? Object.keys(verbs) : ["--help", "--version"]);
     io.stderr.write(
-      `homing: there is no ${what} “${verb}”.${nearest ? ` Did you mean “${nearest}”?` : ""}\n` +
+      `homing: there is no ${what} “${name}”.${nearest ? ` Did you mean “${nearest}”?` : ""}\n` +
         `The commands are ${Object.keys(verbs).join(", ")}; ./homing --help tells more.\n`,
     );
     return EXIT_USAGE;
   }
-  const command = await loadCommand(verb);
-  if (!command) {
-    io.stderr.write(`homing: “${verb}” is not part of this version yet.\n`);
-    return EXIT_FAILED;
-  }
+  const { command } = await verb.load();
   if (first === "help" || wantsHelp(rest)) {
     io.stdout.write(`Usage: ./homing ${command.usage}\n\n${command.help.trim()}\n`);
     return 0;
@@ -97,17 +108,6 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
 function wantsHelp(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   return (end < 0 ? args : args.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
-}
-
-async function loadCommand(verb: string): Promise<Command | undefined> {
-  const file = new URL(`./commands/${verb}.ts`, import.meta.url).href;
-  try {
-    return ((await import(file)) as { command: Command }).command;
-  } catch (error) {
-    const missing = error as { code?: string; url?: string };
-    if (missing.code === "ERR_MODULE_NOT_FOUND" && missing.url === file) return undefined;
-    throw error;
-  }
 }
 
 /** Prints why a command failed and says which exit code that is. */
