@@ -30,7 +30,10 @@ export type DnsRecord = RecordData &
     name: string;
     /** Seconds. */
     ttl: number;
-    /** Without the required ones other relays refuse mail; the others guard and comfort. */
+    /**
+     * What is required belongs to every chatmail relay: mail needs the addresses, MX and DKIM keys; the names of
+     * the web pages and the TLS policy serve whoever asks for those. The others guard and comfort.
+     */
     need: "required" | "recommended";
     /** What it is for, in a few words. */
     purpose: string;

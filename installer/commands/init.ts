@@ -63,6 +63,13 @@ async function readPublicKeys(path: string): Promise<string[]> {
   return keys;
 }
 
+/** Printed for every domain that people could want to use for real. */
+const noCertificateYet = `
+Mind: this version cannot get a certificate from an authority yet. A relay of a real domain shows a self-signed one,
+which Delta Chat and other relays refuse. To chat today use a test name, which begins with “_”:
+  ./homing init _try.test
+`;
+
 function report({ config, files }: RelayFolder, directory: string): string {
   const { domain } = config;
   const dkimPem = new TextDecoder().decode(files.get(relayFilePaths(config).dkimKey));
@@ -79,7 +86,8 @@ ${dns}
 
 ; ${domain}. also needs an A record with the relay's public IPv4 address, and an AAAA record
 ; if it has a public IPv6 address: both known once you know where the relay will stand.
-${zoneText(relayRecords({ domain, dkim }))}
+; www and the mta-sts records take effect with a later version, which serves the pages and the policy behind them.
+${zoneText(relayRecords({ domain, dkim }))}${isTestDomain(domain) ? "" : noCertificateYet}
 What to do next:
   1. Look through ${shownFolder}/relay.toml; every setting has its default and a comment.
   2. ${isTestDomain(domain) ? `Try it here:      ./homing vm ${shownFolder}` : "Publish the records above."}

@@ -44,6 +44,28 @@ describe("./homing init", () => {
     expect(stdout).toContain(`./homing build ${directory} --target pi`);
   });
 
+  it("says which records take effect only with a later version", async () => {
+    const { stdout } = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "relay")]);
+    expect(stdout).toMatch(/^; www and the mta-sts records take effect with a later version/m);
+    for (const name of ["www", "mta-sts", "_mta-sts"])
+      expect(stdout).toContain(`\n${name}.chat.example.org.`);
+  });
+
+  it("says plainly that a real domain cannot be chatted on yet, and what can", async () => {
+    const warning = /cannot get a certificate .* self-signed one,.*refuse.* test name, .*“_”/s;
+    const real = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "real")]);
+    expect(real.stdout).toMatch(warning);
+    expect(real.stdout).toContain("./homing init _try.test");
+    const test = await runHoming(["init", "_try.test", "--dir", join(scratch, "test")]);
+    expect(test.stdout).not.toMatch(warning);
+  });
+
+  it("fits a terminal of 120 columns but for records", async () => {
+    const { stdout } = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "relay")]);
+    const lines = stdout.split("\n").filter((line) => !line.includes(" IN ") && !line.includes(scratch));
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(120);
+  });
+
   it("offers to try a test relay at once", async () => {
     const { stdout } = await runHoming(["init", "_try.test", "--dir", join(scratch, "relay")]);
     expect(stdout).toContain(`./homing vm ${join(scratch, "relay")}`);
