@@ -133,7 +133,6 @@ function acceptance(config: RelayConfig): Parameters {
     append_dot_mydomain: "no",
     local_header_rewrite_clients: "",
     smtpd_client_connection_count_limit: 50,
-    anvil_rate_time_unit: "60s",
   };
 }
 

@@ -10,6 +10,8 @@ export function systemFiles(): Record<string, string> {
     "/etc/hostname": "homing\n",
     "/etc/hosts": hosts,
     "/etc/issue": "",
+    // pam_env asks for it at every SSH login.
+    "/etc/environment": "",
     "/usr/lib/systemd/network/10-homing.network": network,
     "/usr/lib/systemd/resolved.conf.d/homing.conf": resolved,
     "/usr/lib/systemd/timesyncd.conf.d/homing.conf": timesyncd,
