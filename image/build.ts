@@ -38,7 +38,8 @@ export type Image = Readonly<{
   bytes: number;
   /** Of the image file, hexadecimal. */
   sha256: string;
-  rootfs: Pick<Rootfs, "bytes" | "sha256" | "reused">;
+  /** What the image is made of; its files lie in the cache. */
+  rootfs: Rootfs;
 }>;
 
 /** Readable and writable by its owner only: the relay's keys are in it. */
@@ -65,8 +66,7 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     report({ stage: "Checking the image" });
     const sha256 = await hashFile(aside, signal);
     await rename(aside, path);
-    const { bytes, sha256: rootfsSha256, reused } = rootfs;
-    return { path, bytes: disk.sizeBytes, sha256, rootfs: { bytes, sha256: rootfsSha256, reused } };
+    return { path, bytes: disk.sizeBytes, sha256, rootfs };
   } catch (error) {
     await rm(aside, { force: true });
     throw error;

@@ -1,0 +1,91 @@
+/**
+ * Both images in QEMU under UEFI, as virtual machines with network: from the first boot to an encrypted
+ * message, and what is left of it after the second.
+ */
+import { truncate } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ports } from "../../appliance/layout.ts";
+import type { Architecture } from "../../image/spec.ts";
+import type { TargetName } from "../../image/targets/target.ts";
+import { inventAccount } from "../support/accounts.ts";
+import {
+  type MailPorts,
+  makeKeyPair,
+  readEncrypted,
+  sendEncrypted,
+  withInbox,
+} from "../support/encrypted-letter.ts";
+import {
+  type BootedMachine,
+  bootImage,
+  buildTestImage,
+  missingForQemu,
+  type TestImage,
+} from "../support/qemu.ts";
+
+const DISK_BYTES = 2 * 2 ** 30;
+const GROWN_DISK_BYTES = 3 * 2 ** 30;
+
+const machines: readonly { target: TargetName; architecture: Architecture; what: string }[] = [
+  { target: "vm", architecture: "amd64", what: "the vm image on x86-64 UEFI" },
+  { target: "pi", architecture: "arm64", what: "the pi image on arm64 UEFI" },
+];
+
+for (const { target, architecture, what } of machines) {
+  const missing = missingForQemu(architecture);
+  describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (${missing})`, () => {
+    let image: TestImage;
+    let machine: BootedMachine | undefined;
+    const account = inventAccount(`_${target}.test`);
+    const keys = makeKeyPair(account.address);
+    const mailPorts = (): MailPorts => ({
+      imaps: machine!.port(ports.imaps),
+      submissions: machine!.port(ports.submissions),
+    });
+
+    beforeAll(async () => {
+      image = await buildTestImage(target, `_${target}.test`, DISK_BYTES);
+    });
+    afterAll(async () => {
+      await machine?.kill();
+      await image?.[Symbol.asyncDispose]();
+    });
+
+    it("boots to a relay with all services, its data partition made", async () => {
+      machine = await bootImage(image, architecture, `${target}-uefi`);
+      console.log(`${what}: ready after ${machine.bootSeconds.toFixed(0)} s`);
+      expect(machine.lines).toContainEqual(expect.stringMatching(/^homing: making the data partition$/));
+      expect(machine.lines).toContainEqual(expect.stringContaining(`relay _${target}.test`));
+    });
+
+    it("makes an account at the first login and carries an encrypted message to it", async () => {
+      const { publicKey, privateKey } = await keys;
+      expect(await withInbox(mailPorts(), account, async (client) => client.mailbox)).toMatchObject({
+        exists: 0,
+      });
+      await sendEncrypted(mailPorts(), account, account.address, publicKey, "Hello from the first boot");
+      expect(await readEncrypted(mailPorts(), account, privateKey)).toBe("Hello from the first boot");
+    });
+
+    it("keeps the account and its mail over a second boot, on a disk that was enlarged", async () => {
+      await machine!.shutDown();
+      await truncate(image.image.path, GROWN_DISK_BYTES);
+      machine = await bootImage(image, architecture, `${target}-uefi`);
+      expect(machine.lines).not.toContainEqual(expect.stringMatching(/^homing: (making|formatting)/));
+      expect(machine.lines).toContain("homing: growing the data partition");
+      expect(await readEncrypted(mailPorts(), account, (await keys).privateKey)).toBe(
+        "Hello from the first boot",
+      );
+      const wrong = { ...account, password: `${account.password}x` };
+      await expect(withInbox(mailPorts(), wrong, async () => "in")).rejects.toThrow();
+    });
+
+    it("keeps both after a power cut", async () => {
+      await machine!.kill();
+      machine = await bootImage(image, architecture, `${target}-uefi`);
+      expect(await readEncrypted(mailPorts(), account, (await keys).privateKey)).toBe(
+        "Hello from the first boot",
+      );
+    });
+  });
+}

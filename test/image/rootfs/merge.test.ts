@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import type { TarEntry } from "../../../image/formats/tar.ts";
+import { isExcluded } from "../../../image/rootfs/exclude.ts";
+import { MergeError, mergePackages } from "../../../image/rootfs/merge.ts";
+import type { Tree } from "../../../image/rootfs/tree.ts";
+
+function entry(path: string, rest: Partial<TarEntry> = {}): TarEntry {
+  return {
+    path,
+    type: "file",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    userName: "root",
+    groupName: "root",
+    time: 0,
+    target: "",
+    content: Buffer.from(path),
+    major: 0,
+    minor: 0,
+    ...rest,
+  };
+}
+
+describe("merging packages", () => {
+  it("puts what older packages have in /bin and /lib below /usr", () => {
+    const tree: Tree = new Map();
+    mergePackages(tree, [
+      { name: "base-files", entries: [entry("bin", { type: "symlink", target: "usr/bin" })] },
+      { name: "old", entries: [entry("bin", { type: "directory" }), entry("bin/tool")] },
+    ]);
+    expect(tree.get("bin")).toMatchObject({ type: "symlink", target: "usr/bin" });
+    expect(tree.get("usr/bin/tool")?.type).toBe("file");
+  });
+
+  it("keeps the mode of set-id programs and the ids of the archive", () => {
+    const tree: Tree = new Map();
+    mergePackages(tree, [
+      { name: "pam", entries: [entry("usr/sbin/unix_chkpwd", { mode: 0o2755, gid: 42 })] },
+    ]);
+    expect(tree.get("usr/sbin/unix_chkpwd")).toMatchObject({ mode: 0o2755, gid: 42 });
+  });
+
+  it("refuses two packages that bring one file, naming both", () => {
+    const packages = ["one", "two"].map((name) => ({ name, entries: [entry("etc/same")] }));
+    expect(() => mergePackages(new Map(), packages)).toThrow(MergeError);
+    expect(() => mergePackages(new Map(), packages)).toThrow(/one and two both bring \/etc\/same/);
+  });
+
+  it("refuses a hard link to a file that was left out", () => {
+    const entries = [
+      entry("usr/share/man/page"),
+      entry("usr/bin/page", { type: "hardlink", target: "usr/share/man/page" }),
+    ];
+    expect(() => mergePackages(new Map(), [{ name: "p", entries }])).toThrow(/left out/);
+  });
+
+  it("refuses device nodes", () => {
+    const entries = [entry("dev/mem", { type: "character", major: 1, minor: 1 })];
+    expect(() => mergePackages(new Map(), [{ name: "p", entries }])).toThrow(/device node/);
+  });
+});
+
+describe("what is left out", () => {
+  it("leaves out manuals and translations but keeps licences", () => {
+    expect(isExcluded("usr/share/man/man1/ls.1.gz")).toBe(true);
+    expect(isExcluded("usr/share/locale/de/LC_MESSAGES/x.mo")).toBe(true);
+    expect(isExcluded("usr/share/doc/bash/changelog.gz")).toBe(true);
+    expect(isExcluded("usr/share/doc/bash/copyright")).toBe(false);
+  });
+
+  it("compares whole names, not beginnings", () => {
+    expect(isExcluded("usr/share/manual/x")).toBe(false);
+    expect(isExcluded("etc/network")).toBe(true);
+    expect(isExcluded("etc/networks")).toBe(false);
+  });
+});

@@ -1,0 +1,120 @@
+/**
+ * One really encrypted message through a relay, end to end, by ordinary mail libraries: written with openpgp,
+ * sent with nodemailer, read with imapflow, decrypted again. Used by ring 3.
+ */
+import { ImapFlow } from "imapflow";
+import { createTransport } from "nodemailer";
+import {
+  createMessage,
+  decrypt,
+  encrypt,
+  generateKey,
+  type PrivateKey,
+  type PublicKey,
+  readMessage,
+} from "openpgp";
+import type { Account } from "./accounts.ts";
+import { waitFor } from "./wait.ts";
+
+export type MailPorts = Readonly<{ imaps: number; submissions: number }>;
+export type KeyPair = Readonly<{ publicKey: PublicKey; privateKey: PrivateKey }>;
+
+/** A machine without acceleration takes seconds for what takes milliseconds elsewhere. */
+const TIMEOUT = 120_000;
+const host = "127.0.0.1";
+/** Nobody can have a certificate for 127.0.0.1. */
+const tls = { rejectUnauthorized: false };
+
+export async function makeKeyPair(address: string): Promise<KeyPair> {
+  return await generateKey({ userIDs: [{ email: address }], format: "object" });
+}
+
+/** Logs in to IMAP, runs `use` with INBOX open and logs out. */
+export async function withInbox<T>(
+  ports: MailPorts,
+  { address, password }: Account,
+  use: (client: ImapFlow) => Promise<T>,
+): Promise<T> {
+  const client = new ImapFlow({
+    host,
+    port: ports.imaps,
+    secure: true,
+    auth: { user: address, pass: password },
+    tls,
+    logger: false,
+    connectionTimeout: TIMEOUT,
+    greetingTimeout: TIMEOUT,
+    socketTimeout: TIMEOUT,
+  });
+  await client.connect();
+  const lock = await client.getMailboxLock("INBOX");
+  try {
+    return await use(client);
+  } finally {
+    lock.release();
+    await client.logout();
+  }
+}
+
+/** Sends `text` from one account to an address, encrypted to `key`. */
+export async function sendEncrypted(
+  ports: MailPorts,
+  { address, password }: Account,
+  to: string,
+  key: PublicKey,
+  text: string,
+): Promise<void> {
+  const armored = await encrypt({ message: await createMessage({ text }), encryptionKeys: key });
+  const transport = createTransport({
+    host,
+    port: ports.submissions,
+    secure: true,
+    auth: { user: address, pass: password },
+    tls,
+    connectionTimeout: TIMEOUT,
+    greetingTimeout: TIMEOUT,
+    socketTimeout: TIMEOUT,
+  });
+  const boundary = "homing-boot-test";
+  const raw = [
+    `From: <${address}>`,
+    `To: <${to}>`,
+    "Subject: [...]",
+    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}`,
+    `Message-ID: <${crypto.randomUUID()}@${address.split("@")[1]}>`,
+    "MIME-Version: 1.0",
+    `Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary="${boundary}"`,
+    "",
+    `--${boundary}`,
+    "Content-Type: application/pgp-encrypted",
+    "",
+    "Version: 1",
+    "",
+    `--${boundary}`,
+    `Content-Type: application/octet-stream; name="encrypted.asc"`,
+    "",
+    ...String(armored).trimEnd().split(/\r?\n/),
+    `--${boundary}--`,
+    "",
+  ].join("\r\n");
+  try {
+    await transport.sendMail({ envelope: { from: address, to: [to] }, raw });
+  } finally {
+    transport.close();
+  }
+}
+
+/** Waits for the first message of the account's INBOX and returns its decrypted text. */
+export async function readEncrypted(ports: MailPorts, account: Account, key: PrivateKey): Promise<string> {
+  const source = await withInbox(ports, account, (client) =>
+    waitFor(`a message for ${account.address}`, TIMEOUT, async () => {
+      await client.noop();
+      const message = await client.fetchOne("*", { source: true });
+      return message ? message.source?.toString() : undefined;
+    }),
+  );
+  const armoredMessage = /-----BEGIN PGP MESSAGE-----[\s\S]*?-----END PGP MESSAGE-----/.exec(source)?.[0];
+  if (armoredMessage === undefined) throw new Error(`the message has no encrypted part:\n${source}`);
+  const { data } = await decrypt({ message: await readMessage({ armoredMessage }), decryptionKeys: key });
+  return String(data);
+}

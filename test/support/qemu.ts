@@ -1,0 +1,214 @@
+/**
+ * Finished images in QEMU, for ring 3 (test/boot): builds the image of a fresh relay, boots it and waits for
+ * the line "homing: ready" on its console. The console of every boot is kept in test/output/boot.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { appendFileSync, existsSync, mkdirSync } from "node:fs";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ports } from "../../appliance/layout.ts";
+import { rootfsSpec } from "../../appliance/rootfs.ts";
+import { buildImage, type Image } from "../../image/build.ts";
+import { defaultCacheDirectory } from "../../image/packages/cache.ts";
+import { readLock } from "../../image/packages/lock.ts";
+import { chooseMirrors } from "../../image/packages/mirror.ts";
+import type { Architecture } from "../../image/spec.ts";
+import type { TargetName } from "../../image/targets/target.ts";
+import { createProgress } from "../../installer/progress.ts";
+import { createRelayFolder } from "../../installer/relay-folder.ts";
+import { consoleLines } from "../../installer/vm/console.ts";
+import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
+import { findProgram, freePort, startMachine } from "../../installer/vm/machine.ts";
+
+/** Without hardware acceleration, beside other work, on two cores. */
+const READY_TIMEOUT = 600_000;
+const SHUTDOWN_TIMEOUT = 180_000;
+
+const emulators: Readonly<Record<Architecture, string>> = {
+  amd64: "qemu-system-x86_64",
+  arm64: "qemu-system-aarch64",
+};
+
+/** Why machines of this architecture cannot be booted here; undefined when they can. */
+export function missingForQemu(architecture: Architecture, firmware = true): string | undefined {
+  const program = findProgram(emulators[architecture]);
+  if (program === undefined) return `${emulators[architecture]} is missing`;
+  if (firmware && findFirmware(architecture, program) === undefined) {
+    return `UEFI firmware is missing (Debian: ${firmwarePackage[architecture]})`;
+  }
+  return undefined;
+}
+
+export type TestImage = AsyncDisposable & Readonly<{ domain: string; image: Image; folder: string }>;
+
+/** Builds the image of a new relay in a folder of its own, its file grown to `diskBytes`. */
+export async function buildTestImage(
+  target: TargetName,
+  domain: string,
+  diskBytes: number,
+): Promise<TestImage> {
+  const folder = await mkdtemp(join(tmpdir(), "homing-boot-"));
+  const progress = createProgress(process.stderr);
+  try {
+    const { files } = await createRelayFolder(join(folder, "relay"), domain);
+    const image = await buildImage({
+      spec: rootfsSpec(),
+      lock: readLock(),
+      cache: defaultCacheDirectory(process.env),
+      mirrors: await chooseMirrors({ env: process.env }),
+      target,
+      relay: files,
+      out: join(folder, `${target}.img`),
+      onProgress: progress.report,
+    });
+    progress.end();
+    await truncate(image.path, diskBytes);
+    return {
+      domain,
+      image,
+      folder,
+      [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    };
+  } catch (error) {
+    progress.end(false);
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+export type BootedMachine = Readonly<{
+  /** Every line of the console so far. */
+  lines: readonly string[];
+  /** From power on to "homing: ready", in seconds. */
+  bootSeconds: number;
+  /** Ports of 127.0.0.1 by the relay's own; none on a machine without network. */
+  port: (guestPort: number) => number;
+  shutDown: () => Promise<void>;
+  /** As by a power cut. */
+  kill: () => Promise<void>;
+}>;
+
+/** Boots an image by UEFI and waits until the relay is ready. Throws with the console's last lines. */
+export async function bootImage(
+  { image }: TestImage,
+  architecture: Architecture,
+  name: string,
+): Promise<BootedMachine> {
+  const forwards = await Promise.all(
+    Object.values(ports).map(async (guestPort) => ({ guestPort, hostPort: await freePort(0) })),
+  );
+  const watch = watchConsole(name);
+  const machine = await startMachine({
+    disk: image.path,
+    architecture,
+    memoryMebibytes: 1024,
+    cores: 2,
+    forwards,
+    onConsole: watch.onConsole,
+    onNote: watch.onConsole,
+  });
+  const kill = machine.kill;
+  const bootSeconds = await watch.ready(machine.ended, kill);
+  return {
+    lines: watch.lines,
+    bootSeconds,
+    port: (guestPort) => {
+      const forward = forwards.find((one) => one.guestPort === guestPort);
+      if (forward === undefined) throw new Error(`port ${guestPort} is not forwarded`);
+      return forward.hostPort;
+    },
+    shutDown: () => machine.shutDown(SHUTDOWN_TIMEOUT),
+    kill,
+  };
+}
+
+/**
+ * Boots an image as the SD card of a Raspberry Pi 3. QEMU has none of the Pi's firmware: kernel, device tree and
+ * initramfs are handed to it as the firmware would, from the same build. The machine has no network.
+ */
+export async function bootRaspberryPi3({ image, folder }: TestImage, name: string): Promise<BootedMachine> {
+  const { boot } = image.rootfs;
+  const pieces = {
+    kernel: boot.kernel,
+    initrd: boot.initramfs,
+    dtb: boot.deviceTrees.get("bcm2837-rpi-3-b.dtb")!,
+  };
+  for (const [file, content] of Object.entries(pieces)) await writeFile(join(folder, file), content);
+  const options = [
+    // Both of the Pi's serial ports: which one QEMU shows first depends on the device tree.
+    "homing.slot=a console=ttyAMA0,115200 console=ttyAMA1,115200 panic=10 quiet",
+    // QEMU's USB controller stalls Linux' driver for minutes.
+    "module_blacklist=dwc2",
+  ].join(" ");
+  const watch = watchConsole(name);
+  const child = spawn(
+    emulators.arm64,
+    [
+      ...["-machine", "raspi3b", "-accel", "tcg,thread=multi", "-no-reboot"],
+      ...["-display", "none", "-monitor", "none", "-serial", "stdio"],
+      ...["-kernel", join(folder, "kernel"), "-initrd", join(folder, "initrd"), "-dtb", join(folder, "dtb")],
+      ...["-append", options, "-drive", `if=sd,format=raw,file=${image.path}`],
+    ],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  child.stdout.setEncoding("utf8").on("data", watch.onConsole);
+  child.stderr.setEncoding("utf8").on("data", watch.onConsole);
+  const ended = endOf(child);
+  const kill = async () => {
+    child.kill("SIGKILL");
+    await ended;
+  };
+  const bootSeconds = await watch.ready(ended, kill);
+  return {
+    lines: watch.lines,
+    bootSeconds,
+    port: () => {
+      throw new Error("this machine has no network");
+    },
+    shutDown: kill,
+    kill,
+  };
+}
+
+function endOf(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    child.once("error", () => resolve());
+    child.once("exit", () => resolve());
+  });
+}
+
+function watchConsole(name: string) {
+  const output = join(import.meta.dirname, "..", "output", "boot");
+  mkdirSync(output, { recursive: true });
+  const logFile = join(output, `${name}.log`);
+  const started = performance.now();
+  const lines: string[] = [];
+  const verdict = Promise.withResolvers<"ready" | "not ready">();
+  const split = consoleLines((line) => {
+    lines.push(line);
+    appendFileSync(logFile, `${((performance.now() - started) / 1000).toFixed(1).padStart(6)} ${line}\n`);
+    if (line.startsWith("homing: ready")) verdict.resolve("ready");
+    if (line.startsWith("homing: NOT READY")) verdict.resolve("not ready");
+  });
+  appendFileSync(logFile, `${existsSync(logFile) ? "\n" : ""}=== ${new Date().toISOString()}\n`);
+
+  /** Resolves to the seconds it took; otherwise ends the machine and throws. */
+  async function ready(ended: Promise<void>, kill: () => Promise<void>): Promise<number> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<"late">((resolve) => {
+      timer = setTimeout(() => resolve("late"), READY_TIMEOUT);
+    });
+    const outcome = await Promise.race([verdict.promise, late, ended.then(() => "ended" as const)]);
+    clearTimeout(timer);
+    if (outcome === "ready") return (performance.now() - started) / 1000;
+    await kill();
+    const what = {
+      late: `was not ready after ${READY_TIMEOUT / 1000} s`,
+      ended: "ended before it was ready",
+      "not ready": "came up without all its services",
+    }[outcome];
+    throw new Error(`the machine ${name} ${what}; its console (${logFile}):\n${lines.slice(-40).join("\n")}`);
+  }
+  return { lines, onConsole: split, ready };
+}
