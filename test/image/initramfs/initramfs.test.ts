@@ -1,0 +1,59 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { zstdDecompressSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { buildInitramfs, InitramfsError } from "../../../image/initramfs/initramfs.ts";
+
+/** A module file as far as it is read here: its .modinfo section. */
+function module(...depends: string[]): Uint8Array {
+  return Buffer.from(`ELF\0license=GPL\0depends=${depends.join(",")}\0name=x\0`);
+}
+
+const names = [
+  ...["squashfs", "overlay", "ext4", "virtio_blk", "virtio_scsi", "sd_mod", "nvme", "ahci", "ata_piix"],
+  ...["hv_storvsc", "vmw_pvscsi", "xen-blkfront"],
+];
+const kernel = {
+  release: "6.0",
+  modules: new Map([
+    ...names.map((name): [string, Uint8Array] => [`kernel/a/${name}.ko`, module()]),
+    ["kernel/a/overlay.ko", module()] as const,
+    ["kernel/a/ext4.ko", module("mbcache", "jbd2")] as const,
+    ["kernel/a/jbd2.ko", module()] as const,
+    ["kernel/a/mbcache.ko", module()] as const,
+  ]),
+  builtIn: new Set(["kernel/drivers/virtio/virtio_pci.ko", "kernel/drivers/hv/hv_vmbus.ko"]),
+};
+
+function order(initramfs: Uint8Array): string[] {
+  const archive = zstdDecompressSync(initramfs).toString("latin1");
+  return /modules\/order\0+((?:[\w-]+\.ko\n)+)/.exec(archive)![1]!.trim().split("\n");
+}
+
+describe("the initramfs", () => {
+  it("loads each module after those it depends on", () => {
+    const modules = order(buildInitramfs("amd64", kernel, Buffer.from("busybox"), 1));
+    expect(modules.indexOf("jbd2.ko")).toBeLessThan(modules.indexOf("ext4.ko"));
+    expect(modules.indexOf("mbcache.ko")).toBeLessThan(modules.indexOf("ext4.ko"));
+    expect(new Set(modules).size).toBe(modules.length);
+  });
+
+  it("finds modules whose file name has a hyphen and leaves out what is built in", () => {
+    const modules = order(buildInitramfs("amd64", kernel, Buffer.from("busybox"), 1));
+    expect(modules).toContain("xen-blkfront.ko");
+    expect(modules.join()).not.toMatch(/virtio_pci|hv_vmbus/);
+  });
+
+  it("stops the build when a driver has gone from the kernel", () => {
+    const modules = new Map(kernel.modules);
+    modules.delete("kernel/a/nvme.ko");
+    const build = () => buildInitramfs("amd64", { ...kernel, modules }, Buffer.from("busybox"), 1);
+    expect(build).toThrow(InitramfsError);
+    expect(build).toThrow(/6\.0 has no module nvme/);
+  });
+
+  it("has a script that a shell can read", () => {
+    const script = fileURLToPath(new URL("../../../image/initramfs/init.sh", import.meta.url));
+    expect(spawnSync("sh", ["-n", script], { encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
+  });
+});
