@@ -76,6 +76,17 @@ describeRelays("mail from elsewhere", relays, (ring) => {
     expect(await offer({ source })).toEqual({ code: 554, text: "5.7.1 No valid DKIM signature found" });
   });
 
+  it("defers a message whose key cannot be asked for", async () => {
+    const unseen = { ...key, selector: "unseen" };
+    const source = await signMail(await encryptedMail({ from: STRANGER, to: alice.address }), unseen);
+    await ring.network().dns.stop();
+    const deferred = await offer({ source });
+    await ring.network().publish([]);
+    expect(deferred.code).toBeGreaterThanOrEqual(400);
+    expect(deferred.code).toBeLessThan(500);
+    expect(await offer({ source })).toMatchObject({ code: 554 });
+  });
+
   it("refuses a message that was changed after it was signed", async () => {
     const source = await signMail(await encryptedMail({ from: STRANGER, to: alice.address }), key);
     const changed = source.replace(/^Date: .*$/m, "Date: Thu, 01 Jan 1970 00:00:00 +0000");

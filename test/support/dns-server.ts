@@ -25,8 +25,7 @@ export type DnsServerOptions = Readonly<{
 export type DnsServer = Readonly<{
   /** Adds a machine and records and makes them known. */
   add: (leases: readonly Lease[], records: readonly DnsRecord[]) => Promise<void>;
-  /** Replaces all records of one name and type, or removes them when `records` is empty. */
-  replace: (name: string, type: DnsRecord["type"], records: readonly DnsRecord[]) => Promise<void>;
+  /** Answers nothing any more, until the next `add`. */
   stop: () => Promise<void>;
 }>;
 
@@ -39,7 +38,7 @@ const PROBE_NAME = "generation.dns.test";
 export async function startDnsServer(options: DnsServerOptions): Promise<DnsServer> {
   const configuration = join(options.folder, "dnsmasq.conf");
   const leases: Lease[] = [];
-  let records: DnsRecord[] = [];
+  const records: DnsRecord[] = [];
   let generation = 0;
   let server: ChildProcess | undefined;
 
@@ -78,10 +77,6 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
     add: async (newLeases, newRecords) => {
       leases.push(...newLeases);
       records.push(...newRecords);
-      await restart();
-    },
-    replace: async (name, type, newRecords) => {
-      records = [...records.filter((record) => record.name !== name || record.type !== type), ...newRecords];
       await restart();
     },
     stop,
