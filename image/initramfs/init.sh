@@ -8,12 +8,9 @@ export PATH=/bin
 /bin/busybox mkdir -p /proc /sys /dev /tools /overlay /data /root
 /bin/busybox --install -s /bin
 
-# To every console: people watch a screen, a serial line, or what their provider shows of either.
-say() {
-	for console in $(cat /sys/class/tty/console/active); do
-		echo "homing: $*" >"/dev/$console"
-	done
-}
+# By way of the kernel's log to every console: people watch a screen, a serial line, or what their provider shows
+# of either, and some serial ports only the kernel can write to. "quiet" lets errors (3) through, nothing less.
+say() { echo "<3>homing: $*" >/dev/kmsg; }
 
 # There is nobody at the console of most devices: after a minute the machine starts again, and a boot loader
 # that counts attempts can take the other slot.
@@ -146,7 +143,7 @@ fi
 # e2fsck: 0 is clean, 1 is repaired. What it dares not repair by itself is repaired all the same: nobody could
 # answer its questions, and a relay that does not start helps no one.
 tool e2fsck -p "/dev/$data" >/dev/null 2>&1
-[ $? -le 1 ] || { say "repairing the data partition" && tool e2fsck -y "/dev/$data" >/dev/console 2>&1; }
+[ $? -le 1 ] || { say "repairing the data partition" && tool e2fsck -y "/dev/$data" >/dev/null 2>&1; }
 mount -t ext4 -o noatime,nosuid,nodev,noexec "/dev/$data" $tools/data || fail "the data partition /dev/$data cannot be mounted"
 tool resize2fs "/dev/$data" >/dev/null 2>&1 || say "the data partition could not be grown to the size of the disk"
 

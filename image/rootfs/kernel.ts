@@ -107,7 +107,6 @@ const PRUNED = [
   "drivers/hwtracing",
   "drivers/iio",
   "drivers/infiniband",
-  "drivers/input",
   "drivers/isdn",
   "drivers/leds/blink",
   "drivers/media",
@@ -195,6 +194,7 @@ const PRUNED = [
 
 /** Of these kinds only the makers named are kept: what hypervisors offer and what is on a Raspberry Pi or USB. */
 const KEPT_MAKERS: Readonly<Record<string, readonly string[]>> = {
+  "drivers/input": ["evdev.ko", "keyboard/gpio_keys.ko"], // the power button
   "drivers/net/ethernet": ["amazon", "broadcom/genet", "cadence", "google", "intel", "mellanox", "microsoft"],
   "drivers/net/wireless": ["broadcom"],
   "drivers/phy": ["broadcom"],
