@@ -50,6 +50,14 @@ const rings: readonly Ring[] = [
       needsRoot: true,
       required: true,
       packages: ["systemd-container", "dnsmasq-base", "iproute2", "util-linux", "mount"],
+      probe: {
+        command: [
+          ...["unshare", "--net", "--pid", "--fork", "--mount", "--propagation", "private", "--"],
+          ...["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"],
+        ],
+        otherwise:
+          "needs the right to make namespaces and mounts: run it on a machine, not in a plain container",
+      },
     },
     // In namespaces of its own: nothing of the host is seen or touched by the test network.
     wrapper: [

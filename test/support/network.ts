@@ -181,8 +181,6 @@ async function makePort(name: string, mac: string, cleanup: AsyncDisposableStack
 }
 
 async function makeBridge(): Promise<void> {
-  // The address check of IPv6 would make the bridge unusable for a second.
-  await runCommand(["sysctl", "--quiet", "--write", "net.ipv6.conf.default.accept_dad=0"]);
   await runCommand(["ip", "link", "add", BRIDGE, "type", "bridge"]);
   await runCommand(["ip", "address", "add", `${CLIENT_ADDRESS}/24`, "dev", BRIDGE]);
   await runCommand(["ip", "link", "set", BRIDGE, "up"]);

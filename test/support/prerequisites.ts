@@ -10,6 +10,8 @@ export type Prerequisites = Readonly<{
   needsRoot: boolean;
   /** Whether the ring is skipped as a whole without them (its tests skip one by one otherwise). */
   required: boolean;
+  /** A command that must end with 0, once the packages are there, and what it means when it does not. */
+  probe?: Readonly<{ command: readonly string[]; otherwise: string }>;
 }>;
 
 function installed(name: string): boolean {
@@ -43,7 +45,17 @@ export async function installPrerequisites(wanted: Prerequisites): Promise<strin
   if (spawnSync("dpkg-query", ["--version"]).error) {
     return `needs a Debian-like system with these packages: ${wanted.packages.join(" ")}`;
   }
-  const missing = wanted.packages.filter((name) => !installed(name));
+  return (await installPackages(wanted.packages, root)) ?? failedProbe(wanted.probe);
+}
+
+function failedProbe(probe: Prerequisites["probe"]): string | undefined {
+  if (probe === undefined) return undefined;
+  const [program, ...args] = probe.command;
+  return spawnSync(program!, args, { stdio: "ignore" }).status === 0 ? undefined : probe.otherwise;
+}
+
+async function installPackages(packages: readonly string[], root: boolean): Promise<string | undefined> {
+  const missing = packages.filter((name) => !installed(name));
   if (missing.length === 0) return undefined;
   const byHand = `apt-get install ${missing.join(" ")}`;
   if (!root) return `missing Debian packages; install them with: sudo ${byHand}`;
