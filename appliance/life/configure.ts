@@ -121,7 +121,7 @@ async function keepCertificate({ at, say, disk, now }: Device, config: RelayConf
   const present = await readIfPresent(at(tlsCertificatePath));
   const input = { domain: config.domain, keyPem, now };
   if (present !== undefined && certificateServes(present.toString(), input)) return;
-  await disk.put(at(tlsCertificatePath), selfSignedCertificate(input), { mode: 0o644 });
+  await disk.put(at(tlsCertificatePath), await selfSignedCertificate(input), { mode: 0o644 });
   say("made a self-signed certificate");
 }
 

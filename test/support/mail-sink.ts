@@ -21,7 +21,7 @@ const MAIL_TIMEOUT = 60_000;
 
 export async function startMailSink(address: string, domain: string): Promise<MailSink> {
   const mails: ReceivedMail[] = [];
-  const secureContext = createSecureContext(makeCertificate(domain));
+  const secureContext = createSecureContext(await makeCertificate(domain));
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -91,8 +91,8 @@ function addressIn(line: string): string {
   return /<(.*?)>/.exec(line)?.[1] ?? "";
 }
 
-function makeCertificate(domain: string): { key: string; cert: string } {
+async function makeCertificate(domain: string): Promise<{ key: string; cert: string }> {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const key = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
-  return { key, cert: selfSignedCertificate({ domain, keyPem: key, now: new Date() }) };
+  return { key, cert: await selfSignedCertificate({ domain, keyPem: key, now: new Date() }) };
 }
