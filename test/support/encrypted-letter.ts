@@ -1,8 +1,9 @@
 /**
  * One really encrypted message through a relay, end to end, by ordinary mail libraries: written with openpgp,
- * sent with nodemailer, read with imapflow, decrypted again. Used by ring 3.
+ * sent with nodemailer, read with imapflow, taken apart with mailparser, decrypted again. Used by ring 3.
  */
 import { ImapFlow } from "imapflow";
+import { simpleParser } from "mailparser";
 import { createTransport } from "nodemailer";
 import {
   createMessage,
@@ -113,8 +114,11 @@ export async function readEncrypted(ports: MailPorts, account: Account, key: Pri
       return message ? message.source?.toString() : undefined;
     }),
   );
-  const armoredMessage = /-----BEGIN PGP MESSAGE-----[\s\S]*?-----END PGP MESSAGE-----/.exec(source)?.[0];
-  if (armoredMessage === undefined) throw new Error(`the message has no encrypted part:\n${source}`);
+  const encrypted = (await simpleParser(source)).attachments.at(-1);
+  if (encrypted?.contentType !== "application/octet-stream") {
+    throw new Error(`the message has no encrypted part:\n${source}`);
+  }
+  const armoredMessage = encrypted.content.toString();
   const { data } = await decrypt({ message: await readMessage({ armoredMessage }), decryptionKeys: key });
   return String(data);
 }
