@@ -29,7 +29,7 @@ export const dataPaths = {
   postfix: `${dataDirectory}/postfix`,
 } as const;
 
-/** The certificate chain that Postfix and Dovecot show; its key is keys/tls.pem of the relay folder. */
+/** The certificate chain that Postfix and Dovecot show; its key is runPaths.tlsKey. */
 export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
 
 /** Written at every boot by `homing-configure`, read by the services. */
@@ -39,6 +39,8 @@ export const runPaths = {
   relayConfig: `${runDirectory}/relay.json`,
   /** DKIM private key for the milter, 0640 root:homing-milter. */
   dkimKey: `${runDirectory}/milter/dkim.pem`,
+  /** TLS private key for Postfix and Dovecot, 0600 root: they see nothing else of the relay folder. */
+  tlsKey: `${runDirectory}/tls/key.pem`,
   /** Shared secret between Dovecot's auth worker and the auth service. */
   authSecret: `${runDirectory}/auth/secret`,
   milterSocket: `${runDirectory}/milter.sock`,

@@ -3,7 +3,7 @@
  * for Postfix; accounts are asked of services/auth by Lua, metadata of services/metadata by the dict protocol.
  */
 import { authListen, dataPaths, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
-import { type RelayConfig, relayFilePaths } from "../relay-config.ts";
+import type { RelayConfig } from "../relay-config.ts";
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
 
 /** Where Postfix delivers. */
@@ -26,7 +26,7 @@ ${authentication()}
 ${mailboxes(config)}
 ${imap(config)}
 ${lmtp()}
-${tls(config)}`;
+${tls()}`;
 }
 
 function authentication(): string {
@@ -169,13 +169,13 @@ service lmtp {
 }`;
 }
 
-function tls(config: RelayConfig): string {
+function tls(): string {
   return `
 ssl = required
 ssl_min_protocol = TLSv1.3
 ssl_server {
   cert_file = ${tlsCertificatePath}
-  key_file = ${dataPaths.relay}/${relayFilePaths(config).tlsKey}
+  key_file = ${runPaths.tlsKey}
 }
 `;
 }

@@ -13,14 +13,35 @@ const webPorts = [80, 443];
  * IPv6 sources count by /64, the smallest network a provider gives out.
  */
 const newConnections = "100/second burst 500 packets";
-/** SSH is for one administrator. */
+/** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
 
 /** The rule set; `ssh` opens port 22. */
 export function nftablesConf(options: Readonly<{ ssh: boolean }>): string {
   const mailPorts = Object.values(ports).sort((a, b) => a - b);
   const sshRule = `
-    tcp dport ${sshPort} limit rate ${newSshConnections} accept`;
+    tcp dport ${sshPort} jump ssh`;
+  const sshChain = `
+  set ssh4 {
+    type ipv4_addr
+    size 65536
+    flags dynamic, timeout
+    timeout 1m
+  }
+
+  set ssh6 {
+    type ipv6_addr
+    size 65536
+    flags dynamic, timeout
+    timeout 1m
+  }
+
+  chain ssh {
+    add @ssh4 { ip saddr limit rate over ${newSshConnections} } drop
+    add @ssh6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newSshConnections} } drop
+    accept
+  }
+`;
   return `#!/usr/sbin/nft -f
 flush ruleset
 
@@ -38,7 +59,7 @@ table inet homing {
     flags dynamic, timeout
     timeout 1m
   }
-
+${options.ssh ? sshChain : ""}
   chain input {
     type filter hook input priority filter; policy drop;
 

@@ -3,7 +3,7 @@
  * stands in master.cf (postfix-master.ts).
  */
 import { dataPaths, runPaths, tlsCertificatePath } from "../layout.ts";
-import { type RelayConfig, relayFilePaths } from "../relay-config.ts";
+import type { RelayConfig } from "../relay-config.ts";
 import { lmtpSocketPath } from "./dovecot.ts";
 
 /** One parameter a line; the order is the order of reading. */
@@ -15,7 +15,7 @@ export function postfixMainCf(config: RelayConfig): string {
     "Who we are": identity(config),
     "Mail for this relay goes to Dovecot, to accounts that exist": localDelivery(),
     "Mail for others goes over verified TLS": remoteDelivery(),
-    "What we offer to those who connect": serverTls(config),
+    "What we offer to those who connect": serverTls(),
     "What is taken, and what is refused at once": acceptance(config),
     "Every message passes the milter, or waits": milter(),
     "Contents stay as they came, or signatures would break": contents(),
@@ -92,9 +92,9 @@ function remoteDelivery(): Parameters {
   };
 }
 
-function serverTls(config: RelayConfig): Parameters {
+function serverTls(): Parameters {
   return {
-    smtpd_tls_chain_files: `${dataPaths.relay}/${relayFilePaths(config).tlsKey}, ${tlsCertificatePath}`,
+    smtpd_tls_chain_files: `${runPaths.tlsKey}, ${tlsCertificatePath}`,
     smtpd_tls_security_level: "encrypt",
     smtpd_tls_mandatory_protocols: ">=TLSv1.2",
     smtpd_tls_mandatory_ciphers: "high",

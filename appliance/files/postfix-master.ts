@@ -24,6 +24,12 @@ const submissionOptions: Options = {
   cleanup_service_name: "submission-cleanup",
 };
 
+/**
+ * Postfix takes mail for these without asking whether they exist. Nobody reads them here: readable mail is
+ * refused anyway, so RFC 5321 §4.5.1's postmaster could not be written to by those who need one.
+ */
+const namesWithoutMailbox = "/^(postmaster|mailer-daemon|double-bounce)(@.*)?$$/";
+
 /** The text of master.cf. */
 export function postfixMasterCf(_config: RelayConfig): string {
   const services = [
@@ -31,6 +37,7 @@ export function postfixMasterCf(_config: RelayConfig): string {
       syslog_name: "postfix/mx",
       milter_macro_daemon_name: "mx",
       smtpd_relay_restrictions: "reject_unauth_destination",
+      smtpd_recipient_restrictions: `check_recipient_access regexp:{{${namesWithoutMailbox} 550 5.1.1 User unknown}}`,
     }),
     service(`${ports.submissions}`, "inet", "n", "smtpd", {
       syslog_name: "postfix/smtps",

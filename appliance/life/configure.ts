@@ -20,7 +20,7 @@ import {
 } from "../layout.ts";
 import { parseRelayConfig, type RelayConfig, RelayConfigError, relayFilePaths } from "../relay-config.ts";
 import { certificateServes, selfSignedCertificate } from "./certificate.ts";
-import { type Disk, realDisk } from "./disk.ts";
+import { type Disk, readIfPresent, realDisk } from "./disk.ts";
 import { ImportError, importRelay } from "./import-relay.ts";
 import { type Owners, readOwners } from "./owners.ts";
 
@@ -146,6 +146,10 @@ async function writeSecrets({ at, disk, owners }: Device, config: RelayConfig): 
   const dkim = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).dkimKey}`));
   await disk.put(at(runPaths.dkimKey), dkim, { mode: 0o440, ...milterGroup });
 
+  await disk.makeDirectory(at(dirname(runPaths.tlsKey)), { mode: 0o700 });
+  const tlsKey = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).tlsKey}`));
+  await disk.put(at(runPaths.tlsKey), tlsKey, { mode: 0o600 });
+
   const authPair = { uid: owners.uid(users.auth.name), gid: owners.gid(users.dovecotAuth.name) };
   await disk.makeDirectory(at(dirname(runPaths.authSecret)), { mode: 0o550, ...authPair });
   // One secret per boot: when this runs again, the services still hold the old one.
@@ -159,14 +163,5 @@ async function writeConfiguration({ at, disk, owners }: Device, config: RelayCon
     const attributes = { mode: file.mode, uid: owners.uid(file.owner), gid: owners.gid(file.group) };
     await disk.makeDirectory(at(dirname(file.path)), { mode: 0o755 });
     await disk.put(at(file.path), file.content, attributes);
-  }
-}
-
-async function readIfPresent(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
   }
 }

@@ -13,7 +13,7 @@ import { createPrivateKey } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseRelayConfig, type RelayConfig, relayFilePaths } from "../relay-config.ts";
-import type { Disk } from "./disk.ts";
+import { type Disk, readIfPresent } from "./disk.ts";
 
 /** The relay folder on the boot partition cannot be taken over. The text names the file and the mend. */
 export class ImportError extends Error {
@@ -151,15 +151,6 @@ async function requireKeys(
 async function listDirectory(path: string): Promise<string[] | undefined> {
   try {
     return await readdir(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-async function readIfPresent(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -23,7 +23,11 @@ describe("the firewall", () => {
 
   it("opens SSH only when there is a key, and slowly", () => {
     expect(nftablesConf({ ssh: false })).not.toMatch(/dport 22\b/);
-    expect(nftablesConf({ ssh: true })).toMatch(/tcp dport 22 limit rate \S+ burst \d+ packets accept/);
+    expect(nftablesConf({ ssh: true })).toContain("tcp dport 22 jump ssh");
+    // By source: a stranger's attempts must not use up the administrator's.
+    expect(nftablesConf({ ssh: true })).toMatch(
+      /add @ssh4 \{ ip saddr limit rate over \S+ burst \d+ packets \} drop/,
+    );
   });
 
   it.skipIf(!nftWorks).each([true, false])(
