@@ -47,7 +47,10 @@ export async function withInbox<T>(
     greetingTimeout: TIMEOUT,
     socketTimeout: TIMEOUT,
   });
-  await client.connect();
+  await client.connect().catch((error: Error & { responseText?: string }) => {
+    // imapflow's own message is only "Command failed".
+    throw new Error(`${address} cannot log in: ${error.responseText ?? error.message}`, { cause: error });
+  });
   const lock = await client.getMailboxLock("INBOX");
   try {
     return await use(client);
