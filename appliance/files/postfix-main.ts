@@ -120,7 +120,10 @@ function acceptance(config: RelayConfig): Parameters {
     // No reverse look-ups: slow, and of no use to a relay that asks for DKIM.
     smtpd_peername_lookup: "no",
     // RFC 5321 §3.5.3 allows 252 for every address: which accounts exist stays unsaid.
-    smtpd_command_filter: "regexp:{{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}}",
+    // And a bare <postmaster>, which Postfix takes from everyone unasked, becomes an address like any other.
+    smtpd_command_filter:
+      "regexp:{{/^VRFY([[:space:]].*)?$$/ VRFY postmaster} " +
+      `{/^RCPT[[:space:]]+TO:[[:space:]]*<postmaster>(.*)$$/ RCPT TO:<postmaster@${config.domain}>$$1}}`,
     smtpd_discard_ehlo_keywords: "silent-discard, etrn, dsn",
     fast_flush_domains: "",
     smtpd_data_restrictions: "reject_unauth_pipelining",

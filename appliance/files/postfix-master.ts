@@ -28,7 +28,7 @@ const submissionOptions: Options = {
  * Postfix takes mail for these without asking whether they exist. Nobody reads them here: readable mail is
  * refused anyway, so RFC 5321 §4.5.1's postmaster could not be written to by those who need one.
  */
-const namesWithoutMailbox = "/^(postmaster|mailer-daemon|double-bounce)(@.*)?$$/";
+const namesWithoutMailbox = "/^(postmaster|mailer-daemon)(@.*)?$$/";
 
 /** The text of master.cf. */
 export function postfixMasterCf(_config: RelayConfig): string {
