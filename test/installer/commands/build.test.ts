@@ -1,0 +1,64 @@
+/** What ./homing build and vm say to wrong arguments; ring 3 runs what they do. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runHoming } from "../../support/command-io.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "homing-commands-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("./homing build", () => {
+  it.each([
+    [["build"], "which relay?"],
+    [["build", "relay"], "for which machine? --target vm or --target pi"],
+    [["build", "relay", "--target", "pc"], "there is no target “pc”"],
+    [["build", "relay", "other", "--target", "vm"], "unexpected argument “other”"],
+    [["build", "relay", "--tarket", "vm"], "--tarket"],
+  ])("%j is a wrong use", async (args, text) => {
+    const { code, stderr } = await runHoming(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(text);
+    expect(stderr).toContain("Usage: ./homing build FOLDER --target vm|pi");
+  });
+
+  it("says that a folder is no relay folder, and makes no image", async () => {
+    const { code, stderr } = await runHoming(["build", join(folder, "nothing"), "--target", "vm"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(join(folder, "nothing"));
+    expect(stderr).not.toContain("nobody foresaw");
+  });
+});
+
+describe("./homing vm", () => {
+  it("wants a folder or an image", async () => {
+    expect(await runHoming(["vm"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("which relay?"),
+    });
+  });
+
+  it("refuses a file that is no disk image", async () => {
+    const file = join(folder, "text.img");
+    await writeFile(file, "no disk");
+    const { code, stderr } = await runHoming(["vm", file]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`${file} is not a disk image`);
+  });
+
+  it("makes nothing anew from an image", async () => {
+    const file = join(folder, "disk.img");
+    await writeFile(file, "");
+    expect(await runHoming(["vm", file, "--fresh"])).toMatchObject({ code: 2 });
+  });
+
+  it("says when there is nothing at the path", async () => {
+    const { code, stderr } = await runHoming(["vm", join(folder, "missing.img")]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(join(folder, "missing.img"));
+    expect(stderr).not.toContain("nobody foresaw");
+  });
+});
