@@ -47,11 +47,12 @@ export async function withInbox<T>(
     greetingTimeout: TIMEOUT,
     socketTimeout: TIMEOUT,
   });
-  await client.connect().catch((error: Error & { responseText?: string }) => {
-    // imapflow's own message is only "Command failed".
-    throw new Error(`${address} cannot log in: ${error.responseText ?? error.message}`, { cause: error });
-  });
-  const lock = await client.getMailboxLock("INBOX");
+  // imapflow's own message is only "Command failed".
+  const explain = (what: string) => (error: Error & { responseText?: string }) => {
+    throw new Error(`${address}: ${what}: ${error.responseText ?? error.message}`, { cause: error });
+  };
+  await client.connect().catch(explain("cannot log in"));
+  const lock = await client.getMailboxLock("INBOX").catch(explain("cannot open INBOX"));
   try {
     return await use(client);
   } finally {
