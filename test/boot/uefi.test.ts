@@ -84,9 +84,16 @@ for (const { target, architecture, what } of machines) {
     it("keeps both after a power cut", async () => {
       await machine!.kill();
       machine = await bootImage(image, architecture, `${target}-uefi`);
-      expect(await readEncrypted(mailPorts(), account, (await keys).privateKey)).toBe(
-        "Hello from the first boot",
-      );
+      const { privateKey } = await keys;
+      const read = () => readEncrypted(mailPorts(), account, privateKey);
+      // The cut can tear the end of Dovecot's index log. It then refuses the first SELECT, repairs the index from
+      // the mail itself, and serves the next, as clients try again. Any other error, or a second one, fails.
+      const text = await read().catch((error: Error) => {
+        if (!error.message.includes("cannot open INBOX")) throw error;
+        console.log(`${what}: ${error.message}; trying once more`);
+        return read();
+      });
+      expect(text).toBe("Hello from the first boot");
     });
   });
 }
