@@ -1,8 +1,9 @@
 /**
- * The body hash of a DKIM signature (RFC 6376 §3.7) in the relaxed canonicalization (§3.4.4), taken as the body
- * streams by: a few numbers are kept from piece to piece, whatever the size. Called by outgoing.ts.
+ * The body hash of a DKIM signature (RFC 6376 §3.7) in the relaxed and the simple canonicalization (§3.4.4 and
+ * §3.4.3), taken as the body streams by: a few numbers are kept from piece to piece, whatever the size. Called by
+ * outgoing.ts and dkim-verify.ts.
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 
 export type BodyHash = Readonly<{
   write(piece: Buffer): void;
@@ -17,8 +18,64 @@ const lineFeed = 0x0a;
 /** Empty lines are hashed in blocks of this many once a line with content follows them. */
 const emptyLines = Buffer.from("\r\n".repeat(4096));
 
-/** A hash by SHA-256 for one body. */
-export function createBodyHash(): BodyHash {
+/** A hash by SHA-256 for one body, in the canonicalization of our own signatures unless another is given. */
+export function createBodyHash(canonicalization: "relaxed" | "simple" = "relaxed"): BodyHash {
+  return canonicalization === "relaxed" ? createRelaxedBodyHash() : createSimpleBodyHash();
+}
+
+/** RFC 6376 §3.4.3: the body as it is, with one line end for all that stand at its end, or for an empty one. */
+function createSimpleBodyHash(): BodyHash {
+  const hash = createHash("sha256");
+  /** Line ends seen and not hashed yet, and a return after them that may begin one more. */
+  let lineEnds = 0;
+  let isReturnPending = false;
+  const content = (octets: Uint8Array): void => {
+    hashEmptyLines(hash, lineEnds);
+    lineEnds = 0;
+    hash.update(octets);
+  };
+  const endPendingReturn = (): void => {
+    if (isReturnPending) content(Buffer.of(carriageReturn));
+    isReturnPending = false;
+  };
+  return {
+    write(piece) {
+      if (piece.length === 0) return;
+      let start = 0;
+      if (isReturnPending && piece[0] === lineFeed) {
+        lineEnds++;
+        isReturnPending = false;
+        start = 1;
+      }
+      if (start === piece.length) return;
+      endPendingReturn();
+      let end = piece.length;
+      if (piece[end - 1] === carriageReturn) {
+        isReturnPending = true;
+        end--;
+      }
+      let last = end;
+      while (last - start >= 2 && piece[last - 1] === lineFeed && piece[last - 2] === carriageReturn)
+        last -= 2;
+      if (last > start) content(piece.subarray(start, last));
+      lineEnds += (end - last) / 2;
+    },
+    digest() {
+      endPendingReturn();
+      hashEmptyLines(hash, 1);
+      return hash.digest("base64");
+    },
+  };
+}
+
+function hashEmptyLines(hash: Hash, count: number): void {
+  for (let bytes = count * 2; bytes > 0; bytes -= emptyLines.length) {
+    hash.update(emptyLines.subarray(0, Math.min(bytes, emptyLines.length)));
+  }
+}
+
+/** RFC 6376 §3.4.4. */
+function createRelaxedBodyHash(): BodyHash {
   const hash = createHash("sha256");
   let output = Buffer.alloc(0);
   let length = 0;
@@ -38,9 +95,7 @@ export function createBodyHash(): BodyHash {
       output[length++] = lineFeed;
     } else if (lineEnds > 1) {
       flush();
-      for (let bytes = lineEnds * 2; bytes > 0; bytes -= emptyLines.length) {
-        hash.update(emptyLines.subarray(0, Math.min(bytes, emptyLines.length)));
-      }
+      hashEmptyLines(hash, lineEnds);
     }
     lineEnds = 0;
   };

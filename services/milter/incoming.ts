@@ -12,13 +12,15 @@ import {
   parseFrom,
   sameAddress,
 } from "./address.ts";
-import { createDkimVerifier, type DkimResult, type DkimVerifier, type TxtResolver } from "./dkim-verify.ts";
+import { createDkimVerifier, type DkimResult, type DkimVerifier } from "./dkim-verify.ts";
 import { createHeaderList, fromBinary } from "./header-field.ts";
 import { createJudge, type Judge, type Verdict } from "./judge.ts";
+import type { KeyLookup } from "./key-lookup.ts";
 import type { Decision, MessageHandler } from "./message.ts";
 import { parseContentType } from "./mime-header.ts";
 import {
   dkimKeyUnavailable,
+  dkimTooEarly,
   headerTooLarge,
   invalidFrom,
   noDkimSignature,
@@ -76,16 +78,24 @@ export function incomingRefusal(message: IncomingMessage): Refusal | null {
       return noDkimSignature;
     case "unavailable":
       return dkimKeyUnavailable;
+    case "early":
+      return dkimTooEarly;
     default:
       return noValidDkimSignature;
   }
 }
 
+export type IncomingServices = Readonly<{
+  lookUpKey: KeyLookup;
+  /** Now, in milliseconds since 1970. */
+  date(): number;
+}>;
+
 /** Every MAIL FROM of a stranger may go on; its message decides. */
 export function beginIncoming(
   envelopeSender: string,
   clientAddress: string | null,
-  resolveTxt: TxtResolver,
+  services: IncomingServices,
 ): MessageHandler {
   const sender = parseEnvelope(envelopeSender);
   const header = createHeaderList();
@@ -96,7 +106,6 @@ export function beginIncoming(
 
   const isHopeless = (): boolean => header.tooLarge() || from === null || (judge!.isHopeless() && !isReport);
   const dropVerifier = (): void => {
-    verifier?.abort();
     verifier = null;
   };
 
@@ -108,13 +117,13 @@ export function beginIncoming(
       judge = createJudge({ values: header.values, allowArmorVersion: true });
       isReport = from !== null && isDeliveryReport(from, header.values);
       if (from !== null && !isHopeless() && !from.domain.startsWith("[")) {
-        verifier = createDkimVerifier(header.fields, from.domain, resolveTxt);
+        verifier = createDkimVerifier({ fields: header.fields, fromDomain: from.domain, ...services });
       }
     },
     async body(piece) {
       judge!.write(piece);
       if (isHopeless()) dropVerifier();
-      else await verifier?.write(piece);
+      else verifier?.write(piece);
     },
     async end(): Promise<Decision> {
       if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };

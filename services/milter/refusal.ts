@@ -54,6 +54,7 @@ export function tooMuchMail(address: string): Refusal {
 export const noDkimSignature = permanent(554, "5.7.1", "No DKIM signature found");
 export const noValidDkimSignature = permanent(554, "5.7.1", "No valid DKIM signature found");
 export const dkimKeyUnavailable = temporary(451, "4.4.3", "DKIM key lookup failed, try again later");
+export const dkimTooEarly = temporary(451, "4.7.1", "DKIM signature is of a time to come, try again later");
 
 /** A sender whose domain is an address literal speaks from another address. */
 export const wrongAddressLiteral = permanent(554, "5.7.1", "Address literal is not the client's address");

@@ -4,8 +4,8 @@
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 import type { SigningKey } from "./dkim-sign.ts";
-import type { TxtResolver } from "./dkim-verify.ts";
 import { beginIncoming } from "./incoming.ts";
+import { createKeyLookup, type TxtResolver } from "./key-lookup.ts";
 import { beginBounce, beginOutgoing } from "./outgoing.ts";
 import { createRateLimit } from "./rate-limit.ts";
 import type { BeginMessage } from "./session.ts";
@@ -16,6 +16,8 @@ export type RulesOptions = Readonly<{
   resolveTxt: TxtResolver;
   /** Milliseconds of a clock that never goes back. */
   now(): number;
+  /** Now in milliseconds since 1970; the system's clock unless given. */
+  date?(): number;
 }>;
 
 export function createRules({
@@ -23,11 +25,13 @@ export function createRules({
   sending,
   resolveTxt,
   now,
+  date = Date.now,
 }: RulesOptions): ReadonlyMap<string, BeginMessage> {
+  const incoming = { lookUpKey: createKeyLookup({ resolveTxt, now }), date };
   const rateLimit = createRateLimit(sending);
   const outgoing: BeginMessage = ({ sender, login }) => beginOutgoing(sender, login, { key, rateLimit, now });
   return new Map<string, BeginMessage>([
-    ["mx", ({ sender, clientAddress }) => beginIncoming(sender, clientAddress, resolveTxt)],
+    ["mx", ({ sender, clientAddress }) => beginIncoming(sender, clientAddress, incoming)],
     ["submission", outgoing],
     ["smtps", outgoing],
     ["bounce", () => beginBounce(key)],

@@ -1,137 +1,568 @@
-import { createPublicKey } from "node:crypto";
+/**
+ * DKIM verification: what is valid, what is not, and what it may cost. The judge of right and wrong is mailauth in
+ * its strict mode; where we are stricter than it, the test says so.
+ */
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { describe, expect, it } from "vitest";
-import {
-  createDkimVerifier,
-  type DkimResult,
-  type TxtResolver,
-} from "../../../services/milter/dkim-verify.ts";
+import { createDkimVerifier, type DkimResult, MAX_TRIED } from "../../../services/milter/dkim-verify.ts";
 import { createHeaderList } from "../../../services/milter/header-field.ts";
-import { makeSigningKey, plainMail, type SigningKey, signMail } from "../../support/mail.ts";
+import { createKeyLookup, lookupLimits, type TxtResolver } from "../../../services/milter/key-lookup.ts";
+import { plainMail, type SigningKey, signMail } from "../../support/mail.ts";
+import {
+  dnsError,
+  ed25519Key,
+  keyRecord,
+  nameServer,
+  plainHeader,
+  published,
+  rsaKey,
+  signByHand,
+  type TestKey,
+} from "./dkim-message.ts";
 
-const bob = "bobby1234@b.test";
-const ours = makeSigningKey("b.test", "s1");
-const second = makeSigningKey("b.test", "s2");
-const others = makeSigningKey("list.test", "s1");
+const now = Date.now();
+const seconds = (offset: number) => String(Math.floor(now / 1000) + offset);
 
-function dkimRecord({ privateKeyPem }: SigningKey): string {
-  const key = createPublicKey(privateKeyPem).export({ type: "spki", format: "der" });
-  return `v=DKIM1;k=rsa;p=${key.toString("base64")}`;
-}
+const key = rsaKey();
+const small = rsaKey(1024);
+const edward = ed25519Key();
+const name = "s1._domainkey.b.test";
+const records = { [name]: [keyRecord(key)] };
 
-/** A name server that knows all keys and notes what it is asked; names in `broken` get the error code instead. */
-function nameServer(broken: Readonly<Record<string, string>> = {}) {
-  const asked: string[] = [];
-  const resolveTxt: TxtResolver = async (name) => {
-    asked.push(name);
-    const key = [ours, second, others].find(
-      ({ selector, domain }) => name === `${selector}._domainkey.${domain}`,
-    );
-    const code = broken[name] ?? (key === undefined ? "ENOTFOUND" : undefined);
-    if (code !== undefined) throw Object.assign(new Error(code), { code });
-    return [[dkimRecord(key!)]];
-  };
-  return { asked, resolveTxt };
-}
+type Judging = Readonly<{ resolveTxt: TxtResolver; domain?: string; date?: number; pieces?: number }>;
 
-async function verified(source: string, resolveTxt: TxtResolver, domain = "b.test"): Promise<DkimResult> {
-  const [head, ...rest] = source.split("\r\n\r\n");
+async function verified(
+  source: string,
+  { resolveTxt, domain = "b.test", date = now, pieces = 65535 }: Judging,
+): Promise<DkimResult> {
+  const end = source.indexOf("\r\n\r\n");
   const header = createHeaderList();
-  for (const line of head!.replace(/\r\n(?=[ \t])/g, "\n").split("\r\n")) {
+  // As the milter gets it: octets in a binary string, folded lines divided by "\n".
+  const head = Buffer.from(source.slice(0, end)).toString("latin1");
+  for (const line of head.replace(/\r\n(?=[ \t])/g, "\n").split("\r\n")) {
     const colon = line.indexOf(":");
     header.add(line.slice(0, colon), line.slice(colon + 1));
   }
-  const verifier = createDkimVerifier(header.fields, domain, resolveTxt);
-  const body = Buffer.from(rest.join("\r\n\r\n"), "latin1");
-  for (let at = 0; at < body.length; at += 65535) await verifier.write(body.subarray(at, at + 65535));
+  const lookUpKey = createKeyLookup({ resolveTxt, now: () => 0 });
+  const verifier = createDkimVerifier({
+    fields: header.fields,
+    fromDomain: domain,
+    lookUpKey,
+    date: () => date,
+  });
+  const body = Buffer.from(source.slice(end + 4));
+  for (let at = 0; at < body.length; at += pieces) verifier.write(body.subarray(at, at + pieces));
   return verifier.end();
 }
 
-const text = plainMail({ from: bob, to: "alice1234@a.test" });
+/** What mailauth says, strictly: "pass" or another word, for each signature. */
+async function judged(source: string, resolveTxt: TxtResolver, date = now): Promise<string[]> {
+  const options = { resolver: resolveTxt, strict: true, minBitLength: 1024, curTime: new Date(date) };
+  const { results } = await dkimVerify(Buffer.from(source), options);
+  return results.map(({ status }) => status.result);
+}
 
-describe("DKIM verification", () => {
-  it("accepts a valid signature of the From domain", async () => {
-    const { asked, resolveTxt } = nameServer();
-    expect((await verified(await signMail(text, ours), resolveTxt)).kind).toBe("valid");
-    expect(asked).toEqual(["s1._domainkey.b.test"]);
+const one = (record: string) => nameServer({ [name]: [record] });
+
+describe("a DKIM signature by the From domain", () => {
+  it.each<[string, TestKey, Parameters<typeof signByHand>[0]["tags"]]>([
+    ["with RSA", key, {}],
+    ["with Ed25519 (RFC 8463)", edward, {}],
+    ["with a key of 1024 bits", small, {}],
+    ["with a key of 4096 bits", rsaKey(4096), {}],
+    ["with an identity at the domain", key, { i: "someone@b.test" }],
+    ["with an identity below the domain", key, { i: "n=65ws@sub.b.test" }],
+    ["that will expire", key, { t: seconds(-5), x: seconds(5) }],
+    ["that names the way to the key", key, { q: "dns/txt" }],
+    ["with the domain in upper case", key, { d: "B.TEST" }],
+    ["with tags nobody knows", key, { zz: "a=b", z: "From:x" }],
+    ["over fields that are not there", key, { h: "from:from:to:to:cc:subject" }],
+    ["with space in its lists", key, { h: "from : to : subject" }],
+  ])("is valid %s", async (_what, signing, tags) => {
+    const { resolveTxt } = one(keyRecord(signing));
+    const source = signByHand({ key: signing, tags });
+    expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "valid" });
+    expect(await judged(source, resolveTxt)).toEqual(["pass"]);
   });
 
-  it("asks for no keys of other domains, subdomains and superdomains included", async () => {
-    const { asked, resolveTxt } = nameServer();
-    const signed = await signMail(text, others);
-    expect((await verified(signed, resolveTxt)).kind).toBe("invalid");
-    expect((await verified(await signMail(text, ours), resolveTxt, "sub.b.test")).kind).toBe("invalid");
-    expect((await verified(await signMail(text, ours), resolveTxt, "test")).kind).toBe("invalid");
+  it.each<[string, Parameters<typeof signByHand>[0]["tags"], string?]>([
+    ["has expired", { t: seconds(-9), x: seconds(-5) }],
+    ["expired before it began", { t: seconds(9), x: seconds(5) }],
+    ["limits the length of the body, even to all of it", { l: "7" }],
+    ["has an identity of another domain", { i: "bobby1234@c.test" }],
+    ["has an identity that only ends alike", { i: "bobby1234@xb.test" }],
+    ["has an identity above the domain", { i: "bobby1234@test" }],
+    ["has an identity without a domain", { i: "bobby1234" }],
+    ["is of another domain", { d: "c.test" }],
+    ["is of a domain below", { d: "sub.b.test" }],
+    ["is of a domain above", { d: "test" }],
+    ["uses SHA-1", { a: "rsa-sha1" }],
+    ["uses an unknown algorithm", { a: "rsa-md5" }],
+    ["uses an unknown canonicalization", { c: "relaxed/nowsp" }],
+    ["does not sign From", { h: "to:subject" }],
+    ["signs nothing", { h: "" }],
+    ["is of another version", { v: "2" }],
+    ["has no version", { v: null }],
+    ["has no body hash", { bh: null }],
+    ["asks for its key elsewhere", { q: "http/get" }],
+    ["has no time in t=", { t: "soon" }],
+    ["has a time of too many digits", { x: "9".repeat(13) }],
+    ["has a negative time", { x: `-${seconds(0)}` }],
+    ["has no domain name in d=", { d: "b..test" }],
+    ["has no domain name in s=", { s: "s1/../s2" }],
+    ["has a final dot in d=", { d: "b.test." }],
+    ["has another body hash", { bh: createHash("sha256").update("x").digest("base64") }],
+  ])("is not valid when it %s, and asks nobody for the key", async (_what, tags) => {
+    const { asked, resolveTxt } = nameServer({ ...records, "s1._domainkey.c.test": [keyRecord(key)] });
+    expect(await verified(signByHand({ key, tags }), { resolveTxt })).toMatchObject({ kind: "invalid" });
     expect(asked).toEqual([]);
   });
 
-  it("takes mail for unsigned whose key is under test (t=y)", async () => {
-    const resolveTxt: TxtResolver = async () => [[`${dkimRecord(ours)};t=y`]];
-    expect((await verified(await signMail(text, ours), resolveTxt)).kind).toBe("invalid");
-  });
-
-  it("is content with one valid signature among others", async () => {
-    const signed = await signMail(await signMail(await signMail(text, others), ours), second);
-    const broken = { "s2._domainkey.b.test": "ENOTFOUND" };
-    expect((await verified(signed, nameServer(broken).resolveTxt)).kind).toBe("valid");
-  });
-
-  it.each(["ETIMEOUT", "ESERVFAIL", "ECONNREFUSED"])(
-    "is unavailable when the name server says %s, asked once",
-    async (code) => {
-      const { asked, resolveTxt } = nameServer({
-        "s1._domainkey.b.test": code,
-        "s2._domainkey.b.test": code,
-      });
-      expect((await verified(await signMail(await signMail(text, ours), second), resolveTxt)).kind).toBe(
-        "unavailable",
-      );
-      expect(asked).toHaveLength(1);
+  it.each(["v=1", "a=rsa-sha256", "d=b.test", "h=from", "b=", "x-x=1", "zz", "=1", " ;"])(
+    "is not valid with %j in the list of tags once more",
+    async (tag) => {
+      const { resolveTxt } = nameServer(records);
+      const source = signByHand({ key, tags: { zz: "1" }, extra: ` ${tag};` });
+      expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "invalid" });
+      expect(await judged(source, resolveTxt)).not.toContain("pass");
     },
   );
 
-  it.each(["ENOTFOUND", "ENODATA", "EBADNAME"])("is invalid when the name server says %s", async (code) => {
-    const { resolveTxt } = nameServer({ "s1._domainkey.b.test": code });
-    expect((await verified(await signMail(text, ours), resolveTxt)).kind).toBe("invalid");
+  it("waits with one of a time to come, which may be our clock's mistake", async () => {
+    const { resolveTxt } = nameServer(records);
+    const source = signByHand({ key, tags: { t: seconds(2 * 3600) } });
+    expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "early" });
+    expect(await verified(source, { resolveTxt, date: now + 2 * 3600_000 })).toMatchObject({ kind: "valid" });
+    const soon = signByHand({ key, tags: { t: seconds(60) } });
+    expect(await verified(soon, { resolveTxt })).toMatchObject({ kind: "valid" });
+    const forged = source.replace("Subject: [...]", "Subject: hi");
+    expect(await verified(forged, { resolveTxt })).toMatchObject({ kind: "invalid" });
   });
 
-  it("finds no signature where there is none", async () => {
-    expect((await verified(text, nameServer().resolveTxt)).kind).toBe("none");
-  });
-
-  it("refuses what stands behind the length a signature covers", async () => {
-    const { dkimSign } = await import("mailauth/lib/dkim/sign.js");
-    const key = { signingDomain: "b.test", selector: "s1", privateKey: Buffer.from(ours.privateKeyPem) };
-    const limited = { ...key, maxBodyLength: 5 };
-    const { signatures } = await dkimSign(text, { ...limited, signatureData: [limited] });
-    expect(signatures).toContain("l=5");
-    const result = await verified(`${signatures}${text}`, nameServer().resolveTxt);
-    expect(result.detail).toContain("pass");
-    expect(result.kind).toBe("invalid");
-  });
-
-  it("refuses a flood of signatures and a signature of endless length unread", async () => {
-    const { asked, resolveTxt } = nameServer();
-    const signature = (await signMail(text, ours)).slice(0, -text.length);
-    expect((await verified(signature.repeat(9) + text, resolveTxt)).kind).toBe("invalid");
-    expect(
-      (await verified(signature.replace("\r\n", `${" ".repeat(9000)}\r\n`) + text, resolveTxt)).kind,
-    ).toBe("invalid");
+  it("is found where there is none, and counts as such", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const source = `${plainHeader.join("\r\n")}\r\n\r\nhello\r\n`;
+    expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "none" });
     expect(asked).toEqual([]);
   });
 
-  it("refuses a body of one endless line without holding it", async () => {
-    const signed = await signMail(text, ours);
-    const before = process.memoryUsage().arrayBuffers;
-    const result = await verified(signed + "x".repeat(20_000_000), nameServer().resolveTxt);
-    expect(result.detail).toContain("line longer");
-    // The test's own message is 20 MB, once as a string and once as a buffer.
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(45_000_000);
+  it("may name a domain in its own script or as A-labels (RFC 8616)", async () => {
+    const domain = "xn--bcher-kva.test";
+    const { resolveTxt, asked } = nameServer({ [`s1._domainkey.${domain}`]: [keyRecord(key)] });
+    for (const d of ["bücher.test", "BÜCHER.test", domain]) {
+      const source = signByHand({ key, tags: { d, i: `x@${d}` } });
+      expect(await verified(source, { resolveTxt, domain }), d).toMatchObject({ kind: "valid" });
+    }
+    expect(new Set(asked)).toEqual(new Set([`s1._domainkey.${domain}`]));
+  });
+});
+
+describe("a DKIM key", () => {
+  const p = published(key);
+  it.each<[string, string]>([
+    ["with its version", `v=DKIM1; p=${p}`],
+    ["without version and type", `p=${p}`],
+    ["for email among others", `v=DKIM1; s=other : email; p=${p}`],
+    ["for everything", `v=DKIM1; s=*; p=${p}`],
+    ["for SHA-256 among others", `v=DKIM1; h=sha1:sha256; p=${p}`],
+    ["with notes and unknown tags", `v=DKIM1; n=a=note; zz=1; p=${p};`],
+    ["with space in it", `v=DKIM1; p=${p.slice(0, 100)} ${p.slice(100)}`],
+    ["for the domain itself alone", `v=DKIM1; t=s; p=${p}`],
+  ])("is taken %s", async (_what, record) => {
+    expect(await verified(signByHand({ key }), one(record))).toMatchObject({ kind: "valid" });
   });
 
-  it("takes its time for neither many folded lines nor many names in h=", async () => {
-    const signed = (await signMail(text, ours)).replace(/h=[^;]*;/, `h=${"a:".repeat(3000)}from;`);
+  it.each<[string, string]>([
+    ["was revoked", "v=DKIM1; p="],
+    ["is under test", `v=DKIM1; t=y:s; p=${p}`],
+    ["is for another service", `v=DKIM1; s=tlsrpt; p=${p}`],
+    ["is for SHA-1 only", `v=DKIM1; h=sha1; p=${p}`],
+    ["is of another version", `v=DKIM2; p=${p}`],
+    ["names its version in lower case", `v=dkim1; p=${p}`],
+    ["names its version late", `p=${p}; v=DKIM1`],
+    ["claims to be of another type", `v=DKIM1; k=ed25519; p=${p}`],
+    ["is of an unknown type", `v=DKIM1; k=dsa; p=${p}`],
+    ["stands there twice", `v=DKIM1; p=${p}; p=${p}`],
+    ["is no Base64", "v=DKIM1; p=???"],
+    ["is cut", `v=DKIM1; p=${p.slice(0, 100)}`],
+    ["is another one", keyRecord(rsaKey())],
+    ["is of endless length", `v=DKIM1; p=${p}; n=${"x".repeat(5000)}`],
+  ])("is refused when it %s", async (_what, record) => {
+    expect(await verified(signByHand({ key }), one(record))).toMatchObject({ kind: "invalid" });
+  });
+
+  it.each<[string, TestKey]>([
+    ["of 768 bits", rsaKey(768)],
+    ["of 1016 bits", rsaKey(1016)],
+    ["beyond 4096 bits, which would cost time", rsaKey(4104)],
+    ["with a long exponent, which would cost time", rsaKey(1024, 2 ** 32 - 5)],
+  ])("is refused %s", async (_what, signing) => {
+    expect(await verified(signByHand({ key: signing }), one(keyRecord(signing)))).toMatchObject({
+      kind: "invalid",
+    });
+  });
+
+  it("for the domain itself alone (t=s) is refused for an identity below", async () => {
+    const { resolveTxt } = one(`v=DKIM1; t=s; p=${p}`);
+    const source = signByHand({ key, tags: { i: "x@sub.b.test" } });
+    expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "invalid" });
+    expect(await judged(source, resolveTxt)).not.toContain("pass");
+  });
+
+  it("may come in several strings, and as the bare key RFC 6376 calls for", async () => {
+    const bare = key.publicKey.export({ type: "pkcs1", format: "der" }).toString("base64");
+    for (const record of [keyRecord(key), `v=DKIM1;p=${bare}`]) {
+      const { resolveTxt } = nameServer({ [name]: [[record.slice(0, 99), record.slice(99)]] });
+      expect(await verified(signByHand({ key }), { resolveTxt })).toMatchObject({ kind: "valid" });
+    }
+  });
+
+  it("is found beside records of a wildcard, and refused beside another key", async () => {
+    const beside = (...more: string[]) => nameServer({ [name]: [...more, keyRecord(key)] }).resolveTxt;
+    const source = signByHand({ key });
+    expect(await verified(source, { resolveTxt: beside("v=spf1 -all", "hello") })).toMatchObject({
+      kind: "valid",
+    });
+    const others: string[] = [keyRecord(small), "v=DKIM1;p="];
+    for (const other of others) {
+      expect(await verified(source, { resolveTxt: beside(other) })).toMatchObject({ kind: "invalid" });
+    }
+    const flood = Array.from({ length: 20 }, () => "hello");
+    expect(await verified(source, { resolveTxt: beside(...flood) })).toMatchObject({ kind: "invalid" });
+  });
+});
+
+describe("several DKIM signatures", () => {
+  const field = (source: string) => source.slice(0, source.indexOf("\r\n") + 2);
+  const good = signByHand({ key });
+  const by = (selector: string) => field(signByHand({ key: small, tags: { s: selector } }));
+
+  it("are valid when one of them is", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const foreign = field(signByHand({ key, tags: { d: "list.test" } }));
+    const source = `${foreign}${field(signByHand({ key, tags: { l: "1" } }))}${by("s1")}${good}`;
+    expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "valid" });
+    expect(asked).toEqual([name]);
+  });
+
+  it("are tried up to a number, and a flood of them costs no more questions", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const bad = (count: number) => Array.from({ length: count }, (_, index) => by(`x${index}`)).join("");
+    expect(await verified(bad(MAX_TRIED - 1) + good, { resolveTxt })).toMatchObject({ kind: "valid" });
+    asked.length = 0;
+    expect(await verified(bad(300) + good, { resolveTxt })).toMatchObject({ kind: "invalid" });
+    expect(asked).toHaveLength(MAX_TRIED);
+  });
+
+  it.each(["ETIMEOUT", "ESERVFAIL", "ECONNREFUSED", "EREFUSED"])(
+    "are unavailable when the name server says %s, asked once",
+    async (code) => {
+      const error = dnsError(code);
+      const server = nameServer({ [name]: error, "s2._domainkey.b.test": error });
+      expect(await verified(by("s2") + good, server)).toMatchObject({ kind: "unavailable" });
+      expect(server.asked).toHaveLength(1);
+    },
+  );
+
+  it.each(["ENOTFOUND", "ENODATA", "EBADNAME"])("are not valid when it says %s", async (code) => {
+    expect(await verified(good, nameServer({ [name]: dnsError(code) }))).toMatchObject({ kind: "invalid" });
+  });
+});
+
+describe("what verification costs", () => {
+  it("is no more for a field of endless length, which is not read", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const source = signByHand({ key, extra: `${" ".repeat(9000)}zz=1;` });
+    expect(await verified(source, { resolveTxt })).toMatchObject({ kind: "invalid" });
+    expect(asked).toEqual([]);
+  });
+
+  it("is no memory, for a body of one endless line", async () => {
+    const source = signByHand({ key, tags: { c: "relaxed/relaxed" } });
+    const header = createHeaderList();
+    for (const line of source.slice(0, source.indexOf("\r\n\r\n")).split("\r\n")) {
+      header.add(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1));
+    }
+    const lookUpKey = createKeyLookup({ ...nameServer(records), now: () => 0 });
+    const options = { fields: header.fields, fromDomain: "b.test", lookUpKey, date: () => now };
+    const verifier = createDkimVerifier(options);
+    const before = process.memoryUsage().arrayBuffers;
+    const piece = Buffer.from("x y".repeat(21845));
+    for (let written = 0; written < 500; written++) verifier.write(piece);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(5_000_000);
+    expect(await verifier.end()).toMatchObject({ kind: "invalid" });
+  });
+
+  it("is little time for many folded lines and many names in h=", async () => {
+    const header = [...plainHeader, `X-Long: ${"x\r\n ".repeat(9000)}x`];
+    const source = signByHand({ key, tags: { h: `${"a:".repeat(490)}x-long:from` }, header });
     const start = performance.now();
-    await verified(signed.replace("To: ", `To: ${"x\r\n ".repeat(9000)}`), nameServer().resolveTxt);
-    expect(performance.now() - start).toBeLessThan(2000);
+    await verified(source, nameServer(records));
+    expect(performance.now() - start).toBeLessThan(1000);
+    const tooMany = signByHand({ key, tags: { h: `${"a:".repeat(600)}from` } });
+    expect(await verified(tooMany, nameServer(records))).toMatchObject({ kind: "invalid" });
+  });
+});
+
+describe("the look-up of keys", () => {
+  const lookUp = (resolveTxt: TxtResolver, clock = { now: 0 }) =>
+    createKeyLookup({ resolveTxt, now: () => clock.now });
+
+  it("asks once while an answer is fresh, and again when it is not", async () => {
+    const clock = { now: 0 };
+    const { asked, resolveTxt } = nameServer(records);
+    const look = lookUp(resolveTxt, clock);
+    for (const [time, questions] of [
+      [0, 1],
+      [lookupLimits.keptMs.key - 1, 1],
+      [lookupLimits.keptMs.key, 2],
+    ] as const) {
+      clock.now = time;
+      expect(await look("s1", "b.test")).toMatchObject({ kind: "key" });
+      expect(asked).toHaveLength(questions);
+    }
+  });
+
+  it("lets equal questions wait for one answer", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const look = lookUp(resolveTxt);
+    const answers = await Promise.all(Array.from({ length: 100 }, () => look("s1", "b.test")));
+    expect(answers.every(({ kind }) => kind === "key")).toBe(true);
+    expect(asked).toHaveLength(1);
+  });
+
+  it("asks for few made-up selectors of a domain, and for its real one all the time", async () => {
+    const clock = { now: 0 };
+    const { asked, resolveTxt } = nameServer(records);
+    const look = lookUp(resolveTxt, clock);
+    expect(await look("s1", "b.test")).toMatchObject({ kind: "key" });
+    const kinds: string[] = [];
+    for (let number = 0; number < 5000; number++) kinds.push((await look(`x${number}`, "b.test")).kind);
+    expect(kinds.filter((kind) => kind === "none")).toHaveLength(lookupLimits.unknownNames.burst - 1);
+    expect(kinds.at(-1)).toBe("unavailable");
+    expect(asked).toHaveLength(lookupLimits.unknownNames.burst);
+    clock.now += lookupLimits.keptMs.key - 1;
+    await look("x9999", "b.test");
+    clock.now += 1;
+    expect(await look("s1", "b.test")).toMatchObject({ kind: "key" });
+    expect(await look("s1", "c.test")).toMatchObject({ kind: "none" });
+  });
+
+  it("has a bounded number of questions under way, and says so instead of waiting", async () => {
+    const answers: (() => void)[] = [];
+    const look = lookUp(() => new Promise((resolve) => answers.push(() => resolve([]))));
+    const waiting = Array.from({ length: 200 }, (_, number) => look("s1", `d${number}.test`));
+    expect(answers).toHaveLength(lookupLimits.concurrent);
+    for (const answer of answers) answer();
+    const kinds = (await Promise.all(waiting)).map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === "none")).toHaveLength(lookupLimits.concurrent);
+    expect(kinds.filter((kind) => kind === "unavailable")).toHaveLength(200 - lookupLimits.concurrent);
+  });
+
+  it("keeps a bounded number of answers, those last used", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const look = lookUp(resolveTxt);
+    await look("s1", "b.test");
+    for (let number = 0; number < lookupLimits.entries - 1; number++) await look("s1", `d${number}.test`);
+    await look("s1", "b.test");
+    await look("s1", "more.test");
+    await look("s1", "b.test");
+    const before = asked.length;
+    expect(before).toBe(lookupLimits.entries + 1);
+    await look("s1", "d0.test");
+    expect(asked).toHaveLength(before + 1);
+  });
+
+  it("does not ask for a name that is too long to be one", async () => {
+    const { asked, resolveTxt } = nameServer(records);
+    const long = `${"a".repeat(60)}.`.repeat(4);
+    expect(await lookUp(resolveTxt)("s1", `${long}test`)).toMatchObject({ kind: "none" });
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("verification beside mailauth", () => {
+  const signer: SigningKey = {
+    domain: "b.test",
+    selector: "s1",
+    privateKeyPem: key.privateKey.export({ type: "pkcs8", format: "pem" }) as string,
+  };
+
+  it("takes what mailauth's signer made, in every canonicalization and however it comes in pieces", async () => {
+    const { dkimSign } = await import("mailauth/lib/dkim/sign.js");
+    const bodies = [
+      "",
+      "\r\n",
+      "hello",
+      "a \t b \r\n\r\n\r\n",
+      "\r\n\r\nx\r\r\n \t\r\n",
+      "Gr\u00fc\u00dfe\r\n",
+      "a\r",
+    ];
+    for (const canonicalization of ["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"]) {
+      for (const body of bodies) {
+        const message = `${plainHeader.join("\r\n")}\r\nX-Odd : \t a  b\r\n\tc\r\n\r\n${body}`;
+        const by = {
+          signingDomain: "b.test",
+          selector: "s1",
+          privateKey: signer.privateKeyPem,
+          canonicalization,
+        };
+        const { signatures } = await dkimSign(message, { ...by, signatureData: [by] });
+        for (const pieces of [1, 2, 65535]) {
+          const result = await verified(signatures + message, { ...nameServer(records), pieces });
+          expect(result.kind, `${canonicalization} ${JSON.stringify(body)} ${pieces}`).toBe("valid");
+        }
+      }
+    }
+  });
+
+  it("agrees with mailauth about messages that were changed in any way", async () => {
+    const sources = [
+      await signMail(plainMail({ from: "bobby1234@b.test", to: "alice1234@a.test" }), signer),
+      signByHand({
+        key,
+        tags: { c: "simple/simple".replace("simple/", "relaxed/"), t: seconds(-9), x: seconds(9) },
+      }),
+    ];
+    const pieces = [
+      "",
+      " ",
+      "\t",
+      ";",
+      "=",
+      ":",
+      "b",
+      "B",
+      "\r\n ",
+      "\r\n",
+      "l=1;",
+      "d=b.test;",
+      "x",
+      "relaxed",
+      "From: <x@y.test>\r\n",
+    ];
+    let agreed = 0;
+    const change = fc.record({
+      source: fc.constantFrom(...sources),
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      cut: fc.constantFrom(0, 0, 1, 2, 9),
+      insert: fc.constantFrom(...pieces),
+    });
+    await fc.assert(
+      fc.asyncProperty(change, async ({ source, at, cut, insert }) => {
+        const place = Math.floor(at * source.length);
+        const changed = source.slice(0, place) + insert + source.slice(place + cut);
+        // What is no header to us is none to Postfix: it never comes so far.
+        const head = changed.slice(0, changed.indexOf("\r\n\r\n"));
+        const lines = head.replace(/\r\n[ \t]/g, "").split("\r\n");
+        fc.pre(changed.includes("\r\n\r\n") && lines.every((line) => /^[\x21-\x39\x3b-\x7e]+:/.test(line)));
+        fc.pre(!/\r(?!\n)/.test(changed));
+        const server = nameServer(records);
+        const ours = (await verified(changed, server)).kind === "valid";
+        const theirs = (await judged(changed, server.resolveTxt)).includes("pass");
+        // Stricter than mailauth: any l= at all.
+        if (!/\bl=\d/.test(head)) expect(ours, JSON.stringify(changed)).toBe(theirs);
+        else expect(theirs || !ours).toBe(true);
+        if (ours) agreed++;
+      }),
+      { numRuns: 400 },
+    );
+    expect(agreed).toBeGreaterThan(5);
+  });
+});
+
+/** RFC 6376 appendix A.2 with the key of appendix C, and RFC 8463 appendix A. */
+describe("the messages of the standards", () => {
+  const rest = [
+    "From: Joe SixPack <joe@football.example.com>",
+    "To: Suzie Q <suzie@shopping.example.net>",
+    "Subject: Is dinner ready?",
+    "Date: Fri, 11 Jul 2003 21:00:37 -0700 (PDT)",
+    "Message-ID: <20030712040037.46341.5F8J@football.example.com>",
+    "",
+    "Hi.",
+    "",
+  ];
+  const rfc6376 = [
+    "DKIM-Signature: v=1; a=rsa-sha256; s=brisbane; d=example.com;",
+    "      c=simple/simple; q=dns/txt; i=joe@football.example.com;",
+    "      h=Received : From : To : Subject : Date : Message-ID;",
+    "      bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;",
+    "      b=AuUoFEfDxTDkHlLXSZEpZj79LICEps6eda7W3deTVFOk4yAUoqOB",
+    "      4nujc7YopdG5dWLSdNg6xNAZpOPr+kHxt1IrE+NahM6L/LbvaHut",
+    "      KVdkLLkpVaVVQPzeRDI009SO2Il5Lu7rDNH6mZckBdrIx0orEtZV",
+    "      4bmp/YzhwvcubU4=;",
+    "Received: from client1.football.example.com  [192.0.2.1]",
+    "      by submitserver.example.com with SUBMISSION;",
+    "      Fri, 11 Jul 2003 21:01:54 -0700 (PDT)",
+    ...rest,
+    "We lost the game. Are you hungry yet?",
+    "",
+    "Joe.",
+    "",
+  ];
+  const rfc8463 = {
+    ed25519: [
+      "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;",
+      " d=football.example.com; i=@football.example.com;",
+      " q=dns/txt; s=brisbane; t=1528637909; h=from : to :",
+      " subject : date : message-id : from : subject : date;",
+      " bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;",
+      " b=/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11Bus",
+      " Fa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==",
+    ],
+    rsa: [
+      "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;",
+      " d=football.example.com; i=@football.example.com;",
+      " q=dns/txt; s=test; t=1528637909; h=from : to : subject :",
+      " date : message-id : from : subject : date;",
+      " bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;",
+      " b=F45dVWDfMbQDGHJFlXUNB2HKfbCeLRyhDXgFpEL8GwpsRe0IeIixNTe3",
+      " DhCVlUrSjV4BwcVcOF6+FF3Zo9Rpo1tFOeS9mPYQTnGdaSGsgeefOsk2Jz",
+      " dA+L10TeYt9BgDfQNZtKdN1WO//KgIqXP7OdEFE4LjFYNcUxZQ4FADY+8=",
+    ],
+    message: [...rest, "We lost the game.  Are you hungry yet?", "", "Joe.", ""],
+  };
+  const standardKeys = {
+    "brisbane._domainkey.example.com": [
+      "v=DKIM1; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYt" +
+        "IxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhi" +
+        "tdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB",
+    ],
+    "brisbane._domainkey.football.example.com": [
+      "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    ],
+    "test._domainkey.football.example.com": [
+      "v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQi" +
+        "Y/J16JYi0Qvx/byYzCNb3W91y3FutACDfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3" +
+        "Ip3G+2kryOTIKT+l/K4w3QIDAQAB",
+    ],
+  };
+  const domain = "football.example.com";
+
+  it("verify: RFC 6376 with simple/simple, by the domain above", async () => {
+    const source = rfc6376.join("\r\n");
+    const server = nameServer(standardKeys);
+    expect(await verified(source, { ...server, domain: "example.com" })).toMatchObject({ kind: "valid" });
+    // The domain in From is one below d=: strict alignment, as every relay demands, has none of it.
+    expect(await verified(source, { ...server, domain })).toMatchObject({ kind: "invalid" });
+  });
+
+  it.each(["ed25519", "rsa"] as const)("verify: RFC 8463 with %s", async (algorithm) => {
+    const source = [...rfc8463[algorithm], ...rfc8463.message].join("\r\n");
+    expect(await verified(source, { ...nameServer(standardKeys), domain })).toMatchObject({ kind: "valid" });
+    const changed = source.replace("Joe.", "Jim.");
+    expect(await verified(changed, { ...nameServer(standardKeys), domain })).toMatchObject({
+      kind: "invalid",
+    });
+  });
+
+  it("verify: RFC 8463 with one of two keys withdrawn", async () => {
+    const source = [...rfc8463.ed25519, ...rfc8463.rsa, ...rfc8463.message].join("\r\n");
+    const { "brisbane._domainkey.football.example.com": _gone, ...left } = standardKeys;
+    expect(await verified(source, { ...nameServer(left), domain })).toMatchObject({ kind: "valid" });
   });
 });
