@@ -9,6 +9,9 @@ import { lmtpSocketPath } from "./dovecot.ts";
 /** One parameter a line; the order is the order of reading. */
 type Parameters = Readonly<Record<string, string | number>>;
 
+/** A rule of smtpd_command_filter: every VRFY asks for the same name. */
+export const vrfyRule = "{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}";
+
 /** The text of main.cf. */
 export function postfixMainCf(config: RelayConfig): string {
   const sections: Readonly<Record<string, Parameters>> = {
@@ -120,10 +123,7 @@ function acceptance(config: RelayConfig): Parameters {
     // No reverse look-ups: slow, and of no use to a relay that asks for DKIM.
     smtpd_peername_lookup: "no",
     // RFC 5321 §3.5.3 allows 252 for every address: which accounts exist stays unsaid.
-    // And a bare <postmaster>, which Postfix takes from everyone unasked, becomes an address like any other.
-    smtpd_command_filter:
-      "regexp:{{/^VRFY([[:space:]].*)?$$/ VRFY postmaster} " +
-      `{/^RCPT[[:space:]]+TO:[[:space:]]*<postmaster>(.*)$$/ RCPT TO:<postmaster@${config.domain}>$$1}}`,
+    smtpd_command_filter: `regexp:{${vrfyRule}}`,
     smtpd_discard_ehlo_keywords: "silent-discard, etrn, dsn",
     fast_flush_domains: "",
     smtpd_data_restrictions: "reject_unauth_pipelining",

@@ -4,6 +4,7 @@
  */
 import { ports } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
+import { vrfyRule } from "./postfix-main.ts";
 
 /** Options of one service, as -o lines. */
 type Options = Readonly<Record<string, string>>;
@@ -30,13 +31,30 @@ const submissionOptions: Options = {
  */
 const namesWithoutMailbox = "/^(postmaster|mailer-daemon)(@.*)?$$/";
 
+/**
+ * Postfix takes the recipient "postmaster" from everyone before it asks any restriction, in whatever spelling
+ * comes down to that word: quoted, with a comment, after a source route. So port 25 sees no recipient but
+ * <name@domain> in plain characters, which all accounts are; what is written otherwise asks for a name that
+ * no account has.
+ */
+function recipientRules(domain: string): string {
+  const plain = '[^][()<>,:;@"\\[:space:]]+';
+  const path = `<${plain}@${plain}>`;
+  return (
+    "{if /^RCPT[[:space:]]/} " +
+    `{!/^RCPT[[:space:]]+TO:[[:space:]]*${path}([[:space:]].*)?$$/ RCPT TO:<postmaster@${domain}>} ` +
+    "{endif}"
+  );
+}
+
 /** The text of master.cf. */
-export function postfixMasterCf(_config: RelayConfig): string {
+export function postfixMasterCf(config: RelayConfig): string {
   const services = [
     service(`${ports.smtp}`, "inet", "n", "smtpd", {
       syslog_name: "postfix/mx",
       milter_macro_daemon_name: "mx",
       smtpd_relay_restrictions: "reject_unauth_destination",
+      smtpd_command_filter: `regexp:{${vrfyRule} ${recipientRules(config.domain)}}`,
       smtpd_recipient_restrictions: `check_recipient_access regexp:{{${namesWithoutMailbox} 550 5.1.1 User unknown}}`,
     }),
     service(`${ports.submissions}`, "inet", "n", "smtpd", {

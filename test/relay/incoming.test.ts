@@ -1,14 +1,13 @@
 /** Mail from elsewhere, on port 25: signatures, encryption, recipients, and the bounces that go back. */
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { dkimPublicKey, relayRecords } from "../../appliance/dns/records.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
-import { encryptedMail, makeSigningKey, plainMail, signMail } from "../support/mail.ts";
-import { type MailSink, startMailSink } from "../support/mail-sink.ts";
+import { encryptedMail, makeSigningKey, plainMail, type SigningKey, signMail } from "../support/mail.ts";
 import { CLIENT_ADDRESS } from "../support/network.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSmtp, openSubmission, type SmtpReply } from "../support/smtp-session.ts";
+import { openThirdHost, type ThirdHost } from "../support/third-host.ts";
 import { waitFor } from "../support/wait.ts";
 
 const DELIVERY_TIMEOUT = 30_000;
@@ -22,18 +21,17 @@ const relays = {
 };
 
 describeRelays("mail from elsewhere", relays, (ring) => {
-  const key = makeSigningKey("_c.test", "one");
   const otherKey = makeSigningKey("_c.test", "one");
-  let sink: MailSink;
+  let key: SigningKey;
+  let thirdHost: ThirdHost;
   let alice: Account;
 
   beforeAll(async () => {
-    const dkim = [{ selector: key.selector, publicKey: dkimPublicKey(key.privateKeyPem) }];
-    await ring.network().publish(relayRecords({ domain: "_c.test", dkim, addresses: [CLIENT_ADDRESS] }));
-    sink = await startMailSink(CLIENT_ADDRESS, "_c.test");
+    thirdHost = await openThirdHost(ring.network());
+    key = thirdHost.key;
     alice = await makeAccount(ring.relay("_a.test"));
   });
-  afterAll(() => sink?.[Symbol.asyncDispose]());
+  afterAll(() => thirdHost?.[Symbol.asyncDispose]());
 
   const offer = async (mail: {
     from?: string;
@@ -151,7 +149,9 @@ describeRelays("mail from elsewhere", relays, (ring) => {
     await fillMailbox(relay.address, full);
     const source = await signMail(await encryptedMail({ from: STRANGER, to: full.address }), key);
     expect((await offer({ to: full.address, source })).code).toBe(250);
-    const bounce = await sink.waitForMail("a bounce at the third host", (mail) => mail.to.includes(STRANGER));
+    const bounce = await thirdHost.sink.waitForMail("a bounce at the third host", (mail) =>
+      mail.to.includes(STRANGER),
+    );
     expect(bounce.from).toBe("");
     expect(bounce.tls).toBe(true);
     const checked = await dkimVerify(bounce.source);

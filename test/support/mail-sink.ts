@@ -15,6 +15,8 @@ export type MailSink = AsyncDisposable &
   Readonly<{
     /** The first message, old or new, that `accept` takes. */
     waitForMail: (what: string, accept: (mail: ReceivedMail) => boolean) => Promise<ReceivedMail>;
+    /** Everything that came until now. */
+    received: () => readonly ReceivedMail[];
   }>;
 
 const MAIL_TIMEOUT = 60_000;
@@ -33,6 +35,7 @@ export async function startMailSink(address: string, domain: string): Promise<Ma
   });
   return {
     waitForMail: (what, accept) => waitFor(what, MAIL_TIMEOUT, () => mails.find(accept)),
+    received: () => [...mails],
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

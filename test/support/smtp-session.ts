@@ -18,6 +18,10 @@ export type SmtpSession = AsyncDisposable &
     /** The answer to the latest EHLO: what is offered now. */
     extensions: () => readonly string[];
     command: (line: string) => Promise<SmtpReply>;
+    /** Writes bytes as they are, text as Latin-1, and waits for nothing. */
+    write: (bytes: string | Uint8Array) => void;
+    /** The next reply, whatever it answers. Throws when the server closed the connection instead. */
+    reply: () => Promise<SmtpReply>;
     startTls: (options?: SecureContextOptions) => Promise<void>;
     /** AUTH PLAIN (RFC 4616). */
     login: (user: string, password: string) => Promise<SmtpReply>;
@@ -39,16 +43,21 @@ export type SmtpOptions = Readonly<{
   implicitTls?: boolean;
   /** Name given in EHLO. */
   name?: string;
+  /** Set to false to say nothing of one's own accord. */
+  ehlo?: boolean;
+  /** The address to come from, one of the test machine's own. */
+  localAddress?: string;
 }>;
 
-/** Connects and says EHLO. */
+/** Connects, reads the greeting and says EHLO. */
 export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
   const { host, port, name = "client.test" } = options;
+  const target = { host, port, ...(options.localAddress && { localAddress: options.localAddress }) };
   const reader = createLineReader(`SMTP server ${host}:${port}`);
   // The relay's certificate is self-signed; who it belongs to is not what these tests are about.
   let socket: Socket = options.implicitTls
-    ? connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["smtp"] })
-    : connectTcp({ host, port });
+    ? connectTls({ ...target, rejectUnauthorized: false, ALPNProtocols: ["smtp"] })
+    : connectTcp(target);
   // Without this a message and its final dot, written apart, wait 40 ms for each other.
   socket.setNoDelay(true);
   reader.attach(socket);
@@ -61,6 +70,9 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
       if (line[3] !== "-") return { code: Number(line.slice(0, 3)), text: texts.join("\n") };
     }
   };
+  const write = (bytes: string | Uint8Array) => {
+    socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+  };
   const command = (line: string) => {
     socket.write(`${line}\r\n`);
     return reply();
@@ -71,11 +83,13 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
     extensions = (await command(`EHLO ${name}`)).text.split("\n").slice(1);
   };
   const greeting = await reply();
-  if (greeting.code === 220) await greet();
+  if (greeting.code === 220 && options.ehlo !== false) await greet();
   return {
     greeting,
     extensions: () => extensions,
     command,
+    write,
+    reply,
     startTls: async (tlsOptions = {}) => {
       const answer = await command("STARTTLS");
       if (answer.code !== 220) throw new Error(`STARTTLS refused: ${answer.code} ${answer.text}`);
@@ -83,7 +97,7 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
       socket = connectTls({ socket, rejectUnauthorized: false, ...tlsOptions });
       socket.setNoDelay(true);
       reader.attach(socket);
-      await greet();
+      if (options.ehlo !== false) await greet();
     },
     login: (user, password) =>
       command(`AUTH PLAIN ${Buffer.from(`\0${user}\0${password}`).toString("base64")}`),
