@@ -25,7 +25,10 @@ export const dataPaths = {
   clock: `${dataDirectory}/clock`,
   accounts: `${dataDirectory}/accounts`,
   metadata: `${dataDirectory}/metadata`,
+  /** A folder for each account, named by its address. */
   mail: `${dataDirectory}/mail`,
+  /** Dovecot's indexes and UID lists, a folder for each account; no address is named so. */
+  mailIndex: `${dataDirectory}/mail/index`,
   postfix: `${dataDirectory}/postfix`,
 } as const;
 

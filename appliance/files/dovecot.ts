@@ -74,6 +74,9 @@ function mailboxes(config: RelayConfig): string {
 mail_driver = maildir
 mail_home = ${dataPaths.mail}/%{user | lower}
 mail_path = ~/mail
+# Written often and a little at a time, so they lie where a power cut leaves no half of it (system.ts, tmpfiles).
+mail_index_path = ${dataPaths.mailIndex}/%{user | lower}
+mail_control_path = ${dataPaths.mailIndex}/%{user | lower}
 mail_uid = ${users.vmail.name}
 mail_gid = ${users.vmail.name}
 first_valid_uid = ${users.vmail.id}

@@ -144,7 +144,8 @@ fi
 # answer its questions, and a relay that does not start helps no one.
 tool e2fsck -p "/dev/$data" >/dev/null 2>&1
 [ $? -le 1 ] || { say "repairing the data partition" && tool e2fsck -y "/dev/$data" >/dev/null 2>&1; }
-mount -t ext4 -o noatime,nosuid,nodev,noexec "/dev/$data" $tools/data || fail "the data partition /dev/$data cannot be mounted"
+# Without delayed allocation, or ext4 ignores the +j of the mail indexes (appliance/files/system.ts).
+mount -t ext4 -o noatime,nodelalloc,nosuid,nodev,noexec "/dev/$data" $tools/data || fail "the data partition /dev/$data cannot be mounted"
 tool resize2fs "/dev/$data" >/dev/null 2>&1 || say "the data partition could not be grown to the size of the disk"
 
 # The root: read-only squashfs below, memory above; what is written outside /data ends with the boot.
