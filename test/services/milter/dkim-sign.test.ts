@@ -1,25 +1,17 @@
-/** Our signatures are judged by mailauth and, where Debian's python3-dkim is installed, by dkimpy. */
-import { execFile, spawnSync } from "node:child_process";
+/** Our signatures are judged by mailauth and, where Debian's packages are installed, by OpenDKIM and dkimpy. */
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import fc from "fast-check";
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createBodyHash } from "../../../services/milter/body-hash.ts";
 import { dkimSignature, relaxField } from "../../../services/milter/dkim-sign.ts";
 import type { HeaderField } from "../../../services/milter/header-field.ts";
+import { dkimJudges } from "../../support/dkim-judges.ts";
 import { makeSigningKey } from "../../support/mail.ts";
 
 const { privateKeyPem } = makeSigningKey("_a.test", "homing1");
 const signingKey = { domain: "_a.test", selector: "homing1", key: createPrivateKey(privateKeyPem) };
 const record = `v=DKIM1;k=rsa;p=${createPublicKey(privateKeyPem).export({ type: "spki", format: "der" }).toString("base64")}`;
-
-/** The system's Python, where Debian's python3-dkim is. */
-const python = "/usr/bin/python3";
-const hasDkimpy = spawnSync(python, ["-c", "import dkim"]).status === 0;
 
 function bodyHash(body: Buffer, cuts: readonly number[] = []): string {
   const hash = createBodyHash();
@@ -85,7 +77,14 @@ const hardFields: [string, HeaderField[]][] = [
     ["1", "2", "3"].map((number) => ({ name: "Chat-Group-Member", value: ` ${number}` })),
   ],
   ["in eight bits", [{ name: "Subject", value: " Gr\xc3\xbc\xc3\x9fe" }]],
-  ["of 120 kB", [{ name: "Autocrypt", value: ` addr=a@b; keydata=${"\n  QUJD".repeat(20_000)}` }]],
+  [
+    // A field by itself fits a packet of the milter protocol (64 kB).
+    "of 120 kB",
+    [
+      { name: "Autocrypt", value: ` addr=a@b; keydata=${"\n  QUJD".repeat(9000)}` },
+      { name: "References", value: "\n\t<0123456789abcdef@b.test>".repeat(2300) },
+    ],
+  ],
 ];
 
 describe("a DKIM signature", () => {
@@ -130,12 +129,12 @@ describe("a DKIM signature", () => {
 
   it("takes no longer for hostile bodies than for any", () => {
     for (const line of ["a b\r\n", "a\n", "a\rb\r\n", "\t", "\r\n", "a \n\t\r", "ab"]) {
-      const start = performance.now();
+      const start = process.cpuUsage();
       const hash = createBodyHash();
       const piece = Buffer.from(line.repeat(Math.floor(65535 / line.length)));
       for (let written = 0; written < 30; written++) hash.write(piece);
       hash.digest();
-      expect(performance.now() - start).toBeLessThan(1000);
+      expect(process.cpuUsage(start).user / 1000, "milliseconds of CPU").toBeLessThan(1000);
     }
   });
 
@@ -155,34 +154,52 @@ describe("a DKIM signature", () => {
   });
 });
 
-describe.skipIf(!hasDkimpy)(
-  `a DKIM signature, judged by dkimpy${hasDkimpy ? "" : " (needs python3-dkim)"}`,
-  () => {
-    let folder: string;
+/** Up to the size that a relay takes; with every octet but line ends in it. */
+const largeBody = Buffer.alloc(18 * 1_666_667, Buffer.from("Gr\xfc\xdfe an alle \t \r\n", "latin1"));
 
-    beforeAll(async () => {
-      folder = await mkdtemp(join(tmpdir(), "homing-dkim-"));
-      await writeFile(join(folder, "key.txt"), record);
-    });
-    afterAll(() => rm(folder, { recursive: true }));
+/**
+ * Bodies that SMTP does not carry, and about which OpenDKIM is of another opinion than RFC 6376 §3.4.4, mailauth and
+ * dkimpy: it adds no final line end, and takes a bare return for one.
+ */
+const notForOpenDkim = ["without final line end", "with bare returns"];
 
-    it("verifies in every hard case", async () => {
-      const messages = [
-        ...(await Promise.all(hardBodies.map(([, body]) => signed(fields, Buffer.from(body, "latin1"))))),
-        ...(await Promise.all(
-          hardFields.map(([, more]) => signed([...fields, ...more], Buffer.from("hello\r\n"))),
-        )),
+describe.each(dkimJudges)("a DKIM signature, judged by $name", ({ name, missing, judge }) => {
+  const keys = { "homing1._domainkey._a.test": record };
+
+  it.skipIf(missing !== undefined)(`verifies in every hard case (${missing ?? "is here"})`, async () => {
+    const cases: [string, Buffer][] = [];
+    for (const [what, body] of hardBodies) {
+      if (name === "OpenDKIM" && notForOpenDkim.includes(what)) continue;
+      cases.push([`a body ${what}`, await signed(fields, Buffer.from(body, "latin1"))]);
+    }
+    for (const [what, more] of hardFields) {
+      cases.push([`fields ${what}`, await signed([...fields, ...more], Buffer.from("hello\r\n"))]);
+    }
+    cases.push(["a body of 30 MB", await signed(fields, largeBody)]);
+    const verdicts = await judge(
+      cases.map(([, message]) => message),
+      keys,
+    );
+    expect(cases.map(([what], index) => [what, verdicts[index]])).toEqual(
+      cases.map(([what]) => [what, true]),
+    );
+  });
+
+  it.skipIf(missing !== undefined)(
+    `does not when something was changed (${missing ?? "is here"})`,
+    async () => {
+      const message = (await signed(fields, Buffer.from("hello\r\n"))).toString("latin1");
+      const changed = [
+        message.replace("hello", "hallo"),
+        message.replace("[...]", "Hi"),
+        message.replace("X-Unsigned: x", "From: <x@y.test>"),
+        message.slice(message.indexOf("From:")),
       ];
-      await Promise.all(messages.map((message, index) => writeFile(join(folder, `${index}.eml`), message)));
-      const program = `
-import dkim, sys
-key = open(sys.argv[1] + "/key.txt", "rb").read()
-for index in range(int(sys.argv[2])):
-    message = open(f"{sys.argv[1]}/{index}.eml", "rb").read()
-    print(dkim.verify(message, dnsfunc=lambda name, timeout=5: key))
-`;
-      const { stdout } = await promisify(execFile)(python, ["-c", program, folder, String(messages.length)]);
-      expect(stdout.trim().split("\n")).toEqual(messages.map(() => "True"));
-    });
-  },
-);
+      const verdicts = await judge(
+        changed.map((text) => Buffer.from(text, "latin1")),
+        keys,
+      );
+      expect(verdicts, name).toEqual([false, false, false, false]);
+    },
+  );
+});

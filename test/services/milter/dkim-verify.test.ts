@@ -298,9 +298,9 @@ describe("what verification costs", () => {
   it("is little time for many folded lines and many names in h=", async () => {
     const header = [...plainHeader, `X-Long: ${"x\r\n ".repeat(9000)}x`];
     const source = signByHand({ key, tags: { h: `${"a:".repeat(490)}x-long:from` }, header });
-    const start = performance.now();
+    const start = process.cpuUsage();
     await verified(source, nameServer(records));
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(process.cpuUsage(start).user / 1000, "milliseconds of CPU").toBeLessThan(1000);
     const tooMany = signByHand({ key, tags: { h: `${"a:".repeat(600)}from` } });
     expect(await verified(tooMany, nameServer(records))).toMatchObject({ kind: "invalid" });
   });
