@@ -14,6 +14,8 @@ export type Address = Readonly<{
 
 /** A From field longer than this is nobody's name and address (RFC 5322 knows no limit). */
 const MAX_FROM_LENGTH = 4096;
+/** Letters, digits and hyphens (RFC 1123 §2.1), and the underscore that test domains have; labels as in RFC 1035 §2.3.4. */
+const domainPattern = /^(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*$/;
 /** RFC 5321 §4.5.3.1.3 says 254 with every part at its longest; some room for quotes. */
 const MAX_ADDRESS_LENGTH = 320;
 
@@ -102,7 +104,15 @@ function addressOf(tokens: readonly Token[]): Address | null {
   const isLiteral = domain.length === 1 && domain[0]?.kind === "literal";
   if (!isLiteral && !isDottedAtoms(domain)) return null;
   const address = { localPart: textOf(local), domain: normalDomain(textOf(domain)) };
+  // Octets that are no UTF-8 came in as U+FFFD. Some readers decode what looks like an encoded word (RFC 2047 §5).
+  if (/[\ufffd]|=\?/.test(textOf(tokens))) return null;
+  if (!isLiteral && (!isDomainText(textOf(domain)) || !domainPattern.test(address.domain))) return null;
   return formatAddress(address).length > MAX_ADDRESS_LENGTH ? null : address;
+}
+
+/** The ASCII in a domain as it was written; the conversion to A-labels would decode "%2e" and the like. */
+function isDomainText(text: string): boolean {
+  return /^[a-zA-Z0-9._\x80-\uffff-]+$/.test(text);
 }
 
 function isDottedAtoms(tokens: readonly Token[]): boolean {

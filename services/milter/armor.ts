@@ -7,6 +7,8 @@
 const beginLine = "-----BEGIN PGP MESSAGE-----";
 const endLine = "-----END PGP MESSAGE-----";
 const versionPrefix = "Version: ";
+/** "Version: GnuPG v2", "Version: OpenPGP.js v4.10.10": a program's name and number. */
+const MAX_VERSION_LINE_BYTES = 100;
 
 /** A line as a piece of a buffer, without its line end. */
 export type Line = Readonly<{ buffer: Buffer; start: number; end: number }>;
@@ -18,7 +20,7 @@ export type ArmorReader = Readonly<{
 }>;
 
 export type ArmorOptions = Readonly<{
-  /** Version: lines tell about the sender's software; we tolerate them from others only. */
+  /** A Version: line tells about the sender's software; we tolerate one, from others only. */
   allowVersion: boolean;
   /** Takes decoded bytes (valid during the call only); returns why they are unacceptable, or null. */
   onBytes(bytes: Uint8Array): string | null;
@@ -35,6 +37,7 @@ const padding = "=".charCodeAt(0);
 const dash = "-".charCodeAt(0);
 
 export function createArmorReader({ allowVersion, onBytes }: ArmorOptions): ArmorReader {
+  let hasVersion = false;
   let state: "begin" | "headers" | "blank" | "data" | "checksum" | "after" = "begin";
   /** Bits of an unfinished group of four characters, and how many characters they are of. */
   let bits = 0;
@@ -105,9 +108,9 @@ export function createArmorReader({ allowVersion, onBytes }: ArmorOptions): Armo
             state = "blank";
             return null;
           }
-          return allowVersion && lineStartsWith(line, versionPrefix)
-            ? null
-            : "an armor header that is not allowed";
+          if (!allowVersion || hasVersion || !isVersion(line)) return "an armor header that is not allowed";
+          hasVersion = true;
+          return null;
         case "blank":
           if (isEmpty) return null;
           state = "data";
@@ -143,6 +146,12 @@ function isChecksum({ buffer, start, end }: Line): boolean {
   if (end - start !== 5 || buffer[start] !== padding) return false;
   for (let at = start + 1; at < end; at++) if (base64Values[buffer[at]!] === 255) return false;
   return true;
+}
+
+function isVersion(line: Line): boolean {
+  const { buffer, start, end } = line;
+  if (end - start > MAX_VERSION_LINE_BYTES || !lineStartsWith(line, versionPrefix)) return false;
+  return /^[\x20-\x7e]+$/.test(buffer.toString("latin1", start, end));
 }
 
 function lineStartsWith({ buffer, start, end }: Line, text: string): boolean {

@@ -114,7 +114,7 @@ export function beginIncoming(
     header: header.add,
     endOfHeader() {
       from = fromAddress(header.values);
-      judge = createJudge({ values: header.values, allowArmorVersion: true });
+      judge = createJudge({ ...header, allowArmorVersion: true });
       isReport = from !== null && isDeliveryReport(from, header.values);
       if (from !== null && !isHopeless() && !from.domain.startsWith("[")) {
         verifier = createDkimVerifier({ fields: header.fields, fromDomain: from.domain, ...services });

@@ -28,10 +28,12 @@ export type Judge = Readonly<{
 export type JudgeOptions = Readonly<{
   /** The values of all top-level fields of a name (lower case). */
   values(name: string): string[];
+  /** Why two programs could see two different top-level headers, or null (header-field.ts). */
+  problem(): string | null;
   allowArmorVersion: boolean;
 }>;
 
-/** The body of a secure-join request or of the version part, white space included, in bytes. */
+/** The body of a secure-join request or of the version part, white space and line ends included, in bytes. */
 const MAX_SHORT_BODY_BYTES = 200;
 
 export function createJudge(options: JudgeOptions): Judge {
@@ -67,7 +69,9 @@ type Plan = Readonly<{
 }>;
 
 /** What the message's header says it is; a text when it cannot be acceptable. */
-function planFor({ values, allowArmorVersion }: JudgeOptions): Plan | string {
+function planFor({ values, problem, allowArmorVersion }: JudgeOptions): Plan | string {
+  const headerProblem = problem();
+  if (headerProblem !== null) return headerProblem;
   const contentType = singleContentType(values);
   if (contentType === null) return "no valid Content-Type";
   const isEncrypted = contentType.type === "multipart/encrypted";
@@ -119,19 +123,24 @@ function messagePart(fields: PartFields, allowVersion: boolean): PartReader | st
   return { line: armor.line, end: () => armor.end() ?? packets.end() };
 }
 
-/** Reads a part whose trimmed body must match `pattern`. */
+/** Reads a part whose body must be one line that matches `pattern`, with white space around it. */
 function shortBody(fields: PartFields, pattern: RegExp, problem: string): PartReader | string {
   const encodings = fields.values("content-transfer-encoding");
   // These bodies are the same in quoted-printable: they hold neither "=" nor anything beyond ASCII.
   if (!isPlainEncoding(encodings) && !/^quoted-printable$/i.test(encodings.join())) return problem;
-  let text = "";
+  let bytes = 0;
+  let isFound = false;
   return {
     line({ buffer, start, end }) {
-      if (text.length + end - start > MAX_SHORT_BODY_BYTES) return problem;
-      text += `${buffer.toString("latin1", start, end)}\n`;
+      bytes += end - start + 1;
+      if (bytes > MAX_SHORT_BODY_BYTES) return problem;
+      // Only what mail calls white space, not all that Unicode does.
+      const text = buffer.toString("latin1", start, end).replace(/^[ \t]+|[ \t]+$/g, "");
+      if (text === "") return null;
+      if (isFound || !pattern.test(text)) return problem;
+      isFound = true;
       return null;
     },
-    // Only what mail calls white space, not all that Unicode does.
-    end: () => (pattern.test(text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "")) ? null : problem),
+    end: () => (isFound ? null : problem),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Reads Content-Type values (RFC 2045 §5.1): the type and its parameters. What different programs could read
- * differently (a parameter twice, broken quotes, RFC 2231 pieces of a boundary) is no valid value here.
+ * differently is no valid value here: a parameter twice, comments, quoted pairs, semicolons inside quotes
+ * (many readers split there), RFC 2231 pieces of a boundary, a second place that looks like a boundary.
  */
 
 export type ContentType = Readonly<{
@@ -17,12 +18,14 @@ const MAX_BOUNDARY_LENGTH = 70;
 
 const token = String.raw`[^\s()<>@,;:\\"/[\]?=\x00-\x1f\x7f-\uffff]+`;
 const typePattern = new RegExp(`(${token})/(${token})`, "y");
-const parameterPattern = new RegExp(String.raw`(${token})=(?:(${token})|"((?:[^"\\\r\n]|\\[^\r\n])*)")`, "y");
-const fillPattern = /(?:[ \t\r\n]+|\((?:[^()\\]|\\.)*\))*/y;
+const parameterPattern = new RegExp(String.raw`(${token})=(?:(${token})|"([\x20-\x7e]*?)")`, "y");
+const fillPattern = /[ \t\r\n]*/y;
+/** What readers that only search the text take for the boundary's place, RFC 2231's ways to write it included. */
+const boundaryPlace = /boundary[ \t\r\n*0-9]*=/gi;
 
 /** The parsed value, or null when it is not valid. */
 export function parseContentType(value: string): ContentType | null {
-  if (value.length > MAX_LENGTH) return null;
+  if (value.length > MAX_LENGTH || (value.match(boundaryPlace)?.length ?? 0) > 1) return null;
   let at = 0;
   const take = (pattern: RegExp): RegExpExecArray | null => {
     pattern.lastIndex = at;
@@ -44,9 +47,9 @@ export function parseContentType(value: string): ContentType | null {
     const parameter = take(parameterPattern);
     if (parameter === null) return null;
     const name = parameter[1]!.toLowerCase();
-    // RFC 2231 §3–4: `boundary*` and `boundary*0` are other ways to give the boundary; readers disagree which wins.
-    if (parameters.has(name) || name.startsWith("boundary*")) return null;
-    parameters.set(name, parameter[2] ?? parameter[3]!.replace(/\\(.)/g, "$1"));
+    const text = parameter[2] ?? parameter[3]!;
+    if (parameters.has(name) || name.startsWith("boundary*") || /[\\;]/.test(text)) return null;
+    parameters.set(name, text);
   }
   return { type: `${type[1]}/${type[2]}`.toLowerCase(), parameters };
 }
@@ -55,10 +58,13 @@ export function parseContentType(value: string): ContentType | null {
 export function boundaryOf(contentType: ContentType): string | null {
   const boundary = contentType.parameters.get("boundary");
   if (boundary === undefined || boundary.length > MAX_BOUNDARY_LENGTH) return null;
-  return /^[\x20-\x7e]*[\x21-\x7e]$/.test(boundary) ? boundary : null;
+  // Some readers decode what looks like an encoded word (RFC 2047) wherever it stands.
+  if (boundary.includes("=?")) return null;
+  return /^[0-9A-Za-z'()+_,\-./:=? ]*[0-9A-Za-z'()+_,\-./:=?]$/.test(boundary) ? boundary : null;
 }
 
 /** Whether the body stands as it is (RFC 2045 §6): encodings that change it hide it from us. */
 export function isPlainEncoding(transferEncodings: readonly string[]): boolean {
-  return transferEncodings.length <= 1 && /^(?:7bit|8bit|binary)?$/i.test(transferEncodings[0] ?? "");
+  if (transferEncodings.length === 0) return true;
+  return transferEncodings.length === 1 && /^(?:7bit|8bit|binary)$/i.test(transferEncodings[0]!);
 }

@@ -1,16 +1,18 @@
 /**
  * Takes a multipart body apart as it streams by (RFC 2046 §5.1): finds the boundaries, reads each part's
  * header, hands each line of a part to whoever reads that part. Holds one line and one part header. What could
- * be read in two ways (a line that only begins like the boundary) is an error. Called by judge.ts.
+ * be read in two ways is an error: a line that only begins like the boundary, a boundary after the last one,
+ * a part header with anything but fields, a control character outside the parts. Called by judge.ts.
  */
 import type { Line } from "./armor.ts";
+import { trimSpace } from "./header-field.ts";
 
 /** RFC 5322 §2.1.1: a line has at most 998 octets without CRLF. */
 const MAX_LINE_BYTES = 998;
-/** Part headers of encrypted mail have a few short lines. */
-const MAX_PART_HEADER_BYTES = 8192;
-/** Text outside the parts, which readers never show: "This is an OpenPGP/MIME encrypted message". */
-const MAX_OUTSIDE_BYTES = 1000;
+/** Readable in each part's header (type, encoding, a file name): real ones have up to about 250 bytes. */
+const MAX_PART_HEADER_BYTES = 1000;
+/** Readable before and after the parts together: "This is an OpenPGP/MIME encrypted message", in any language. */
+const MAX_OUTSIDE_BYTES = 500;
 
 export type PartFields = Readonly<{
   /** The values of all fields of this name (lower case), unfolded and trimmed. */
@@ -45,29 +47,35 @@ export function createMultipartReader(
   let state: "preamble" | "header" | "body" | "epilogue" = "preamble";
   let parts = 0;
   let reader: PartReader | null = null;
-  let headerLines: string[] = [];
+  let fields: Field[] = [];
   let headerBytes = 0;
   let outsideBytes = 0;
   const held = Buffer.alloc(MAX_LINE_BYTES + 1);
   let heldBytes = 0;
 
   const openNext = (): string | null => {
-    const opened = openPart(parts++, partFields(headerLines));
+    const header = fields;
+    const values = (name: string): string[] =>
+      header.filter((field) => field.name === name).map((field) => trimSpace(field.value));
+    const opened = openPart(parts++, { values });
     if (typeof opened === "string") return opened;
     reader = opened;
     state = "body";
     return null;
   };
 
-  /** RFC 2046 §5.1.1: delimiter := "--" boundary, close-delimiter := delimiter "--", white space may follow. */
+  /**
+   * RFC 2046 §5.1.1: delimiter := "--" boundary, close-delimiter := delimiter "--". White space may follow, but
+   * readers are known that see no delimiter then.
+   */
   const delimiterKind = (line: Line): "none" | "next" | "close" | "ambiguous" => {
     const { buffer, start, end } = line;
     if (end - start < delimiter.length || buffer[start] !== 0x2d || buffer[start + 1] !== 0x2d) return "none";
     const text = buffer.toString("latin1", start, end);
     if (!text.startsWith(delimiter)) return "none";
-    const rest = text.slice(delimiter.length).replace(/^--(?=[ \t]*$)/, "close");
-    if (/^[ \t]*$/.test(rest)) return "next";
-    return /^close[ \t]*$/.test(rest) ? "close" : "ambiguous";
+    const rest = text.slice(delimiter.length);
+    if (rest === "") return "next";
+    return rest === "--" ? "close" : "ambiguous";
   };
 
   const takeDelimiter = (isClose: boolean): string | null => {
@@ -75,18 +83,19 @@ export function createMultipartReader(
     const problem = reader?.end() ?? null;
     if (problem !== null) return problem;
     reader = null;
-    headerLines = [];
+    fields = [];
     headerBytes = 0;
     state = isClose ? "epilogue" : "header";
     return null;
   };
 
   const takeLine = (line: Line): string | null => {
-    if (state !== "epilogue") {
-      const kind = delimiterKind(line);
-      if (kind === "ambiguous") return "a line that begins like the boundary";
+    const kind = delimiterKind(line);
+    if (kind === "ambiguous") return "a line that begins like the boundary";
+    if (kind !== "none") {
+      if (state === "epilogue") return "a boundary after the last one";
       if (kind === "close" && state === "preamble") return "a multipart without parts";
-      if (kind !== "none") return takeDelimiter(kind === "close");
+      return takeDelimiter(kind === "close");
     }
     if (state === "body") return reader!.line(line);
     const length = line.end - line.start;
@@ -94,11 +103,11 @@ export function createMultipartReader(
       if (length === 0) return openNext();
       headerBytes += length;
       if (headerBytes > MAX_PART_HEADER_BYTES) return "a part header that is too long";
-      headerLines.push(line.buffer.toString("latin1", line.start, line.end));
-      return null;
+      return addHeaderLine(fields, line.buffer.toString("latin1", line.start, line.end));
     }
     outsideBytes += length;
-    return outsideBytes > MAX_OUTSIDE_BYTES ? "too much text outside the parts" : null;
+    if (outsideBytes > MAX_OUTSIDE_BYTES) return "too much text outside the parts";
+    return hasControl(line) ? "a control character outside the parts" : null;
   };
 
   return {
@@ -137,24 +146,33 @@ function withoutCarriageReturn(buffer: Buffer, start: number, end: number): Line
   return { buffer, start, end: end > start && buffer[end - 1] === carriageReturn ? end - 1 : end };
 }
 
-function partFields(lines: readonly string[]): PartFields {
-  const unfolded: string[] = [];
-  for (const line of lines) {
-    if (/^[ \t]/.test(line) && unfolded.length > 0) unfolded[unfolded.length - 1] += line;
-    else unfolded.push(line);
+/** `name` in lower case, `value` as it came, unfolded. */
+type Field = { readonly name: string; value: string };
+
+/**
+ * Takes a line of a part header, printable ASCII as RFC 5322 §2.2 has it. A line that is neither a field nor
+ * its continuation is where some readers let the body begin, and of two fields of one name each takes another.
+ */
+function addHeaderLine(fields: Field[], line: string): string | null {
+  if (!/^[\t\x20-\x7e]+$/.test(line)) return "a part header that is not printable ASCII";
+  const last = fields.at(-1);
+  if (last !== undefined && /^[ \t]+[^ \t]/.test(line)) {
+    last.value += line;
+    return null;
   }
-  return {
-    values: (name) =>
-      unfolded
-        .map((line) => ({
-          name: line
-            .split(":", 1)[0]!
-            .replace(/[ \t]+$/, "")
-            .toLowerCase(),
-          colon: line.indexOf(":"),
-        }))
-        .flatMap((field, index) =>
-          field.name === name && field.colon >= 0 ? [unfolded[index]!.slice(field.colon + 1).trim()] : [],
-        ),
-  };
+  const colon = line.indexOf(":");
+  const name = line.slice(0, Math.max(colon, 0)).toLowerCase();
+  if (!/^[!-9;-~]+$/.test(name)) return "a line that is no field in a part header";
+  if (fields.some((field) => field.name === name)) return "a field that stands twice in a part header";
+  fields.push({ name, value: line.slice(colon + 1) });
+  return null;
+}
+
+/** NUL, a bare carriage return and their kin end a line or a text in some readers. */
+function hasControl({ buffer, start, end }: Line): boolean {
+  for (let at = start; at < end; at++) {
+    const octet = buffer[at]!;
+    if ((octet < 0x20 && octet !== 0x09) || octet === 0x7f) return true;
+  }
+  return false;
 }

@@ -1,14 +1,41 @@
 /**
  * Says whether bytes are an encrypted OpenPGP message by its packets' frame (RFC 9580 §4.2, §10.3): session
- * keys (PKESK, SKESK), then one encrypted data packet (SEIPD) that ends exactly where the bytes end. Nothing
- * is decrypted and nothing kept: a few numbers whatever the size. Called by judge.ts with what armor.ts decodes.
+ * keys (PKESK, SKESK), then one encrypted data packet (SEIPD) that ends exactly where the bytes end, each of a
+ * known version and a possible size. Nothing is decrypted and nothing kept: a few numbers whatever the size.
+ * Called by judge.ts with what armor.ts decodes.
  */
 
 /** RFC 9580 §5. */
 const packetType = { publicKeySession: 1, symmetricKeySession: 3, encryptedData: 18 } as const;
 
+type Kind = Readonly<{ versions: readonly number[]; minBytes: number; maxBytes: number }>;
+
+/** What is in no way a session key must not pass as one: the largest are of RSA-16384 and ML-KEM-1024, 2 kB. */
+const MAX_SESSION_KEY_BYTES = 4096;
+
+const kinds: ReadonlyMap<number, Kind> = new Map([
+  // RFC 9580 §5.1. The least: version, key id, algorithm and one empty number.
+  [packetType.publicKeySession, { versions: [3, 6], minBytes: 12, maxBytes: MAX_SESSION_KEY_BYTES }],
+  // RFC 9580 §5.3. The least: version, cipher and a simple S2K with its hash.
+  [packetType.symmetricKeySession, { versions: [4, 6], minBytes: 4, maxBytes: MAX_SESSION_KEY_BYTES }],
+  // RFC 9580 §5.13.1. The least: version, a block of 8 octets and two more, an empty packet, the hash packet.
+  [packetType.encryptedData, { versions: [1, 2], minBytes: 35, maxBytes: Number.POSITIVE_INFINITY }],
+]);
+
+/** RFC 9580 §5.13.2: version, cipher, AEAD mode, chunk size, salt of 32; an empty packet; two tags of 16. */
+const MIN_AEAD_BYTES = 70;
+const AEAD_VERSION = 2;
+/** RFC 9580 §9.3 (AES, Twofish, Camellia), §9.6, §5.13.2: the octets at 1, 2 and 3 of version 2, lowest and highest. */
+const aeadOctets = [
+  [7, 13],
+  [1, 3],
+  [0, 16],
+] as const;
+
 /** RFC 9580 §4.2.1.4: the first partial length is at least 512 octets. */
 const MIN_FIRST_PARTIAL = 512;
+
+const INSPECTED_OCTETS = 1 + aeadOctets.length;
 
 export type PacketSequence = Readonly<{
   /** Takes the next bytes; returns why they are no encrypted message, or null. */
@@ -28,24 +55,55 @@ export function createPacketSequence(): PacketSequence {
   let remaining = 0;
   let isPartial = false;
   let partials = 0;
+  let kind: Kind = kinds.get(packetType.encryptedData)!;
+  let version = 0;
+  /** Of this packet's body: announced so far, and seen of its first octets. */
+  let bodyBytes = 0;
+  let seen = 0;
 
-  const enterBody = (): void => {
+  const enterBody = (): string | null => {
     remaining = length;
+    bodyBytes += length;
+    if (bodyBytes > kind.maxBytes) return "an OpenPGP packet too large for a session key";
+    if (!isPartial && bodyBytes < leastBytes()) return "an OpenPGP packet too small for what it should hold";
     state = "body";
-    if (remaining === 0) leaveBody();
+    return remaining === 0 ? leaveBody() : null;
   };
-  const leaveBody = (): void => {
+  const leaveBody = (): null => {
     if (isPartial) state = "length";
     else state = type === packetType.encryptedData ? "done" : "tag";
+    return null;
+  };
+  const leastBytes = (): number =>
+    type === packetType.encryptedData && version === AEAD_VERSION ? MIN_AEAD_BYTES : kind.minBytes;
+
+  /** The octets at the beginning of a body that say how the rest is made. */
+  const bodyOctet = (octet: number): string | null => {
+    const at = seen++;
+    if (at === 0) {
+      version = octet;
+      if (!kind.versions.includes(octet)) return `an OpenPGP packet of type ${type} in version ${octet}`;
+      if (!isPartial && bodyBytes < leastBytes())
+        return "an OpenPGP packet too small for what it should hold";
+    } else if (type === packetType.encryptedData && version === AEAD_VERSION) {
+      const [lowest, highest] = aeadOctets[at - 1]!;
+      if (octet < lowest || octet > highest) return "encrypted data in a way unknown to OpenPGP";
+    }
+    return null;
   };
 
   const tag = (octet: number): string | null => {
     if ((octet & 0x80) === 0) return "no OpenPGP packet where one should begin";
     const isLegacy = (octet & 0x40) === 0;
     type = isLegacy ? (octet >> 2) & 0x0f : octet & 0x3f;
-    if (!Object.values<number>(packetType).includes(type)) return `an OpenPGP packet of type ${type}`;
+    const found = kinds.get(type);
+    if (found === undefined) return `an OpenPGP packet of type ${type}`;
+    kind = found;
     isPartial = false;
     partials = 0;
+    version = 0;
+    bodyBytes = 0;
+    seen = 0;
     length = 0;
     if (!isLegacy) {
       state = "length";
@@ -62,7 +120,7 @@ export function createPacketSequence(): PacketSequence {
     isPartial = false;
     if (octet < 192) {
       length = octet;
-      enterBody();
+      return enterBody();
     } else if (octet < 224) {
       length = octet - 192;
       moreOctets = 1;
@@ -77,7 +135,7 @@ export function createPacketSequence(): PacketSequence {
       length = 2 ** (octet & 0x1f);
       if (partials++ === 0 && length < MIN_FIRST_PARTIAL) return "a first partial length below 512";
       isPartial = true;
-      enterBody();
+      return enterBody();
     }
     return null;
   };
@@ -90,12 +148,10 @@ export function createPacketSequence(): PacketSequence {
         return firstLengthOctet(octet);
       case "more":
         length = length * 256 + octet;
-        if (--moreOctets === 0) {
-          length += twoOctetOffset;
-          twoOctetOffset = 0;
-          enterBody();
-        }
-        return null;
+        if (--moreOctets > 0) return null;
+        length += twoOctetOffset;
+        twoOctetOffset = 0;
+        return enterBody();
       default:
         return "data after the encrypted data packet";
     }
@@ -105,6 +161,16 @@ export function createPacketSequence(): PacketSequence {
     push(bytes) {
       for (let at = 0; at < bytes.length; ) {
         if (state === "body") {
+          // The first octets one by one; they never reach over a partial length, whose first is at least 512.
+          for (
+            let most = Math.min(remaining, bytes.length - at);
+            seen < INSPECTED_OCTETS && most > 0;
+            most--
+          ) {
+            const problem = bodyOctet(bytes[at++]!);
+            if (problem !== null) return problem;
+            remaining--;
+          }
           const taken = Math.min(remaining, bytes.length - at);
           remaining -= taken;
           at += taken;

@@ -123,7 +123,7 @@ function outgoingHandler(sender: Address, key: SigningKey): MessageHandler {
     },
     header: header.add,
     endOfHeader() {
-      judge = createJudge({ values: header.values, allowArmorVersion: false });
+      judge = createJudge({ ...header, allowArmorVersion: false });
       mayPass = !judge.isHopeless() || isSetupMessage(sender, recipients, header.values);
     },
     async body(piece) {

@@ -37,9 +37,10 @@ const anyPacket = fc
 
 function isValid(packets: readonly TestPacket[]): boolean {
   return packets.every(
-    ({ type, frame }, index) =>
+    ({ type, length, frame }, index) =>
       (index === packets.length - 1 ? type === 18 : type === 1 || type === 3) &&
-      (frame !== "partial" || type === 18),
+      (frame !== "partial" || type === 18) &&
+      (type === 18 ? length >= 35 : length >= (type === 1 ? 12 : 4) && length <= 4096),
   );
 }
 
@@ -58,10 +59,10 @@ describe("a sequence of OpenPGP packets", () => {
 
   it("is none when bytes are missing or left over", () => {
     const keys = fc.array(
-      anyPacket.filter(({ type, frame }) => (type === 1 || type === 3) && frame !== "partial"),
+      anyPacket.filter((one) => one.type !== 18 && isValid([one, packet(18, 35)])),
       { maxLength: 2 },
     );
-    const data = anyPacket.filter(({ type }) => type === 18);
+    const data = anyPacket.filter((one) => isValid([one]));
     fc.assert(
       fc.property(
         keys,
@@ -97,11 +98,38 @@ describe("a sequence of OpenPGP packets", () => {
   });
 
   it("takes no first partial length below 512", () => {
-    expect(
-      isMessage(Buffer.concat([Buffer.from([0xd2, 224 + 8]), Buffer.alloc(256), Buffer.from([0])])),
-    ).toBe(false);
-    expect(
-      isMessage(Buffer.concat([Buffer.from([0xd2, 224 + 9]), Buffer.alloc(512), Buffer.from([0])])),
-    ).toBe(true);
+    const body = (length: number) => Buffer.alloc(length, 1);
+    expect(isMessage(Buffer.concat([Buffer.from([0xd2, 224 + 8]), body(256), Buffer.from([0])]))).toBe(false);
+    expect(isMessage(Buffer.concat([Buffer.from([0xd2, 224 + 9]), body(512), Buffer.from([0])]))).toBe(true);
+  });
+
+  it.each<[string, number, number[], number, boolean]>([
+    ["a PKESK of version 3", 1, [3], 12, true],
+    ["a PKESK of version 6", 1, [6], 12, true],
+    ["a PKESK of version 2", 1, [2], 12, false],
+    ["a PKESK of version 4", 1, [4], 12, false],
+    ["a PKESK that is text", 1, [...Buffer.from("hello")], 12, false],
+    ["a SKESK of version 4", 3, [4], 4, true],
+    ["a SKESK of version 5", 3, [5], 40, false],
+    ["a SKESK of version 6", 3, [6], 40, true],
+    ["encrypted data of version 0", 18, [0], 100, false],
+    ["encrypted data of version 1", 18, [1], 35, true],
+    ["encrypted data of version 2", 18, [2, 9, 2, 6], 70, true],
+    ["encrypted data of version 2, too short", 18, [2, 9, 2, 6], 69, false],
+    ["encrypted data of version 2 with a cipher of 64-bit blocks", 18, [2, 3, 2, 6], 100, false],
+    ["encrypted data of version 2 in an unknown mode", 18, [2, 9, 4, 6], 100, false],
+    ["encrypted data of version 2 in endless chunks", 18, [2, 9, 2, 17], 100, false],
+    ["encrypted data of version 3", 18, [3], 100, false],
+  ])("looks at the version: %s", (_name, type, head, length, expected) => {
+    const content = Buffer.concat([Buffer.from(head), Buffer.alloc(length, 7)]).subarray(0, length);
+    const one = { ...packet(type, length), content };
+    const bytes = packetBytes(type === 18 ? [one] : [one, packet(18, 40)]);
+    expect(isMessage(bytes)).toBe(expected);
+    expect(isMessage(bytes, [...bytes.keys()])).toBe(expected);
+  });
+
+  it("takes no session key that is larger than any could be, and says so by its length alone", () => {
+    expect(isMessage(packetBytes([packet(1, 4096), packet(18, 40)]))).toBe(true);
+    expect(createPacketSequence().push(packetBytes([packet(1, 4097)]).subarray(0, 3))).toMatch("too large");
   });
 });

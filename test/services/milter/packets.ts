@@ -1,4 +1,4 @@
-/** OpenPGP packets for tests: frames as RFC 9580 §4.2 allows them around meaningless content. */
+/** OpenPGP packets for tests: frames as RFC 9580 §4.2 allows them around a version and meaningless octets. */
 
 export type Frame =
   | "one octet"
@@ -10,7 +10,11 @@ export type Frame =
   | "legacy 4"
   | "legacy endless";
 
-export type TestPacket = Readonly<{ type: number; length: number; frame: Frame }>;
+/** `content` stands for the whole body, else the body begins with a version of its type. */
+export type TestPacket = Readonly<{ type: number; length: number; frame: Frame; content?: Uint8Array }>;
+
+/** First octet of a body: PKESK v3, SKESK v4, SEIPD v1. */
+const versions: Readonly<Record<number, number>> = { 1: 3, 3: 4, 18: 1 };
 
 /** A packet in the shortest new-format frame that fits. */
 export function packet(type: number, length: number): TestPacket {
@@ -21,8 +25,9 @@ export function packetBytes(packets: readonly TestPacket[]): Buffer {
   return Buffer.concat(packets.map(onePacket));
 }
 
-function onePacket({ type, length, frame }: TestPacket): Buffer {
-  const content = Buffer.alloc(length, 0xaa);
+function onePacket({ type, length, frame, content: given }: TestPacket): Buffer {
+  const content = given === undefined ? Buffer.alloc(length, 0xaa) : Buffer.from(given);
+  if (given === undefined && length > 0) content[0] = versions[type] ?? 0xaa;
   const modern = 0xc0 | type;
   const legacy = 0x80 | (type << 2);
   switch (frame) {
@@ -39,10 +44,10 @@ function onePacket({ type, length, frame }: TestPacket): Buffer {
       // 512 octets, as often as they fit, then the rest.
       return Buffer.concat([
         Buffer.from([modern]),
-        ...Array.from({ length: Math.floor(length / 512) }, () =>
-          Buffer.concat([Buffer.from([224 + 9]), Buffer.alloc(512)]),
+        ...Array.from({ length: Math.floor(length / 512) }, (_, part) =>
+          Buffer.concat([Buffer.from([224 + 9]), content.subarray(part * 512, (part + 1) * 512)]),
         ),
-        Buffer.concat([Buffer.from([255]), uint32(length % 512), Buffer.alloc(length % 512)]),
+        Buffer.concat([Buffer.from([255]), uint32(length % 512), content.subarray(length - (length % 512))]),
       ]);
     case "legacy 1":
       return Buffer.concat([Buffer.from([legacy, length]), content]);
