@@ -30,13 +30,24 @@ export type Idle = Readonly<{
   done: () => Promise<void>;
 }>;
 
-/** Connects over TLS, or without it when `plain` is set (port 143). */
-export async function openImap(host: string, port = 993, { plain = false } = {}): Promise<ImapSession> {
+export type ImapOptions = Readonly<{
+  /** Without TLS (port 143). */
+  plain?: boolean;
+  /** The address to connect from; this machine must have it. */
+  localAddress?: string;
+}>;
+
+/** Connects over TLS, unless told otherwise. */
+export async function openImap(
+  host: string,
+  port = 993,
+  { plain = false, ...from }: ImapOptions = {},
+): Promise<ImapSession> {
   const reader = createLineReader(`IMAP server ${host}:${port}`);
   // The relay's certificate is self-signed; who it belongs to is not what these tests are about.
   const socket = plain
-    ? connectTcp({ host, port })
-    : connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["imap"] });
+    ? connectTcp({ host, port, ...from })
+    : connectTls({ host, port, ...from, rejectUnauthorized: false, ALPNProtocols: ["imap"] });
   socket.setNoDelay(true);
   reader.attach(socket);
   let tags = 0;

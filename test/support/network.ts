@@ -26,6 +26,9 @@ const PREFIX = CLIENT_ADDRESS.slice(0, CLIENT_ADDRESS.lastIndexOf("."));
 /** Last number of the first relay's address; the next ones follow. */
 const FIRST_RELAY = 11;
 
+/** Last number of the first of the addresses that addClientAddresses gives. */
+const FIRST_CLIENT = 101;
+
 /** Logs of the relays, by network. */
 const LOG_FOLDER = join(import.meta.dirname, "..", "output", "relay");
 
@@ -184,6 +187,13 @@ async function makeBridge(): Promise<void> {
   await runCommand(["ip", "link", "add", BRIDGE, "type", "bridge"]);
   await runCommand(["ip", "address", "add", `${CLIENT_ADDRESS}/24`, "dev", BRIDGE]);
   await runCommand(["ip", "link", "set", BRIDGE, "up"]);
+}
+
+/** Gives this machine further addresses in the network, for who plays many clients: relays count by address. */
+export async function addClientAddresses(count: number): Promise<string[]> {
+  const addresses = Array.from({ length: count }, (_, i) => `${PREFIX}.${FIRST_CLIENT + i}`);
+  for (const address of addresses) await runCommand(["ip", "address", "add", `${address}/24`, "dev", BRIDGE]);
+  return addresses;
 }
 
 /** What a test file that was killed left in the namespace; its programs died with it. */
