@@ -23,8 +23,10 @@ const MAX_ADDRESS_LENGTH = 320;
 const lexis = {
   atom: /[^\s()<>[\]:;@\\,."\p{Cc}]+/uy,
   quoted: /"(?:[^"\\\r\n\0]|\\[^\r\n\0]|\r?\n[ \t])*"/uy,
-  literal: /\[[^[\]\\\s\p{Cc}]*\]/uy,
+  literal: /\[[0-9A-Za-z.:-]*\]/uy,
   space: /(?:[ \t]|\r?\n[ \t])+/uy,
+  // Readers get lost in comments inside comments and in addresses inside comments.
+  comment: /\((?:[^()<>[\]:;@\\,"\p{Cc}]|\t|\r?\n[ \t])*\)/uy,
 } as const;
 
 type Token = Readonly<{ kind: "atom" | "quoted" | "literal" | "special"; text: string; spaced: boolean }>;
@@ -93,14 +95,18 @@ function isPhraseToken(token: Token): boolean {
   return token.kind === "atom" || token.kind === "quoted" || token.text === ".";
 }
 
-/** addr-spec (RFC 5322 §3.4.1) without white space inside. Dots in the local part may stand anywhere, as in account names. */
+/**
+ * addr-spec (RFC 5322 §3.4.1) without white space inside. The local part is one quoted string, or atoms and dots;
+ * dots may stand anywhere in it, as in account names.
+ */
 function addressOf(tokens: readonly Token[]): Address | null {
   if (tokens.slice(1).some((token) => token.spaced)) return null;
   const at = tokens.findIndex((token) => token.text === "@" && token.kind === "special");
   if (at < 1) return null;
   const local = tokens.slice(0, at);
   const domain = tokens.slice(at + 1);
-  if (!local.every(isPhraseToken)) return null;
+  const isQuoted = local.length === 1 && local[0]?.kind === "quoted";
+  if (!isQuoted && !local.every((token) => token.kind === "atom" || token.text === ".")) return null;
   const isLiteral = domain.length === 1 && domain[0]?.kind === "literal";
   if (!isLiteral && !isDottedAtoms(domain)) return null;
   const address = { localPart: textOf(local), domain: normalDomain(textOf(domain)) };
@@ -138,14 +144,7 @@ function tokenize(text: string): Token[] | null {
     return found;
   };
   while (at < text.length) {
-    if (take(lexis.space) !== null) {
-      spaced = true;
-      continue;
-    }
-    if (text[at] === "(") {
-      const end = commentEnd(text, at);
-      if (end < 0) return null;
-      at = end;
+    if (take(lexis.space) !== null || take(lexis.comment) !== null) {
       spaced = true;
       continue;
     }
@@ -164,15 +163,4 @@ function takeToken(take: (pattern: RegExp) => string | null, next: string): Omit
     if (text !== null) return { kind, text };
   }
   return "<>@.".includes(next) ? { kind: "special", text: next } : null;
-}
-
-/** The index after the comment that begins at `start`, comments inside it included; -1 when it never ends. */
-function commentEnd(text: string, start: number): number {
-  let depth = 0;
-  for (let at = start; at < text.length; at++) {
-    if (text[at] === "\\") at++;
-    else if (text[at] === "(") depth++;
-    else if (text[at] === ")" && --depth === 0) return at + 1;
-  }
-  return -1;
 }

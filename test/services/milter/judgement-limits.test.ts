@@ -1,0 +1,101 @@
+/** The judgement at its limits: cut off anywhere, endless, and by the work it does whatever comes. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect, it } from "vitest";
+import { createHeaderList, headerLimits } from "../../../services/milter/header-field.ts";
+import { createJudge } from "../../../services/milter/judge.ts";
+import { boundary, joinRequest, madeMessages, wholeMessage } from "./made-messages.ts";
+import { packet, packetBytes } from "./packets.ts";
+import { judgeWhole, takeApart } from "./whole-message.ts";
+
+const kindOf = (message: string) => judgeWhole(takeApart(Buffer.from(message, "latin1")), false).verdict.kind;
+
+it("takes no message that was cut off anywhere before the closing boundary's end", async () => {
+  const made = await madeMessages();
+  const short = [...made.values(), joinRequest].filter((message) => message.length < 1000);
+  expect(short.length).toBeGreaterThan(2);
+  for (const message of short) {
+    const needed = message.length - "\r\n".length;
+    for (let length = 0; length < needed; length++) {
+      expect(kindOf(message.slice(0, length)), `the first ${length} bytes`).toBe("unencrypted");
+    }
+    for (const length of [needed, message.length]) {
+      expect(kindOf(message.slice(0, length))).not.toBe("unencrypted");
+    }
+  }
+});
+
+it("takes no OpenPGP data that was cut off anywhere", () => {
+  const armored = (bytes: Buffer) =>
+    `-----BEGIN PGP MESSAGE-----\r\n\r\n${bytes.toString("base64").replace(/.{64}/g, "$&\r\n")}\r\n-----END PGP MESSAGE-----\r\n`;
+  const bytes = packetBytes([packet(1, 20), packet(3, 10), { type: 18, length: 1100, frame: "partial" }]);
+  expect(kindOf(wholeMessage(armored(bytes)))).toBe("encrypted");
+  for (let length = 1; length < bytes.length; length++) {
+    expect(kindOf(wholeMessage(armored(bytes.subarray(0, length)))), `${length} octets`).toBe("unencrypted");
+  }
+});
+
+it("stops at the first of 100 000 parts that are too many", () => {
+  const part = `--${boundary}\r\nContent-Type: text/plain\r\n\r\nhello\r\n`;
+  const header = `Content-Type: multipart/mixed; boundary="${boundary}"\r\nSecure-Join: vc-request\r\n\r\n`;
+  const request = part.replace("hello", "secure-join: vc-request");
+  const { verdict, hopelessAfter } = judgeWhole(
+    takeApart(Buffer.from(`${header}${request}${part.repeat(100_000)}--${boundary}--\r\n`)),
+    false,
+    [...Array(10).keys()].map((index) => (index + 1) * request.length),
+  );
+  expect(verdict.kind).toBe("unencrypted");
+  expect(hopelessAfter).toBeLessThanOrEqual(4 * request.length);
+});
+
+it("holds no more of a header than its limits say", () => {
+  const flood = createHeaderList();
+  for (let count = 0; count < 100_000; count++) flood.add("X", ` ${"y".repeat(100)}`);
+  expect(flood.fields.length).toBe(headerLimits.maxFields);
+  const large = createHeaderList();
+  for (let count = 0; count < 100; count++) large.add("X", ` ${"y".repeat(10_000)}`);
+  expect(large.fields.reduce((sum, field) => sum + field.value.length, 0)).toBeLessThan(
+    headerLimits.maxBytes,
+  );
+  const folded = createHeaderList();
+  folded.add("X", " y\n".repeat(headerLimits.maxLines));
+  for (const list of [flood, large, folded]) {
+    expect(list.tooLarge()).toBe(true);
+    expect(createJudge({ ...list, allowArmorVersion: true }).isHopeless()).toBe(true);
+  }
+});
+
+it("needs no more memory for a quarter of a gigabyte than for a sixteenth of that", () => {
+  // The collector by itself would make the measurement a matter of chance.
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const small = heapAfter(16, collect);
+  const large = heapAfter(256, collect);
+  expect(large - small).toBeLessThan(1_000_000);
+}, 60_000);
+
+/** Heap and buffers in use while the judge has an accepted message of so many MiB behind it, its end still to come. */
+function heapAfter(mebibytes: number, collect: () => void): number {
+  const line = `${"A".repeat(76)}\r\n`;
+  const piece = Buffer.from(line.repeat(840));
+  const pieces = Math.floor((mebibytes * 2 ** 20) / piece.length);
+  const octets = pieces * 840 * 57;
+  const head = Buffer.alloc(57);
+  head.writeUInt8(0xd2, 0);
+  head.writeUInt8(0xff, 1);
+  head.writeUInt32BE(octets + 51, 2);
+  head.writeUInt8(1, 6);
+  const [before, after] = wholeMessage("ARMOR").split("ARMOR") as [string, string];
+  const { fields, body } = takeApart(Buffer.from(before));
+  const header = createHeaderList();
+  for (const [name, value] of fields) header.add(name, value);
+  const judge = createJudge({ ...header, allowArmorVersion: false });
+  judge.write(body);
+  judge.write(Buffer.from(`-----BEGIN PGP MESSAGE-----\r\n\r\n${head.toString("base64")}\r\n`));
+  for (let written = 0; written < pieces; written++) judge.write(piece);
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  judge.write(Buffer.from(`-----END PGP MESSAGE-----${after}`));
+  expect(judge.end()).toEqual({ kind: "encrypted" });
+  return heapUsed + arrayBuffers;
+}
