@@ -12,8 +12,6 @@ export const nodeBinary = `${programDirectory}/node`;
 /** FAT boot partition; its folder `relay` carries the relay folder to the first boot. */
 export const bootDirectory = "/boot";
 export const bootRelayDirectory = `${bootDirectory}/relay`;
-/** File-system label of the FAT boot partition. */
-export const bootLabel = "HOMING";
 
 /** The data partition: all that must outlive a reboot. */
 export const dataDirectory = "/data";

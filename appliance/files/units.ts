@@ -5,7 +5,6 @@
 import {
   authListen,
   bootDirectory,
-  bootLabel,
   bootRelayDirectory,
   dataDirectory,
   dataPaths,
@@ -33,7 +32,6 @@ const secretDirectories = [bootDirectory, dataPaths.relay, dataPaths.tls, dataPa
 /** Unit file text by unit name. */
 export function homingUnits(): Record<string, string> {
   return {
-    "boot.mount": bootMount,
     "homing-configure.service": configureService,
     "homing-auth.socket": socketUnit(
       "auth",
@@ -74,21 +72,8 @@ export function homingUnits(): Record<string, string> {
   };
 }
 
-/** Read-only: only homing-configure writes there, and only when there is something to import. */
-const bootMount = `[Unit]
-Description=Boot partition
-ConditionVirtualization=!container
-Before=local-fs.target
-
-[Mount]
-What=/dev/disk/by-label/${bootLabel}
-Where=${bootDirectory}
-Type=vfat
-Options=ro,nosuid,nodev,noexec,umask=0077
-`;
-
 /**
- * Changes the boot partition's mount, and only a FAT's: in a container the folder belongs to the host, whose
+ * The initramfs has mounted the boot partition read-only. This changes the mount, and only a FAT's: in a container the folder belongs to the host, whose
  * whole file system would be changed.
  */
 export const bootPartitionScript = {
@@ -115,8 +100,8 @@ esac
 const configureService = `[Unit]
 Description=Import the relay and write its configuration
 DefaultDependencies=no
-Wants=boot.mount network-pre.target
-After=boot.mount local-fs.target systemd-tmpfiles-setup.service
+Wants=network-pre.target
+After=local-fs.target systemd-tmpfiles-setup.service
 Before=network-pre.target nftables.service shutdown.target
 Conflicts=shutdown.target
 

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
-# First program of the device (/init of the initramfs, busybox): finds the disk that carries the FAT partition
-# "HOMING", mounts the chosen root file system, makes, checks and grows the data partition with the root file
-# system's own tools, and hands over to systemd. Kernel command line: homing.slot=a|b (root partition).
+# First program of the device (/init of the initramfs, busybox): finds the disk it was started from, mounts its
+# chosen root file system, makes, checks and grows the data partition with the root file system's own tools, and
+# hands over to systemd. Kernel command line: homing.boot=ID (volume id of the boot partition's FAT, 8 hexadecimal
+# digits), homing.slot=a|b (root partition).
 # Partitions: 1 boot, 2 root-a, 3 root-b, 4 data. 3 and 4 are not in the image; they are made here.
 
 export PATH=/bin
@@ -30,9 +31,14 @@ built=$(stat -c %Y /init)
 [ "$(date +%s)" -ge "$built" ] || date -s "@$built" >/dev/null
 
 slot=a
+boot_id=
 for word in $(cat /proc/cmdline); do
-	case $word in homing.slot=*) slot=${word#*=} ;; esac
+	case $word in
+	homing.slot=*) slot=${word#*=} ;;
+	homing.boot=*) boot_id=${word#*=} ;;
+	esac
 done
+[ -n "$boot_id" ] || fail "the kernel command line has no homing.boot=, the volume id of the boot partition"
 case $slot in
 a) root_number=2 ;;
 b) root_number=3 ;;
@@ -44,13 +50,27 @@ while read -r module; do
 	insmod "/modules/$module" 2>/dev/null
 done </modules/order
 
+# Name of the boot partition: the first one of a disk, with the volume id that the command line names (FAT32
+# specification: BS_VolID, little-endian at byte 67). The command line comes from the FAT that the firmware chose, so
+# the disk of another relay is never taken. Of two copies of one image the kernel's names decide: a card (mmcblk)
+# before NVMe before USB (sd).
+boot_partition() {
+	for entry in /sys/class/block/*/partition; do
+		[ "$(cat "$entry")" = 1 ] || continue
+		name=$(basename "${entry%/partition}")
+		[ "$(dd if="/dev/$name" bs=1 skip=67 count=4 2>/dev/null | od -An -tx4 | tr -d ' ')" = "$boot_id" ] || continue
+		echo "$name"
+		return
+	done
+}
+
 tries=0
-until boot=$(findfs LABEL=HOMING 2>/dev/null) && [ -n "$boot" ]; do
+until boot=$(boot_partition) && [ -n "$boot" ]; do
 	tries=$((tries + 1))
-	[ $tries -le 600 ] || fail "no disk with a partition labelled HOMING appeared within a minute; disks: $(ls /sys/class/block | tr '\n' ' ')"
+	[ $tries -le 600 ] || fail "no disk with the boot partition $boot_id appeared within a minute; disks: $(ls /sys/class/block | tr '\n' ' ')"
 	sleep 0.1
 done
-disk=$(basename "$(readlink -f "/sys/class/block/${boot#/dev/}/..")")
+disk=$(basename "$(readlink -f "/sys/class/block/$boot/..")")
 
 # Name of partition number $1 of the disk, empty when there is none.
 partition() {
@@ -160,6 +180,9 @@ umount $tools /overlay
 mount -o move /data /root/data
 # The machine's id must be there before systemd starts; the first boot's is kept by the device itself.
 [ ! -s /root/data/machine-id ] || cp /root/data/machine-id /root/etc/machine-id
+# The boot partition is mounted here, where it is known which one it is; read-only but for the import of the relay.
+mount -t vfat -o ro,nosuid,nodev,noexec,umask=0077 "/dev/$boot" /root/boot ||
+	say "the boot partition /dev/$boot cannot be mounted"
 mount -o move /dev /root/dev
 umount /sys /proc
 exec switch_root /root /usr/lib/systemd/systemd

@@ -15,8 +15,8 @@ export class InitramfsError extends Error {
   override name = "InitramfsError";
 }
 
-/** File systems of the boot: the root, the overlay over it, the data partition. */
-const FILE_SYSTEMS = ["squashfs", "overlay", "ext4"];
+/** File systems of the boot: the root, the overlay over it, the data partition, the boot partition with its names. */
+const FILE_SYSTEMS = ["squashfs", "overlay", "ext4", "vfat", "nls_cp437", "nls_ascii"];
 
 /** What leads to a disk, in the order in which it is loaded; dependencies are put before by themselves. */
 const DISK_DRIVERS: Readonly<Record<Architecture, readonly string[]>> = {

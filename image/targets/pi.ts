@@ -12,16 +12,14 @@ import {
   type DiskContent,
   inSectors,
   kernelOptions,
-  loaderFiles,
   MEBIBYTE,
   partitions,
   SECTOR_BYTES,
   type Target,
 } from "./target.ts";
 
-/** Fixed, so that the same inputs give the same bytes. Nothing finds a disk by them. */
+/** Fixed, so that the same inputs give the same bytes. Nothing finds a disk by it (target.ts, bootVolumeId). */
 const DISK_ID = 0x686f_6d02;
-const BOOT_VOLUME_ID = 0x686f_0002;
 
 export const pi: Target = { name: "pi", architecture: "arm64", layOut };
 
@@ -41,18 +39,14 @@ os_prefix=b/
 `;
 
 function layOut(content: DiskContent): Disk {
-  const { boot, rootfsBytes } = content;
+  const { boot, relay, rootfsBytes } = content;
   checkRootfsFits(rootfsBytes);
   const { rootA } = partitions;
   const files = new Map<string, Uint8Array | string>([
     ...boot.firmware,
     ["config.txt", CONFIG],
-    ["a/vmlinuz", boot.kernel],
-    ["a/initrd", boot.initramfs],
     // The screen last: it is what the owner of a Pi has. The firmware puts the right port for serial0.
-    ["a/cmdline.txt", `${kernelOptions(["serial0,115200", "tty1"])}\n`],
-    ["EFI/BOOT/BOOTAA64.EFI", boot.bootLoader],
-    ...loaderFiles(kernelOptions(["tty0", "ttyAMA0,115200"])),
+    ["a/cmdline.txt", `${kernelOptions(relay, ["serial0,115200", "tty1"])}\n`],
   ]);
   for (const [name, tree] of boot.deviceTrees) files.set(`a/${name}`, tree);
   const table = buildMbr({
@@ -75,6 +69,13 @@ function layOut(content: DiskContent): Disk {
     // nobody has to write the rest.
     sizeBytes: rootA.startBytes + Math.ceil(rootfsBytes / MEBIBYTE) * MEBIBYTE,
     rootfsOffset: rootA.startBytes,
-    regions: [...table, ...bootPartition(files, content, BOOT_VOLUME_ID)],
+    regions: [
+      ...table,
+      ...bootPartition(content, {
+        loaderName: "BOOTAA64.EFI",
+        consoles: ["tty0", "ttyAMA0,115200"],
+        files,
+      }),
+    ],
   };
 }

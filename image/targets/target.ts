@@ -2,6 +2,7 @@
  * What a target is: how a root file system, its kernel and a relay folder lie on a disk. targets/vm.ts and
  * targets/pi.ts each make one; image/build.ts writes it to a file. Pure.
  */
+import { createHash } from "node:crypto";
 import { buildFat32 } from "../formats/fat32.ts";
 import type { Region } from "../formats/regions.ts";
 import type { Architecture } from "../spec.ts";
@@ -68,17 +69,30 @@ export const partitions = {
   rootA: { startBytes: ALIGNMENT_BYTES + 256 * MEBIBYTE, sizeBytes: 384 * MEBIBYTE },
 } as const;
 
+/** What differs between the boot partitions of the targets. */
+export type BootLayout = Readonly<{
+  /** File name of the boot loader in EFI/BOOT, by which firmware finds it (UEFI 2.10 §3.5.1.1). */
+  loaderName: string;
+  /** Consoles of a start by UEFI, the one that programs write to last. */
+  consoles: readonly string[];
+  /** Further files by path. */
+  files?: ReadonlyMap<string, Uint8Array | string>;
+}>;
+
 /**
- * The boot partition with `files` and, below "relay", the relay folder; offsets count from the disk's start.
- * Throws FatSizeError when it overflows.
+ * The boot partition with kernel, initramfs, boot loader and its entry for slot a, and below "relay" the relay
+ * folder; offsets count from the disk's start. Throws FatSizeError when it overflows.
  */
 export function bootPartition(
-  files: ReadonlyMap<string, Uint8Array | string>,
-  { relay, time }: Pick<DiskContent, "relay" | "time">,
-  volumeId: number,
+  { boot, relay, time }: DiskContent,
+  { loaderName, consoles, files = new Map() }: BootLayout,
 ): Region[] {
-  const all = new Map<string, Uint8Array>();
-  for (const [path, content] of files) {
+  const all = new Map<string, Uint8Array>([
+    [`EFI/BOOT/${loaderName}`, boot.bootLoader],
+    ["a/vmlinuz", boot.kernel],
+    ["a/initrd", boot.initramfs],
+  ]);
+  for (const [path, content] of [...loaderFiles(kernelOptions(relay, consoles)), ...files]) {
     all.set(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
   }
   for (const [path, content] of relay) all.set(`relay/${path}`, content);
@@ -86,11 +100,25 @@ export function bootPartition(
   const { regions } = buildFat32(all, {
     sizeBytes,
     label: "HOMING",
-    volumeId,
+    volumeId: bootVolumeId(relay),
     time,
     hiddenSectors: startBytes / SECTOR_BYTES,
   });
   return regions.map(({ offset, bytes }) => ({ offset: offset + startBytes, bytes }));
+}
+
+/**
+ * The volume id of the boot partition's FAT: by it the initramfs knows the disk it was started from, when another
+ * relay's disk is there as well. Made from the relay folder, so that the same inputs give the same bytes; 32 bits
+ * of a hash betray nothing of its keys.
+ */
+function bootVolumeId(relay: DiskContent["relay"]): number {
+  const hash = createHash("sha256");
+  for (const [path, content] of [...relay].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${path}:${content.length}:`).update(content);
+  }
+  // Never 0: that is what an empty sector holds in its place.
+  return (hash.digest().readUInt32LE() | 1) >>> 0;
 }
 
 /** Place of a partition in sectors, as partition tables give it. */
@@ -108,7 +136,7 @@ export function checkRootfsFits(rootfsBytes: number): void {
 }
 
 /** systemd-boot: the entry of slot a, started at once (loader.conf(5), Boot Loader Specification type 1). */
-export function loaderFiles(options: string): [string, string][] {
+function loaderFiles(options: string): [string, string][] {
   return [
     ["loader/loader.conf", "timeout 0\ndefault homing-*\neditor no\n"],
     [
@@ -119,6 +147,13 @@ export function loaderFiles(options: string): [string, string][] {
 }
 
 /** The kernel's command line for slot a; the console named last is the one that programs write to. */
-export function kernelOptions(consoles: readonly string[]): string {
-  return ["homing.slot=a", ...consoles.map((console) => `console=${console}`), "panic=10", "quiet"].join(" ");
+export function kernelOptions(relay: DiskContent["relay"], consoles: readonly string[]): string {
+  const bootId = bootVolumeId(relay).toString(16).padStart(8, "0");
+  return [
+    `homing.boot=${bootId}`,
+    "homing.slot=a",
+    ...consoles.map((console) => `console=${console}`),
+    "panic=10",
+    "quiet",
+  ].join(" ");
 }

@@ -9,19 +9,16 @@ import {
   type Disk,
   type DiskContent,
   inSectors,
-  kernelOptions,
-  loaderFiles,
   MEBIBYTE,
   partitions,
   SECTOR_BYTES,
   type Target,
 } from "./target.ts";
 
-/** Fixed, so that the same inputs give the same bytes. Nothing finds a disk by them. */
+/** Fixed, so that the same inputs give the same bytes. Nothing finds a disk by them (target.ts, bootVolumeId). */
 const DISK_GUID = "686f6d69-6e67-4000-8000-766d00000001";
 const BOOT_GUID = "686f6d69-6e67-4000-8000-766d00000011";
 const ROOT_A_GUID = "686f6d69-6e67-4000-8000-766d00000012";
-const BOOT_VOLUME_ID = 0x686f_0001;
 
 /** Behind the last partition: the backup of the table. */
 const END_BYTES = MEBIBYTE;
@@ -29,17 +26,9 @@ const END_BYTES = MEBIBYTE;
 export const vm: Target = { name: "vm", architecture: "amd64", layOut };
 
 function layOut(content: DiskContent): Disk {
-  const { boot, rootfsBytes } = content;
-  checkRootfsFits(rootfsBytes);
+  checkRootfsFits(content.rootfsBytes);
   const { rootA } = partitions;
   const sizeBytes = rootA.startBytes + rootA.sizeBytes + END_BYTES;
-  const files = new Map<string, Uint8Array | string>([
-    ["EFI/BOOT/BOOTX64.EFI", boot.bootLoader],
-    // The serial console last: it is the one that providers and `./homing vm` record.
-    ...loaderFiles(kernelOptions(["tty0", "ttyS0,115200"])),
-    ["a/vmlinuz", boot.kernel],
-    ["a/initrd", boot.initramfs],
-  ]);
   const table = buildGpt({
     diskSectors: sizeBytes / SECTOR_BYTES,
     diskGuid: DISK_GUID,
@@ -61,6 +50,10 @@ function layOut(content: DiskContent): Disk {
   return {
     sizeBytes,
     rootfsOffset: rootA.startBytes,
-    regions: [...table, ...bootPartition(files, content, BOOT_VOLUME_ID)],
+    regions: [
+      ...table,
+      // The serial console last: it is the one that providers and `./homing vm` record.
+      ...bootPartition(content, { loaderName: "BOOTX64.EFI", consoles: ["tty0", "ttyS0,115200"] }),
+    ],
   };
 }

@@ -18,6 +18,8 @@ export type Forward = Readonly<{ hostPort: number; guestPort: number }>;
 export type MachineOptions = Readonly<{
   /** Raw disk image; the machine writes to it. */
   disk: string;
+  /** Further disks, which the machine sees before the one it starts from. */
+  otherDisks?: readonly string[];
   architecture: Architecture;
   memoryMebibytes: number;
   cores: number;
@@ -96,12 +98,18 @@ function qemuArguments(
     ...["-smp", String(options.cores), "-m", String(options.memoryMebibytes)],
     ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
     ...firmware,
-    ...["-drive", `if=none,id=disk,format=raw,discard=unmap,file=${options.disk.replaceAll(",", ",,")}`],
-    ...["-device", "virtio-blk-pci,drive=disk"],
+    ...(options.otherDisks ?? []).flatMap((path, index) => [
+      ...["-drive", driveOptions(`other${index}`, path), "-device", `virtio-blk-pci,drive=other${index}`],
+    ]),
+    ...["-drive", driveOptions("disk", options.disk), "-device", "virtio-blk-pci,drive=disk,bootindex=0"],
     ...["-netdev", `user,id=net${forwards.join("")}`, "-device", "virtio-net-pci,netdev=net"],
     ...["-device", "virtio-rng-pci"],
     ...["-qmp", `unix:${controlSocket},server=on,wait=off`],
   ];
+}
+
+function driveOptions(id: string, path: string): string {
+  return `if=none,id=${id},format=raw,discard=unmap,file=${path.replaceAll(",", ",,")}`;
 }
 
 /** Starts the machine. Throws MachineError when QEMU or its firmware is not installed. */

@@ -2,7 +2,10 @@
  * Both images in QEMU under UEFI, as virtual machines with network: from the first boot to an encrypted
  * message, and what is left of it after the second.
  */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { truncate } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ports } from "../../appliance/layout.ts";
 import type { Architecture } from "../../image/spec.ts";
@@ -27,6 +30,9 @@ import {
 const DISK_BYTES = 4 * 2 ** 30;
 const GROWN_DISK_BYTES = 5 * 2 ** 30;
 
+/** A relay's disk that lies in the first machine beside its own, as a card of before in a reader may. */
+const otherDomain = "_other.test";
+
 const machines: readonly { target: TargetName; architecture: Architecture; what: string }[] = [
   { target: "vm", architecture: "amd64", what: "the vm image on x86-64 UEFI" },
   { target: "pi", architecture: "arm64", what: "the pi image on arm64 UEFI" },
@@ -36,6 +42,7 @@ for (const { target, architecture, what } of machines) {
   const missing = missingForQemu(architecture);
   describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (${missing})`, () => {
     let image: TestImage;
+    let other: TestImage | undefined;
     let machine: BootedMachine | undefined;
     const account = inventAccount(`_${target}.test`);
     const keys = makeKeyPair(account.address);
@@ -46,17 +53,22 @@ for (const { target, architecture, what } of machines) {
 
     beforeAll(async () => {
       image = await buildTestImage(target, `_${target}.test`, DISK_BYTES);
+      if (target === "vm") other = await buildTestImage(target, otherDomain);
     });
     afterAll(async () => {
       await machine?.kill();
       await image?.[Symbol.asyncDispose]();
+      await other?.[Symbol.asyncDispose]();
     });
 
-    it("boots to a relay with all services, its data partition made", async () => {
-      machine = await bootImage(image, architecture, `${target}-uefi`);
+    it(`boots to a relay with all services, its data partition made${target === "vm" ? ", and leaves another relay's disk alone" : ""}`, async () => {
+      const otherDisks = other ? [other.image.path] : [];
+      machine = await bootImage(image, architecture, `${target}-uefi`, otherDisks);
       console.log(`${what}: ready after ${machine.bootSeconds.toFixed(0)} s`);
       expect(machine.lines).toContainEqual(expect.stringMatching(/^homing: making the data partition$/));
       expect(machine.lines).toContainEqual(expect.stringContaining(`relay _${target}.test`));
+      // The kernel saw the other disk first.
+      if (other) expect(machine.lines).toContain("homing: slot a on /dev/vdb2");
     });
 
     it("makes an account at the first login and carries an encrypted message to it", async () => {
@@ -70,6 +82,7 @@ for (const { target, architecture, what } of machines) {
 
     it("keeps the account and its mail over a second boot, on a disk that was enlarged", async () => {
       await machine!.shutDown();
+      if (other) expect(await sha256OfFile(other.image.path)).toBe(other.image.sha256);
       await truncate(image.image.path, GROWN_DISK_BYTES);
       machine = await bootImage(image, architecture, `${target}-uefi`);
       expect(machine.lines).not.toContainEqual(expect.stringMatching(/^homing: (making|formatting)/));
@@ -90,4 +103,10 @@ for (const { target, architecture, what } of machines) {
       expect(text).toBe("Hello from the first boot");
     });
   });
+}
+
+async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
 }

@@ -14,7 +14,7 @@ import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { Architecture } from "../../image/spec.ts";
-import type { TargetName } from "../../image/targets/target.ts";
+import { kernelOptions, type TargetName } from "../../image/targets/target.ts";
 import { createProgress } from "../../installer/progress.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
@@ -40,13 +40,14 @@ export function missingForQemu(architecture: Architecture, firmware = true): str
   return undefined;
 }
 
-export type TestImage = AsyncDisposable & Readonly<{ domain: string; image: Image; folder: string }>;
+export type TestImage = AsyncDisposable &
+  Readonly<{ domain: string; image: Image; folder: string; relay: ReadonlyMap<string, Uint8Array> }>;
 
-/** Builds the image of a new relay in a folder of its own, its file grown to `diskBytes`. */
+/** Builds the image of a new relay in a folder of its own, its file grown to `diskBytes` if given. */
 export async function buildTestImage(
   target: TargetName,
   domain: string,
-  diskBytes: number,
+  diskBytes?: number,
 ): Promise<TestImage> {
   const folder = await mkdtemp(join(tmpdir(), "homing-boot-"));
   const progress = createProgress(process.stderr);
@@ -63,11 +64,12 @@ export async function buildTestImage(
       onProgress: progress.report,
     });
     progress.end();
-    await truncate(image.path, diskBytes);
+    if (diskBytes !== undefined) await truncate(image.path, diskBytes);
     return {
       domain,
       image,
       folder,
+      relay: files,
       [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
     };
   } catch (error) {
@@ -89,11 +91,15 @@ export type BootedMachine = Readonly<{
   kill: () => Promise<void>;
 }>;
 
-/** Boots an image by UEFI and waits until the relay is ready. Throws with the console's last lines. */
+/**
+ * Boots an image by UEFI, with further disks when they are given, and waits until the relay is ready. Throws with
+ * the console's last lines.
+ */
 export async function bootImage(
   { image }: TestImage,
   architecture: Architecture,
   name: string,
+  otherDisks: readonly string[] = [],
 ): Promise<BootedMachine> {
   const forwards = await Promise.all(
     Object.values(ports).map(async (guestPort) => ({ guestPort, hostPort: await freePort(0) })),
@@ -101,6 +107,7 @@ export async function bootImage(
   const watch = watchConsole(name);
   const machine = await startMachine({
     disk: image.path,
+    otherDisks,
     architecture,
     memoryMebibytes: 1024,
     cores: 2,
@@ -127,7 +134,10 @@ export async function bootImage(
  * Boots an image as the SD card of a Raspberry Pi 3. QEMU has none of the Pi's firmware: kernel, device tree and
  * initramfs are handed to it as the firmware would, from the same build. The machine has no network.
  */
-export async function bootRaspberryPi3({ image, folder }: TestImage, name: string): Promise<BootedMachine> {
+export async function bootRaspberryPi3(
+  { image, folder, relay }: TestImage,
+  name: string,
+): Promise<BootedMachine> {
   const { boot } = image.rootfs;
   const pieces = {
     kernel: boot.kernel,
@@ -137,7 +147,7 @@ export async function bootRaspberryPi3({ image, folder }: TestImage, name: strin
   for (const [file, content] of Object.entries(pieces)) await writeFile(join(folder, file), content);
   const options = [
     // Both of the Pi's serial ports: which one QEMU shows first depends on the device tree.
-    "homing.slot=a console=ttyAMA0,115200 console=ttyAMA1,115200 panic=10 quiet",
+    kernelOptions(relay, ["ttyAMA0,115200", "ttyAMA1,115200"]),
     // QEMU's USB controller stalls Linux' driver for minutes.
     "module_blacklist=dwc2",
   ].join(" ");

@@ -10,7 +10,20 @@ function module(...depends: string[]): Uint8Array {
 }
 
 const names = [
-  ...["squashfs", "overlay", "ext4", "virtio_blk", "virtio_scsi", "sd_mod", "nvme", "ahci", "ata_piix"],
+  ...[
+    "squashfs",
+    "overlay",
+    "ext4",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "virtio_blk",
+    "virtio_scsi",
+    "sd_mod",
+    "nvme",
+    "ahci",
+    "ata_piix",
+  ],
   ...["hv_storvsc", "vmw_pvscsi", "xen-blkfront"],
 ];
 const kernel = {

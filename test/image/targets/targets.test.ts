@@ -79,13 +79,27 @@ describe.each(["vm", "pi"] as const)("target %s", (name) => {
     expect(type("/relay/keys/tls.pem")).toBe("key");
     expect(type("/a/vmlinuz")).toHaveLength(300_000);
     expect(type("/loader/entries/homing-a.conf")).toMatch(/^linux \/a\/vmlinuz$/m);
-    expect(type("/loader/entries/homing-a.conf")).toMatch(/^options homing\.slot=a .*console=/m);
+    expect(type("/loader/entries/homing-a.conf")).toMatch(
+      /^options homing\.boot=[0-9a-f]{8} homing\.slot=a .*console=/m,
+    );
     if (name === "pi") {
       expect(type("/config.txt")).toMatch(/^os_prefix=a\/$/m);
-      expect(type("/a/cmdline.txt")).toMatch(/^homing\.slot=a [^\n]*\n$/);
+      expect(type("/a/cmdline.txt")).toMatch(/^homing\.boot=[0-9a-f]{8} homing\.slot=a [^\n]*\n$/);
       expect(type("/a/bcm2711-rpi-4-b.dtb")).toBe("tree");
       expect(type("/start4.elf")).toBe("firmware");
     }
+  });
+
+  it.skipIf(missing.includes("mtype"))("names the volume id of its own boot partition to the kernel", () => {
+    const boot = (relay: DiskContent["relay"]) => {
+      const { regions } = targets[name].layOut({ ...content, relay });
+      const sector = regions.find(({ offset }) => offset === partitions.boot.startBytes)!.bytes;
+      return Buffer.from(sector).readUInt32LE(67).toString(16).padStart(8, "0"); // BS_VolID
+    };
+    const id = boot(content.relay);
+    expect(type("/loader/entries/homing-a.conf")).toContain(` homing.boot=${id} `);
+    expect(boot(new Map([...content.relay].reverse()))).toBe(id);
+    expect(boot(new Map([...content.relay, ["keys/tls.pem", Buffer.from("kez")]]))).not.toBe(id);
   });
 
   it("has the root file system on its partition's first byte, behind everything else", () => {
