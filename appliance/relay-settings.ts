@@ -3,6 +3,7 @@
  * and writes relay.toml with it; in the file the keys are snake_case, in the program camelCase.
  */
 import { z } from "zod";
+import { contactUri } from "./contact.ts";
 import { DomainError, parseDomain } from "./domain.ts";
 import { sshPublicKeyProblem } from "./ssh-key.ts";
 
@@ -73,13 +74,16 @@ const authorizedKey = z.string().superRefine((line, context) => {
 const settings = z.object({
   domain,
   contact: z
-    .string()
+    .stringFormat(
+      "contact",
+      (text) => text === "" || (/^\P{Cc}*$/u.test(text) && contactUri(text) !== undefined),
+    )
     .max(200)
-    .regex(/^\P{Cc}*$/u)
     .default("")
     .register(settingNotes, {
-      comment: "How people reach you: an address or a link (not shown to anyone in this version).",
-      allowed: "a text of one line in quotes, at most 200 characters",
+      comment:
+        "How people reach you, shown to all who have an account: an e-mail address, or a link by https.",
+      allowed: "an e-mail address or a link that begins with https://, without “#”, at most 200 characters",
     }),
   signUp: z
     .object({

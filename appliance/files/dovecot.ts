@@ -2,6 +2,7 @@
  * Dovecot's configuration (Dovecot 2.4) from the relay's settings: IMAP for accounts, LMTP for Postfix, SASL
  * for Postfix; accounts are asked of services/auth by Lua, metadata of services/metadata by the dict protocol.
  */
+import { contactUri } from "../contact.ts";
 import { authListen, dataPaths, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
@@ -112,7 +113,7 @@ function imap(config: RelayConfig): string {
   return `
 # IMAP. Idle connections are kept as they are: hibernating ones lose the announcement of new mail.
 imap_hibernate_timeout = 0
-imap_metadata = yes
+imap_metadata = yes${contact(config)}
 imap_capability {
   XCHATMAIL = yes${config.push.enabled ? "\n  XDELTAPUSH = yes" : ""}
 }
@@ -148,6 +149,12 @@ service imap {
   restart_request_count = 1000
   extra_groups = $SET:default_internal_group
 }`;
+}
+
+/** Shown as /shared/admin of METADATA. A URI has neither quotes nor backslashes, nor "%{" or "%%". */
+function contact(config: RelayConfig): string {
+  const uri = contactUri(config.contact);
+  return uri === undefined ? "" : `\nmail_server_admin = "${uri}"`;
 }
 
 function lmtp(): string {

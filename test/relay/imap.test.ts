@@ -10,7 +10,13 @@ import { openSubmission } from "../support/smtp-session.ts";
 const IDLE_GOAL = 60;
 const DELIVERIES = 15;
 
-describeRelays("IMAP", { "_a.test": { settings: { sending: { perMinute: 600, burst: 100 } } } }, (ring) => {
+/** Full of what means something in dovecot.conf; and as the URI that it has to become. */
+const CONTACT = 'https://help.test/a "b" %{user} 100%$SET:ssl$ENV:HOME %%';
+const CONTACT_URI = "https://help.test/a%20%22b%22%20%25%7Buser%7D%20100%25%24SET:ssl%24ENV:HOME%20%25%25";
+
+const settings = { contact: CONTACT, sending: { perMinute: 600, burst: 100 } };
+
+describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
   const relay = () => ring.relay("_a.test");
   let alice: Account;
   const open = (account: Account) => openInbox(relay().address, account.address, account.password);
@@ -37,6 +43,16 @@ describeRelays("IMAP", { "_a.test": { settings: { sending: { perMinute: 600, bur
     expect(answer.status).toBe("OK");
     const recipients = /maxsmtprecipients (?:\{\d+\}\n)?"?(\d+)/.exec(answer.untagged.join("\n"))?.[1];
     expect(recipients).toBe(String(relay().config.messages.maxRecipients));
+  });
+
+  it("tells how the operator can be reached, which nobody can change", async () => {
+    await using session = await open(alice);
+    const admin = async () => (await session.command('GETMETADATA "" /shared/admin')).untagged.join("\n");
+    const answer = await admin();
+    expect(answer).toContain(CONTACT_URI);
+    const change = await session.command('SETMETADATA "" (/shared/admin "mailto:mallory@evil.test")');
+    expect(change.status).toBe("NO");
+    expect(await admin()).toBe(answer);
   });
 
   it("keeps a push token", async () => {

@@ -44,6 +44,12 @@ describe("Dovecot", () => {
     expect(small).toMatch(/^ {2}storage_size = 12345678 B$/m);
   });
 
+  it("shows the contact as a URI, and nothing without one", () => {
+    expect(setting(text, "mail_server_admin")).toBeUndefined();
+    const shown = dovecotConf({ ...config, contact: "me@chat.example.org" });
+    expect(setting(shown, "mail_server_admin")).toBe('"mailto:me@chat.example.org"');
+  });
+
   it("opens no port but those of IMAP", () => {
     expect([...text.matchAll(/^ {4}port = (\d+)$/gm)].map((match) => Number(match[1]))).toEqual([143, 993]);
   });

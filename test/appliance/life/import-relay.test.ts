@@ -98,7 +98,7 @@ describe("the import of a relay folder", () => {
     it("takes over changed settings of the same relay", async () => {
       await using partitions = await makePartitions();
       await run(partitions);
-      const changed = `${relayFiles["relay.toml"]}contact = "me"\n`;
+      const changed = `${relayFiles["relay.toml"]}contact = "me@a.example"\n`;
       await putFiles(partitions.from, { "relay.toml": changed });
       expect(await run(partitions)).toBe("imported");
       expect(await textOf(join(partitions.to, "relay.toml"))).toBe(changed);
