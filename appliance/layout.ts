@@ -66,3 +66,6 @@ export const users = {
 
 /** Ports open to the world. */
 export const ports = { smtp: 25, submissions: 465, submission: 587, imap: 143, imaps: 993 } as const;
+
+/** Open only on a relay that has keys of administrators. */
+export const sshPort = 22;

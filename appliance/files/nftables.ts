@@ -2,9 +2,8 @@
  * The firewall (nftables(8)): everything that comes in is dropped but for the relay's own ports. A rule set
  * without SSH is part of the root file system, the one that fits the settings is written at boot.
  */
-import { ports } from "../layout.ts";
+import { ports, sshPort } from "../layout.ts";
 
-const sshPort = 22;
 /** Where clients look for autoconfiguration and web pages first. */
 const webPorts = [80, 443];
 

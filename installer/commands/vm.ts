@@ -2,12 +2,10 @@
  * `./homing vm`: boots a relay in QEMU on this computer, with its ports reachable on 127.0.0.1, to try it
  * before it gets a machine, an address and DNS records of its own.
  */
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { open, stat, truncate } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
-import { ports } from "../../appliance/layout.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
@@ -16,7 +14,8 @@ import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { Architecture } from "../../image/spec.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
 import { createProgress } from "../progress.ts";
-import { readRelayFolder } from "../relay-folder.ts";
+import { type RelayFolder, readRelayFolder } from "../relay-folder.ts";
+import { connectionHelp, wantedPorts } from "../vm/connection-help.ts";
 import { consoleLines } from "../vm/console.ts";
 import { freePort, startMachine } from "../vm/machine.ts";
 
@@ -27,15 +26,6 @@ const MEMORY_MEBIBYTES = 1024;
 const MAX_CORES = 4;
 /** A relay without acceleration needs this long to stop in order. */
 const SHUTDOWN_MILLISECONDS = 90_000;
-
-/** The first choice on this computer for each port of the relay: the relay's own, times ten. */
-const wantedPorts = [
-  ["SMTP from other relays", ports.smtp, 2525],
-  ["SMTP submission over TLS", ports.submissions, 4650],
-  ["SMTP submission, STARTTLS", ports.submission, 5870],
-  ["IMAP, STARTTLS", ports.imap, 1430],
-  ["IMAP over TLS", ports.imaps, 9930],
-] as const;
 
 /** The file is no image that can be booted. */
 class VmImageError extends Error {
@@ -75,12 +65,13 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const isFolder = (await stat(given)).isDirectory();
   if (values.fresh && !isFolder)
     throw new UsageError("--fresh makes an image from a folder; this is an image");
-  const disk = isFolder ? await folderImage(given, values, io) : resolve(given);
+  const relay = isFolder ? await readRelayFolder(given) : undefined;
+  const disk = relay ? await folderImage(given, relay, values, io) : resolve(given);
   const architecture = await imageArchitecture(disk);
   if ((await stat(disk)).size < DISK_BYTES) await truncate(disk, DISK_BYTES);
 
   const forwards = await Promise.all(
-    wantedPorts.map(async ([what, guestPort, wanted]) => ({
+    wantedPorts(relay?.config).map(async ({ what, guestPort, wanted }) => ({
       what,
       guestPort,
       hostPort: await freePort(wanted),
@@ -109,7 +100,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const ended = machine.ended.then(() => "ended" as const);
   let event = await Promise.race([ready, ended, aborted]);
   if (event === "ready") {
-    io.stdout.write(howToConnect(await relayDomain(isFolder ? given : undefined), forwards));
+    io.stdout.write(connectionHelp(relay?.config, forwards));
     event = await Promise.race([ended, aborted]);
   }
   if (event === "aborted") {
@@ -122,10 +113,10 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
 /** The image of a relay folder, made when it is missing or when asked for. */
 async function folderImage(
   folder: string,
+  { files }: RelayFolder,
   values: { fresh?: boolean | undefined; mirror?: string | undefined; cache?: string | undefined },
   io: CommandIo,
 ): Promise<string> {
-  const { files } = await readRelayFolder(folder);
   const out = resolve(`${basename(resolve(folder))}-vm.img`);
   if (existsSync(out) && !values.fresh) return out;
   const progress = createProgress(io.stderr);
@@ -157,37 +148,4 @@ async function imageArchitecture(path: string): Promise<Architecture> {
   if (sectors.toString("latin1", 512, 520) === "EFI PART") return "amd64";
   if (sectors.readUInt16LE(510) === 0xaa55) return "arm64";
   throw new VmImageError(`${path} is not a disk image: it has no partition table`);
-}
-
-async function relayDomain(folder: string | undefined): Promise<string | undefined> {
-  return folder === undefined ? undefined : (await readRelayFolder(folder)).config.domain;
-}
-
-type Forward = Readonly<{ what: string; guestPort: number; hostPort: number }>;
-
-function howToConnect(domain: string | undefined, forwards: readonly Forward[]): string {
-  const hostPort = (guestPort: number) => forwards.find((one) => one.guestPort === guestPort)!.hostPort;
-  const name = randomBytes(8).toString("hex").slice(0, 9);
-  const password = randomBytes(15).toString("base64url");
-  const query = [
-    `p=${password}&v=1`,
-    `ih=127.0.0.1&ip=${hostPort(ports.imaps)}&is=ssl`,
-    `sh=127.0.0.1&sp=${hostPort(ports.submissions)}&ss=ssl`,
-    "ic=3", // accept any certificate: nobody can have one for 127.0.0.1
-  ].join("&");
-  return [
-    "",
-    "The relay is up. Its ports on this computer:",
-    ...forwards.map(
-      ({ what, guestPort, hostPort: port }) =>
-        `  127.0.0.1:${String(port).padEnd(6)} → ${guestPort}  ${what}`,
-    ),
-    "",
-    "To try it with Delta Chat on this computer, choose “I Already Have a Profile” → “Scan Invite Code” → paste:",
-    `  dclogin:${name}@${domain ?? "DOMAIN"}?${query}`,
-    "Each name of 9 letters or digits that is not taken becomes an account at its first login.",
-    "",
-    "Ctrl-C shuts the relay down.",
-    "",
-  ].join("\n");
 }

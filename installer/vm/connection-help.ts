@@ -1,0 +1,65 @@
+/**
+ * How to reach a relay that runs in QEMU on this computer: which of its ports are forwarded, and what to type.
+ * Called by `./homing vm`; pure but for the random account name.
+ */
+import { randomBytes } from "node:crypto";
+import { ports, sshPort } from "../../appliance/layout.ts";
+import type { RelayConfig } from "../../appliance/relay-config.ts";
+import type { Forward } from "./machine.ts";
+
+type WantedPort = Readonly<{ what: string; guestPort: number; wanted: number }>;
+
+/** The first choice on this computer for each port of the relay: the relay's own, times ten. */
+const mailPorts: readonly WantedPort[] = [
+  { what: "SMTP from other relays", guestPort: ports.smtp, wanted: 2525 },
+  { what: "SMTP submission over TLS", guestPort: ports.submissions, wanted: 4650 },
+  { what: "SMTP submission, STARTTLS", guestPort: ports.submission, wanted: 5870 },
+  { what: "IMAP, STARTTLS", guestPort: ports.imap, wanted: 1430 },
+  { what: "IMAP over TLS", guestPort: ports.imaps, wanted: 9930 },
+];
+
+/** `config` is undefined for an image, whose settings only the relay itself knows. */
+export function wantedPorts(config: RelayConfig | undefined): readonly WantedPort[] {
+  if (config?.ssh.authorizedKeys.length === 0) return mailPorts;
+  const what = config ? "SSH" : "SSH, if the relay has keys of administrators";
+  return [...mailPorts, { what, guestPort: sshPort, wanted: 2222 }];
+}
+
+/** What to tell a person once the relay is ready. */
+export function connectionHelp(
+  config: RelayConfig | undefined,
+  forwards: readonly (Forward & { what: string })[],
+): string {
+  const forwardOf = (guestPort: number) => forwards.find((one) => one.guestPort === guestPort);
+  const name = randomBytes(8).toString("hex").slice(0, 9);
+  const password = randomBytes(15).toString("base64url");
+  const query = [
+    `p=${password}&v=1`,
+    `ih=127.0.0.1&ip=${forwardOf(ports.imaps)!.hostPort}&is=ssl`,
+    `sh=127.0.0.1&sp=${forwardOf(ports.submissions)!.hostPort}&ss=ssl`,
+    "ic=3", // accept any certificate: nobody can have one for 127.0.0.1
+  ].join("&");
+  const sshForward = forwardOf(sshPort);
+  // Every image has a host key of its own, while the address stays: ssh would warn of each new one.
+  const ssh = sshForward && [
+    "To log in as an administrator:",
+    `  ssh -p ${sshForward.hostPort} -o NoHostAuthenticationForLocalhost=yes root@127.0.0.1`,
+    "",
+  ];
+  return [
+    "",
+    "The relay is up. Its ports on this computer:",
+    ...forwards.map(
+      ({ what, guestPort, hostPort: port }) =>
+        `  127.0.0.1:${String(port).padEnd(6)} → ${guestPort}  ${what}`,
+    ),
+    "",
+    "To try it with Delta Chat on this computer, choose “I Already Have a Profile” → “Scan Invite Code” → paste:",
+    `  dclogin:${name}@${config?.domain ?? "DOMAIN"}?${query}`,
+    "Each name of 9 letters or digits that is not taken becomes an account at its first login.",
+    "",
+    ...(ssh ?? []),
+    "Ctrl-C shuts the relay down.",
+    "",
+  ].join("\n");
+}
