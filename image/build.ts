@@ -7,30 +7,22 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { writeRegions } from "./formats/regions.ts";
-import type { PackageLock } from "./packages/lock.ts";
-import type { Mirrors } from "./packages/mirror.ts";
 import type { ProgressReport } from "./progress.ts";
-import { buildRootfs, type Rootfs } from "./rootfs/build-rootfs.ts";
-import type { RootfsSpec } from "./spec.ts";
+import { buildRootfs, type Rootfs, type RootfsOptions } from "./rootfs/build-rootfs.ts";
 import { pi } from "./targets/pi.ts";
 import type { Disk, Target, TargetName } from "./targets/target.ts";
 import { vm } from "./targets/vm.ts";
 
 export const targets: Readonly<Record<TargetName, Target>> = { vm, pi };
 
-export type BuildOptions = Readonly<{
-  target: TargetName;
-  spec: RootfsSpec;
-  /** The relay folder's files by path; they hold secret keys, so the image is as secret as they are. */
-  relay: ReadonlyMap<string, Uint8Array>;
-  /** The image file; made anew or replaced when it is complete. */
-  out: string;
-  lock: PackageLock;
-  cache: string;
-  mirrors: Mirrors;
-  onProgress?: ProgressReport;
-  signal?: AbortSignal;
-}>;
+export type BuildOptions = Omit<RootfsOptions, "architecture"> &
+  Readonly<{
+    target: TargetName;
+    /** The relay folder's files by path; they hold secret keys, so the image is as secret as they are. */
+    relay: ReadonlyMap<string, Uint8Array>;
+    /** The image file; made anew or replaced when it is complete. */
+    out: string;
+  }>;
 
 export type Image = Readonly<{
   /** Absolute path of the image file. */

@@ -1,20 +1,13 @@
 /**
- * One really encrypted message through a relay, end to end, by ordinary mail libraries: written with openpgp,
- * sent with nodemailer, read with imapflow, taken apart with mailparser, decrypted again. Used by ring 3.
+ * One really encrypted message through a relay, end to end, by ordinary mail libraries: written by
+ * mail.ts, sent with nodemailer, read with imapflow, taken apart with mailparser, decrypted again. Used by ring 3.
  */
 import { ImapFlow } from "imapflow";
 import { simpleParser } from "mailparser";
 import { createTransport } from "nodemailer";
-import {
-  createMessage,
-  decrypt,
-  encrypt,
-  generateKey,
-  type PrivateKey,
-  type PublicKey,
-  readMessage,
-} from "openpgp";
+import { decrypt, generateKey, type PrivateKey, type PublicKey, readMessage } from "openpgp";
 import type { Account } from "./accounts.ts";
+import { encryptedMail } from "./mail.ts";
 import { waitFor } from "./wait.ts";
 
 export type MailPorts = Readonly<{ imaps: number; submissions: number }>;
@@ -69,7 +62,7 @@ export async function sendEncrypted(
   key: PublicKey,
   text: string,
 ): Promise<void> {
-  const armored = await encrypt({ message: await createMessage({ text }), encryptionKeys: key });
+  const raw = await encryptedMail({ from: address, to }, text, key);
   const transport = createTransport({
     host,
     port: ports.submissions,
@@ -80,28 +73,6 @@ export async function sendEncrypted(
     greetingTimeout: TIMEOUT,
     socketTimeout: TIMEOUT,
   });
-  const boundary = "homing-boot-test";
-  const raw = [
-    `From: <${address}>`,
-    `To: <${to}>`,
-    "Subject: [...]",
-    `Date: ${new Date().toUTCString().replace("GMT", "+0000")}`,
-    `Message-ID: <${crypto.randomUUID()}@${address.split("@")[1]}>`,
-    "MIME-Version: 1.0",
-    `Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary="${boundary}"`,
-    "",
-    `--${boundary}`,
-    "Content-Type: application/pgp-encrypted",
-    "",
-    "Version: 1",
-    "",
-    `--${boundary}`,
-    `Content-Type: application/octet-stream; name="encrypted.asc"`,
-    "",
-    ...String(armored).trimEnd().split(/\r?\n/),
-    `--${boundary}--`,
-    "",
-  ].join("\r\n");
   try {
     await transport.sendMail({ envelope: { from: address, to: [to] }, raw });
   } finally {

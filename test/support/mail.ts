@@ -4,7 +4,7 @@
  */
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { dkimSign } from "mailauth/lib/dkim/sign.js";
-import { createMessage, encrypt, generateKey } from "openpgp";
+import { createMessage, encrypt, generateKey, type PublicKey } from "openpgp";
 
 export type Envelope = Readonly<{
   from: string;
@@ -23,12 +23,15 @@ async function makeKey() {
   return publicKey;
 }
 
-/** An encrypted message as the relays demand it; `text` is what only the recipient could read. */
-export async function encryptedMail(envelope: Envelope, text = "hello"): Promise<string> {
-  recipientKey ??= makeKey();
+/**
+ * An encrypted message as the relays demand it; `text` is what only the owner of `key` could read, by default
+ * nobody.
+ */
+export async function encryptedMail(envelope: Envelope, text = "hello", key?: PublicKey): Promise<string> {
+  if (key === undefined) recipientKey ??= makeKey();
   const armored = await encrypt({
     message: await createMessage({ text }),
-    encryptionKeys: await recipientKey,
+    encryptionKeys: key ?? (await recipientKey),
     config: { showVersion: false, showComment: false },
   });
   const boundary = `b${randomUUID()}`;
