@@ -4,8 +4,7 @@
  * the root file system as a container.
  */
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { chmod, glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { glob, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeSquashfs } from "../formats/squashfs.ts";
@@ -22,6 +21,7 @@ import { assembleRootfs } from "./assemble.ts";
 import { pickBootFiles } from "./boot-files.ts";
 import { readKernel } from "./kernel.ts";
 import type { PackageContent } from "./merge.ts";
+import { pruneRootfs, readRootfs, type StoredRootfs, storeRootfs } from "./rootfs-cache.ts";
 import { bundlePrograms } from "./runtime.ts";
 
 export type RootfsOptions = Readonly<{
@@ -35,19 +35,11 @@ export type RootfsOptions = Readonly<{
   signal?: AbortSignal;
 }>;
 
-export type Rootfs = Readonly<{
-  /** The squashfs image, a file in the cache: copy it, do not change it. */
-  path: string;
-  bytes: number;
-  /** Hexadecimal. */
-  sha256: string;
-  boot: BootPieces;
-  /** Whether it was in the cache already. */
-  reused: boolean;
-}>;
-
-/** What stands beside the squashfs in its cache folder. */
-type Manifest = { bytes: number; sha256: string; deviceTrees: string[]; firmware: string[] };
+export type Rootfs = StoredRootfs &
+  Readonly<{
+    /** Whether it was in the cache already. */
+    reused: boolean;
+  }>;
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
 /** Packages unpacked at once: xz runs on as many threads as there are processors, reading overlaps. */
@@ -60,8 +52,9 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
   report({ stage: "Bundling the programs" });
   const programs = await bundlePrograms(spec.bundles, project);
   const key = await inputKey(options, programs);
-  const folder = join(cache, "rootfs", `${architecture}-${key}`);
-  const cached = await readCached(folder);
+  const directory = join(cache, "rootfs");
+  const folder = join(directory, `${architecture}-${key}`);
+  const cached = await readRootfs(folder);
   if (cached) return { ...cached, reused: true };
 
   const locked = lock.architectures[architecture];
@@ -93,33 +86,21 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
     firmware,
   };
 
-  // Made aside and renamed: a folder of that name is always whole.
-  await mkdir(join(cache, "rootfs"), { recursive: true });
-  const aside = await mkdtemp(`${folder}.part-`);
-  await chmod(aside, 0o755); // nothing in it is secret
-  try {
-    const stage = "Compressing the root file system";
-    const { bytes } = await writeSquashfs(tree, join(aside, "root.squashfs"), {
+  const stage = "Compressing the root file system";
+  const stored = await storeRootfs(folder, boot, (path) =>
+    writeSquashfs(tree, path, {
       time: lock.generated,
       onProgress: (done, total) => report({ stage, done, total, unit: "bytes" }),
       ...(signal ? { signal } : {}),
-    });
-    const sha256 = await hashFile(join(aside, "root.squashfs"));
-    await writeBootPieces(aside, boot);
-    const manifest: Manifest = {
-      bytes,
-      sha256,
-      deviceTrees: [...boot.deviceTrees.keys()],
-      firmware: [...boot.firmware.keys()],
-    };
-    await writeFile(join(aside, "manifest.json"), JSON.stringify(manifest, null, 2));
-    await rm(folder, { recursive: true, force: true });
-    await rename(aside, folder);
-    return { path: join(folder, "root.squashfs"), bytes, sha256, boot, reused: false };
+    }),
+  );
+  try {
+    await pruneRootfs(directory, Date.now());
   } catch (error) {
-    await rm(aside, { recursive: true, force: true });
-    throw error;
+    // Say another user's files: no reason to lose what was built.
+    report({ stage: `Leaving old files in the cache (${(error as Error).message})` });
   }
+  return { ...stored, reused: false };
 }
 
 async function loadPackages(
@@ -180,48 +161,4 @@ async function addSources(hash: Hash): Promise<void> {
     const content = await readFile(join(folder, file));
     hash.update(`${file}:${content.length}:`).update(content);
   }
-}
-
-async function readCached(folder: string): Promise<Omit<Rootfs, "reused"> | undefined> {
-  let manifest: Manifest;
-  try {
-    manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
-  const path = join(folder, "root.squashfs");
-  // A cache is not to be trusted with every disk: a damaged file is made anew.
-  if ((await hashFile(path)) !== manifest.sha256) return undefined;
-  const read = (name: string) => readFile(join(folder, name));
-  const readAll = async (names: readonly string[], below: string) =>
-    new Map(
-      await Promise.all(
-        names.map(async (name): Promise<[string, Uint8Array]> => [name, await read(`${below}/${name}`)]),
-      ),
-    );
-  const boot: BootPieces = {
-    kernel: await read("vmlinuz"),
-    initramfs: await read("initrd"),
-    bootLoader: await read("loader.efi"),
-    deviceTrees: await readAll(manifest.deviceTrees, "dtb"),
-    firmware: await readAll(manifest.firmware, "firmware"),
-  };
-  return { path, bytes: manifest.bytes, sha256: manifest.sha256, boot };
-}
-
-async function writeBootPieces(folder: string, boot: BootPieces): Promise<void> {
-  await mkdir(join(folder, "dtb"));
-  await mkdir(join(folder, "firmware"));
-  await writeFile(join(folder, "vmlinuz"), boot.kernel);
-  await writeFile(join(folder, "initrd"), boot.initramfs);
-  await writeFile(join(folder, "loader.efi"), boot.bootLoader);
-  for (const [name, content] of boot.deviceTrees) await writeFile(join(folder, "dtb", name), content);
-  for (const [name, content] of boot.firmware) await writeFile(join(folder, "firmware", name), content);
-}
-
-async function hashFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }

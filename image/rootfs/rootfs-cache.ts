@@ -1,0 +1,196 @@
+/**
+ * Finished root file systems in the cache, each with its kernel and boot files in a folder of its own that is named
+ * after all it was made of. Called by build-rootfs.ts. Several builds may use one cache at once: a folder of a
+ * final name is always whole, and none that was used lately is removed.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { BootPieces } from "../targets/target.ts";
+
+export type StoredRootfs = Readonly<{
+  /** The squashfs image, a file in the cache: copy it, do not change it. */
+  path: string;
+  bytes: number;
+  /** Hexadecimal. */
+  sha256: string;
+  boot: BootPieces;
+}>;
+
+/** What stands beside the squashfs. */
+type Manifest = { bytes: number; sha256: string; deviceTrees: string[]; firmware: string[] };
+
+/** Root file systems that stay whatever their age; each takes some 140 MB. Enough to go back and forth. */
+export const KEPT_PER_ARCHITECTURE = 3;
+/** One that was used less long ago stays too: an image may still be copied from it, or a test run on it. */
+export const IN_USE_MILLISECONDS = 6 * 3600 * 1000;
+
+const squashfsName = "root.squashfs";
+/** Folders of ours; "part" is being made, "old" is being removed. Anything else is left alone. */
+const folderPattern = /^(amd64|arm64)-[0-9a-f]{32}(\.(?:part|old)-\w+)?$/;
+
+/** The root file system in `folder`, undefined when there is none or a damaged one. Counts as a use. */
+export async function readRootfs(folder: string): Promise<StoredRootfs | undefined> {
+  try {
+    const now = new Date();
+    // First of all, so that no other build removes it from here on.
+    await utimes(folder, now, now);
+    return await readPieces(folder);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+async function readPieces(folder: string): Promise<StoredRootfs | undefined> {
+  const manifest: Manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
+  const path = join(folder, squashfsName);
+  // A cache is not to be trusted with every disk: a damaged file is made anew.
+  if ((await hashFile(path)) !== manifest.sha256) return undefined;
+  const read = (name: string) => readFile(join(folder, name));
+  const readAll = async (names: readonly string[], below: string) =>
+    new Map(
+      await Promise.all(
+        names.map(async (name): Promise<[string, Uint8Array]> => [name, await read(`${below}/${name}`)]),
+      ),
+    );
+  const boot: BootPieces = {
+    kernel: await read("vmlinuz"),
+    initramfs: await read("initrd"),
+    bootLoader: await read("loader.efi"),
+    deviceTrees: await readAll(manifest.deviceTrees, "dtb"),
+    firmware: await readAll(manifest.firmware, "firmware"),
+  };
+  return { path, bytes: manifest.bytes, sha256: manifest.sha256, boot };
+}
+
+/**
+ * Makes `folder`, all or nothing; `writeSquashfs` writes the file it is given. When another build was faster with
+ * the same folder, its result is taken.
+ */
+export async function storeRootfs(
+  folder: string,
+  boot: BootPieces,
+  writeSquashfs: (path: string) => Promise<{ bytes: number }>,
+): Promise<StoredRootfs> {
+  await mkdir(dirname(folder), { recursive: true });
+  const aside = await mkdtemp(`${folder}.part-`);
+  try {
+    await chmod(aside, 0o755); // nothing in it is secret
+    const { bytes } = await writeSquashfs(join(aside, squashfsName));
+    const sha256 = await hashFile(join(aside, squashfsName));
+    await writeBootPieces(aside, boot);
+    const manifest: Manifest = {
+      bytes,
+      sha256,
+      deviceTrees: [...boot.deviceTrees.keys()],
+      firmware: [...boot.firmware.keys()],
+    };
+    await writeFile(join(aside, "manifest.json"), JSON.stringify(manifest, null, 2));
+    while (!(await moveIfFree(aside, folder))) {
+      const there = await readRootfs(folder);
+      if (there) {
+        await rm(aside, { recursive: true });
+        return there;
+      }
+      await removeFolder(folder);
+    }
+    return { path: join(folder, squashfsName), bytes, sha256, boot };
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function moveIfFree(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    // POSIX knows the first two, Windows says the third of any folder that exists.
+    if (hasCode(error, "ENOTEMPTY", "EEXIST", "EPERM") && (await modifiedAt(to)) !== undefined) return false;
+    throw error;
+  }
+}
+
+async function writeBootPieces(folder: string, boot: BootPieces): Promise<void> {
+  await mkdir(join(folder, "dtb"));
+  await mkdir(join(folder, "firmware"));
+  await writeFile(join(folder, "vmlinuz"), boot.kernel);
+  await writeFile(join(folder, "initrd"), boot.initramfs);
+  await writeFile(join(folder, "loader.efi"), boot.bootLoader);
+  for (const [name, content] of boot.deviceTrees) await writeFile(join(folder, "dtb", name), content);
+  for (const [name, content] of boot.firmware) await writeFile(join(folder, "firmware", name), content);
+}
+
+/**
+ * Removes from `directory` all but the newest root file systems and what was used lately, and what builds that
+ * were ended left behind. `now` in milliseconds since 1970.
+ */
+export async function pruneRootfs(directory: string, now: number): Promise<void> {
+  const folders: { path: string; architecture: string; whole: boolean; used: number }[] = [];
+  for (const name of await readdir(directory)) {
+    const [, architecture, suffix] = folderPattern.exec(name) ?? [];
+    const path = join(directory, name);
+    const used = architecture === undefined ? undefined : await modifiedAt(path);
+    if (architecture === undefined || used === undefined) continue;
+    folders.push({ path, architecture, whole: suffix === undefined, used });
+  }
+  const kept: Record<string, number> = {};
+  for (const { path, architecture, whole, used } of folders.sort((a, b) => b.used - a.used)) {
+    const newer = kept[architecture] ?? 0;
+    if (whole) kept[architecture] = newer + 1;
+    if (now - used < IN_USE_MILLISECONDS || (whole && newer < KEPT_PER_ARCHITECTURE)) continue;
+    await removeFolder(path, used);
+  }
+}
+
+/**
+ * Takes the folder out of sight at once, then removes it. With `unusedSince`: only if it was not used since, in
+ * milliseconds since 1970.
+ */
+async function removeFolder(folder: string, unusedSince?: number): Promise<void> {
+  const old = `${folder.replace(/\.(?:part|old)-\w+$/, "")}.old-${randomBytes(4).toString("hex")}`;
+  try {
+    await rename(folder, old);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return; // another build removed it
+    throw error;
+  }
+  // Another build may have begun to use it in the meantime; it then gets it back.
+  if (unusedSince !== undefined && (await modifiedAt(old)) !== unusedSince && (await moveIfFree(old, folder)))
+    return;
+  await rm(old, { recursive: true, force: true });
+}
+
+/** In milliseconds since 1970; undefined when there is nothing. */
+async function modifiedAt(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
