@@ -41,6 +41,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "boot", entry: "appliance/life/boot.ts" },
       { name: "ready", entry: "appliance/life/ready.ts" },
       { name: "auth", entry: "services/auth/main.ts" },
+      { name: "auth-writer", entry: "services/auth/store-writer.ts" },
       { name: "milter", entry: "services/milter/main.ts" },
       { name: "metadata", entry: "services/metadata/main.ts" },
     ],

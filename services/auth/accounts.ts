@@ -5,6 +5,9 @@
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 import type { Log } from "../lib/log.ts";
+import { createGuessLimits } from "./guess-limits.ts";
+import { createHashQueue, type HashQueue, QueueFullError } from "./hash-queue.ts";
+import { networkOf } from "./network.ts";
 import { hashPassword, spendVerification, verifyPassword } from "./password.ts";
 import { createRecentLogins } from "./recent-logins.ts";
 import {
@@ -16,25 +19,31 @@ import {
 } from "./rules.ts";
 import type { AccountStore } from "./store.ts";
 
-/**
- * Logins that may be hashed or wait for it at once. At 100 ms a hash on a small Pi, the last of them waits
- * under 4 s, well within the 10 s Dovecot gives us; more would only time out there.
- */
-const maxPendingLogins = 128;
+/** How long a look at the machine's load, memory and disk holds, in milliseconds: none of them jumps. */
+const machineStateMs = 1_000;
 
 export type Verdict =
   | Readonly<{ kind: "ok"; created: boolean }>
   | Readonly<{ kind: "mismatch" }>
   | Readonly<{ kind: "refused"; refusal: Refusal }>
+  /** Too many wrong passwords: the client should try again later. */
+  | Readonly<{ kind: "throttled" }>
   /** Too many logins at once: the client should try again. */
   | Readonly<{ kind: "busy" }>;
+
+export type Login = Readonly<{
+  user: string;
+  password: string;
+  /** The client's IP address; empty when it has none. */
+  address: string;
+}>;
 
 export type Accounts = Readonly<{
   /**
    * Verifies a login; makes the account when there is none and the rules allow it. "ok" is given only
    * when the account is on disk. @throws Error when the store fails: a temporary failure for the client.
    */
-  verify(user: string, password: string): Promise<Verdict>;
+  verify(login: Login): Promise<Verdict>;
   /** Whether mail for this address can be delivered. */
   exists(user: string): boolean;
 }>;
@@ -47,48 +56,72 @@ export function createAccounts(
     /** Unix time in seconds. */
     now: () => number;
     log: Log;
-    pendingLimit?: number;
+    queue?: HashQueue;
+    /** A steady clock in milliseconds, for limits. */
+    steadyNow?: () => number;
   }>,
 ): Accounts {
   const { config, store, log } = parts;
+  const steadyNow = parts.steadyNow ?? (() => performance.now());
   const recent = createRecentLogins();
-  const pending = new Map<string, Promise<Verdict>>();
+  const guesses = createGuessLimits(steadyNow);
+  const queue = parts.queue ?? createHashQueue();
+  const underWay = new Map<string, Promise<Verdict>>();
+  const machineState = heldFor(machineStateMs, steadyNow, parts.readMachineState);
 
-  const judge = async (address: string, password: string, fingerprint: string): Promise<Verdict> => {
+  type Attempt = Readonly<{ address: string; password: string; fingerprint: string; network: string }>;
+
+  const judge = async (attempt: Attempt): Promise<Verdict> => {
+    const { address, password, network } = attempt;
     const known = store.findPassword(address);
-    if (known !== undefined) return compare(address, password, fingerprint, known);
+    if (known !== undefined) return compare(attempt, known);
     const refusal = settingsRefusal(address, password, config);
+    // The same limits, the same turn and the same hash as for a wrong password: it looks alike from outside.
     if (refusal !== undefined) {
-      await spendVerification(password);
-      return { kind: "refused", refusal };
+      const verdict = await compare(attempt, undefined);
+      return verdict.kind === "mismatch" ? { kind: "refused", refusal } : verdict;
     }
-    // No equal cost here: on an overloaded machine the refusal must be cheap.
-    const shortage = machineRefusal(await parts.readMachineState(), config.signUp);
+    const shortage = machineRefusal(await machineState(), config.signUp);
     if (shortage !== undefined) return { kind: "refused", refusal: shortage };
-    const hash = await hashPassword(password);
-    if (store.create(address, hash, parts.now())) {
-      recent.remember(address, hash, fingerprint);
+    const hash = await queue.run("create", network, () => hashPassword(password));
+    if (await store.create(address, hash, parts.now())) {
+      recent.remember(address, hash, attempt.fingerprint);
+      guesses.welcome(address, network);
       log.info("account created");
       return { kind: "ok", created: true };
     }
     const winner = store.findPassword(address);
     if (winner === undefined) throw new Error("an account was made and deleted while a login for it ran");
-    return compare(address, password, fingerprint, winner);
+    return compare(attempt, winner);
   };
 
-  const compare = async (
-    address: string,
-    password: string,
-    fingerprint: string,
-    stored: string,
-  ): Promise<Verdict> => {
-    if (!(await verifyPassword(password, stored))) return { kind: "mismatch" };
+  /** Hashes and compares; with nothing stored it only takes as long. */
+  const compare = async (attempt: Attempt, stored: string | undefined): Promise<Verdict> => {
+    const { address, password, fingerprint, network } = attempt;
+    const guess = guesses.admit(address, network);
+    if (guess === undefined) return { kind: "throttled" };
+    let matches: boolean;
+    try {
+      matches = await queue.run(guess.familiar ? "familiar" : "known", network, async () => {
+        if (stored !== undefined) return await verifyPassword(password, stored);
+        await spendVerification(password);
+        return false;
+      });
+    } catch (cause) {
+      guess.untried();
+      throw cause;
+    }
+    if (!matches || stored === undefined) {
+      guess.wrong();
+      return { kind: "mismatch" };
+    }
+    guess.right();
     recent.remember(address, stored, fingerprint);
     return { kind: "ok", created: false };
   };
 
   return {
-    async verify(user, password) {
+    async verify({ user, password, address: client }) {
       const normalised = normaliseAddress(user, config.domain);
       if ("refusal" in normalised) return { kind: "refused", refusal: normalised.refusal };
       const { address } = normalised;
@@ -97,16 +130,36 @@ export function createAccounts(
       if (stored !== undefined && recent.matches(address, stored, fingerprint)) {
         return { kind: "ok", created: false };
       }
-      const underWay = pending.get(fingerprint);
-      if (underWay !== undefined) return underWay;
-      if (pending.size >= (parts.pendingLimit ?? maxPendingLogins)) return { kind: "busy" };
-      const verdict = judge(address, password, fingerprint).finally(() => pending.delete(fingerprint));
-      pending.set(fingerprint, verdict);
+      const network = networkOf(client);
+      const key = `${fingerprint} ${network}`;
+      const same = underWay.get(key);
+      if (same !== undefined) return same;
+      const verdict = judge({ address, password, fingerprint, network })
+        .catch((cause): Verdict => {
+          if (cause instanceof QueueFullError) return { kind: "busy" };
+          throw cause;
+        })
+        .finally(() => underWay.delete(key));
+      underWay.set(key, verdict);
       return verdict;
     },
     exists(user) {
       const normalised = normaliseAddress(user, config.domain);
       return "address" in normalised && store.findPassword(normalised.address) !== undefined;
     },
+  };
+}
+
+/** `read`, asked at most once in `milliseconds`; a failure is not held. */
+function heldFor<T>(milliseconds: number, now: () => number, read: () => Promise<T>): () => Promise<T> {
+  let held: { value: Promise<T>; since: number } | undefined;
+  return () => {
+    if (held !== undefined && now() - held.since < milliseconds) return held.value;
+    const value = read();
+    held = { value, since: now() };
+    value.catch(() => {
+      held = undefined;
+    });
+    return value;
   };
 }

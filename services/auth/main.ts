@@ -2,7 +2,7 @@
  * homing-auth.service: the account service on the device (service.ts), with the paths of appliance/layout.ts.
  */
 import { join } from "node:path";
-import { authListen, dataPaths, runPaths } from "../../appliance/layout.ts";
+import { authListen, dataPaths, programDirectory, runPaths } from "../../appliance/layout.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startAuthService } from "./service.ts";
@@ -12,6 +12,8 @@ const { stop } = await startAuthService({
   settingsPath: runPaths.relayConfig,
   secretPath: runPaths.authSecret,
   databasePath: join(dataPaths.accounts, "accounts.sqlite"),
+  // A bundle of its own beside this one's (appliance/rootfs.ts).
+  writerProgram: join(programDirectory, "auth-writer.mjs"),
   mailDirectory: dataPaths.mail,
   listen: { name: "auth", ...authListen },
   recipients: { name: "recipients", path: runPaths.recipientSocket },

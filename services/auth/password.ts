@@ -1,22 +1,25 @@
 /**
- * Password hashes: scrypt (RFC 7914), written as a PHC string with its parameters, so that a later version
- * may raise the cost and still verify what is stored. Runs in libuv's thread pool, never on the main thread.
+ * Password hashes: Argon2id (RFC 9106), written as PHC strings with their parameters, so that a later version
+ * may raise the cost and still verify what is stored; scrypt (RFC 7914) of earlier versions is verified too.
+ * Runs in libuv's thread pool, never on the main thread. Called by accounts.ts through hash-queue.ts.
  */
-import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import { argon2, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 
 /**
- * Cost: 2^13 rounds of 8 blocks take 8 MiB and about 12 ms on a PC, 100 ms on a Pi 3. More would make
- * waking hundreds of clients after a reboot a matter of minutes there, and would gain little: clients
- * invent long random passwords, which no dictionary holds. Four run at once (libuv's pool): 32 MiB.
+ * Cost: three passes over 2 MiB, about 2 ms on a PC and 20 ms on a Pi 3, so that a relay whose clients all
+ * come back after a reboot has them logged in within seconds. A graphics card is bound by its memory: a guess
+ * moves 16 MiB there (a step writes a block and reads one in the first pass, two in the later ones), against
+ * 10 MiB for scrypt with 2^13 rounds and next to none for the 5000 rounds of SHA512-crypt that other relays
+ * store. More would gain little: clients invent long random passwords, which no dictionary holds.
  */
-const costExponent = 13;
-const blockSize = 8;
-const parallelism = 1;
+const current = { kind: "argon2id", m: 2048, t: 3, p: 1 } as const;
 
 const saltBytes = 16;
 const hashBytes = 32;
 
 /** A stored hash may ask for at most this much; a damaged row must not take the machine's memory. */
+const maxArgonKibibytes = 65_536;
+const maxArgonPasses = 10;
 const maxCostExponent = 18;
 const maxBlockSize = 16;
 const maxParallelism = 4;
@@ -26,14 +29,16 @@ export class PasswordFormatError extends Error {
   override name = "PasswordFormatError";
 }
 
-type Parameters = Readonly<{ ln: number; r: number; p: number }>;
+type Parameters =
+  /** m in KiB, t passes, p lanes (RFC 9106 §3.1). */
+  | Readonly<{ kind: "argon2id"; m: number; t: number; p: number }>
+  /** 2^ln rounds, r blocks of 128 bytes, p times (RFC 7914 §2). */
+  | Readonly<{ kind: "scrypt"; ln: number; r: number; p: number }>;
 
-/** The hash to store for a new account: `$scrypt$ln=13,r=8,p=1$<salt>$<hash>`, base64 without padding. */
+/** The hash to store for a new account: `$argon2id$v=19$m=2048,t=3,p=1$<salt>$<hash>`, base64 without padding. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(saltBytes);
-  const parameters = { ln: costExponent, r: blockSize, p: parallelism };
-  const hash = await derive(password, salt, hashBytes, parameters);
-  return formatHash(parameters, salt, hash);
+  return formatHash(salt, await derive(password, salt, hashBytes, current));
 }
 
 /** Whether `password` is the one `stored` was made of; compared in constant time. @throws PasswordFormatError */
@@ -42,47 +47,65 @@ export async function verifyPassword(password: string, stored: string): Promise<
   return timingSafeEqual(await derive(password, salt, hash.length, parameters), hash);
 }
 
-const decoy = formatHash(
-  { ln: costExponent, r: blockSize, p: parallelism },
-  randomBytes(saltBytes),
-  randomBytes(hashBytes),
-);
+const decoy = formatHash(randomBytes(saltBytes), randomBytes(hashBytes));
 
 /** Takes as long as verifying does: for refusals whose speed would tell that there is no such account. */
 export async function spendVerification(password: string): Promise<void> {
   await verifyPassword(password, decoy);
 }
 
-function derive(password: string, salt: Buffer, length: number, { ln, r, p }: Parameters): Promise<Buffer> {
-  const cost = 2 ** ln;
-  // RFC 7914 §2: 128 · N · r bytes, and 128 · r · p for the blocks; OpenSSL counts a little more.
-  const maxmem = 128 * r * (cost + p + 32);
+function derive(password: string, salt: Buffer, length: number, parameters: Parameters): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    scrypt(password, salt, length, { N: cost, r, p, maxmem }, (error, key) =>
-      error === null ? resolve(key) : reject(error),
-    );
+    const settle = (error: Error | null, key: Buffer): void =>
+      error === null ? resolve(key) : reject(error);
+    if (parameters.kind === "argon2id") {
+      const { m: memory, t: passes, p: parallelism } = parameters;
+      const input = { message: password, nonce: salt, tagLength: length, memory, passes, parallelism };
+      argon2("argon2id", input, settle);
+      return;
+    }
+    const { ln, r, p } = parameters;
+    const cost = 2 ** ln;
+    // RFC 7914 §2: 128 · N · r bytes, and 128 · r · p for the blocks; OpenSSL counts a little more.
+    const maxmem = 128 * r * (cost + p + 32);
+    scrypt(password, salt, length, { N: cost, r, p, maxmem }, settle);
   });
 }
 
-function formatHash({ ln, r, p }: Parameters, salt: Buffer, hash: Buffer): string {
-  return `$scrypt$ln=${ln},r=${r},p=${p}$${unpadded(salt)}$${unpadded(hash)}`;
+function formatHash(salt: Buffer, hash: Buffer): string {
+  const { kind, m, t, p } = current;
+  return `$${kind}$v=19$m=${m},t=${t},p=${p}$${unpadded(salt)}$${unpadded(hash)}`;
 }
 
+const argonForm =
+  /^\$argon2id\$v=19\$m=(\d{1,6}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{16,86})\$([A-Za-z0-9+/]{22,86})$/;
+const scryptForm =
+  /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{16,86})\$([A-Za-z0-9+/]{22,86})$/;
+
 function parseHash(stored: string): { parameters: Parameters; salt: Buffer; hash: Buffer } {
-  const match =
-    /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{16,86})\$([A-Za-z0-9+/]{22,86})$/.exec(
-      stored,
-    );
+  const argon = argonForm.exec(stored);
+  const match = argon ?? scryptForm.exec(stored);
   if (match === null)
     throw new PasswordFormatError("a stored password hash is damaged or of an unknown kind");
-  const parameters = { ln: Number(match[1]), r: Number(match[2]), p: Number(match[3]) };
-  const { ln, r, p } = parameters;
-  if (ln < 1 || ln > maxCostExponent || r < 1 || r > maxBlockSize || p < 1 || p > maxParallelism) {
+  const [first, second, p] = match.slice(1, 4).map(Number) as [number, number, number];
+  const parameters: Parameters =
+    argon === null
+      ? { kind: "scrypt", ln: first, r: second, p }
+      : { kind: "argon2id", m: first, t: second, p };
+  if (!isAffordable(parameters))
     throw new PasswordFormatError(
-      `a stored password hash asks for an impossible cost: ln=${ln},r=${r},p=${p}`,
+      `a stored password hash asks for an impossible cost: ${first},${second},${p}`,
     );
-  }
   return { parameters, salt: Buffer.from(match[4]!, "base64"), hash: Buffer.from(match[5]!, "base64") };
+}
+
+function isAffordable(parameters: Parameters): boolean {
+  const within = (value: number, least: number, most: number): boolean => value >= least && value <= most;
+  if (!within(parameters.p, 1, maxParallelism)) return false;
+  return parameters.kind === "argon2id"
+    ? // RFC 9106 §3.1: at least 8 KiB a lane.
+      within(parameters.m, 8 * parameters.p, maxArgonKibibytes) && within(parameters.t, 1, maxArgonPasses)
+    : within(parameters.ln, 1, maxCostExponent) && within(parameters.r, 1, maxBlockSize);
 }
 
 function unpadded(bytes: Buffer): string {

@@ -46,21 +46,17 @@ const maxPasswordLength = 512;
 const automaticRelayPasswordLength = 23;
 
 /**
- * Names that must never be a stranger's: certificate authorities accept mail to admin, administrator,
- * webmaster, hostmaster and postmaster as proof of owning the domain (CA/Browser Forum Baseline
- * Requirements §3.2.2.4.4), RFC 2142 gives the others a meaning, and reports come from mailer-daemon.
+ * Names that must never be a stranger's, whatever lengths are set. Certificate authorities accept mail to
+ * admin, administrator, webmaster, hostmaster and postmaster as proof of owning the domain (CA/Browser Forum
+ * Baseline Requirements §3.2.2.4.4); RFC 2142 §3 to §6 gives the others a meaning; reports come from
+ * mailer-daemon; and nobody should write as the machine itself.
  */
 const reservedLocalParts: ReadonlySet<string> = new Set([
-  "abuse",
-  "admin",
-  "administrator",
-  "hostmaster",
-  "mailer-daemon",
-  "noc",
-  "postmaster",
-  "root",
-  "security",
-  "webmaster",
+  ...["admin", "administrator", "hostmaster", "postmaster", "webmaster"],
+  ...["info", "marketing", "sales", "support"],
+  ...["abuse", "noc", "security"],
+  ...["ftp", "news", "usenet", "uucp", "www"],
+  ...["bounce", "daemon", "mail", "mailer-daemon", "no-reply", "nobody", "noreply", "root", "system"],
 ]);
 
 /** What the machine has left, asked anew for every account to be made. */

@@ -2,12 +2,12 @@
  * The account service on the wire: HTTP/1.1 on loopback, asked by Dovecot's auth workers (passdb and userdb
  * in Lua). Whoever holds the shared secret may ask.
  *
- *   POST /verify  user, password   200 right (account made if new) · 403 wrong or refused · 503 try later
- *   POST /exists  user             200 there is such an account · 404 there is none
+ *   POST /verify  user, password, ip   200 right (account made if new) · 403 wrong or refused · 503 try later
+ *   POST /exists  user                 200 there is such an account · 404 there is none
  *
  * Bodies are forms, answers JSON: {"result": "ok" | "mismatch" | "refused" | …, "reason"?, "text"?}.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Log } from "../lib/log.ts";
 import type { Accounts, Verdict } from "./accounts.ts";
@@ -23,15 +23,24 @@ const requestLimitMs = 5_000;
 /** Longer than the 60 s after which Dovecot's client lets go, so that it never writes into a closing one. */
 const keepAliveMs = 75_000;
 
+/** Between two lines about logins turned away. */
+const turnedAwayLogMs = 10_000;
+
 type Reply = Readonly<{ status: number; body: Readonly<Record<string, string | boolean>> }>;
 
 /** Makes the HTTP server; the caller lets it listen. `secret`: what a Bearer token must be (RFC 6750 §2.1). */
 export function createAuthServer(parts: Readonly<{ accounts: Accounts; secret: string; log: Log }>): Server {
   const { log } = parts;
+  // Hashes are of equal length, as timingSafeEqual demands, whatever is sent.
+  const expected = digest(`Bearer ${parts.secret}`);
+  const isAllowed = (authorization: string): boolean => timingSafeEqual(digest(authorization), expected);
+  const turnedAway = createTurnedAway(log);
   const server = createServer(
     { maxHeaderSize: maxHeaderBytes, requestTimeout: requestLimitMs, keepAliveTimeout: keepAliveMs },
     (request, response) => {
-      answer(request, parts)
+      // Nobody reads it, and it is made anew for every answer.
+      response.sendDate = false;
+      answer(request, { accounts: parts.accounts, isAllowed, turnedAway, log })
         .catch((cause): Reply => {
           if (cause instanceof BadRequestError)
             return { status: cause.status, body: { result: "bad-request", text: cause.message } };
@@ -57,9 +66,19 @@ class BadRequestError extends Error {
 
 async function answer(
   request: IncomingMessage,
-  { accounts, secret, log }: Readonly<{ accounts: Accounts; secret: string; log: Log }>,
+  {
+    accounts,
+    isAllowed,
+    turnedAway,
+    log,
+  }: Readonly<{
+    accounts: Accounts;
+    isAllowed: (authorization: string) => boolean;
+    turnedAway: (verdict: Verdict) => void;
+    log: Log;
+  }>,
 ): Promise<Reply> {
-  if (!isBearer(request.headers.authorization ?? "", secret)) {
+  if (!isAllowed(request.headers.authorization ?? "")) {
     log.warn("a request without the right secret was refused");
     throw new BadRequestError(401, "the shared secret is missing or wrong");
   }
@@ -74,11 +93,29 @@ async function answer(
   if (request.url === "/exists") {
     return accounts.exists(user) ? { status: 200, body: { result: "ok" } } : unknownReply;
   }
-  const verdict = await accounts.verify(user, requireField(fields, "password"));
+  const password = requireField(fields, "password");
+  const verdict = await accounts.verify({ user, password, address: fields.get("ip") ?? "" });
   const reply = replyOf(verdict);
   // No address in the log: who logs in when is nobody's business, and Dovecot's own log has it if asked to.
-  if (verdict.kind !== "ok") log.info("login refused", { result: verdict.kind, reason: reply.body.reason });
+  if (verdict.kind === "throttled" || verdict.kind === "busy") turnedAway(verdict);
+  else if (verdict.kind !== "ok")
+    log.info("login refused", { result: verdict.kind, reason: reply.body.reason });
   return reply;
+}
+
+/** Says in the log that logins were turned away unjudged: one line for many, since floods are the reason. */
+function createTurnedAway(log: Log): (verdict: Verdict) => void {
+  const counts = { throttled: 0, busy: 0 };
+  let saidAt = Number.NEGATIVE_INFINITY;
+  return ({ kind }) => {
+    if (kind !== "throttled" && kind !== "busy") return;
+    counts[kind] += 1;
+    if (performance.now() - saidAt < turnedAwayLogMs) return;
+    log.warn("logins turned away: too many wrong passwords (throttled) or too many at once (busy)", counts);
+    saidAt = performance.now();
+    counts.throttled = 0;
+    counts.busy = 0;
+  };
 }
 
 const unknownReply: Reply = { status: 404, body: { result: "unknown" } };
@@ -94,15 +131,18 @@ function replyOf(verdict: Verdict): Reply {
         status: 403,
         body: { result: "refused", reason: verdict.refusal, text: refusalTexts[verdict.refusal] },
       };
+    case "throttled":
+      return {
+        status: 503,
+        body: { result: "throttled", text: "Too many wrong passwords, try again later" },
+      };
     case "busy":
       return { status: 503, body: { result: "busy", text: "Too many logins at once, try again" } };
   }
 }
 
-function isBearer(header: string, secret: string): boolean {
-  // Hashes are of equal length, as timingSafeEqual demands, whatever was sent.
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(header), digest(`Bearer ${secret}`));
+function digest(text: string): Buffer {
+  return hash("sha256", text, "buffer");
 }
 
 function readFields(body: string): Map<string, string> | undefined {
@@ -122,17 +162,24 @@ function requireField(fields: Map<string, string>, name: string): string {
   return value;
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  // The stream must outlive a refusal, or its socket would go before the answer is sent.
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxBodyBytes)
-      throw new BadRequestError(413, `the body is larger than ${maxBodyBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("latin1");
+/** By events, which cost a fifth of what asynchronous iteration does. */
+function readBody(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= maxBodyBytes) {
+        chunks.push(chunk);
+        return;
+      }
+      // The rest stays unread; the answer closes the connection.
+      request.pause();
+      reject(new BadRequestError(413, `the body is larger than ${maxBodyBytes} bytes`));
+    });
+    request.on("end", () => resolve(Buffer.concat(chunks).toString("latin1")));
+    request.on("error", reject);
+  });
 }
 
 function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {

@@ -20,6 +20,8 @@ export type AuthServiceOptions = Readonly<{
   settingsPath: string;
   secretPath: string;
   databasePath: string;
+  /** The program of the thread that writes it: store-writer.ts, or what it was bundled to. */
+  writerProgram: URL | string;
   /** Where mail is kept, for the free space. */
   mailDirectory: string;
   /** Where Dovecot asks. */
@@ -44,7 +46,11 @@ export async function startAuthService(
         "homing-configure.service writes it at every boot; see `systemctl status homing-configure`",
     );
   }
-  const store = openAccountStore(options.databasePath);
+  const store = openAccountStore({
+    path: options.databasePath,
+    writerProgram: options.writerProgram,
+    log: options.log,
+  });
   const accounts = createAccounts({
     config,
     store,

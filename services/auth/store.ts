@@ -1,12 +1,18 @@
 /**
  * The list of accounts: address and password hash, in SQLite. It is the one thing a backup must hold, for
- * without it the next stranger who logs in with a name owns that name. Called by accounts.ts.
+ * without it the next stranger who logs in with a name owns that name. Called by accounts.ts. Looking up is
+ * done here; accounts are added by a thread of their own (store-writer.ts), many with one flush of the disk.
  */
-import { openDatabase } from "../lib/database.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { Worker } from "node:worker_threads";
+import { DatabaseError, openDatabase, openDatabaseAlone } from "../lib/database.ts";
+import type { Log } from "../lib/log.ts";
+import { isOneOf, sqliteErrors } from "./sqlite-errors.ts";
+import type { NewAccount, WriterReply, WriterRequest } from "./store-writer.ts";
 
 const secondsPerDay = 86_400;
 
-const migrations = [
+export const accountMigrations = [
   `CREATE TABLE accounts (
      address TEXT PRIMARY KEY NOT NULL,
      password TEXT NOT NULL,
@@ -15,37 +21,196 @@ const migrations = [
    ) STRICT, WITHOUT ROWID`,
 ] as const;
 
+/** A look-up waits this long for another process, in milliseconds: all logins wait with it. */
+const lookUpBusyMs = 200;
+
+/** Accounts in one transaction: enough to share a slow disk's flush, few enough to be written in one go. */
+const maxBatch = 256;
+
+/** How often a list that could only be opened for reading is tried again, in milliseconds. */
+const reopenMs = 30_000;
+
+/** The list cannot answer for certain, or take no account now: a temporary failure for whoever asks. */
+export class AccountListError extends Error {
+  override name = "AccountListError";
+}
+
 export type AccountStore = Readonly<{
-  /** The stored password hash of a normalised address, or undefined when there is no such account. */
+  /**
+   * The stored password hash of a normalised address, or undefined when there is no such account.
+   * @throws AccountListError when a damaged list cannot tell; Error of SQLite.
+   */
   findPassword(address: string): string | undefined;
   /**
-   * Adds an account; false when the address is taken (whoever took it first keeps it). When it returns
+   * Adds an account; false when the address is taken (whoever took it first keeps it). When it resolves to
    * true, the account is on disk. `now` in Unix seconds.
-   * @throws Error of SQLite when the disk is full, failing or locked too long.
+   * @throws AccountListError when the disk is full or failing, or the list locked too long or damaged.
    */
-  create(address: string, passwordHash: string, now: number): boolean;
+  create(address: string, passwordHash: string, now: number): Promise<boolean>;
   count(): number;
-  close(): void;
+  /** Waits for accounts under way. */
+  close(): Promise<void>;
 }>;
 
-/** Opens or makes the account list at `path`. @throws DatabaseError */
-export function openAccountStore(path: string): AccountStore {
-  const database = openDatabase(path, { durability: "full", migrations });
-  const find = database.prepare("SELECT password FROM accounts WHERE address = ?");
-  const insert = database.prepare(
-    "INSERT INTO accounts (address, password, created_day) VALUES (?, ?, ?) ON CONFLICT (address) DO NOTHING",
-  );
-  const countAll = database.prepare("SELECT count(*) AS count FROM accounts");
+export type AccountStoreOptions = Readonly<{
+  path: string;
+  /** store-writer.ts, or what it was bundled to. */
+  writerProgram: URL | string;
+  log: Log;
+}>;
+
+/**
+ * Opens or makes the account list. A list with a damaged place is opened: accounts elsewhere in it go on, and
+ * none is made, since a name that cannot be found may still be somebody's.
+ * @throws DatabaseError when it is lost, unusable as a whole, or of a newer version.
+ */
+export function openAccountStore({ path, writerProgram, log }: AccountStoreOptions): AccountStore {
+  let reader = openReader(path, log);
+  let writer = reader.alone ? undefined : startWriter(path, writerProgram);
+  let openedAt = performance.now();
+  let damage = findDamage(reader.database);
+  if (damage !== undefined) reportDamage();
+
+  function reportDamage(): void {
+    log.error(
+      "the account list is damaged: no account is made, those that can be read go on; restore a backup of it",
+      { path, damage },
+    );
+  }
+
+  /** Runs a statement; the first sign of damage is remembered. */
+  const guarded = <T>(statement: () => T): T => {
+    try {
+      return statement();
+    } catch (cause) {
+      if (isOneOf(cause, sqliteErrors.damage) && damage === undefined) {
+        damage = (cause as Error).message;
+        reportDamage();
+      }
+      throw cause;
+    }
+  };
+
+  /** The disk was full at the start: is there room now? */
+  const reopenIfDue = (): void => {
+    if (performance.now() - openedAt < reopenMs) return;
+    openedAt = performance.now();
+    reader.database.close();
+    reader = openReader(path, log);
+    if (reader.alone) return;
+    writer = startWriter(path, writerProgram);
+    log.info("the account list is open for new accounts again", { path });
+  };
+
   return {
     findPassword(address) {
-      const row = find.get(address);
-      return row === undefined ? undefined : String(row.password);
+      const row = guarded(() => reader.find.get(address));
+      if (row !== undefined) return String(row.password);
+      if (damage !== undefined)
+        throw new AccountListError("the damaged account list cannot tell who is unknown");
+      return undefined;
     },
-    create(address, passwordHash, now) {
-      const day = Math.floor(now / secondsPerDay) * secondsPerDay;
-      return insert.run(address, passwordHash, day).changes === 1;
+    async create(address, password, now) {
+      if (damage !== undefined)
+        throw new AccountListError("the account list is damaged and takes no accounts");
+      if (writer === undefined) reopenIfDue();
+      if (writer === undefined)
+        throw new AccountListError("the disk is full: the account list takes no accounts");
+      const createdDay = Math.floor(now / secondsPerDay) * secondsPerDay;
+      return writer.add({ address, password, createdDay });
     },
-    count: () => Number(countAll.get()?.count),
-    close: () => database.close(),
+    count: () =>
+      Number(guarded(() => reader.database.prepare("SELECT count(*) AS count FROM accounts").get())?.count),
+    async close() {
+      await writer?.close();
+      reader.database.close();
+    },
+  };
+}
+
+type Reader = Readonly<{
+  database: DatabaseSync;
+  find: ReturnType<DatabaseSync["prepare"]>;
+  /** Opened for reading only: nothing else can open it. */
+  alone: boolean;
+}>;
+
+function openReader(path: string, log: Log): Reader {
+  const ready = (database: DatabaseSync, alone: boolean): Reader => {
+    database.exec(`PRAGMA busy_timeout = ${lookUpBusyMs}`);
+    return { database, find: database.prepare("SELECT password FROM accounts WHERE address = ?"), alone };
+  };
+  try {
+    return ready(
+      openDatabase(path, { durability: "full", migrations: accountMigrations, irreplaceable: true }),
+      false,
+    );
+  } catch (cause) {
+    if (!(cause instanceof DatabaseError && isOneOf(cause.cause, sqliteErrors.noRoom))) throw cause;
+    log.error("the disk is full: accounts that exist go on, none is made", { path }, cause);
+    return ready(openDatabaseAlone(path, accountMigrations), true);
+  }
+}
+
+/** What is wrong with the list as a whole, or undefined. Takes 15 ms per 100 000 accounts on a PC. */
+function findDamage(database: DatabaseSync): string | undefined {
+  try {
+    const result = String(database.prepare("PRAGMA integrity_check(1)").get()?.integrity_check);
+    return result === "ok" ? undefined : result;
+  } catch (cause) {
+    if (isOneOf(cause, sqliteErrors.damage)) return (cause as Error).message;
+    throw cause;
+  }
+}
+
+type Pending = Readonly<{
+  account: NewAccount;
+  resolve: (created: boolean) => void;
+  reject: (error: Error) => void;
+}>;
+
+/** The thread that adds accounts. While it waits for the disk, the next ones gather for one transaction. */
+function startWriter(path: string, program: URL | string) {
+  const request: WriterRequest = { path };
+  const thread = new Worker(program, { workerData: request });
+  const gathering: Pending[] = [];
+  let underWay: readonly Pending[] = [];
+  let idle: (() => void) | undefined;
+
+  const send = (): void => {
+    if (underWay.length > 0) return;
+    underWay = gathering.splice(0, maxBatch);
+    if (underWay.length > 0) thread.postMessage(underWay.map(({ account }) => account));
+    else idle?.();
+  };
+  thread.on("message", (reply: WriterReply) => {
+    const answered = underWay;
+    underWay = [];
+    for (const [index, { resolve, reject }] of answered.entries()) {
+      if ("error" in reply) reject(new AccountListError(`the account list took no account: ${reply.error}`));
+      else resolve(reply.created[index] === true);
+    }
+    send();
+  });
+  // Nothing can be made without it: the service ends and systemd starts it afresh (lib/shutdown.ts).
+  thread.on("error", (error) => {
+    throw error;
+  });
+  return {
+    add: (account: NewAccount): Promise<boolean> =>
+      new Promise((resolve, reject) => {
+        gathering.push({ account, resolve, reject });
+        send();
+      }),
+    async close(): Promise<void> {
+      if (underWay.length > 0) {
+        await new Promise<void>((resolve) => {
+          idle = resolve;
+        });
+      }
+      const ended = new Promise((resolve) => thread.once("exit", resolve));
+      thread.postMessage("close");
+      await ended;
+    },
   };
 }

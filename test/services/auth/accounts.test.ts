@@ -5,58 +5,74 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { type Accounts, createAccounts } from "../../../services/auth/accounts.ts";
+import { createHashQueue, type HashQueue } from "../../../services/auth/hash-queue.ts";
 import { type AccountStore, openAccountStore } from "../../../services/auth/store.ts";
 import { createLog } from "../../../services/lib/log.ts";
 
 const user = "abc123xyz@chat.example.org";
 const plenty = { loadAverage: 0, availableMemoryBytes: 1e9, freeDiskBytes: 1e10 };
 const silent = createLog(() => {});
+const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
+const openStore = (path: string): AccountStore => openAccountStore({ path, writerProgram, log: silent });
+const home = "192.0.2.1";
 
 describe("accounts", () => {
   let folder: string;
   let path: string;
   let store: AccountStore;
 
-  const create = (more = "", options: { state?: typeof plenty; pendingLimit?: number } = {}): Accounts =>
+  const create = (more = "", options: { state?: typeof plenty; queue?: HashQueue } = {}): Accounts =>
     createAccounts({
       config: parseRelayConfig(`domain = "chat.example.org"\n${more}`, "relay.toml"),
       store,
       readMachineState: async () => options.state ?? plenty,
       now: () => 1_800_000_000,
       log: silent,
-      ...(options.pendingLimit === undefined ? {} : { pendingLimit: options.pendingLimit }),
+      ...(options.queue === undefined ? {} : { queue: options.queue }),
     });
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "homing-accounts-"));
     path = join(folder, "accounts.sqlite");
-    store = openAccountStore(path);
+    store = openStore(path);
   });
   afterEach(async () => {
-    store.close();
+    await store.close();
     await rm(folder, { recursive: true });
   });
 
   it("makes the account at the first login and knows it under any case afterwards", async () => {
     const accounts = create();
     expect(accounts.exists(user)).toBe(false);
-    expect(await accounts.verify("ABC123xyz@chat.example.org", "long-password")).toEqual({
+    expect(
+      await accounts.verify({ user: "ABC123xyz@chat.example.org", password: "long-password", address: home }),
+    ).toEqual({
       kind: "ok",
       created: true,
     });
-    expect(await accounts.verify(user, "long-password")).toEqual({ kind: "ok", created: false });
-    expect(await accounts.verify(user, "wrong-password")).toEqual({ kind: "mismatch" });
-    expect(await accounts.verify(user, "")).toEqual({ kind: "mismatch" });
+    expect(await accounts.verify({ user, password: "long-password", address: home })).toEqual({
+      kind: "ok",
+      created: false,
+    });
+    expect(await accounts.verify({ user, password: "wrong-password", address: home })).toEqual({
+      kind: "mismatch",
+    });
+    expect(await accounts.verify({ user, password: "", address: home })).toEqual({ kind: "mismatch" });
     expect(accounts.exists("Abc123XYZ@CHAT.example.org")).toBe(true);
     expect(accounts.exists("abc123xyz")).toBe(false);
   });
 
   it("keeps accounts over a restart, with the day of creation only", async () => {
-    await create().verify(user, "long-password");
-    store.close();
-    store = openAccountStore(path);
-    expect(await create().verify(user, "long-password")).toEqual({ kind: "ok", created: false });
-    expect(await create().verify(user, "other-password")).toEqual({ kind: "mismatch" });
+    await create().verify({ user, password: "long-password", address: home });
+    await store.close();
+    store = openStore(path);
+    expect(await create().verify({ user, password: "long-password", address: home })).toEqual({
+      kind: "ok",
+      created: false,
+    });
+    expect(await create().verify({ user, password: "other-password", address: home })).toEqual({
+      kind: "mismatch",
+    });
     const row = new DatabaseSync(path, { readOnly: true }).prepare("SELECT * FROM accounts").get();
     expect(row?.created_day).toBe(1_799_971_200);
     expect(JSON.stringify(row)).not.toContain("long-password");
@@ -65,7 +81,7 @@ describe("accounts", () => {
   it("answers the parallel first logins on IMAP and SMTP both with yes, and makes one account", async () => {
     const accounts = create();
     const verdicts = await Promise.all(
-      Array.from({ length: 10 }, () => accounts.verify(user, "long-password")),
+      Array.from({ length: 10 }, () => accounts.verify({ user, password: "long-password", address: home })),
     );
     for (const verdict of verdicts) expect(verdict.kind).toBe("ok");
     expect(store.count()).toBe(1);
@@ -76,7 +92,9 @@ describe("accounts", () => {
       const address = `race0000${round}@chat.example.org`;
       const accounts = create();
       const verdicts = await Promise.all(
-        ["password-a", "password-b", "password-c"].map((password) => accounts.verify(address, password)),
+        ["password-a", "password-b", "password-c"].map((password) =>
+          accounts.verify({ user: address, password, address: home }),
+        ),
       );
       const winners = verdicts.filter((verdict) => verdict.kind === "ok");
       expect(winners).toEqual([{ kind: "ok", created: true }]);
@@ -84,12 +102,12 @@ describe("accounts", () => {
       const winner = ["password-a", "password-b", "password-c"][
         verdicts.findIndex(({ kind }) => kind === "ok")
       ]!;
-      expect((await create().verify(address, winner)).kind).toBe("ok");
+      expect((await create().verify({ user: address, password: winner, address: home })).kind).toBe("ok");
     }
   });
 
   it("lets one win also between two processes on one file", async () => {
-    const other = openAccountStore(path);
+    const other = openStore(path);
     try {
       const first = create();
       const second = createAccounts({
@@ -100,20 +118,21 @@ describe("accounts", () => {
         log: silent,
       });
       const verdicts = await Promise.all([
-        first.verify(user, "password-a"),
-        second.verify(user, "password-b"),
+        first.verify({ user, password: "password-a", address: home }),
+        second.verify({ user, password: "password-b", address: home }),
       ]);
       expect(verdicts.map(({ kind }) => kind).sort()).toEqual(["mismatch", "ok"]);
     } finally {
-      other.close();
+      await other.close();
     }
   });
 
   it("answers a repeated right password from memory, and forgets a deleted or changed account at once", async () => {
     const accounts = create();
-    await accounts.verify(user, "long-password");
+    await accounts.verify({ user, password: "long-password", address: home });
     const start = performance.now();
-    for (let i = 0; i < 100; i++) expect((await accounts.verify(user, "long-password")).kind).toBe("ok");
+    for (let i = 0; i < 100; i++)
+      expect((await accounts.verify({ user, password: "long-password", address: home })).kind).toBe("ok");
     // A hundred hashes would take over a second.
     expect(performance.now() - start).toBeLessThan(500);
 
@@ -121,12 +140,17 @@ describe("accounts", () => {
     editor.exec("DELETE FROM accounts");
     editor.close();
     expect(accounts.exists(user)).toBe(false);
-    expect(await accounts.verify(user, "new-password")).toEqual({ kind: "ok", created: true });
-    expect(await accounts.verify(user, "long-password")).toEqual({ kind: "mismatch" });
+    expect(await accounts.verify({ user, password: "new-password", address: home })).toEqual({
+      kind: "ok",
+      created: true,
+    });
+    expect(await accounts.verify({ user, password: "long-password", address: home })).toEqual({
+      kind: "mismatch",
+    });
   });
 
   it("refuses new accounts but never old ones when closed, overloaded or out of space", async () => {
-    await create().verify(user, "long-password");
+    await create().verify({ user, password: "long-password", address: home });
     const cases: [string, typeof plenty, string][] = [
       ['[sign_up]\nmode = "closed"\n', plenty, "sign-up-closed"],
       ["", { ...plenty, loadAverage: 6 }, "load-too-high"],
@@ -136,22 +160,41 @@ describe("accounts", () => {
     ];
     for (const [more, state, refusal] of cases) {
       const accounts = create(more, { state });
-      expect(await accounts.verify("new123xyz@chat.example.org", "long-password")).toEqual({
+      expect(
+        await accounts.verify({
+          user: "new123xyz@chat.example.org",
+          password: "long-password",
+          address: home,
+        }),
+      ).toEqual({
         kind: "refused",
         refusal,
       });
-      expect(await accounts.verify(user, "long-password")).toEqual({ kind: "ok", created: false });
+      expect(await accounts.verify({ user, password: "long-password", address: home })).toEqual({
+        kind: "ok",
+        created: false,
+      });
     }
     expect(store.count()).toBe(1);
   });
 
   it("turns logins away as busy beyond its limit, and serves again afterwards", async () => {
-    const accounts = create("", { pendingLimit: 2 });
+    const accounts = create("", { queue: createHashQueue({ slots: 1, waitingPerLane: 1 }) });
     const verdicts = await Promise.all(
-      ["aaa", "bbb", "ccc"].map((end) => accounts.verify(`abc123${end}@chat.example.org`, "long-password")),
+      ["aaa", "bbb", "ccc"].map((end) =>
+        accounts.verify({ user: `abc123${end}@chat.example.org`, password: "long-password", address: home }),
+      ),
     );
     expect(verdicts.map(({ kind }) => kind)).toEqual(["ok", "ok", "busy"]);
-    expect((await accounts.verify("abc123ccc@chat.example.org", "long-password")).kind).toBe("ok");
+    expect(
+      (
+        await accounts.verify({
+          user: "abc123ccc@chat.example.org",
+          password: "long-password",
+          address: home,
+        })
+      ).kind,
+    ).toBe("ok");
   });
 
   it("fails a login, and makes nothing, when the probes or the store fail", async () => {
@@ -159,7 +202,7 @@ describe("accounts", () => {
       config: parseRelayConfig('domain = "chat.example.org"', "relay.toml"),
       store: {
         ...store,
-        create: () => {
+        create: async () => {
           throw new Error("disk I/O error");
         },
       },
@@ -167,19 +210,23 @@ describe("accounts", () => {
       now: () => 0,
       log: silent,
     });
-    await expect(broken.verify(user, "long-password")).rejects.toThrow("disk I/O error");
-    await expect(broken.verify(user, "long-password")).rejects.toThrow("disk I/O error");
+    await expect(broken.verify({ user, password: "long-password", address: home })).rejects.toThrow(
+      "disk I/O error",
+    );
+    await expect(broken.verify({ user, password: "long-password", address: home })).rejects.toThrow(
+      "disk I/O error",
+    );
     expect(store.count()).toBe(0);
   });
 
   it("spends as long on a closed sign-up as on a wrong password", async () => {
-    await create().verify(user, "long-password");
+    await create().verify({ user, password: "long-password", address: home });
     const closed = create('[sign_up]\nmode = "closed"\n');
     const time = async (address: string): Promise<number> => {
       const samples: number[] = [];
       for (let i = 0; i < 7; i++) {
         const start = performance.now();
-        await closed.verify(address, `wrong-password${i}`);
+        await closed.verify({ user: address, password: `wrong-password${i}`, address: home });
         samples.push(performance.now() - start);
       }
       return samples.sort((a, b) => a - b)[3]!;

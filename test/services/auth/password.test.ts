@@ -11,11 +11,11 @@ describe("passwords", () => {
 
   it("stores the parameters and a salt of its own, never the password", async () => {
     const [first, second] = await Promise.all([hashPassword("same-password"), hashPassword("same-password")]);
-    expect(first).toMatch(/^\$scrypt\$ln=13,r=8,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
+    expect(first).toMatch(/^\$argon2id\$v=19\$m=2048,t=3,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
     expect(first).not.toBe(second);
   });
 
-  it("verifies a hash made with other parameters (RFC 7914 §12, third vector's inputs at N=16384)", async () => {
+  it("verifies a hash of an earlier version (scrypt; RFC 7914 §12, third vector's inputs at N=16384)", async () => {
     // scrypt("pleaseletmein", "SodiumChloride", N=16384, r=8, p=1), first 32 of 64 bytes differ with length,
     // so the whole 64 bytes are stored.
     const hash = Buffer.from(
@@ -29,6 +29,14 @@ describe("passwords", () => {
     expect(await verifyPassword("pleaseletmeout", stored)).toBe(false);
   });
 
+  it("verifies what another implementation made (the argon2 program of the Debian package)", async () => {
+    // printf correct-horse | argon2 somesaltsomesalt -id -k 4096 -t 2 -p 1 -l 32 -e
+    const stored =
+      "$argon2id$v=19$m=4096,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$DyxkSvzUib2vGOEgcHsVr5XBp7TfkV9yNBU9So6/gZE";
+    expect(await verifyPassword("correct-horse", stored)).toBe(true);
+    expect(await verifyPassword("correct-house", stored)).toBe(false);
+  });
+
   it.each([
     "",
     "plain",
@@ -37,6 +45,11 @@ describe("passwords", () => {
     `$scrypt$ln=13,r=99,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
     `$scrypt$ln=0,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
     `$scrypt$ln=13,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}$more`,
+    `$argon2id$v=19$m=999999,t=1,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$argon2id$v=19$m=7,t=1,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$argon2id$v=19$m=2048,t=99,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$argon2id$v=19$m=2048,t=0,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
+    `$argon2i$v=19$m=2048,t=3,p=1$${"A".repeat(22)}$${"A".repeat(43)}`,
   ])("refuses to verify against a damaged row: %s", async (stored) => {
     await expect(verifyPassword("x", stored)).rejects.toMatchObject({ name: "PasswordFormatError" });
   });
@@ -49,7 +62,8 @@ describe("passwords", () => {
       if (hashing) setImmediate(turn);
     };
     setImmediate(turn);
-    await spendVerification("anything");
+    // Several, for one alone is over before the event loop has turned often.
+    await Promise.all(Array.from({ length: 20 }, () => spendVerification("anything")));
     hashing = false;
     expect(turns).toBeGreaterThan(5);
   });

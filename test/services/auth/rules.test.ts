@@ -33,6 +33,16 @@ describe("normaliseAddress", () => {
     [`${"a".repeat(65)}@chat.example.org`, "malformed-address"],
     // The Kelvin sign's lower case is an ASCII k: it must not reach the account with the k.
     ["\u212aatherine@chat.example.org", "malformed-address"],
+    // Cyrillic and full-width letters that look like ours, accents, a zero-width space, another at sign.
+    ["\u0430bc123xyz@chat.example.org", "malformed-address"],
+    ["\uff41bc123xyz@chat.example.org", "malformed-address"],
+    ["\u00e4bc123xyz@chat.example.org", "malformed-address"],
+    ["a\u0308bc123xyz@chat.example.org", "malformed-address"],
+    ["abc\u200b123xyz@chat.example.org", "malformed-address"],
+    ["abc123xyz\uff20chat.example.org", "malformed-address"],
+    ["abc123xyz@ch\u0430t.example.org", "malformed-address"],
+    ["abc123xyz\r\n@chat.example.org", "malformed-address"],
+    [`${"a".repeat(100_000)}@chat.example.org`, "malformed-address"],
     ["abc123xyz@example.org", "foreign-domain"],
     ["abc123xyz@chat.example.org.", "foreign-domain"],
     ["abc123xyz@evil-chat.example.org", "foreign-domain"],
@@ -71,8 +81,37 @@ describe("settingsRefusal", () => {
     ["abc123xy.", "local-part-characters"],
     ["abc..3xyz", "local-part-characters"],
     ["webmaster", "reserved-name"],
+    ["mail.er_da", "local-part-length"],
+    ["-bc123xy-", undefined],
+    ["_________", undefined],
+    ["123456789", undefined],
+    ["a.b.c.d.e", undefined],
+    ["abc'23xyz", "local-part-characters"],
+    ['"abc23xy"', "local-part-characters"],
+    ["", "local-part-characters"],
+    [".", "local-part-characters"],
   ])("judges the name %s: %s", (localPart, refusal) => {
     expect(settingsRefusal(`${localPart}@chat.example.org`, password, config())).toBe(refusal);
+  });
+
+  it.each([
+    [
+      "admin",
+      "administrator",
+      "hostmaster",
+      "postmaster",
+      "webmaster",
+      "info",
+      "marketing",
+      "sales",
+      "support",
+    ],
+    ["abuse", "noc", "security", "ftp", "news", "usenet", "uucp", "www", "mailer-daemon", "root", "nobody"],
+  ])("keeps the names of roles from strangers at any length that is set", (...names) => {
+    const wide = config("[accounts]\nlocal_part_min_length = 1\nlocal_part_max_length = 64\n");
+    for (const name of names)
+      expect(settingsRefusal(`${name}@chat.example.org`, password, wide), name).toBe("reserved-name");
+    expect(settingsRefusal("postmasters@chat.example.org", password, wide)).toBeUndefined();
   });
 
   it("takes the lengths from the settings", () => {

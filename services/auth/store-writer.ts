@@ -1,0 +1,57 @@
+/**
+ * The thread that adds accounts to the list: every message is a batch, written in one transaction, so that one
+ * flush of a slow card serves all who wait. It is answered only after the commit reached the disk. Started by
+ * store.ts, which is the only one to speak to it.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { openDatabase } from "../lib/database.ts";
+import { accountMigrations } from "./store.ts";
+
+export type WriterRequest = Readonly<{ path: string }>;
+
+export type NewAccount = Readonly<{
+  address: string;
+  password: string;
+  /** Unix seconds. */
+  createdDay: number;
+}>;
+
+/** In the order of the batch: whether each account was made, or why none was. */
+export type WriterReply = Readonly<{ created: readonly boolean[] } | { error: string }>;
+
+const port = parentPort;
+if (port === null) throw new Error("store-writer.ts runs as a worker thread only");
+const { path } = workerData as WriterRequest;
+const database = openDatabase(path, {
+  durability: "full",
+  migrations: accountMigrations,
+  irreplaceable: true,
+});
+// Whoever was first keeps the name: within a batch, between batches and between processes.
+const insert = database.prepare(
+  "INSERT INTO accounts (address, password, created_day) VALUES (?, ?, ?) ON CONFLICT (address) DO NOTHING",
+);
+
+port.on("message", (message: readonly NewAccount[] | "close") => {
+  if (message === "close") {
+    database.close();
+    port.close();
+    return;
+  }
+  port.postMessage(write(message));
+});
+
+function write(batch: readonly NewAccount[]): WriterReply {
+  try {
+    database.exec("BEGIN IMMEDIATE");
+    const created = batch.map(
+      ({ address, password, createdDay }) => insert.run(address, password, createdDay).changes === 1,
+    );
+    database.exec("COMMIT");
+    return { created };
+  } catch (cause) {
+    // SQLite may have ended the transaction itself.
+    if (database.isTransaction) database.exec("ROLLBACK");
+    return { error: (cause as Error).message };
+  }
+}
