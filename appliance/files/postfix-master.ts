@@ -82,7 +82,8 @@ export function postfixMasterCf(config: RelayConfig): string {
       "0",
     ),
     service("pickup", "unix", "n", "pickup", {}, "1", "60"),
-    service("cleanup", "unix", "n", "cleanup", {}, "0"),
+    // What reaches the milter from here, not from a port, is our own bounces (internal_mail_filter_classes).
+    service("cleanup", "unix", "n", "cleanup", { milter_macro_daemon_name: "bounce" }, "0"),
     service("qmgr", "unix", "n", "qmgr", {}, "1", "300"),
     service("tlsmgr", "unix", "-", "tlsmgr", {}, "1", "1000?"),
     service("rewrite", "unix", "-", "trivial-rewrite"),
