@@ -28,7 +28,12 @@ export const dataPaths = {
   /** Dovecot's indexes and UID lists, a folder for each account; no address is named so. */
   mailIndex: `${dataDirectory}/mail/index`,
   postfix: `${dataDirectory}/postfix`,
+  /** Which DKIM key signs while there are two (dkimStatePath). */
+  dkim: `${dataDirectory}/dkim`,
 } as const;
+
+/** The selector of the DKIM key that took over; missing before the first change of keys. Written by services/dkim. */
+export const dkimStatePath = `${dataPaths.dkim}/signing`;
 
 /** The certificate chain that Postfix and Dovecot show; its key is runPaths.tlsKey. */
 export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
@@ -40,6 +45,9 @@ export const runPaths = {
   relayConfig: `${runDirectory}/relay.json`,
   /** DKIM private key for the milter, 0640 root:homing-milter. */
   dkimKey: `${runDirectory}/milter/dkim.pem`,
+  /** The one that will take over (dkim.next_selector), when there is one: private as above, and public, 0644. */
+  dkimNextKey: `${runDirectory}/milter/dkim-next.pem`,
+  dkimNextPublicKey: `${runDirectory}/dkim-next-public.pem`,
   /** TLS private key for Postfix and Dovecot, 0600 root: they see nothing else of the relay folder. */
   tlsKey: `${runDirectory}/tls/key.pem`,
   /** Shared secret between Dovecot's auth worker and the auth service. */
@@ -62,6 +70,8 @@ export const users = {
   metadata: { name: "homing-metadata", id: 903 },
   /** Dovecot's auth worker: with homing-auth the only reader of the shared secret. */
   dovecotAuth: { name: "homing-dovauth", id: 904 },
+  /** Asks the name servers of the domain for the next DKIM key. */
+  dkim: { name: "homing-dkim", id: 905 },
 } as const;
 
 /** Ports open to the world. */

@@ -39,10 +39,17 @@ type Table = Record<string, unknown>;
 export function relayFilePaths(config: RelayConfig) {
   return {
     settings: "relay.toml",
-    dkimKey: `keys/dkim-${config.dkim.selector}.pem`,
+    dkimKey: dkimKeyPath(config.dkim.selector),
+    /** The key that will take over, null when there is none. */
+    dkimNextKey: config.dkim.nextSelector === "" ? null : dkimKeyPath(config.dkim.nextSelector),
     tlsKey: "keys/tls.pem",
     acmeAccountKey: "keys/acme-account.pem",
   } as const;
+}
+
+/** Where the DKIM key of a selector lies in a relay folder. */
+export function dkimKeyPath(selector: string): string {
+  return `keys/dkim-${selector}.pem`;
 }
 
 /** Parses relay.toml. `fileName` is for error texts only. Throws RelayConfigError with every problem found. */

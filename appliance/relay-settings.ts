@@ -50,6 +50,11 @@ function yesNo(comment: string, byDefault: boolean) {
   return z.boolean().default(byDefault).register(settingNotes, { comment, allowed: "true or false" });
 }
 
+/** Short enough to leave the domain its MAX_DOMAIN_LENGTH below the 253 characters of a DNS name. */
+const selectorPattern = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
+const selectorAllowed =
+  "1 to 32 lower-case letters, digits and “-” in quotes, beginning and ending with a letter or digit";
+
 const domain = z
   .string()
   .transform((text, context) => {
@@ -195,16 +200,18 @@ const settings = z.object({
     .prefault({}),
   dkim: z
     .object({
-      selector: z
+      selector: z.string().regex(selectorPattern).default("homing1").register(settingNotes, {
+        comment: "Name of the DKIM key: keys/dkim-SELECTOR.pem here, SELECTOR._domainkey.DOMAIN in the DNS.",
+        allowed: selectorAllowed,
+      }),
+      nextSelector: z
         .string()
-        // Short enough to leave the domain its MAX_DOMAIN_LENGTH below the 253 characters of a DNS name.
-        .regex(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/)
-        .default("homing1")
+        .regex(new RegExp(`^$|${selectorPattern.source}`))
+        .default("")
         .register(settingNotes, {
           comment:
-            "Name of the DKIM key: keys/dkim-SELECTOR.pem here, SELECTOR._domainkey.DOMAIN in the DNS.",
-          allowed:
-            "1 to 32 lower-case letters, digits and “-” in quotes, beginning and ending with a letter or digit",
+            "The key that takes over once the DNS shows it everywhere; ./homing keys sets this. Empty: none.",
+          allowed: `${selectorAllowed}; or an empty text`,
         }),
     })
     .prefault({}),
@@ -244,7 +251,13 @@ function checkTogether(
   config: z.output<typeof settings>,
   refuse: (path: string[], message: string) => void,
 ): void {
-  const { accounts, messages } = config;
+  const { accounts, messages, dkim } = config;
+  if (dkim.nextSelector === dkim.selector) {
+    refuse(
+      ["dkim", "nextSelector"],
+      `found ${JSON.stringify(dkim.selector)}; allowed: another name than selector's`,
+    );
+  }
   if (accounts.localPartMinLength > accounts.localPartMaxLength) {
     refuse(
       ["accounts", "localPartMinLength"],

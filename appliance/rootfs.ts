@@ -23,6 +23,7 @@ export function rootfsSpec(): RootfsSpec {
       users.milter,
       users.metadata,
       users.dovecotAuth,
+      users.dkim,
     ],
     files: [
       ...named(systemFiles()),
@@ -44,6 +45,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "auth-writer", entry: "services/auth/store-writer.ts" },
       { name: "milter", entry: "services/milter/main.ts" },
       { name: "metadata", entry: "services/metadata/main.ts" },
+      { name: "dkim", entry: "services/dkim/main.ts" },
     ],
     enable: [
       "homing.target",
@@ -52,6 +54,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing-recipients.socket",
       "homing-metadata.socket",
       "homing-milter.socket",
+      "homing-dkim.timer",
       "nftables.service",
       "systemd-networkd.service",
       "systemd-resolved.service",

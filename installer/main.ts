@@ -25,6 +25,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "boot a relay in QEMU on this computer",
     load: () => import("./commands/vm.ts"),
   },
+  keys: {
+    summary: "show a relay's DKIM keys and DNS records, or change its DKIM key",
+    load: () => import("./commands/keys.ts"),
+  },
   lock: {
     summary: "renew the list of Debian packages that images are made of",
     load: () => import("./commands/lock.ts"),

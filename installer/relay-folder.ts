@@ -7,7 +7,9 @@ import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
 import { lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { type DkimKey, dkimPublicKey } from "../appliance/dns/records.ts";
 import {
+  dkimKeyPath,
   parseRelayConfig,
   type RelayConfig,
   type RelayOverrides,
@@ -77,7 +79,7 @@ export async function createRelayFolder(
 }
 
 /** Everything in the folder is as secret as its keys, so the settings are 0600 too. */
-async function writeDurably(path: string, content: Uint8Array): Promise<void> {
+export async function writeDurably(path: string, content: Uint8Array): Promise<void> {
   const file = await open(path, "wx", 0o600);
   try {
     await file.writeFile(content);
@@ -88,7 +90,7 @@ async function writeDurably(path: string, content: Uint8Array): Promise<void> {
 }
 
 /** Makes the names in a directory outlive a power cut. Windows cannot open directories and needs no such call. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const directory = await open(path, "r");
   try {
@@ -113,19 +115,37 @@ async function refuseExisting(target: string): Promise<void> {
 /** The files of a new relay. RSA takes some tenths of a second, in a thread of its own. */
 async function makeFiles(config: RelayConfig, settings: string): Promise<Map<string, Uint8Array>> {
   const [dkim, tls, acme] = await Promise.all([
-    makeKeyPair("rsa", { modulusLength: DKIM_KEY_BITS }),
+    makeDkimKey(),
     makeKeyPair("ec", { namedCurve: "P-256" }),
     makeKeyPair("ec", { namedCurve: "P-256" }),
   ]);
   const paths = relayFilePaths(config);
-  const pem = ({ privateKey }: { privateKey: KeyObject }) =>
-    Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }) as string);
   return new Map<string, Uint8Array>([
     [paths.settings, Buffer.from(settings)],
-    [paths.dkimKey, pem(dkim)],
+    [paths.dkimKey, dkim],
     [paths.tlsKey, pem(tls)],
     [paths.acmeAccountKey, pem(acme)],
   ]);
+}
+
+/** A fresh DKIM key in PEM form. */
+export async function makeDkimKey(): Promise<Uint8Array> {
+  return pem(await makeKeyPair("rsa", { modulusLength: DKIM_KEY_BITS }));
+}
+
+function pem({ privateKey }: { privateKey: KeyObject }): Uint8Array {
+  return Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }) as string);
+}
+
+/** The relay's DKIM keys as the DNS knows them: the one that signs, then the next one, if there is one. */
+export function publicDkimKeys({ config, files }: RelayFolder): DkimKey[] {
+  const { selector, nextSelector } = config.dkim;
+  return [selector, nextSelector]
+    .filter((each) => each !== "")
+    .map((each) => {
+      const privatePem = new TextDecoder().decode(files.get(dkimKeyPath(each)));
+      return { selector: each, publicKey: dkimPublicKey(privatePem) };
+    });
 }
 
 /**
@@ -143,6 +163,7 @@ export async function readRelayFolder(directory: string): Promise<RelayFolder> {
   const files = new Map<string, Uint8Array>([[paths.settings, settings]]);
   const keys: [path: string, type: "rsa" | "ec"][] = [
     [paths.dkimKey, "rsa"],
+    ...(paths.dkimNextKey === null ? [] : [[paths.dkimNextKey, "rsa"] satisfies [string, "rsa"]]),
     [paths.tlsKey, "ec"],
     [paths.acmeAccountKey, "ec"],
   ];
@@ -166,7 +187,8 @@ async function readOrExplain(path: string, mend: string): Promise<Uint8Array> {
   }
 }
 
-function checkKey(path: string, content: Uint8Array, type: "rsa" | "ec", mend: string): void {
+/** Throws RelayFolderError unless the content is a usable key of the type; `mend` ends the message. */
+export function checkKey(path: string, content: Uint8Array, type: "rsa" | "ec", mend: string): void {
   let key: KeyObject;
   try {
     key = createPrivateKey(Buffer.from(content));

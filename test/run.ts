@@ -50,7 +50,15 @@ const rings: readonly Ring[] = [
     prerequisites: {
       needsRoot: true,
       required: true,
-      packages: ["systemd-container", "dnsmasq-base", "iproute2", "util-linux", "mount"],
+      packages: [
+        "systemd-container",
+        "dnsmasq-base",
+        "opendkim",
+        "python3-dkim",
+        "iproute2",
+        "util-linux",
+        "mount",
+      ],
       probe: {
         command: [
           ...["unshare", "--net", "--pid", "--fork", "--mount", "--propagation", "private", "--"],

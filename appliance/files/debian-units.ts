@@ -54,7 +54,7 @@ ProtectSystem=strict
 ReadWritePaths=${dataPaths.mail} -/var/lib/dovecot /run
 # Room for all its processes; it may not raise the limit itself.
 LimitNPROC=16384
-InaccessiblePaths=-/boot -${dataPaths.relay} -${dataPaths.postfix} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh} -${runPaths.dkimKey}
+InaccessiblePaths=-/boot -${dataPaths.relay} -${dataPaths.postfix} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh} -${runPaths.dkimKey} -${runPaths.dkimNextKey}
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_CHROOT
 ProtectClock=yes
 ProtectControlGroups=yes

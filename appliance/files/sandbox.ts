@@ -11,9 +11,9 @@ type Permissions = Readonly<{
   hide?: readonly string[];
   /**
    * "none": no network at all, sockets from systemd excepted. "loopback": the resolver and the like.
-   * "host": sees the interfaces, but cannot use them.
+   * "host": sees the interfaces, but cannot use them. "world": may ask servers anywhere.
    */
-  network: "none" | "loopback" | "host";
+  network: "none" | "loopback" | "host" | "world";
   /** Linux capabilities; none unless given. */
   capabilities?: readonly string[];
   /** Services that read load and memory need the rest of /proc as well. */
@@ -27,6 +27,7 @@ const addressFamilies = {
   none: "AF_UNIX",
   loopback: "AF_UNIX AF_INET AF_INET6",
   host: "AF_UNIX AF_NETLINK",
+  world: "AF_UNIX AF_INET AF_INET6",
 } as const;
 
 /**
@@ -45,7 +46,7 @@ export function sandboxLines(permissions: Permissions): string {
     "PrivateIPC=yes",
     `PrivateUsers=${(permissions.privateUsers ?? true) ? "yes" : "no"}`,
     `PrivateNetwork=${permissions.network === "none" ? "yes" : "no"}`,
-    "IPAddressDeny=any",
+    ...(permissions.network === "world" ? [] : ["IPAddressDeny=any"]),
     ...(permissions.network === "loopback" ? ["IPAddressAllow=localhost"] : []),
     `RestrictAddressFamilies=${addressFamilies[permissions.network]}`,
     "ProtectProc=invisible",

@@ -121,6 +121,7 @@ d ${dataPaths.ssh} 0700 root root
 d ${dataPaths.clock} 0755 systemd-timesync systemd-timesync
 d ${dataPaths.accounts} 0700 ${users.auth.name} ${users.auth.name}
 d ${dataPaths.metadata} 0700 ${users.metadata.name} ${users.metadata.name}
+d ${dataPaths.dkim} 0755 ${users.dkim.name} ${users.dkim.name}
 d ${dataPaths.mail} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${dataPaths.mailIndex} 0700 ${users.vmail.name} ${users.vmail.name}
 h ${dataPaths.mailIndex} - - - - +j

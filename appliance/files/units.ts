@@ -67,6 +67,8 @@ export function homingUnits(): Record<string, string> {
       network: "loopback",
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
     }),
+    "homing-dkim.service": dkimService,
+    "homing-dkim.timer": dkimTimer,
     "homing.target": homingTarget,
     "homing-ready.service": readyService,
   };
@@ -172,6 +174,38 @@ LimitNOFILE=16384
 ${sandboxLines(permissions)}
 `;
 }
+
+/** Only while there is a key that waits for its turn. */
+const dkimService = `[Unit]
+Description=See whether the next DKIM key is in the DNS
+Requires=homing-configure.service
+After=homing-configure.service network.target
+ConditionPathExists=${runPaths.dkimNextPublicKey}
+
+[Service]
+Type=oneshot
+User=${users.dkim.name}
+SyslogIdentifier=%N
+ExecStart=${nodeBinary} ${programDirectory}/dkim.mjs
+TimeoutStartSec=5min
+${sandboxLines({
+  network: "world",
+  write: [dataPaths.dkim],
+  hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
+})}
+`;
+
+/** Nobody waits for it: the old key signs until then. Spread, since many relays may share name servers. */
+const dkimTimer = `[Unit]
+Description=See from time to time whether the next DKIM key is in the DNS
+
+[Timer]
+OnCalendar=*:0/15
+RandomizedDelaySec=5min
+
+[Install]
+WantedBy=homing.target
+`;
 
 const homingTarget = `[Unit]
 Description=Chatmail relay

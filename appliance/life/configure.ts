@@ -3,7 +3,7 @@
  * tests). Called by boot.ts.
  */
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createPublicKey, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -145,6 +145,16 @@ async function writeSecrets({ at, disk, owners }: Device, config: RelayConfig): 
   await disk.makeDirectory(at(dirname(runPaths.dkimKey)), { mode: 0o750, ...milterGroup });
   const dkim = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).dkimKey}`));
   await disk.put(at(runPaths.dkimKey), dkim, { mode: 0o440, ...milterGroup });
+  const { dkimNextKey } = relayFilePaths(config);
+  if (dkimNextKey === null) {
+    for (const path of [runPaths.dkimNextKey, runPaths.dkimNextPublicKey])
+      await rm(at(path), { force: true });
+  } else {
+    const next = await readFile(at(`${dataPaths.relay}/${dkimNextKey}`));
+    await disk.put(at(runPaths.dkimNextKey), next, { mode: 0o440, ...milterGroup });
+    const publicPem = createPublicKey(next).export({ type: "spki", format: "pem" });
+    await disk.put(at(runPaths.dkimNextPublicKey), publicPem, { mode: 0o644 });
+  }
 
   await disk.makeDirectory(at(dirname(runPaths.tlsKey)), { mode: 0o700 });
   const tlsKey = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).tlsKey}`));

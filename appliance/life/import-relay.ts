@@ -136,8 +136,8 @@ async function requireKeys(
   keys: ReadonlyMap<string, Buffer>,
   to: string,
 ): Promise<void> {
-  const { dkimKey, tlsKey } = relayFilePaths(config);
-  for (const path of [dkimKey, tlsKey]) {
+  const { dkimKey, dkimNextKey, tlsKey } = relayFilePaths(config);
+  for (const path of [dkimKey, ...(dkimNextKey === null ? [] : [dkimNextKey]), tlsKey]) {
     if (keys.has(path.replace(/^keys\//, ""))) continue;
     if ((await readIfPresent(join(to, path))) !== undefined) continue;
     throw new ImportError(

@@ -3,12 +3,11 @@
  */
 import { readFile } from "node:fs/promises";
 import { relative, resolve } from "node:path";
-import { dkimPublicKey, relayRecords, zoneText } from "../../appliance/dns/records.ts";
+import { relayRecords, zoneText } from "../../appliance/dns/records.ts";
 import { isTestDomain, parseDomain } from "../../appliance/domain.ts";
-import { relayFilePaths } from "../../appliance/relay-config.ts";
 import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
 import { type Command, parseCommandArgs, UsageError } from "../command.ts";
-import { createRelayFolder, type RelayFolder } from "../relay-folder.ts";
+import { createRelayFolder, publicDkimKeys, type RelayFolder } from "../relay-folder.ts";
 
 /** The file given with --ssh-key holds something else than public keys. */
 class SshKeyFileError extends Error {
@@ -70,10 +69,8 @@ which Delta Chat and other relays refuse. To chat today use a test name, which b
   ./homing init _try.test
 `;
 
-function report({ config, files }: RelayFolder, directory: string): string {
-  const { domain } = config;
-  const dkimPem = new TextDecoder().decode(files.get(relayFilePaths(config).dkimKey));
-  const dkim = [{ selector: config.dkim.selector, publicKey: dkimPublicKey(dkimPem) }];
+function report(relay: RelayFolder, directory: string): string {
+  const { domain } = relay.config;
   const folder = relative(process.cwd(), directory) || ".";
   const shownFolder = folder.startsWith("..") ? directory : folder;
   const dns = isTestDomain(domain)
@@ -87,7 +84,7 @@ ${dns}
 ; ${domain}. also needs an A record with the relay's public IPv4 address, and an AAAA record
 ; if it has a public IPv6 address: both known once you know where the relay will stand.
 ; www and the mta-sts records take effect with a later version, which serves the pages and the policy behind them.
-${zoneText(relayRecords({ domain, dkim }))}${isTestDomain(domain) ? "" : noCertificateYet}
+${zoneText(relayRecords({ domain, dkim: publicDkimKeys(relay) }))}${isTestDomain(domain) ? "" : noCertificateYet}
 What to do next:
   1. Look through ${shownFolder}/relay.toml; every setting has its default and a comment.
   2. ${isTestDomain(domain) ? `Try it here:      ./homing vm ${shownFolder}` : "Publish the records above."}

@@ -1,19 +1,17 @@
 /**
  * The milter service: started by homing-milter.service, called by Postfix over a unix socket for every message.
- * Reads the relay's settings and the DKIM key once, then serves connections until it is asked to stop.
+ * Reads the relay's settings and the DKIM keys once, then serves connections until it is asked to stop.
  */
-import { createPrivateKey } from "node:crypto";
 import { Resolver } from "node:dns/promises";
-import { readFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
-import { runPaths } from "../../appliance/layout.ts";
+import { dkimStatePath, runPaths } from "../../appliance/layout.ts";
 import { listenSocket } from "../lib/listen.ts";
 import { createLog } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { exitOnSignals, trackConnections } from "../lib/shutdown.ts";
-import type { SigningKey } from "./dkim-sign.ts";
 import { createRules } from "./rules.ts";
 import { type RunningSession, serveSession } from "./session.ts";
+import { openSigningKeys } from "./signing-key.ts";
 
 /**
  * A DNS server gets this long for an answer, and a second try. Postfix waits for the end of a message for
@@ -22,31 +20,18 @@ import { type RunningSession, serveSession } from "./session.ts";
 const DNS_TIMEOUT_MS = 4000;
 const DNS_TRIES = 2;
 
-/** The DKIM key cannot be used; the message says where it should be. */
-class DkimKeyError extends Error {
-  override name = "DkimKeyError";
-}
-
-async function readSigningKey(path: string, domain: string, selector: string): Promise<SigningKey> {
-  try {
-    const key = createPrivateKey(await readFile(path));
-    if (key.asymmetricKeyType !== "rsa")
-      throw new Error(`it is of type ${key.asymmetricKeyType}, needed is RSA`);
-    return { domain, selector, key };
-  } catch (cause) {
-    throw new DkimKeyError(
-      `cannot use the DKIM key ${path}: homing-configure.service puts it there from keys/dkim-${selector}.pem`,
-      { cause },
-    );
-  }
-}
-
 const log = createLog();
 const config = await loadRelayConfig();
-const key = await readSigningKey(runPaths.dkimKey, config.domain, config.dkim.selector);
+const keys = await openSigningKeys({
+  config,
+  keyPath: runPaths.dkimKey,
+  nextKeyPath: runPaths.dkimNextKey,
+  statePath: dkimStatePath,
+  log,
+});
 const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES });
 const daemons = createRules({
-  key,
+  key: keys.current,
   sending: config.sending,
   resolveTxt: (name) => resolver.resolveTxt(name),
   now: () => performance.now(),
@@ -57,4 +42,4 @@ const server = createServer((socket) => sessions.set(socket, serveSession(socket
 const connections = trackConnections(server, (socket) => sessions.get(socket)?.finish());
 exitOnSignals(log, [{ name: "finish messages under way", run: connections.close }]);
 await listenSocket(server, { name: "milter", path: runPaths.milterSocket });
-log.info("ready", { domain: config.domain, selector: config.dkim.selector });
+log.info("ready", { domain: config.domain, selector: keys.current().selector });

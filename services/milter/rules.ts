@@ -11,7 +11,8 @@ import { createRateLimit } from "./rate-limit.ts";
 import type { BeginMessage } from "./session.ts";
 
 export type RulesOptions = Readonly<{
-  key: SigningKey;
+  /** The one that signs now. */
+  key(): SigningKey;
   sending: RelayConfig["sending"];
   resolveTxt: TxtResolver;
   /** Milliseconds of a clock that never goes back. */
@@ -29,11 +30,12 @@ export function createRules({
 }: RulesOptions): ReadonlyMap<string, BeginMessage> {
   const incoming = { lookUpKey: createKeyLookup({ resolveTxt, now }), date };
   const rateLimit = createRateLimit(sending);
-  const outgoing: BeginMessage = ({ sender, login }) => beginOutgoing(sender, login, { key, rateLimit, now });
+  const outgoing: BeginMessage = ({ sender, login }) =>
+    beginOutgoing(sender, login, { key: key(), rateLimit, now });
   return new Map<string, BeginMessage>([
     ["mx", ({ sender, clientAddress }) => beginIncoming(sender, clientAddress, incoming)],
     ["submission", outgoing],
     ["smtps", outgoing],
-    ["bounce", () => beginBounce(key)],
+    ["bounce", () => beginBounce(key())],
   ]);
 }

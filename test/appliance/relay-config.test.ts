@@ -64,7 +64,7 @@ const defaults: RelayConfig = {
     queueLifetimeDays: 2,
   },
   sending: { perMinute: 60, burst: 10 },
-  dkim: { selector: "homing1" },
+  dkim: { selector: "homing1", nextSelector: "" },
   ssh: { authorizedKeys: [] },
   push: { enabled: true, keepTokenDays: 90, retryHours: 5 },
 };

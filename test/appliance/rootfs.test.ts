@@ -46,14 +46,15 @@ describe("the root file system of a relay", () => {
 describe("the units", () => {
   const services = Object.entries(units).filter(([name]) => name.endsWith(".service"));
 
-  it.each(services)("%s runs in a sandbox", (_name, text) => {
+  it.each(services)("%s runs in a sandbox", (name, text) => {
     for (const line of [
       "NoNewPrivileges=yes",
       "ProtectSystem=strict",
       "PrivateDevices=yes",
       "RestrictNamespaces=yes",
       "SystemCallArchitectures=native",
-      "IPAddressDeny=any",
+      // One asks name servers, wherever they are.
+      ...(name === "homing-dkim.service" ? [] : ["IPAddressDeny=any"]),
     ]) {
       expect(text.split("\n")).toContain(line);
     }

@@ -1,3 +1,4 @@
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -62,6 +63,32 @@ describe("the boot of a device", () => {
     expect(await textOf(at(runPaths.authSecret))).toMatch(/^[0-9a-f]{64}$/);
     expect(await textOf(at(dataPaths.machineId))).toBe(`${machineId}\n`);
     expect(existsSync(at("boot/relay"))).toBe(false);
+  });
+
+  it("hands out the next DKIM key while there is one, its public half to everyone", async () => {
+    const settings = `${relayFiles["relay.toml"]}[dkim]\nnext_selector = "homing2"\n`;
+    const second = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const nextPem = second.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+    await using device = await makeDevice({
+      ...relayFiles,
+      "relay.toml": settings,
+      "keys/dkim-homing2.pem": nextPem,
+    });
+    await device.boot();
+    const { at, partitions } = device;
+    expect(await textOf(at(runPaths.dkimKey))).toBe(relayFiles["keys/dkim-homing1.pem"]);
+    expect(await textOf(at(runPaths.dkimNextKey))).toBe(nextPem);
+    expect(await mode(at(runPaths.dkimNextKey))).toBe(0o440);
+    const publicPem = await readFile(at(runPaths.dkimNextPublicKey), "utf8");
+    expect(publicPem).not.toContain("PRIVATE");
+    expect(createPublicKey(publicPem).equals(second.publicKey)).toBe(true);
+    // The first is withdrawn.
+    const later = settings.replace('next_selector = "homing2"', 'selector = "homing2"');
+    await putFiles(partitions.from, { "relay.toml": later });
+    await device.boot();
+    expect(await textOf(at(runPaths.dkimKey))).toBe(nextPem);
+    expect(existsSync(at(runPaths.dkimNextKey))).toBe(false);
+    expect(existsSync(at(runPaths.dkimNextPublicKey))).toBe(false);
   });
 
   it("lets nobody else read the secrets", async () => {

@@ -157,6 +157,11 @@ describe("the import of a relay folder", () => {
       { ...relayFiles, "relay.toml": `${relayFiles["relay.toml"]}[dkim]\nselector = "x"` },
       /keys\/dkim-x\.pem/,
     ],
+    [
+      "no DKIM key of the next selector",
+      { ...relayFiles, "relay.toml": `${relayFiles["relay.toml"]}[dkim]\nnext_selector = "x"` },
+      /keys\/dkim-x\.pem/,
+    ],
     ["something else among the keys", { ...relayFiles, "keys/notes.txt": "x" }, /notes\.txt/],
     ["a huge file", { ...relayFiles, "relay.toml": "#".repeat(100_000) }, /100000 bytes/],
   ])("refuses %s and takes nothing over", async (_what, files, text) => {

@@ -52,7 +52,11 @@ describe("a milter connection", () => {
     clock = 0;
     sessions = [];
     const daemons = createRules({
-      key: { domain: ours.domain, selector: ours.selector, key: createPrivateKey(ours.privateKeyPem) },
+      key: () => ({
+        domain: ours.domain,
+        selector: ours.selector,
+        key: createPrivateKey(ours.privateKeyPem),
+      }),
       sending: { perMinute: 60, burst: 3 },
       resolveTxt,
       now: () => clock,
