@@ -1,17 +1,24 @@
 /**
  * DKIM between two relays with real Postfix on both sides: messages as they arrive at the other one, judged there by
- * independent programs.
+ * independent programs; and the change of a relay's key, with name servers that know it or do not yet.
  */
 
+import { randomUUID } from "node:crypto";
 import { resolveTxt } from "node:dns/promises";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type DnsRecord, relayRecords } from "../../appliance/dns/records.ts";
 import { dataDirectory, dataPaths } from "../../appliance/layout.ts";
+import { beginRotation } from "../../installer/dkim-rotation.ts";
+import { publicDkimKeys } from "../../installer/relay-folder.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
+import { writeFiles } from "../support/container.ts";
 import { dkimJudges } from "../support/dkim-judges.ts";
+import { type DnsServer, startDnsServer } from "../support/dns-server.ts";
 import { encryptedMail } from "../support/mail.ts";
+import { addClientAddresses } from "../support/network.ts";
 import type { Relay } from "../support/relay.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
@@ -98,10 +105,10 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
       return undefined;
     });
 
-  const expectValid = async (message: Buffer, sender: Relay) => {
+  const expectValid = async (message: Buffer, sender: Relay, selector = "homing1") => {
     const header = message.toString("latin1", 0, message.indexOf("\r\n\r\n"));
     expect(header.match(/^DKIM-Signature: /gm)).toHaveLength(1);
-    const keys = await publishedKey(sender);
+    const keys = await publishedKey(sender, selector);
     for (const { name, missing, judge } of dkimJudges) {
       if (missing === undefined) expect(await judge([message], keys), name).toEqual([true]);
     }
@@ -134,10 +141,100 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
     expect(await session.send({ from: bob.address, to: [to], source })).toMatchObject({ code: 250 });
     await expectValid(await arrived(bob, ring.relay("_b.test"), "multipart/report"), ring.relay("_b.test"));
   });
+
+  describe("the change of a relay's key", () => {
+    const relay = () => ring.relay("_a.test");
+    const servers: DnsServer[] = [];
+    let present: DnsRecord[];
+    let next: DnsRecord[];
+
+    /** As the timer does it every quarter of an hour. */
+    const lookForNextKey = () => relay().exec("systemctl start homing-dkim.service");
+    /** The selector of the signature on a new message, which arrives and which every judge finds valid. */
+    const signingSelector = async (): Promise<string | undefined> => {
+      const mark = `mark-${randomUUID()}`;
+      await using session = await openSubmission(relay().address, alice.address, alice.password);
+      const headers = [`Chat-Version: ${mark}`];
+      const source = await encryptedMail({ from: alice.address, to: bob.address, headers });
+      expect(await session.send({ from: alice.address, to: [bob.address], source })).toMatchObject({
+        code: 250,
+      });
+      const message = await arrived(bob, ring.relay("_b.test"), mark);
+      const selector = /^DKIM-Signature:[^:]*?\bs=([a-z0-9]+);/m.exec(message.toString("latin1"))?.[1];
+      await expectValid(message, relay(), selector);
+      return selector;
+    };
+
+    beforeAll(async () => {
+      const { dns, folder } = ring.network();
+      const { relay: changed } = await beginRotation(join(folder, "_a.test", "relay"));
+      const [first, second] = publicDkimKeys(changed).map((key) =>
+        relayRecords({ domain: "_a.test", dkim: [key] }).filter(
+          ({ name }) => name === `${key.selector}._domainkey._a.test`,
+        ),
+      );
+      present = first!;
+      next = second!;
+      const addresses = await addClientAddresses(2);
+      for (const address of addresses) {
+        const own = join(folder, address);
+        await mkdir(own);
+        const server = await startDnsServer({ address, folder: own });
+        await server.add([], present);
+        servers.push(server);
+      }
+      await dns.delegate("_a.test", { "ns1.test": addresses[0]!, "ns2.test": addresses[1]! });
+      await writeFiles(join(relay().bootFolder, "relay"), changed.files);
+      await relay().restart();
+    });
+    afterAll(async () => {
+      for (const server of servers) await server.stop();
+    });
+
+    it("waits while no name server has the next one", async () => {
+      await lookForNextKey();
+      expect(await relay().journal("homing-dkim.service")).toContain("not in the DNS everywhere yet");
+      expect(await signingSelector()).toBe("homing1");
+    });
+
+    it("waits while one of two name servers lacks it, though the resolver knows it", async () => {
+      await ring.network().publish(next);
+      await servers[0]!.add([], next);
+      await lookForNextKey();
+      expect(await relay().journal("homing-dkim.service")).toMatch(/"ns2\.test \S+: no key"/);
+      expect(await signingSelector()).toBe("homing1");
+    });
+
+    it("waits while one of two name servers is silent", async () => {
+      await servers[1]!.stop();
+      await lookForNextKey();
+      expect(await relay().journal("homing-dkim.service")).toMatch(/"ns2\.test \S+: silent"/);
+      expect(await signingSelector()).toBe("homing1");
+    });
+
+    it("happens when all have it, without a restart, and stays", async () => {
+      await servers[1]!.add([], next);
+      await lookForNextKey();
+      await waitFor("the milter signs with the next key", DELIVERY_TIMEOUT, async () =>
+        (await relay().journal("homing-milter.service")).includes("the next DKIM key signs from now on"),
+      );
+      expect(await signingSelector()).toBe("homing2");
+      await relay().exec("systemctl restart homing-milter.service");
+      expect(await signingSelector()).toBe("homing2");
+    });
+
+    it("is looked for from time to time", async () => {
+      const timer = await relay().exec(
+        "systemctl show --property=ActiveState,NextElapseUSecRealtime homing-dkim.timer",
+      );
+      expect(timer.stdout).toMatch(/^ActiveState=active$/m);
+      expect(timer.stdout).toMatch(/^NextElapseUSecRealtime=.*\d/m);
+    });
+  });
 });
 
 /** The record of a relay's key as the DNS has it, by its name. */
-async function publishedKey({ domain, config }: Relay): Promise<Record<string, string>> {
-  const name = `${config.dkim.selector}._domainkey.${domain}`;
+async function publishedKey({ domain }: Relay, selector: string): Promise<Record<string, string>> {
+  const name = `${selector}._domainkey.${domain}`;
   return { [name]: (await resolveTxt(name)).flat().join("") };
 }

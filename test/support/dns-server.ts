@@ -16,8 +16,8 @@ export type Lease = Readonly<{ mac: string; address: string }>;
 export type DnsServerOptions = Readonly<{
   /** Address to listen at; DHCP answers name it as router and DNS server. */
   address: string;
-  /** First and last address of the /24 that DHCP may give. */
-  range: readonly [string, string];
+  /** First and last address of the /24 that DHCP may give; without it there is no DHCP. */
+  range?: readonly [string, string];
   /** For configuration, leases and log. */
   folder: string;
 }>;
@@ -25,12 +25,16 @@ export type DnsServerOptions = Readonly<{
 export type DnsServer = Readonly<{
   /** Adds a machine and records and makes them known. */
   add: (leases: readonly Lease[], records: readonly DnsRecord[]) => Promise<void>;
+  /** Names the name servers of a zone, with their addresses by name. */
+  delegate: (zone: string, servers: Readonly<Record<string, string>>) => Promise<void>;
   /** Answers nothing any more, until the next `add`. */
   stop: () => Promise<void>;
 }>;
 
 /** A DNS string holds at most this many bytes (RFC 1035 §3.3.14). */
 const MAX_STRING_BYTES = 255;
+/** RFC 1035 §3.2.2. */
+const NS_TYPE = 2;
 const START_TIMEOUT = 10_000;
 /** A name that only says "this server is up", with the generation of its records. */
 const PROBE_NAME = "generation.dns.test";
@@ -39,6 +43,7 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
   const configuration = join(options.folder, "dnsmasq.conf");
   const leases: Lease[] = [];
   const records: DnsRecord[] = [];
+  const delegations: string[] = [];
   let generation = 0;
   let server: ChildProcess | undefined;
 
@@ -51,6 +56,7 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
       `txt-record=${PROBE_NAME},"${generation}"`,
       ...leases.map(({ mac, address }) => `dhcp-host=${mac},${address}`),
       ...records.map(recordLine),
+      ...delegations,
     ];
     await writeFile(configuration, `${text.join("\n")}\n`);
     server = startTied(
@@ -79,8 +85,20 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
       records.push(...newRecords);
       await restart();
     },
+    delegate: async (zone, servers) => {
+      for (const [name, address] of Object.entries(servers)) {
+        delegations.push(`dns-rr=${zone},${NS_TYPE},${wireName(name)}`, `host-record=${name},${address}`);
+      }
+      await restart();
+    },
     stop,
   };
+}
+
+/** A name as in a DNS message (RFC 1035 §3.1), in hexadecimal: dnsmasq knows NS records as octets only. */
+function wireName(name: string): string {
+  const labels = name.split(".").map((label) => Buffer.concat([Buffer.of(label.length), Buffer.from(label)]));
+  return Buffer.concat([...labels, Buffer.of(0)]).toString("hex");
 }
 
 function serverLines({ address, range, folder }: DnsServerOptions): string[] {
@@ -94,13 +112,17 @@ function serverLines({ address, range, folder }: DnsServerOptions): string[] {
     "local=/#/",
     "bind-interfaces",
     `listen-address=${address}`,
-    `dhcp-range=${range[0]},${range[1]},255.255.255.0,12h`,
-    "dhcp-authoritative",
-    // Addresses are fixed by MAC; asking first whether somebody has one costs seconds.
-    "no-ping",
-    `dhcp-option=option:dns-server,${address}`,
-    `dhcp-option=option:router,${address}`,
-    `dhcp-leasefile=${join(folder, "dnsmasq.leases")}`,
+    ...(range === undefined
+      ? []
+      : [
+          `dhcp-range=${range[0]},${range[1]},255.255.255.0,12h`,
+          "dhcp-authoritative",
+          // Addresses are fixed by MAC; asking first whether somebody has one costs seconds.
+          "no-ping",
+          `dhcp-option=option:dns-server,${address}`,
+          `dhcp-option=option:router,${address}`,
+          `dhcp-leasefile=${join(folder, "dnsmasq.leases")}`,
+        ]),
   ];
 }
 
