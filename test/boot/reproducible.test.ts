@@ -1,0 +1,67 @@
+/**
+ * The same inputs give the same bytes: an image as the other tests of this ring have it, and one made by the command
+ * line with nothing in its cache but packages, in another folder, time zone, language and umask.
+ */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, open, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, it } from "vitest";
+import { rootfsSpec } from "../../appliance/rootfs.ts";
+import { buildImage } from "../../image/build.ts";
+import { defaultCacheDirectory } from "../../image/packages/cache.ts";
+import { readLock } from "../../image/packages/lock.ts";
+import { chooseMirrors } from "../../image/packages/mirror.ts";
+import { createRelayFolder } from "../../installer/relay-folder.ts";
+
+const launcher = join(import.meta.dirname, "..", "..", "installer", "launch.mjs");
+const BLOCK_BYTES = 1 << 20;
+const elsewhere = { TZ: "Pacific/Kiritimati", LC_ALL: "tr_TR.UTF-8" };
+
+it("gives the same image from the same relay, whoever builds it where", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "homing-same-"));
+  try {
+    const { files } = await createRelayFolder(join(folder, "relay"), "_same.test");
+    const cache = defaultCacheDirectory(process.env);
+    const image = await buildImage({
+      target: "vm",
+      spec: rootfsSpec(),
+      relay: files,
+      out: join(folder, "first.img"),
+      lock: readLock(),
+      cache,
+      mirrors: await chooseMirrors({ env: process.env }),
+    });
+    const otherCache = join(folder, "cache");
+    await mkdir(otherCache);
+    for (const name of ["packages", "node"]) await symlink(join(cache, name), join(otherCache, name));
+    await promisify(execFile)(
+      "sh",
+      [
+        ...["-c", 'umask 077 && exec "$@"', "sh", process.execPath, launcher],
+        ...["build", "relay", "--target", "vm", "--out", "second.img", "--cache", "cache"],
+      ],
+      { cwd: folder, env: { ...process.env, ...elsewhere } },
+    );
+    expect(await firstDifference(image.path, join(folder, "second.img"))).toBe("none");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+/** In blocks: an image is larger than what should be held in memory twice. */
+async function firstDifference(one: string, other: string): Promise<string> {
+  await using first = await open(one);
+  await using second = await open(other);
+  const blocks = [Buffer.alloc(BLOCK_BYTES), Buffer.alloc(BLOCK_BYTES)] as const;
+  for (let offset = 0; ; offset += BLOCK_BYTES) {
+    const [a, b] = await Promise.all([
+      first.read(blocks[0], 0, BLOCK_BYTES, offset),
+      second.read(blocks[1], 0, BLOCK_BYTES, offset),
+    ]);
+    const [left, right] = [a.buffer.subarray(0, a.bytesRead), b.buffer.subarray(0, b.bytesRead)];
+    if (!left.equals(right)) return `in the ${BLOCK_BYTES} bytes from ${offset}`;
+    if (a.bytesRead === 0) return "none";
+  }
+}
