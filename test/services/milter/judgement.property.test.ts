@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { joinRequest, madeMessages } from "./made-messages.ts";
-import { mutations, type Pick } from "./mutations.ts";
+import type { Pick } from "./mutation.ts";
+import { mutations } from "./mutations.ts";
 import { referenceVerdict } from "./reference-judge.ts";
 import { judgeWhole, takeApart } from "./whole-message.ts";
 

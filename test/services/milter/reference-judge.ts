@@ -112,7 +112,7 @@ function isPlainEncoding(value: string): boolean {
 type Part = Readonly<{ values(name: string): string[]; body: readonly string[]; isForeignCharset: boolean }>;
 
 /** The parts by the delimiter lines, or null where the structure is not plain. */
-function divide(text: string, boundary: string): Part[] | null {
+export function divide(text: string, boundary: string): Part[] | null {
   const lines = text
     .split("\n")
     .map((line, index, all) => (index < all.length - 1 ? line.replace(/\r$/, "") : line));
