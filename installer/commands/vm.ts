@@ -3,9 +3,9 @@
  * before it gets a machine, an address and DNS records of its own.
  */
 import { existsSync } from "node:fs";
-import { open, stat, truncate } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { basename, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
@@ -17,10 +17,9 @@ import { createProgress } from "../progress.ts";
 import { type RelayFolder, readRelayFolder } from "../relay-folder.ts";
 import { connectionHelp, wantedPorts } from "../vm/connection-help.ts";
 import { consoleLines } from "../vm/console.ts";
-import { freePort, startMachine } from "../vm/machine.ts";
+import { freePort, requireQemu, startMachine } from "../vm/machine.ts";
+import { changedSince, copyImage, growDisk, trialDiskPath } from "../vm/trial-disk.ts";
 
-/** Room for mail in a trial; the file is sparse and only takes what is really used. */
-const DISK_BYTES = 4 * 2 ** 30;
 /** Enough for the relay's services and a comfortable cache. */
 const MEMORY_MEBIBYTES = 1024;
 const MAX_CORES = 4;
@@ -38,10 +37,11 @@ export const command: Command = {
   usage: "vm FOLDER|IMAGE [--fresh] [--console] [--mirror URL] [--cache DIR]",
   help: `
 Boots the relay of FOLDER (made by ./homing init) or an IMAGE (made by ./homing build, of either target) in QEMU.
-For a FOLDER the image is made first, as NAME-vm.img in the current folder; when that file is there already, it
-is booted as it is, with its accounts and mail. The relay's ports are reachable on 127.0.0.1 only.
+It runs on a disk of its own, NAME-trial.img in the current folder: made from the FOLDER, or a copy of the
+IMAGE, which stays as it is. When that file is there already, it is booted with the accounts and mail on it. The
+relay's ports are reachable on 127.0.0.1 only.
 
-  --fresh        make the image anew, without accounts and mail
+  --fresh        make the disk anew, without accounts and mail
   --console      show all that the machine prints on its serial console
   --mirror URL   as for ./homing build
   --cache DIR    as for ./homing build
@@ -63,12 +63,27 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if (given === undefined) throw new UsageError("which relay? Give its folder or its image");
   if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
   const isFolder = (await stat(given)).isDirectory();
-  if (values.fresh && !isFolder)
-    throw new UsageError("--fresh makes an image from a folder; this is an image");
   const relay = isFolder ? await readRelayFolder(given) : undefined;
-  const disk = relay ? await folderImage(given, relay, values, io) : resolve(given);
-  const architecture = await imageArchitecture(disk);
-  if ((await stat(disk)).size < DISK_BYTES) await truncate(disk, DISK_BYTES);
+  const architecture = relay ? "amd64" : await imageArchitecture(given);
+  requireQemu(architecture);
+  const note = (text: string) => io.stderr.write(`${text}\n`);
+  const disk = trialDiskPath(given);
+  if (values.fresh && disk === resolve(given)) {
+    throw new UsageError("--fresh makes a disk from a folder or an image; this is such a disk");
+  }
+  if (values.fresh || !existsSync(disk)) {
+    if (relay) await buildDisk(relay, disk, values, io);
+    else {
+      note(`Copying ${given} to ${disk} …`);
+      await copyImage(given, disk, io.signal);
+    }
+  } else {
+    const sources = relay ? [...relay.files.keys()].map((name) => join(given, name)) : [given];
+    const [changed] = await changedSince(disk, sources);
+    if (changed)
+      note(`${disk} is older than ${changed}: --fresh makes it anew, without its accounts and mail.`);
+  }
+  await growDisk(disk);
 
   const forwards = await Promise.all(
     wantedPorts(relay?.config).map(async ({ what, guestPort, wanted }) => ({
@@ -77,10 +92,11 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
       hostPort: await freePort(wanted),
     })),
   );
-  const note = (text: string) => io.stderr.write(`${text}\n`);
   const { promise: ready, resolve: isReady } = Promise.withResolvers<"ready">();
   const lines = consoleLines((line) => {
-    if (values.console || line.startsWith("homing:")) note(line);
+    // The addresses are those inside QEMU, of no use to anybody outside.
+    const isOurs = line.startsWith("homing:") && !line.startsWith("homing: addresses");
+    if (values.console || isOurs) note(line);
     if (line.startsWith("homing: ready")) isReady("ready");
   });
   note(`Booting ${disk} …`);
@@ -102,26 +118,29 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if (event === "ready") {
     io.stdout.write(connectionHelp(relay?.config, forwards));
     event = await Promise.race([ended, aborted]);
+  } else if (event === "ended") {
+    note("The machine ended before the relay was ready; --console shows all that it prints.");
+    return 1;
   }
   if (event === "aborted") {
-    note("Shutting the relay down …");
+    note(
+      `Shutting the relay down, ${SHUTDOWN_MILLISECONDS / 1000} s at most; Ctrl-C again ends it at once …`,
+    );
     await machine.shutDown(SHUTDOWN_MILLISECONDS);
   }
   return 0;
 }
 
-/** The image of a relay folder, made when it is missing or when asked for. */
-async function folderImage(
-  folder: string,
+/** Makes the disk from a relay folder. */
+async function buildDisk(
   { files }: RelayFolder,
-  values: { fresh?: boolean | undefined; mirror?: string | undefined; cache?: string | undefined },
+  out: string,
+  values: { mirror?: string | undefined; cache?: string | undefined },
   io: CommandIo,
-): Promise<string> {
-  const out = resolve(`${basename(resolve(folder))}-vm.img`);
-  if (existsSync(out) && !values.fresh) return out;
+): Promise<void> {
   const progress = createProgress(io.stderr);
   try {
-    const { path } = await buildImage({
+    await buildImage({
       target: "vm",
       spec: rootfsSpec(),
       relay: files,
@@ -133,7 +152,6 @@ async function folderImage(
       signal: io.signal,
     });
     progress.end();
-    return path;
   } catch (error) {
     progress.end(false);
     throw error;

@@ -57,6 +57,9 @@ const programPackages: Readonly<Record<Architecture, string>> = {
 /** QEMU's words when the host's KVM cannot run the guest (the process then stays, the guest stands still). */
 const BROKEN_KVM = /KVM internal error|emulation failure|failed to initialize kvm|Could not access KVM/i;
 
+/** QEMU's words when another QEMU has the disk. */
+const DISK_IN_USE = /Failed to get "(?:write|consistent read)" lock/;
+
 /** Full path of a program in PATH, or undefined. */
 export function findProgram(name: string, path = process.env.PATH ?? ""): string | undefined {
   const file = process.platform === "win32" ? `${name}.exe` : name;
@@ -112,21 +115,29 @@ function driveOptions(id: string, path: string): string {
   return `if=none,id=${id},format=raw,discard=unmap,file=${path.replaceAll(",", ",,")}`;
 }
 
-/** Starts the machine. Throws MachineError when QEMU or its firmware is not installed. */
-export async function startMachine(options: MachineOptions): Promise<Machine> {
-  const program = findProgram(programs[options.architecture]);
+/**
+ * QEMU and its UEFI firmware for machines of this architecture. Throws MachineError, which says how to install them.
+ */
+export function requireQemu(architecture: Architecture) {
+  const program = findProgram(programs[architecture]);
   if (!program) {
     throw new MachineError(
-      `${programs[options.architecture]} was not found. Install QEMU (Debian: apt install ` +
-        `${programPackages[options.architecture]} ${firmwarePackage[options.architecture]}; macOS: brew install qemu).`,
+      `${programs[architecture]} was not found. Install QEMU (Debian: apt install ` +
+        `${programPackages[architecture]} ${firmwarePackage[architecture]}; macOS: brew install qemu).`,
     );
   }
-  const firmware = findFirmware(options.architecture, program);
+  const firmware = findFirmware(architecture, program);
   if (!firmware) {
     throw new MachineError(
-      `QEMU's UEFI firmware was not found. Install it (Debian: apt install ${firmwarePackage[options.architecture]}).`,
+      `QEMU's UEFI firmware was not found. Install it (Debian: apt install ${firmwarePackage[architecture]}).`,
     );
   }
+  return { program, firmware };
+}
+
+/** Starts the machine. Throws MachineError when QEMU or its firmware is not installed, or the disk is in use. */
+export async function startMachine(options: MachineOptions): Promise<Machine> {
+  const { program, firmware } = requireQemu(options.architecture);
   const state = await mkdtemp(join(tmpdir(), "homing-vm-"));
   try {
     const controlSocket = join(state, "qmp");
@@ -139,7 +150,14 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
         // Its own group: Ctrl-C in the terminal reaches us only, and we shut the guest down in order.
         detached: process.platform !== "win32",
       });
+      // Whatever ends this program, the guest must not stay behind.
+      const endWithUs = () => child.kill("SIGKILL");
+      process.once("exit", endWithUs);
+      child.once("exit", () => process.off("exit", endWithUs));
       const outcome = await watchStart(child, options, last);
+      if (!outcome.started && DISK_IN_USE.test(outcome.error)) {
+        throw new MachineError(diskInUse(options.disk));
+      }
       if (outcome.started) return controlledMachine(child, accelerator, controlSocket, state);
       if (last) throw new MachineError(`QEMU ended at once: ${outcome.error}`);
       options.onNote(
@@ -152,6 +170,8 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     throw error;
   }
 }
+
+const diskInUse = (disk: string): string => `${disk} is in use: another machine runs on it`;
 
 const firstLine = (text: string): string => text.trim().split("\n")[0] ?? "";
 
@@ -179,6 +199,8 @@ function watchStart(child: ChildProcess, options: MachineOptions, last: boolean)
   const stderr = child.stderr as Readable;
   stdout.setEncoding("utf8").on("data", options.onConsole);
   let errors = "";
+  // What QEMU says while it may still have to go on without acceleration is only of interest when it starts.
+  let isHeld = !last;
   return new Promise((resolve) => {
     const giveUp = () => {
       child.kill("SIGKILL");
@@ -187,7 +209,7 @@ function watchStart(child: ChildProcess, options: MachineOptions, last: boolean)
     stderr.setEncoding("utf8").on("data", (text: string) => {
       errors += text;
       if (!last && BROKEN_KVM.test(errors)) giveUp();
-      else options.onNote(text.trimEnd());
+      else if (!isHeld) options.onNote(DISK_IN_USE.test(text) ? diskInUse(options.disk) : text.trimEnd());
     });
     child.once("error", (error) => {
       errors += error.message;
@@ -195,7 +217,13 @@ function watchStart(child: ChildProcess, options: MachineOptions, last: boolean)
     });
     child.once("exit", () => resolve({ started: false, error: errors || "no message" }));
     if (last) child.once("spawn", () => resolve({ started: true }));
-    else stdout.once("data", () => resolve({ started: true }));
+    else {
+      stdout.once("data", () => {
+        isHeld = false;
+        if (errors !== "" && !BROKEN_KVM.test(errors)) options.onNote(errors.trimEnd());
+        resolve({ started: true });
+      });
+    }
   });
 }
 
