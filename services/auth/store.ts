@@ -57,6 +57,8 @@ export type AccountStoreOptions = Readonly<{
   /** store-writer.ts, or what it was bundled to. */
   writerProgram: URL | string;
   log: Log;
+  /** A steady clock in milliseconds. */
+  steadyNow?: () => number;
 }>;
 
 /**
@@ -64,10 +66,11 @@ export type AccountStoreOptions = Readonly<{
  * none is made, since a name that cannot be found may still be somebody's.
  * @throws DatabaseError when it is lost, unusable as a whole, or of a newer version.
  */
-export function openAccountStore({ path, writerProgram, log }: AccountStoreOptions): AccountStore {
+export function openAccountStore(options: AccountStoreOptions): AccountStore {
+  const { path, writerProgram, log, steadyNow = () => performance.now() } = options;
   let reader = openReader(path, log);
   let writer = reader.alone ? undefined : startWriter(path, writerProgram);
-  let openedAt = performance.now();
+  let openedAt = steadyNow();
   let damage = findDamage(reader.database);
   if (damage !== undefined) reportDamage();
 
@@ -93,10 +96,18 @@ export function openAccountStore({ path, writerProgram, log }: AccountStoreOptio
 
   /** The disk was full at the start: is there room now? */
   const reopenIfDue = (): void => {
-    if (performance.now() - openedAt < reopenMs) return;
-    openedAt = performance.now();
+    if (steadyNow() - openedAt < reopenMs) return;
+    openedAt = steadyNow();
     reader.database.close();
-    reader = openReader(path, log);
+    try {
+      reader = openReader(path, log);
+    } catch (cause) {
+      // Without a list nothing can be answered: the service ends, and says why at its next start.
+      setImmediate(() => {
+        throw cause;
+      });
+      throw cause;
+    }
     if (reader.alone) return;
     writer = startWriter(path, writerProgram);
     log.info("the account list is open for new accounts again", { path });

@@ -1,8 +1,9 @@
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openDatabase } from "../../../services/lib/database.ts";
+import { openDatabase, openDatabaseAlone, witnessPath } from "../../../services/lib/database.ts";
 
 const first = "CREATE TABLE t (a INTEGER) STRICT";
 const second = "ALTER TABLE t ADD COLUMN b TEXT";
@@ -49,6 +50,39 @@ describe("openDatabase", () => {
   it("refuses a file that a newer version wrote", () => {
     openDatabase(path, { durability: "full", migrations: [first, second] }).close();
     expect(() => openDatabase(path, { durability: "full", migrations: [first] })).toThrow(/newer Homing/);
+  });
+
+  it("writes nothing to a file that is up to date", async () => {
+    openDatabase(path, { durability: "full", migrations: [first] }).close();
+    const before = await readFile(path);
+    openDatabase(path, { durability: "full", migrations: [first] }).close();
+    expect(before.equals(await readFile(path))).toBe(true);
+  });
+
+  it("makes an irreplaceable file once, and calls it lost when it is gone or empty", async () => {
+    const options = { durability: "full", migrations: [first], irreplaceable: true } as const;
+    const database = openDatabase(path, options);
+    // The schema stands in the file itself: what the -wal file held is not needed to know that it was made.
+    expect((await readFile(path)).includes("CREATE TABLE t")).toBe(true);
+    database.close();
+    openDatabase(path, options).close();
+    await truncate(path);
+    expect(() => openDatabase(path, options)).toThrow(/is empty, though it was made before/);
+    await rm(path);
+    expect(() => openDatabase(path, options)).toThrow(/is missing, though it was made before/);
+    new DatabaseSync(path).close();
+    expect(() => openDatabase(path, options)).toThrow(/is empty, though it was made before/);
+    await rm(witnessPath(path));
+    openDatabase(path, options).close();
+  });
+
+  it("opened alone can be read by nobody else and written by nobody", () => {
+    openDatabase(path, { durability: "full", migrations: [first] }).close();
+    const alone = openDatabaseAlone(path, [first]);
+    expect(alone.prepare("SELECT * FROM t").all()).toEqual([]);
+    expect(() => alone.exec("INSERT INTO t VALUES (1)")).toThrow(/readonly/);
+    alone.close();
+    expect(() => openDatabaseAlone(path, [first, second])).toThrow(/no room to bring its schema up to date/);
   });
 
   it("refuses a file that is no database", async () => {
