@@ -16,7 +16,7 @@ import { createDkimVerifier, type DkimResult, type DkimVerifier } from "./dkim-v
 import { createHeaderList, fromBinary } from "./header-field.ts";
 import { createJudge, type Judge, type Verdict } from "./judge.ts";
 import type { KeyLookup } from "./key-lookup.ts";
-import type { Decision, MessageHandler } from "./message.ts";
+import type { Decision, MessageHandler, Progress, Refused } from "./message.ts";
 import { parseContentType } from "./mime-header.ts";
 import {
   dkimKeyUnavailable,
@@ -104,40 +104,52 @@ export function beginIncoming(
   let isReport = false;
   let verifier: DkimVerifier | null = null;
 
-  const isHopeless = (): boolean => header.tooLarge() || from === null || (judge!.isHopeless() && !isReport);
-  const dropVerifier = (): void => {
-    verifier = null;
+  const refused = (verdict: Verdict, dkim: DkimResult | null): Refused | null => {
+    const refusal = incomingRefusal({ sender, from, values: header.values, verdict, dkim, clientAddress });
+    const judged = verdict.kind === "unencrypted" ? verdict.reason : verdict.kind;
+    return refusal && { refusal, detail: dkim === null ? judged : `${judged}; DKIM ${dkim.detail}` };
+  };
+  /** The refusal as soon as nothing can avert it. */
+  const progress = (): Progress => {
+    if (!judge!.isHopeless() || isReport) return "more";
+    return refused(judge!.end(), null) ?? "more";
   };
 
   return {
     recipient() {},
     header: header.add,
     endOfHeader() {
-      from = fromAddress(header.values);
+      if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };
       judge = createJudge({ ...header, allowArmorVersion: true });
+      from = fromAddress(header.values);
       isReport = from !== null && isDeliveryReport(from, header.values);
-      if (from !== null && !isHopeless() && !from.domain.startsWith("[")) {
-        verifier = createDkimVerifier({ fields: header.fields, fromDomain: from.domain, ...services });
+      if (from === null || (judge.isHopeless() && !isReport)) return refused(judge.end(), null)!;
+      if (from.domain.startsWith("[")) {
+        const refusal = refused(acceptable, null);
+        // A report from the client itself is taken as it is.
+        return refusal ?? (isReport ? "enough" : "more");
       }
+      if (header.values("dkim-signature").length === 0) return refused(acceptable, unsigned)!;
+      verifier = createDkimVerifier({ fields: header.fields, fromDomain: from.domain, ...services });
+      return "more";
     },
-    async body(piece) {
+    body(piece) {
       judge!.write(piece);
-      if (isHopeless()) dropVerifier();
-      else verifier?.write(piece);
+      verifier?.write(piece);
+      return progress();
     },
     async end(): Promise<Decision> {
-      if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };
       const verdict = judge!.end();
-      if (verdict.kind === "unencrypted" && !isReport) dropVerifier();
-      const dkim = (await verifier?.end()) ?? null;
-      const refusal = incomingRefusal({ sender, from, values: header.values, verdict, dkim, clientAddress });
-      if (refusal !== null) {
-        const judged = verdict.kind === "unencrypted" ? verdict.reason : verdict.kind;
-        return { refusal, detail: dkim === null ? judged : `${judged}; DKIM ${dkim.detail}` };
-      }
+      // What is refused anyway asks for no DNS traffic.
+      const dkim = verdict.kind === "unencrypted" && !isReport ? null : ((await verifier?.end()) ?? null);
+      const refusal = refused(verdict, dkim);
+      if (refusal !== null) return refusal;
       // Nobody vouched for a sender that is not From: bounces must not go there.
       return { changes: sender === null || sameAddress(sender, from) ? [] : [{ kind: "empty sender" }] };
     },
-    abort: dropVerifier,
   };
 }
+
+/** Stands for a body that is not read yet. */
+const acceptable: Verdict = { kind: "encrypted" };
+const unsigned: DkimResult = { kind: "none", detail: "no DKIM-Signature field" };

@@ -8,7 +8,7 @@ import { createBodyHash } from "./body-hash.ts";
 import { dkimSignature, type SigningKey } from "./dkim-sign.ts";
 import { createHeaderList, fromBinary, type HeaderField } from "./header-field.ts";
 import { createJudge, type Judge, type Verdict } from "./judge.ts";
-import type { Change, Decision, MessageHandler } from "./message.ts";
+import type { Change, MessageHandler, Progress, Refused } from "./message.ts";
 import { parseContentType } from "./mime-header.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import {
@@ -59,13 +59,17 @@ export function beginOutgoing(
 
 /** Why the message may not leave, or null. */
 export function outgoingRefusal({ sender, recipients, values, verdict }: OutgoingMessage): Refusal | null {
-  const fromValues = values("from");
-  const from = fromValues.length === 1 ? parseFrom(fromBinary(fromValues[0]!)) : null;
-  if (from === null || !sameAddress(from, sender)) {
-    return invalidFrom(from === null ? null : formatAddress(from), formatAddress(sender));
-  }
+  const refusal = fromRefusal(sender, values);
+  if (refusal !== null) return refusal;
   if (verdict.kind !== "unencrypted" || isSetupMessage(sender, recipients, values)) return null;
   return unencryptedMail;
+}
+
+function fromRefusal(sender: Address, values: OutgoingMessage["values"]): Refusal | null {
+  const fromValues = values("from");
+  const from = fromValues.length === 1 ? parseFrom(fromBinary(fromValues[0]!)) : null;
+  if (from !== null && sameAddress(from, sender)) return null;
+  return invalidFrom(from === null ? null : formatAddress(from), formatAddress(sender));
 }
 
 /** An Autocrypt Setup Message to oneself: encrypted too, but not as OpenPGP/MIME. */
@@ -115,7 +119,15 @@ function outgoingHandler(sender: Address, key: SigningKey): MessageHandler {
   const recipients: Address[] = [];
   const bodyHash = createBodyHash();
   let judge: Judge | null = null;
-  let mayPass = true;
+  let isSetup = false;
+
+  const refused = (verdict: Verdict): Refused | null => {
+    const refusal = outgoingRefusal({ sender, recipients, values: header.values, verdict });
+    return refusal && { refusal, detail: verdict.kind === "unencrypted" ? verdict.reason : verdict.kind };
+  };
+  /** The refusal as soon as nothing can avert it. */
+  const progress = (): Progress => (judge!.isHopeless() && !isSetup && refused(judge!.end())) || "more";
+
   return {
     recipient(argument) {
       const address = parseEnvelope(argument);
@@ -123,24 +135,23 @@ function outgoingHandler(sender: Address, key: SigningKey): MessageHandler {
     },
     header: header.add,
     endOfHeader() {
+      if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };
       judge = createJudge({ ...header, allowArmorVersion: false });
-      mayPass = !judge.isHopeless() || isSetupMessage(sender, recipients, header.values);
+      isSetup = isSetupMessage(sender, recipients, header.values);
+      const refusal = fromRefusal(sender, header.values);
+      return refusal === null ? progress() : { refusal, detail: "From" };
     },
-    async body(piece) {
+    body(piece) {
       judge!.write(piece);
-      if (judge!.isHopeless() && !isSetupMessage(sender, recipients, header.values)) mayPass = false;
-      if (mayPass) bodyHash.write(piece);
+      bodyHash.write(piece);
+      return progress();
     },
     async end() {
-      if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };
-      const verdict = judge!.end();
-      const refusal = outgoingRefusal({ sender, recipients, values: header.values, verdict });
-      if (refusal !== null)
-        return { refusal, detail: verdict.kind === "unencrypted" ? verdict.reason : verdict.kind };
+      const refusal = refused(judge!.end());
+      if (refusal !== null) return refusal;
       const covered = coverHeader(header.fields);
       return { changes: [...covered.changes, await signatureField(covered.fields, bodyHash.digest(), key)] };
     },
-    abort() {},
   };
 }
 
@@ -151,15 +162,14 @@ export function beginBounce(key: SigningKey): MessageHandler {
   return {
     recipient() {},
     header: header.add,
-    endOfHeader() {},
-    async body(piece) {
+    endOfHeader: () => (header.tooLarge() ? { refusal: headerTooLarge, detail: "header" } : "more"),
+    body(piece) {
       bodyHash.write(piece);
+      return "more";
     },
-    async end(): Promise<Decision> {
-      if (header.tooLarge()) return { refusal: headerTooLarge, detail: "header" };
+    async end() {
       return { changes: [await signatureField(header.fields, bodyHash.digest(), key)] };
     },
-    abort() {},
   };
 }
 

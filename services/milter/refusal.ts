@@ -64,5 +64,5 @@ export const headerTooLarge = permanent(552, "5.3.4", "Message header exceeds ma
 /** Something broke on our side: the sender keeps the message. */
 export const internalError = temporary(451, "4.3.0", "Internal error, try again later");
 
-/** Postfix came in under a daemon name the milter does not know: its configuration and ours disagree. */
-export const unknownDaemon = temporary(451, "4.3.5", "Server configuration problem");
+/** Postfix came in under a name the milter does not know, or lets it change too little: its configuration and ours disagree. */
+export const serverMisconfigured = temporary(451, "4.3.5", "Server configuration problem");

@@ -1,29 +1,27 @@
 /**
- * One connection from Postfix to the milter, from negotiation to QUIT: a state machine over packets. Postfix
- * opens one per SMTP session and sends any number of messages over it; an ABORT ends a message early, and after
- * a refused message the session goes on. Rules live behind `Rules`. Called by main.ts for every connection.
+ * What a connection from the mail server says, from negotiation to QUIT: a state machine over packets. Postfix
+ * sends any number of messages over one; an ABORT ends a message early, and after a refused message the session
+ * goes on. Rules live behind `BeginMessage`, sockets and time limits in connection.ts, which calls this.
  */
-
-import type { Socket } from "node:net";
-import type { Log } from "../lib/log.ts";
-import { type Change, isRefusal, type MessageHandler } from "./message.ts";
+import { describeError, type Log } from "../lib/log.ts";
+import { type Change, isRefusal, type MessageHandler, type Progress } from "./message.ts";
+import { type Negotiated, negotiate } from "./negotiation.ts";
+import type { Packet } from "./packet-reader.ts";
 import {
   continuePacket,
   decodeAddress,
   decodeConnect,
   decodeHeader,
   decodeMacros,
+  encodeAddHeader,
   encodeChangeHeader,
   encodeChangeSender,
   encodeInsertHeader,
   encodeRefusal,
   MilterProtocolError,
-  type Negotiated,
-  negotiate,
-  type Packet,
-  readPackets,
+  skipPacket,
 } from "./protocol.ts";
-import { internalError, type Refusal, replyLine, unknownDaemon } from "./refusal.ts";
+import { internalError, type Refusal, replyLine, serverMisconfigured } from "./refusal.ts";
 
 /** What is known when a message begins. */
 export type Envelope = Readonly<{
@@ -44,240 +42,272 @@ export type SessionOptions = Readonly<{
   log: Log;
 }>;
 
-export type RunningSession = Readonly<{
-  /** Resolves when the connection is over. Never rejects: what goes wrong is logged, and the connection closed. */
-  done: Promise<void>;
-  /** Ends the connection: at once between two messages, else when the one under way has its answer. */
-  finish(): void;
+export type Session = Readonly<{
+  /**
+   * Does what the packet asks; a promise when that takes time, and no other packet may come before it resolves.
+   * A bug in a rule costs that message a temporary refusal, no more. Throws MilterProtocolError.
+   */
+  take(packet: Packet): void | Promise<void>;
+  /** Refuses the message under way for now, and lets go of it: its end took too long. */
+  giveUp(reason: string): void;
+  hasNegotiated(): boolean;
+  /** Whether the end of a message is being decided, which may take a DNS server's time. */
+  isDeciding(): boolean;
+  /** Whether no message is under way. */
+  isIdle(): boolean;
+  /** Whether the mail server said QUIT. */
+  isOver(): boolean;
+  /** Lets go of everything. */
+  close(): void;
 }>;
 
-/** Serves the connection until it ends. */
-export function serveSession(socket: Socket, options: SessionOptions): RunningSession {
-  const session = createSession(socket, options);
-  // Ends the loop below, which tells of it; this is for an error after the loop, which must not end the service.
-  socket.on("error", () => {});
-  let isFinishing = false;
-  const run = async (): Promise<void> => {
-    try {
-      // Leaving the loop must not cut off an answer that is still being written.
-      for await (const packet of readPackets(socket.iterator({ destroyOnReturn: false }))) {
-        if (!(await session.take(packet)) || (isFinishing && session.isIdle())) break;
-      }
-    } catch (cause) {
-      // Postfix went away in the middle of something: it has logged why, and the mail is still there.
-      if (isConnectionReset(cause)) options.log.debug("the mail server closed a milter connection early");
-      else options.log.error("a milter connection broke off", {}, cause);
-    } finally {
-      session.close();
-      socket.destroySoon();
-    }
-  };
-  return {
-    done: run(),
-    finish() {
-      isFinishing = true;
-      if (session.isIdle()) socket.destroySoon();
-    },
-  };
-}
+/** A message under way. */
+type Current = {
+  readonly handler: MessageHandler;
+  readonly sender: string;
+  stage: "envelope" | "header" | "body" | "end";
+  /** Answered as soon as an answer is due. */
+  progress: Progress;
+};
 
-function isConnectionReset(cause: unknown): boolean {
-  const codes = ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"];
-  return cause instanceof Error && "code" in cause && codes.includes(String(cause.code));
-}
-
-function createSession(socket: Socket, { daemons, log }: SessionOptions) {
+export function createSession(send: (packet: Buffer) => void, { daemons, log }: SessionOptions): Session {
   let agreed: Negotiated | null = null;
+  let isConnected = false;
+  let isOver = false;
   let clientAddress: string | null = null;
-  /** Macros by the command they were sent for; a later set replaces the earlier one. */
-  const macros = new Map<string, ReadonlyMap<string, string>>();
-  let message: MessageHandler | null = null;
-  let sender = "";
-  let isInHeader = true;
+  let daemonName = "";
+  /** Who logged in, said right before the message it counts for. */
+  let login: string | undefined;
+  let queueId: string | undefined;
+  let current: Current | null = null;
 
-  // Never waited for: Postfix reads each answer before it goes on, and the longest is some kilobytes.
-  const send = (packet: Buffer): void => void socket.write(packet);
-
-  const dropMessage = (): void => {
-    message?.abort();
-    message = null;
+  const forgetClient = (): void => {
+    current = null;
+    isConnected = false;
+    clientAddress = null;
+    daemonName = "";
+    login = undefined;
+    queueId = undefined;
   };
 
-  const daemonName = (): string => macros.get("C")?.get("daemon_name") ?? "";
-
-  const refuse = (refusal: Refusal, detail: string): void => {
-    log.info("refused", {
-      daemon: daemonName(),
-      queueId: macros.get("E")?.get("i") ?? macros.get("B")?.get("i"),
-      sender,
-      reply: replyLine(refusal),
-      detail,
-    });
+  const refuse = (refusal: Refusal, detail: string, sender: string): void => {
+    log.info("refused", { daemon: daemonName, queueId, sender, reply: replyLine(refusal), detail });
+    current = null;
     send(encodeRefusal(refusal));
   };
 
+  const macros = (data: Buffer): void => {
+    const { command, macros: values } = decodeMacros(data);
+    if (command === "C") daemonName = values.get("daemon_name") ?? "";
+    if (command === "M") login = values.get("auth_authen");
+    queueId = values.get("i") ?? queueId;
+  };
+
   const beginMessage = (data: Buffer): void => {
-    dropMessage();
-    isInHeader = true;
-    sender = decodeAddress(data);
-    const login = macros.get("M")?.get("auth_authen");
+    if (current !== null) throw outOfOrder("M");
+    const sender = decodeAddress(data);
+    const envelope = { sender, login, clientAddress };
     // What was said for one message, the login above all, is never taken for the next.
-    for (const stage of ["M", "R", "T", "L", "N", "B", "E"]) macros.delete(stage);
-    const begin = daemons.get(daemonName());
+    login = undefined;
+    queueId = undefined;
+    const begin = daemons.get(daemonName);
     if (begin === undefined) {
       log.error(
         "Postfix came by a daemon name that has no rules: see milter_macro_daemon_name in its configuration",
-        { daemon: daemonName() },
+        { daemon: daemonName },
       );
-      refuse(unknownDaemon, "unknown daemon name");
+      refuse(serverMisconfigured, "unknown daemon name", sender);
       return;
     }
-    const begun = begin({ sender, login, clientAddress });
+    const begun = begin(envelope);
     if (isRefusal(begun)) {
-      refuse(begun, "MAIL FROM");
+      refuse(begun, "MAIL FROM", sender);
     } else {
-      message = begun;
+      current = { handler: begun, sender, stage: "envelope", progress: "more" };
       send(continuePacket);
     }
   };
 
-  const current = (command: string): MessageHandler => {
-    if (message === null) throw new MilterProtocolError(`the command ${command} outside a message`);
-    return message;
+  /** The message under way, at a stage in which the command may come. */
+  const currentFor = (command: string, ...stages: Current["stage"][]): Current => {
+    if (current === null || !stages.includes(current.stage)) throw outOfOrder(command);
+    return current;
   };
 
-  const endHeader = (): void => {
-    if (isInHeader) message?.endOfHeader();
-    isInHeader = false;
+  const endHeader = (message: Current): void => {
+    if (message.stage === "body") return;
+    message.stage = "body";
+    message.progress = message.handler.endOfHeader();
   };
 
-  const body = async (data: Buffer): Promise<void> => {
-    endHeader();
-    if (data.length > 0) await current("B").body(data);
+  /** Answers "no more of it" or the refusal, once it is certain. */
+  const answer = (message: Current, isBody: boolean): void => {
+    const { progress, sender } = message;
+    if (typeof progress !== "string") refuse(progress.refusal, progress.detail, sender);
+    else send(isBody && progress === "enough" && agreed!.skip ? skipPacket : continuePacket);
   };
 
-  const endMessage = async (data: Buffer): Promise<void> => {
-    const ending = current("E");
-    await body(data);
-    const decision = await ending.end();
-    message = null;
-    if ("refusal" in decision) return refuse(decision.refusal, decision.detail);
-    for (const change of decision.changes) send(encodeChange(change, agreed!));
+  const writeBody = (message: Current, data: Buffer): void => {
+    endHeader(message);
+    if (message.progress === "more" && data.length > 0) message.progress = message.handler.body(data);
+  };
+
+  const body = ({ data, isWhole }: Packet): void => {
+    const message = currentFor("B", "envelope", "header", "body");
+    writeBody(message, data);
+    if (isWhole) answer(message, true);
+  };
+
+  const endMessage = async ({ data }: Packet): Promise<void> => {
+    const message = currentFor("E", "envelope", "header", "body");
+    writeBody(message, data);
+    message.stage = "end";
+    const decision = typeof message.progress === "string" ? await message.handler.end() : message.progress;
+    if (current !== message) return;
+    if ("refusal" in decision) return refuse(decision.refusal, decision.detail, message.sender);
+    const packets = decision.changes.map((change) => encodeChange(change, agreed!));
+    if (packets.includes(null)) {
+      log.error("the mail server does not let a milter change what has to be changed: see milter_protocol");
+      return refuse(serverMisconfigured, "a change that was not negotiated", message.sender);
+    }
+    current = null;
+    for (const packet of packets) send(packet!);
     send(continuePacket);
   };
 
-  /** Does what the packet asks; false when the session is over. */
-  const dispatch = async ({ command, data }: Packet): Promise<boolean> => {
-    if (command !== "O" && agreed === null)
+  const dispatch = (packet: Packet): void | Promise<void> => {
+    const { command, data } = packet;
+    if (agreed === null && command !== "O")
       throw new MilterProtocolError(`the command ${command} before negotiation`);
     switch (command) {
       case "O": {
+        if (isConnected) throw outOfOrder(command);
         const { answer, agreed: result } = negotiate(data);
         agreed = result;
-        send(answer);
-        break;
+        return send(answer);
       }
-      case "D": {
-        const { command: stage, macros: values } = decodeMacros(data);
-        macros.set(stage, values);
-        break;
-      }
+      case "D":
+        return macros(data);
       case "C":
-        dropMessage();
+        if (current !== null) throw outOfOrder(command);
         clientAddress = decodeConnect(data).address;
-        send(continuePacket);
-        break;
+        isConnected = true;
+        if (agreed!.replyTo.connect) send(continuePacket);
+        return;
       case "M":
-        beginMessage(data);
-        break;
+        if (!isConnected) throw outOfOrder(command);
+        return beginMessage(data);
       case "R":
-        current("R").recipient(decodeAddress(data));
-        send(continuePacket);
-        break;
+        currentFor(command, "envelope").handler.recipient(decodeAddress(data));
+        if (agreed!.replyTo.recipient) send(continuePacket);
+        return;
       case "L": {
+        const message = currentFor(command, "envelope", "header");
+        message.stage = "header";
         const { name, value } = decodeHeader(data);
-        current("L").header(name, agreed!.headerLeadingSpace ? value : ` ${value}`);
-        if (agreed!.replyToHeader) send(continuePacket);
-        break;
+        message.handler.header(name, agreed!.headerLeadingSpace ? value : ` ${value}`);
+        if (agreed!.replyTo.header) send(continuePacket);
+        return;
       }
-      case "N":
-        endHeader();
-        send(continuePacket);
-        break;
+      case "N": {
+        const message = currentFor(command, "envelope", "header");
+        endHeader(message);
+        return answer(message, false);
+      }
       case "B":
-        await body(data);
-        if (agreed!.replyToBody) send(continuePacket);
-        break;
+        return body(packet);
       case "E":
-        await endMessage(data);
-        break;
+        return endMessage(packet);
       case "A":
-        dropMessage();
-        break;
+        login = undefined;
+        current = null;
+        return;
       case "K":
-        // Another SMTP session over the same connection; CONNECT follows.
-        dropMessage();
-        macros.clear();
-        break;
+        // QUIT_NC: another SMTP session over the same connection; CONNECT follows.
+        return forgetClient();
       case "Q":
-        return false;
+        isOver = true;
+        return;
       case "H":
       case "T":
       case "U":
-        send(continuePacket);
-        break;
+        return send(continuePacket);
       default:
         throw new MilterProtocolError(`an unknown command ${JSON.stringify(command)}`);
     }
-    return true;
   };
 
-  /** Whether the mail server waits for an answer to the command. */
-  const awaitsAnswer = (command: string): boolean => {
-    if (command === "L") return agreed?.replyToHeader ?? true;
-    if (command === "B") return agreed?.replyToBody ?? true;
-    return !"DAKQ".includes(command);
+  /** Whether the mail server waits for an answer to the packet. */
+  const awaitsAnswer = ({ command, isWhole }: Packet): boolean => {
+    if (command === "L") return agreed?.replyTo.header ?? true;
+    if (command === "R") return agreed?.replyTo.recipient ?? true;
+    return isWhole && !"DAKQ".includes(command);
+  };
+
+  const fail = (packet: Packet, message: Current | null, cause: unknown): void => {
+    if (cause instanceof MilterProtocolError) throw cause;
+    if (message !== null && message !== current) {
+      log.debug("a message that nobody waits for any more failed", { cause: describeError(cause) });
+      return;
+    }
+    const sender = current?.sender ?? "";
+    log.error("a message could not be judged", { daemon: daemonName, sender }, cause);
+    const stage = current?.stage ?? "envelope";
+    if (awaitsAnswer(packet)) refuse(internalError, "internal error", sender);
+    else current = { handler: failedMessage, sender, stage, progress: failure };
   };
 
   return {
-    /** False when the session is over. A bug in a rule costs that message a temporary refusal, no more. */
-    async take(packet: Packet): Promise<boolean> {
+    take(packet) {
+      const message = current;
       try {
-        return await dispatch(packet);
+        const result = dispatch(packet);
+        return result instanceof Promise ? result.catch((cause) => fail(packet, message, cause)) : result;
       } catch (cause) {
-        if (cause instanceof MilterProtocolError || isConnectionReset(cause)) throw cause;
-        log.error("a message could not be judged", { daemon: daemonName(), sender }, cause);
-        dropMessage();
-        if (!"ME".includes(packet.command)) message = failedMessage;
-        if (awaitsAnswer(packet.command)) refuse(internalError, "internal error");
-        return true;
+        return fail(packet, message, cause);
       }
     },
-    isIdle: () => message === null,
-    close: dropMessage,
+    giveUp(reason) {
+      const sender = current?.sender ?? "";
+      refuse(internalError, reason, sender);
+    },
+    hasNegotiated: () => agreed !== null,
+    isDeciding: () => current?.stage === "end",
+    isIdle: () => current === null,
+    isOver: () => isOver,
+    close() {
+      current = null;
+    },
   };
 }
 
-/** Stands in for a message whose handler failed: the rest of it passes by, its end is refused. */
+function outOfOrder(command: string): MilterProtocolError {
+  return new MilterProtocolError(`the command ${command} out of order`);
+}
+
+const failure = { refusal: internalError, detail: "internal error" } as const;
+
+/** Stands in for a message whose handler failed where no answer was due: it is refused where one is. */
 const failedMessage: MessageHandler = {
   recipient() {},
   header() {},
-  endOfHeader() {},
-  async body() {},
-  end: async () => ({ refusal: internalError, detail: "internal error" }),
-  abort() {},
+  endOfHeader: () => failure,
+  body: () => failure,
+  end: async () => failure,
 };
 
-function encodeChange(change: Change, { headerLeadingSpace }: Negotiated): Buffer {
+/** The packet for a change, or null when the mail server does not let us make it. */
+function encodeChange(change: Change, { headerLeadingSpace, may }: Negotiated): Buffer | null {
   const space = (value: string): string => (headerLeadingSpace ? value : value.replace(/^ /, ""));
   switch (change.kind) {
     case "insert header":
-      return encodeInsertHeader(0, change.name, space(change.value));
+      if (may.insertHeaders) return encodeInsertHeader(0, change.name, space(change.value));
+      return may.addHeaders ? encodeAddHeader(change.name, space(change.value)) : null;
     case "replace header":
-      return encodeChangeHeader(change.index, change.name, space(change.value));
+      return may.changeHeaders ? encodeChangeHeader(change.index, change.name, space(change.value)) : null;
     case "remove header":
-      return encodeChangeHeader(change.index, change.name, "");
+      return may.changeHeaders ? encodeChangeHeader(change.index, change.name, "") : null;
     case "empty sender":
-      return encodeChangeSender("<>");
+      return may.changeSender ? encodeChangeSender("<>") : null;
   }
 }

@@ -4,12 +4,21 @@
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { encodePacket, type Packet, readPackets } from "../../../services/milter/protocol.ts";
+import { createPacketReader } from "../../../services/milter/packet-reader.ts";
+import { encodePacket } from "../../../services/milter/protocol.ts";
+
+/** What a mail server says it can do. */
+export type Offer = Readonly<{ version: number; actions: number; steps: number }>;
 
 /** What Postfix offers (seen with 3.10). */
-const OFFER = { version: 6, actions: 0x1ff, steps: 0x1fffff };
+export const postfixOffer: Offer = { version: 6, actions: 0x1ff, steps: 0x1fffff };
+/** SMFIC_DATA is newer than the oldest version. */
+const DATA_SINCE_VERSION = 4;
 /** Postfix's body pieces. */
 const PIECE = 65535;
+
+/** An answer of the milter. */
+export type Packet = Readonly<{ command: string; data: Buffer }>;
 
 export type MessageToSend = Readonly<{
   from: string;
@@ -38,24 +47,19 @@ export type MilterClient = Readonly<{
   closed(): Promise<void>;
 }>;
 
-/** Opens a connection and negotiates. `steps` as the mail server offers them. */
-export async function connectMilter(path: string, steps: number = OFFER.steps): Promise<MilterClient> {
+/** Opens a connection and negotiates. */
+export async function connectMilter(path: string, offer: Offer = postfixOffer): Promise<MilterClient> {
   const socket: Socket = connect(path);
   await once(socket, "connect");
   const closing = once(socket, "close");
   const packets = readPackets(socket);
   const transcript: string[] = [];
   const changes: Packet[] = [];
-  const offer = Buffer.alloc(12);
-  offer.writeUInt32BE(OFFER.version, 0);
-  offer.writeUInt32BE(OFFER.actions, 4);
-  offer.writeUInt32BE(steps, 8);
-  socket.write(encodePacket("O", offer));
+  socket.write(encodePacket("O", offerData(offer)));
   const negotiated = await next(packets);
   const agreed = negotiated.data.readUInt32BE(8);
-  const answersToHeader = (agreed & 0x80) === 0;
-  const answersToBody = (agreed & 0x80000) === 0;
   const leadingSpace = (agreed & 0x100000) !== 0;
+  /** Whether a step was not declined. */
   const wants = (bit: number): boolean => (agreed & bit) === 0;
 
   const answer = async (): Promise<string> => {
@@ -64,7 +68,8 @@ export async function connectMilter(path: string, steps: number = OFFER.steps): 
       const packet = await next(packets);
       const line = describe(packet);
       transcript.push(`< ${line}`);
-      if (!"mihe+-b".includes(packet.command)) return line;
+      if (packet.command === "p") continue;
+      if (!"mihe".includes(packet.command)) return line;
       changes.push(packet);
     }
   };
@@ -97,6 +102,7 @@ export async function connectMilter(path: string, steps: number = OFFER.steps): 
       await command(
         "C",
         Buffer.concat([strings("client.test"), Buffer.from(`${family}\x9c\x40`, "latin1"), strings(literal)]),
+        wants(0x1000),
       );
       if (wants(0x2)) await command("H", strings("client.test"));
     },
@@ -109,24 +115,27 @@ export async function connectMilter(path: string, steps: number = OFFER.steps): 
       for (const recipient of to) {
         transcript.push(`> RCPT ${recipient}`);
         macros("R", { rcpt_addr: recipient });
-        line = await command("R", strings(recipient));
+        await command("R", strings(recipient), wants(0x8000));
       }
-      if (wants(0x200)) await command("T");
+      if (offer.version >= DATA_SINCE_VERSION && wants(0x200)) await command("T");
       transcript.push(`> message of ${Buffer.from(text).length > 0 ? fields.length : 0} header fields`);
       macros("L", { i: "4XyZ" });
       for (const [name, value] of fields) {
-        line = await command("L", Buffer.from(`${name}\0${value}\0`, "latin1"), answersToHeader);
+        await command("L", Buffer.from(`${name}\0${value}\0`, "latin1"), wants(0x80));
       }
-      if (wants(0x40)) await command("N");
+      line = await command("N");
+      if (line !== "continue") return line;
       macros("B", { i: "4XyZ" });
       for (let at = 0; at < body.length; at += PIECE) {
-        await command("B", body.subarray(at, at + PIECE), answersToBody);
+        line = await command("B", body.subarray(at, at + PIECE));
+        if (line === "skip") break;
+        if (line !== "continue") return line;
       }
       macros("E", { i: "4XyZ" });
       return command("E");
     },
     async quit() {
-      socket.write(encodePacket("Q"));
+      if (socket.writable) socket.write(encodePacket("Q"));
       await closing;
     },
     async closed() {
@@ -156,6 +165,11 @@ export function applyChanges(message: Buffer, changes: readonly Packet[]): Buffe
   const { fields, body } = split(message, true);
   for (const { command, data } of changes) {
     if (command === "e") continue;
+    if (command === "h") {
+      const [name = "", value = ""] = data.toString("latin1").split("\0");
+      fields.push([name, value]);
+      continue;
+    }
     const index = data.readUInt32BE(0);
     const [name = "", value = ""] = data.subarray(4).toString("latin1").split("\0");
     if (command === "i") {
@@ -174,10 +188,26 @@ export function applyChanges(message: Buffer, changes: readonly Packet[]): Buffe
   return Buffer.concat([Buffer.from(`${header}\r\n`, "latin1"), body]);
 }
 
+export function offerData({ version, actions, steps }: Offer): Buffer {
+  const data = Buffer.alloc(12);
+  data.writeUInt32BE(version, 0);
+  data.writeUInt32BE(actions, 4);
+  data.writeUInt32BE(steps, 8);
+  return data;
+}
+
+async function* readPackets(socket: Socket): AsyncGenerator<Packet> {
+  const reader = createPacketReader();
+  for await (const bytes of socket) {
+    reader.push(bytes);
+    for (let packet = reader.next(); packet !== null; packet = reader.next()) yield packet;
+  }
+}
+
 async function next(packets: AsyncGenerator<Packet>): Promise<Packet> {
   const { value, done } = await packets.next();
   if (done) throw new Error("the milter closed the connection without an answer");
-  return { command: value.command, data: Buffer.from(value.data) };
+  return value;
 }
 
 function describe({ command, data }: Packet): string {
@@ -185,6 +215,10 @@ function describe({ command, data }: Packet): string {
   switch (command) {
     case "c":
       return "continue";
+    case "s":
+      return "skip";
+    case "p":
+      return "progress";
     case "y":
       return `reply ${text.replace(/\0$/, "").replaceAll("%%", "%")}`;
     case "m": {
@@ -193,6 +227,8 @@ function describe({ command, data }: Packet): string {
     }
     case "i":
       return `insert ${text.slice(4).split("\0")[0]}`;
+    case "h":
+      return `add ${text.split("\0")[0]}`;
     case "e":
       return `sender ${text.replace(/\0$/, "")}`;
     default:

@@ -1,0 +1,79 @@
+/**
+ * Puts the milter service together. Called by main.ts on the device and, with other paths, by tests and benches.
+ */
+import { Resolver } from "node:dns/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { type ListenTarget, listenSocket } from "../lib/listen.ts";
+import type { Log } from "../lib/log.ts";
+import { loadRelayConfig } from "../lib/settings.ts";
+import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
+import { type RunningConnection, serveConnection } from "./connection.ts";
+import { createRules } from "./rules.ts";
+import { openSigningKeys } from "./signing-key.ts";
+
+/**
+ * A DNS server gets this long for an answer, and a second try. Meanwhile Postfix is told that we are at work
+ * (connection.ts); the other side waits for at least 10 minutes (RFC 5321 §4.5.3.2.6).
+ */
+const DNS_TIMEOUT_MS = 4000;
+const DNS_TRIES = 2;
+
+/**
+ * Connections served at once. Postfix opens one for each of its processes: at most 100 for each of the three doors
+ * and as many for its own mail (default_process_limit). More are closed at once, and Postfix defers.
+ */
+const MAX_CONNECTIONS = 1000;
+
+export type MilterServiceOptions = Readonly<{
+  settingsPath: string;
+  /** PEM files of the DKIM key and, where the settings name one, of the next; what says which of them signs. */
+  dkimKeyPath: string;
+  nextDkimKeyPath: string;
+  dkimStatePath: string;
+  /** Where Postfix connects. */
+  listen: ListenTarget;
+  log: Log;
+}>;
+
+/**
+ * Starts the service; resolves when it listens.
+ * @throws SettingsError, DkimKeyError, SocketInUseError.
+ */
+export async function startMilterService(options: MilterServiceOptions): Promise<readonly ShutdownStep[]> {
+  const { log } = options;
+  const config = await loadRelayConfig(options.settingsPath);
+  const keys = await openSigningKeys({
+    config,
+    keyPath: options.dkimKeyPath,
+    nextKeyPath: options.nextDkimKeyPath,
+    statePath: options.dkimStatePath,
+    log,
+  });
+  const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES });
+  const daemons = createRules({
+    key: keys.current,
+    sending: config.sending,
+    resolveTxt: (name) => resolver.resolveTxt(name),
+    now: () => performance.now(),
+  });
+  const { server, close } = createMilterServer((socket) => serveConnection(socket, { daemons, log }), log);
+  await listenSocket(server, options.listen);
+  log.info("ready", { domain: config.domain, selector: keys.current().selector });
+  return [
+    { name: "finish messages under way", run: close },
+    { name: "stop looking for another key", run: keys.close },
+  ];
+}
+
+/** A server that knows its connections: `close` lets each end its message and resolves when the last is gone. */
+function createMilterServer(
+  serve: (socket: Socket) => RunningConnection,
+  log: Log,
+): { server: Server; close(): Promise<void> } {
+  const connections = new WeakMap<Socket, RunningConnection>();
+  const server = createServer({ noDelay: true }, (socket) => void connections.set(socket, serve(socket)));
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on("drop", () => log.warn("too many milter connections", { limit: MAX_CONNECTIONS }));
+  const { close } = trackConnections(server, (socket) => connections.get(socket)?.finish());
+  return { server, close };
+}
