@@ -53,6 +53,8 @@ export const runPaths = {
   /** Shared secret between Dovecot's auth worker and the auth service. */
   authSecret: `${runDirectory}/auth/secret`,
   milterSocket: `${runDirectory}/milter.sock`,
+  /** What the milter keeps over its own restarts, not over the system's: 0700 homing-milter. */
+  milterState: `${runDirectory}/milter-state`,
   /** Where Postfix asks the account service for recipients. */
   recipientSocket: `${runDirectory}/recipients.sock`,
   metadataSocket: `${runDirectory}/metadata.sock`,

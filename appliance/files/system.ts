@@ -2,7 +2,7 @@
  * The parts of the system that are the same on every relay: network, names, time, log, kernel settings,
  * directories. Put into the root file system by appliance/rootfs.ts; nothing here depends on relay.toml.
  */
-import { dataPaths, runDirectory, users } from "../layout.ts";
+import { dataPaths, runDirectory, runPaths, users } from "../layout.ts";
 
 /** File text by absolute path. */
 export function systemFiles(): Record<string, string> {
@@ -115,6 +115,7 @@ fs.inotify.max_user_watches = 262144
  * system is mounted with nodelalloc (image/initramfs/init.sh).
  */
 const tmpfiles = `d ${runDirectory} 0755 root root
+d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
 d ${dataPaths.relay} 0700 root root
 d ${dataPaths.tls} 0700 root root
 d ${dataPaths.ssh} 0700 root root

@@ -2,6 +2,7 @@
  * homing-milter.service: the milter service on the device (service.ts), with the paths of appliance/layout.ts.
  * Postfix calls it over a unix socket for every message.
  */
+import { join } from "node:path";
 import { dkimStatePath, runPaths } from "../../appliance/layout.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
@@ -13,6 +14,7 @@ const stop = await startMilterService({
   dkimKeyPath: runPaths.dkimKey,
   nextDkimKeyPath: runPaths.dkimNextKey,
   dkimStatePath,
+  rateLimitPath: join(runPaths.milterState, "rate-limit"),
   listen: { name: "milter", path: runPaths.milterSocket },
   log,
 });

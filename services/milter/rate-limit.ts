@@ -1,7 +1,9 @@
 /**
- * How much each account may send: the generic cell rate algorithm (ITU-T I.371, virtual scheduling), exact for
- * every account that sent lately. Time comes in as a parameter; memory is bounded. Called by outgoing.ts.
+ * How much each sender may send: the generic cell rate algorithm (ITU-T I.371, virtual scheduling), exact for
+ * every sender. Time comes in as a parameter; memory is bounded by the table (rate-table.ts), and nobody is ever
+ * dropped from it before the limit is restored. Called by outgoing.ts and key-lookup.ts.
  */
+import { createRateTable, type RateTable } from "./rate-table.ts";
 
 export type RateLimitSettings = Readonly<{
   /** Messages per minute in the long run. */
@@ -11,41 +13,32 @@ export type RateLimitSettings = Readonly<{
 }>;
 
 export type RateLimit = Readonly<{
-  /** Counts a message of this account at `now` (milliseconds, never going back); false when it is one too many. */
-  take(account: string, now: number): boolean;
-  /** How many accounts are remembered, for tests and metrics. */
-  size(): number;
+  /** Counts a message of this sender at `now` (milliseconds, never going back); false when it is one too many. */
+  take(sender: string, now: number): boolean;
 }>;
 
 /**
- * Accounts remembered at once. An account is forgotten when its limit is fully restored (10 s after a burst with
- * the defaults), so this is never reached by real use; beyond it the account that sent longest ago starts anew.
+ * @param table where the senders' times are kept; one that is kept in a file (rate-file.ts) outlives the process
  */
-const MAX_ACCOUNTS = 100_000;
-
-export function createRateLimit({ perMinute, burst }: RateLimitSettings): RateLimit {
+export function createRateLimit(
+  { perMinute, burst }: RateLimitSettings,
+  table: RateTable = createRateTable(),
+): RateLimit {
   const interval = 60_000 / perMinute;
   /** How far the theoretical arrival time may lie ahead for a message to conform. */
   const tolerance = (burst - 1) * interval;
-  /** Theoretical arrival time of each account's next message; who sent last stands last. */
-  const arrivals = new Map<string, number>();
-
-  const forgetRestored = (now: number): void => {
-    for (const [account, arrival] of arrivals) {
-      if (arrival > now && arrivals.size < MAX_ACCOUNTS) break;
-      arrivals.delete(account);
-    }
-  };
-
   return {
-    take(account, now) {
-      const arrival = Math.max(arrivals.get(account) ?? now, now);
+    take(sender, now) {
+      const slot = table.find(sender, now);
+      // Full of senders whose limit is not restored. Whoever is new waits: forgetting one would free it.
+      if (slot === null) return false;
+      // A time further ahead than the limit allows is of another limit or clock: it counts as "just used up".
+      const latest = now + tolerance + interval;
+      if (slot.arrival > latest) table.set(slot.index, latest);
+      const arrival = Math.max(now, Math.min(slot.arrival, latest));
       if (arrival - now > tolerance) return false;
-      arrivals.delete(account);
-      forgetRestored(now);
-      arrivals.set(account, arrival + interval);
+      table.set(slot.index, arrival + interval);
       return true;
     },
-    size: () => arrivals.size,
   };
 }

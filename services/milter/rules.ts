@@ -2,18 +2,18 @@
  * Which rules go with which Postfix daemon (milter_macro_daemon_name in its configuration, appliance/files/).
  * Called by main.ts, and by tests with a clock and a resolver of their own.
  */
-import type { RelayConfig } from "../../appliance/relay-config.ts";
 import type { SigningKey } from "./dkim-sign.ts";
 import { beginIncoming } from "./incoming.ts";
 import { createKeyLookup, type TxtResolver } from "./key-lookup.ts";
 import { beginBounce, beginOutgoing } from "./outgoing.ts";
-import { createRateLimit } from "./rate-limit.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { BeginMessage } from "./session.ts";
 
 export type RulesOptions = Readonly<{
   /** The one that signs now. */
   key(): SigningKey;
-  sending: RelayConfig["sending"];
+  /** For what accounts submit. */
+  rateLimit: RateLimit;
   resolveTxt: TxtResolver;
   /** Milliseconds of a clock that never goes back. */
   now(): number;
@@ -23,13 +23,12 @@ export type RulesOptions = Readonly<{
 
 export function createRules({
   key,
-  sending,
+  rateLimit,
   resolveTxt,
   now,
   date = Date.now,
 }: RulesOptions): ReadonlyMap<string, BeginMessage> {
   const incoming = { lookUpKey: createKeyLookup({ resolveTxt, now }), date };
-  const rateLimit = createRateLimit(sending);
   const outgoing: BeginMessage = ({ sender, login }) =>
     beginOutgoing(sender, login, { key: key(), rateLimit, now });
   return new Map<string, BeginMessage>([

@@ -8,6 +8,9 @@ import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
 import { type RunningConnection, serveConnection } from "./connection.ts";
+import { openRateFile } from "./rate-file.ts";
+import { createRateLimit } from "./rate-limit.ts";
+import { createRateTable } from "./rate-table.ts";
 import { createRules } from "./rules.ts";
 import { openSigningKeys } from "./signing-key.ts";
 
@@ -30,6 +33,8 @@ export type MilterServiceOptions = Readonly<{
   dkimKeyPath: string;
   nextDkimKeyPath: string;
   dkimStatePath: string;
+  /** The rate limit's file; in memory, for it is written for every message. */
+  rateLimitPath: string;
   /** Where Postfix connects. */
   listen: ListenTarget;
   log: Log;
@@ -52,9 +57,9 @@ export async function startMilterService(options: MilterServiceOptions): Promise
   const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES });
   const daemons = createRules({
     key: keys.current,
-    sending: config.sending,
+    rateLimit: createRateLimit(config.sending, createRateTable(openRateFile(options.rateLimitPath, log))),
     resolveTxt: (name) => resolver.resolveTxt(name),
-    now: () => performance.now(),
+    now: millisecondsSinceBoot,
   });
   const { server, close } = createMilterServer((socket) => serveConnection(socket, { daemons, log }), log);
   await listenSocket(server, options.listen);
@@ -76,4 +81,9 @@ function createMilterServer(
   server.on("drop", () => log.warn("too many milter connections", { limit: MAX_CONNECTIONS }));
   const { close } = trackConnections(server, (socket) => connections.get(socket)?.finish());
   return { server, close };
+}
+
+/** A clock that never goes back, and goes on over a restart of the service: CLOCK_MONOTONIC of clock_gettime(2). */
+function millisecondsSinceBoot(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
 import { type RunningConnection, serveConnection } from "../../../services/milter/connection.ts";
 import type { MessageHandler } from "../../../services/milter/message.ts";
+import { createRateLimit } from "../../../services/milter/rate-limit.ts";
 import { createRules } from "../../../services/milter/rules.ts";
 import { encryptedMail, makeSigningKey, plainMail, type SigningKey, signMail } from "../../support/mail.ts";
 import { applyChanges, connectMilter, type MilterClient, postfixOffer, strings } from "./milter-client.ts";
@@ -56,7 +57,7 @@ describe("a milter connection", () => {
         selector: ours.selector,
         key: createPrivateKey(ours.privateKeyPem),
       }),
-      sending: { perMinute: 60, burst: 3 },
+      rateLimit: createRateLimit({ perMinute: 60, burst: 3 }),
       resolveTxt,
       now: () => clock,
     });

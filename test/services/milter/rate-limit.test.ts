@@ -1,6 +1,40 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { createRateLimit } from "../../../services/milter/rate-limit.ts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createLog } from "../../../services/lib/log.ts";
+import { openRateFile } from "../../../services/milter/rate-file.ts";
+import { createRateLimit, type RateLimitSettings } from "../../../services/milter/rate-limit.ts";
+import { createRateTable } from "../../../services/milter/rate-table.ts";
+
+let folder: string;
+let path: string;
+let lines: string[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "homing-rate-"));
+  path = join(folder, "rate-limit");
+  lines = [];
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const log = createLog((line) => lines.push(line), false);
+/** A limit kept in the file, as the service has it after each start. */
+const openLimit = (settings: RateLimitSettings) =>
+  createRateLimit(settings, createRateTable(openRateFile(path, log)));
+
+/** What passes by definition: in no stretch of time more than the burst and what the rate allows beside it. */
+function createReference({ perMinute, burst }: RateLimitSettings) {
+  const passed = new Map<string, number[]>();
+  return (sender: string, now: number): boolean => {
+    const times = passed.get(sender) ?? [];
+    const fits = times.every(
+      (since, index) => times.length - index + 1 <= burst + Math.floor(((now - since) * perMinute) / 60_000),
+    );
+    if (fits) passed.set(sender, [...times, now]);
+    return fits;
+  };
+}
 
 describe("the rate limit", () => {
   it("allows a burst, then one message an interval", () => {
@@ -12,38 +46,91 @@ describe("the rate limit", () => {
     expect(limit.take("b", 1001)).toBe(true);
   });
 
-  it("agrees with a leaky bucket for every account, however many there are", () => {
-    const step = fc.record({ account: fc.constantFrom("a", "b", "c"), wait: fc.nat(5000) });
+  it("is exact for every sender, over restarts of the service as well", () => {
+    const step = fc.record({
+      sender: fc.constantFrom("a", "b", "c"),
+      wait: fc.nat(5000),
+      restarts: fc.nat(9).map((number) => number === 0),
+    });
     const settings = fc.record({
       perMinute: fc.constantFrom(1, 30, 60, 120),
       burst: fc.integer({ min: 1, max: 12 }),
     });
     fc.assert(
-      fc.property(settings, fc.array(step, { maxLength: 200 }), ({ perMinute, burst }, steps) => {
-        const limit = createRateLimit({ perMinute, burst });
-        const buckets = new Map<string, { filled: number; at: number }>();
+      fc.property(settings, fc.array(step, { maxLength: 200 }), (given, steps) => {
+        rmSync(path, { force: true });
+        const reference = createReference(given);
+        let limit = openLimit(given);
         let now = 0;
-        for (const { account, wait } of steps) {
+        for (const { sender, wait, restarts } of steps) {
           now += wait;
-          // A bucket of `burst` messages, in units of a message's interval, leaking one unit per unit of time.
-          const interval = 60_000 / perMinute;
-          const { filled, at } = buckets.get(account) ?? { filled: 0, at: now };
-          const left = Math.max(0, filled - (now - at));
-          const fits = left + interval <= burst * interval;
-          expect(limit.take(account, now)).toBe(fits);
-          buckets.set(account, { filled: fits ? left + interval : left, at: now });
+          if (restarts) limit = openLimit(given);
+          expect(limit.take(sender, now)).toBe(reference(sender, now));
         }
+        expect(lines).toEqual([]);
       }),
     );
   });
 
-  it("forgets accounts whose limit is restored, and never remembers too many", () => {
-    const limit = createRateLimit({ perMinute: 60, burst: 10 });
-    for (let account = 0; account < 1000; account++) limit.take(`early ${account}`, account);
-    expect(limit.size()).toBe(1000);
-    limit.take("late", 10_000);
-    expect(limit.size()).toBe(1);
-    for (let account = 0; account < 150_000; account++) limit.take(`many ${account}`, 10_000);
-    expect(limit.size()).toBeLessThanOrEqual(100_000);
+  it("charges each of very many senders, and forgets those whose limit is restored", () => {
+    const many = 20_000;
+    const table = createRateTable(openRateFile(path, log));
+    const limit = createRateLimit({ perMinute: 60, burst: 2 }, table);
+    const least = table.bytes();
+    const all = Array.from({ length: many }, (_, index) => `sender${index}@a.test`);
+    for (const _message of [1, 2]) expect(all.every((sender) => limit.take(sender, 0))).toBe(true);
+    expect(all.some((sender) => limit.take(sender, 0))).toBe(false);
+    // 16 bytes each in a table that is at least an eighth full.
+    expect(table.bytes()).toBeLessThanOrEqual(many * 16 * 8);
+    expect(statSync(path).size).toBe(32 + table.bytes());
+    const again = openLimit({ perMinute: 60, burst: 2 });
+    expect(all.some((sender) => again.take(sender, 0))).toBe(false);
+    // Two seconds restore everybody; the next senders take their place and the table shrinks.
+    for (let index = 0; index < table.bytes() / 16; index++) limit.take(`late${index}`, 2000 + index * 1000);
+    expect(table.bytes()).toBe(least);
+  });
+
+  it("refuses new senders rather than free old ones when it is full", () => {
+    const most = 100;
+    const limit = createRateLimit({ perMinute: 60, burst: 1 }, createRateTable(undefined, most));
+    for (let index = 0; index < most; index++) expect(limit.take(`early${index}`, 0)).toBe(true);
+    expect(limit.take("late", 0)).toBe(false);
+    for (let index = 0; index < most; index++) expect(limit.take(`early${index}`, 999)).toBe(false);
+    expect(limit.take("late", 1000)).toBe(true);
+    expect(limit.take("early1", 1000)).toBe(true);
+  });
+
+  it("never holds a sender longer than a used-up burst, whatever the file says", () => {
+    const settings = { perMinute: 60, burst: 3 };
+    const before = openLimit(settings);
+    for (let sent = 0; sent < 3; sent++) before.take("a", 1e12);
+    const after = openLimit(settings);
+    expect(after.take("a", 0)).toBe(false);
+    expect(after.take("a", 999)).toBe(false);
+    expect(after.take("a", 1000)).toBe(true);
+  });
+
+  it.each([
+    ["cut off", (bytes: Buffer) => bytes.subarray(0, -1)],
+    ["empty", () => Buffer.alloc(0)],
+    ["of another version", (bytes: Buffer) => bytes.fill(9, 8, 12)],
+    ["of an impossible size", (bytes: Buffer) => bytes.fill(0xff, 12, 16)],
+    ["something else", (bytes: Buffer) => bytes.fill("x", 0, 8)],
+  ])("begins anew with a file that is %s, and says so", (_what, damage) => {
+    const settings = { perMinute: 60, burst: 1 };
+    expect(openLimit(settings).take("a", 0)).toBe(true);
+    writeFileSync(path, damage(readFileSync(path)));
+    const limit = openLimit(settings);
+    expect(lines.join()).toMatch(/^<3>the rate limit begins anew: its file is damaged path=\S+ problem=/);
+    expect(limit.take("a", 0)).toBe(true);
+    expect(openLimit(settings).take("a", 0)).toBe(false);
+  });
+
+  it("goes on in memory when the file cannot be written, and says so once", () => {
+    path = join(folder, "missing", "rate-limit");
+    const limit = openLimit({ perMinute: 60, burst: 2 });
+    expect([1, 2, 3].map(() => limit.take("a", 0))).toEqual([true, true, false]);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^<3>cannot keep the rate limit/);
   });
 });
