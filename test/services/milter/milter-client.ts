@@ -107,7 +107,7 @@ export async function connectMilter(path: string, offer: Offer = postfixOffer): 
       if (wants(0x2)) await command("H", strings("client.test"));
     },
     async message({ from, to, login, text }) {
-      const { fields, body } = split(Buffer.from(text), leadingSpace);
+      const { fields, body } = splitMessage(Buffer.from(text), leadingSpace);
       transcript.push(`> MAIL ${from}`);
       macros("M", login === undefined ? { mail_addr: from } : { auth_type: "PLAIN", auth_authen: login });
       let line = await command("M", strings(from));
@@ -146,7 +146,10 @@ export async function connectMilter(path: string, offer: Offer = postfixOffer): 
 }
 
 /** The header fields and the body of a message, as Postfix passes them: folded lines divided by "\n". */
-function split(message: Buffer, leadingSpace: boolean): { fields: [string, string][]; body: Buffer } {
+export function splitMessage(
+  message: Buffer,
+  leadingSpace: boolean,
+): { fields: [string, string][]; body: Buffer } {
   const end = message.indexOf("\r\n\r\n");
   const header = message.subarray(0, end).toString("latin1");
   const fields = header
@@ -162,7 +165,7 @@ function split(message: Buffer, leadingSpace: boolean): { fields: [string, strin
 
 /** What the message is after the milter's changes: the other side's view. */
 export function applyChanges(message: Buffer, changes: readonly Packet[]): Buffer {
-  const { fields, body } = split(message, true);
+  const { fields, body } = splitMessage(message, true);
   for (const { command, data } of changes) {
     if (command === "e") continue;
     if (command === "h") {
