@@ -25,7 +25,9 @@ describe("the root file system of a relay", () => {
     const root = join(import.meta.dirname, "..", "..");
     for (const bundle of spec.bundles) expect(existsSync(join(root, bundle.entry)), bundle.entry).toBe(true);
     const started = Object.values(units).flatMap((text) =>
-      [...text.matchAll(/^ExecStart=\S+(?: --\S+)* \/usr\/lib\/homing\/(\w+)\.mjs$/gm)].map((match) => match[1]),
+      [...text.matchAll(/^ExecStart=\S+(?: --\S+)* \/usr\/lib\/homing\/(\w+)\.mjs$/gm)].map(
+        (match) => match[1],
+      ),
     );
     expect(started.sort()).toEqual(spec.bundles.map((bundle) => bundle.name).sort());
   });

@@ -27,6 +27,8 @@ const watched = [
   "multipart",
   "openpgp",
   "protocol",
+  "packet-reader",
+  "negotiation",
 ];
 
 type Finding = Readonly<{ target: string; fault: string; path: string }>;
