@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { writeRegions } from "./formats/regions.ts";
+import { checkOutputFile } from "./output-file.ts";
 import type { ProgressReport } from "./progress.ts";
 import { buildRootfs, type Rootfs, type RootfsOptions } from "./rootfs/build-rootfs.ts";
 import { pi } from "./targets/pi.ts";
@@ -20,8 +20,10 @@ export type BuildOptions = Omit<RootfsOptions, "architecture"> &
     target: TargetName;
     /** The relay folder's files by path; they hold secret keys, so the image is as secret as they are. */
     relay: ReadonlyMap<string, Uint8Array>;
-    /** The image file; made anew or replaced when it is complete. */
+    /** The image file; made anew or replaced when it is complete. Nothing but an image is ever replaced. */
     out: string;
+    /** Refuses to replace an image that has been booted, for it holds accounts and mail. */
+    keepUsed?: boolean;
   }>;
 
 export type Image = Readonly<{
@@ -42,6 +44,7 @@ const COPY_BYTES = 4 << 20;
 export async function buildImage(options: BuildOptions): Promise<Image> {
   const { relay, lock, signal } = options;
   const report: ProgressReport = options.onProgress ?? (() => {});
+  const path = await checkOutputFile(options.out, { keepUsed: options.keepUsed ?? false });
   const target = targets[options.target];
   const rootfs = await buildRootfs({ ...options, architecture: target.architecture });
   const disk = target.layOut({
@@ -50,9 +53,7 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     relay,
     time: lock.generated,
   });
-  const path = resolve(options.out);
   const aside = `${path}.part`;
-  await mkdir(dirname(path), { recursive: true });
   try {
     await writeDisk(disk, rootfs, aside, report, signal);
     report({ stage: "Checking the image" });

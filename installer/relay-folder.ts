@@ -4,7 +4,7 @@
  * Does I/O on the folder only.
  */
 import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
-import { lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { type DkimKey, dkimPublicKey } from "../appliance/dns/records.ts";
@@ -24,6 +24,9 @@ const makeKeyPair = promisify(generateKeyPair);
  * fit many providers' TXT fields.
  */
 const DKIM_KEY_BITS = 2048;
+
+/** No file of a relay folder comes near it; relay.toml may have 65536 characters of up to four bytes. In bytes. */
+const MAX_FILE_BYTES = 262_144;
 
 /** The folder cannot be made or used; the message names the file and the mend. */
 export class RelayFolderError extends Error {
@@ -178,6 +181,13 @@ export async function readRelayFolder(directory: string): Promise<RelayFolder> {
 
 async function readOrExplain(path: string, mend: string): Promise<Uint8Array> {
   try {
+    const file = await stat(path);
+    if (!file.isFile()) throw new RelayFolderError(`${path} is not a file. ${mend}`);
+    if (file.size > MAX_FILE_BYTES) {
+      throw new RelayFolderError(
+        `${path} has ${file.size} bytes, at most ${MAX_FILE_BYTES} are allowed; is it the right file?`,
+      );
+    }
     return await readFile(path);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;

@@ -2,7 +2,8 @@
  * `./homing build`: makes a disk image from a relay folder. What is fetched and built is kept in a cache; the
  * same relay folder, lock file and version give the same bytes.
  */
-import { basename, join, resolve } from "node:path";
+import { realpath } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage, type Image, targets } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
@@ -18,7 +19,7 @@ import { readRelayFolder } from "../relay-folder.ts";
 export const command: Command = {
   name: "build",
   summary: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
-  usage: "build FOLDER --target vm|pi [--out FILE] [--mirror URL] [--cache DIR] [--refresh]",
+  usage: "build FOLDER --target vm|pi [--out FILE] [--mirror URL] [--cache DIR] [--refresh] [--replace]",
   help: `
 Makes the disk image of the relay in FOLDER (made by ./homing init). Fetches about 100 MB of Debian packages the
 first time; later builds take a minute or less. Nothing on this computer is changed but the image and the cache.
@@ -31,6 +32,7 @@ first time; later builds take a minute or less. Nothing on this computer is chan
                  https://ftp.debian.org/debian)
   --cache DIR    where downloads and root file systems are kept (default: ~/.cache/homing)
   --refresh      take the newest Debian packages instead of those in the lock file
+  --replace      replace the image also when it has been booted: its accounts and mail are lost
 
 The image holds the relay's secret keys: keep it as you keep the relay folder.
 `,
@@ -44,6 +46,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     mirror: { type: "string" },
     cache: { type: "string" },
     refresh: { type: "boolean" },
+    replace: { type: "boolean" },
   });
   const [folder, surplus] = positionals;
   if (folder === undefined) throw new UsageError("which relay? Give the folder that ./homing init made");
@@ -52,6 +55,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const { config, files } = await readRelayFolder(folder);
   const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
   const out = values.out ?? join(`${basename(resolve(folder))}-${target}.img`);
+  await refuseInside(folder, out);
 
   const progress = createProgress(io.stderr);
   const follow = { mirrors, onProgress: progress.report, signal: io.signal };
@@ -67,6 +71,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
       spec: rootfsSpec(),
       relay: files,
       out,
+      keepUsed: !values.replace,
       lock,
       cache: values.cache ?? defaultCacheDirectory(io.env),
     });
@@ -82,6 +87,21 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     );
   }
   return 0;
+}
+
+/** The relay folder is for the relay's own files: an image in it could take the place of one of them. */
+async function refuseInside(folder: string, out: string): Promise<void> {
+  const relay = await realpath(folder);
+  // The image itself may be a link, its folder may be one, and may not be there yet.
+  for (const path of [out, dirname(resolve(out))]) {
+    const place = await realpath(path).catch(() => resolve(path));
+    const inside = relative(relay, place);
+    if (inside !== ".." && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)) {
+      throw new UsageError(
+        `the image cannot lie in the relay folder ${folder}; give another place with --out`,
+      );
+    }
+  }
 }
 
 function parseTarget(target: string | undefined): TargetName {

@@ -1,6 +1,6 @@
 /** Making and reading relay folders (installer/relay-folder.ts). */
 import { createPrivateKey } from "node:crypto";
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -132,6 +132,14 @@ describe("readRelayFolder", () => {
         `${join(directory, "a", name)} ${problem}. Put it back`,
       );
     }
+  });
+
+  it("does not read a file that is far too large for its place", async () => {
+    await createRelayFolder(join(scratch, "a"), "a.example");
+    await truncate(join(scratch, "a/relay.toml"), 700_000_000);
+    await expect(readRelayFolder(join(scratch, "a"))).rejects.toThrow(
+      /relay\.toml has 700000000 bytes, at most 262144 are allowed; is it the right file\?/,
+    );
   });
 
   it("refuses keys of the wrong kind", async () => {

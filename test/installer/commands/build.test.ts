@@ -1,5 +1,5 @@
 /** What ./homing build and vm say to wrong arguments; ring 3 runs what they do. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -30,6 +30,63 @@ describe("./homing build", () => {
     expect(code).toBe(1);
     expect(stderr).toContain(join(folder, "nothing"));
     expect(stderr).not.toContain("nobody foresaw");
+  });
+});
+
+describe("./homing build --out", () => {
+  let relay: string;
+  beforeAll(async () => {
+    relay = join(folder, "relay");
+    await runHoming(["init", "_a.test", "--dir", relay]);
+  });
+
+  it.each(["relay.toml", "new.img", "keys/new.img"])(
+    "refuses %s in the relay folder and leaves it",
+    async (name) => {
+      const before = await readFile(join(relay, "relay.toml"), "utf8");
+      const { code, stdout, stderr } = await runHoming([
+        "build",
+        relay,
+        "--target",
+        "vm",
+        "--out",
+        join(relay, name),
+      ]);
+      expect([code, stdout]).toEqual([2, ""]);
+      expect(stderr).toContain(`the image cannot lie in the relay folder ${relay}`);
+      expect(await readFile(join(relay, "relay.toml"), "utf8")).toBe(before);
+    },
+  );
+
+  it("knows the relay folder by any other name", async () => {
+    await symlink(relay, join(folder, "alias"));
+    await symlink(join(relay, "relay.toml"), join(folder, "link.img"));
+    for (const out of ["alias/relay.toml", "link.img"]) {
+      const { code, stderr } = await runHoming([
+        "build",
+        relay,
+        "--target",
+        "vm",
+        "--out",
+        join(folder, out),
+      ]);
+      expect([code, stderr]).toEqual([2, expect.stringContaining("cannot lie in the relay folder")]);
+    }
+  });
+
+  it("refuses a file that is no image, a folder and a missing folder before any work", async () => {
+    const file = join(folder, "letter");
+    await writeFile(file, "dear");
+    for (const [out, text] of [
+      [file, "no disk image made by Homing"],
+      [folder, "is a folder"],
+      [join(folder, "none/a.img"), "there is no folder"],
+    ] as const) {
+      const { code, stderr } = await runHoming(["build", relay, "--target", "vm", "--out", out]);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
+      expect(stderr).toMatch(/^homing: .*\n$/); // one line: no stage had begun
+    }
+    expect(await readFile(file, "utf8")).toBe("dear");
   });
 });
 

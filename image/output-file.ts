@@ -1,0 +1,87 @@
+/**
+ * Judges the place where an image shall be written before any work is done: it must be a new file, or an image that
+ * Homing made, in a folder that is there. Called by image/build.ts. Reads only.
+ * An image is known by its partition table and the boot partition's FAT, both as image/targets writes them.
+ */
+import { type FileHandle, open, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { partitions, SECTOR_BYTES } from "./targets/target.ts";
+
+/** Nothing can or may be written at the path; the message says why and what to do. */
+export class OutputFileError extends Error {
+  override name = "OutputFileError";
+}
+
+/** MBR: "55 AA" at the end of the sector, records of 16 bytes from 446 with the type at 4 (UEFI 2.10 §5.2.1). */
+const MBR = { signature: 510, records: 446, recordBytes: 16, type: 4, gptProtective: 0xee } as const;
+/** GPT as image/formats/gpt.ts writes it: the entries of 128 bytes begin in sector 2 with their type. */
+const GPT = { entries: 2 * SECTOR_BYTES, entryBytes: 128, typeBytes: 16 } as const;
+/** FAT32 boot sector: the volume label (11 bytes, padded by spaces). */
+const FAT_LABEL = { at: 71, text: "HOMING     " } as const;
+/** The device makes partitions 3 and 4 at its first boot (image/initramfs/init.sh). */
+const MADE_AT_FIRST_BOOT = [3, 4];
+
+/**
+ * The absolute path to write to, links followed. Throws OutputFileError when something else than an image of ours
+ * is there, when its folder is missing, and, with `keepUsed`, when the image there has been booted: accounts and mail
+ * are in it.
+ */
+export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boolean }): Promise<string> {
+  const path = resolve(out);
+  const folder = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    throw new OutputFileError(`there is no folder ${dirname(path)} for the image; make it first`);
+  });
+  const real = await realpath(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (real === undefined) return join(folder, basename(path));
+  const there = await stat(real);
+  if (there.isDirectory()) {
+    throw new OutputFileError(`${out} is a folder; the image needs a file name of its own, like relay.img`);
+  }
+  if (!there.isFile()) {
+    throw new OutputFileError(`${out} is not a plain file; make the image first, then copy it to the device`);
+  }
+  await using file = await open(real, "r");
+  if (!(await isImage(file))) {
+    throw new OutputFileError(
+      `${out} exists and is no disk image made by Homing, so it is not replaced; give another name`,
+    );
+  }
+  if (keepUsed && (await wasBooted(file))) {
+    throw new OutputFileError(
+      `${out} has been booted: the relay's accounts and mail are in it and would be lost. ` +
+        "Give another name with --out, or say --replace to give them up.",
+    );
+  }
+  return real;
+}
+
+async function isImage(file: FileHandle): Promise<boolean> {
+  const table = await readAt(file, 0, SECTOR_BYTES);
+  const fat = await readAt(file, partitions.boot.startBytes, SECTOR_BYTES);
+  const label = fat.toString("latin1", FAT_LABEL.at, FAT_LABEL.at + FAT_LABEL.text.length);
+  return (
+    [table, fat].every((sector) => sector.readUInt16LE(MBR.signature) === 0xaa55) && label === FAT_LABEL.text
+  );
+}
+
+async function wasBooted(file: FileHandle): Promise<boolean> {
+  const mbr = await readAt(file, 0, SECTOR_BYTES);
+  const mbrType = (number: number) => mbr[MBR.records + (number - 1) * MBR.recordBytes + MBR.type];
+  if (mbrType(1) !== MBR.gptProtective) return MADE_AT_FIRST_BOOT.some((number) => mbrType(number) !== 0);
+  const entries = await readAt(file, GPT.entries, Math.max(...MADE_AT_FIRST_BOOT) * GPT.entryBytes);
+  return MADE_AT_FIRST_BOOT.some((number) => {
+    const start = (number - 1) * GPT.entryBytes;
+    return entries.subarray(start, start + GPT.typeBytes).some((byte) => byte !== 0);
+  });
+}
+
+/** Zeros behind the end of the file. */
+async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  await file.read(bytes, 0, length, position);
+  return bytes;
+}

@@ -1,0 +1,88 @@
+/** Where an image may be written (image/output-file.ts): real layouts, changed by sfdisk as the device does. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { targets } from "../../image/build.ts";
+import { writeRegions } from "../../image/formats/regions.ts";
+import { checkOutputFile, OutputFileError } from "../../image/output-file.ts";
+import type { DiskContent, TargetName } from "../../image/targets/target.ts";
+
+const hasSfdisk = spawnSync("sfdisk", ["--version"]).error === undefined;
+const piece = Buffer.from("piece");
+const content: DiskContent = {
+  boot: { kernel: piece, initramfs: piece, bootLoader: piece, deviceTrees: new Map(), firmware: new Map() },
+  rootfsBytes: 4096,
+  relay: new Map(),
+  time: 1_790_000_000,
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "homing-output-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const keep = { keepUsed: true };
+
+describe.each(["vm", "pi"] as const)("an image of target %s", (target: TargetName) => {
+  let image: string;
+  beforeAll(async () => {
+    image = join(folder, `${target}.img`);
+    const disk = targets[target].layOut(content);
+    await using file = await open(image, "w");
+    await writeRegions(file, disk.regions);
+    await file.truncate(disk.sizeBytes);
+  });
+
+  it("may be replaced when it was never booted, however large its file was made", async () => {
+    expect(await checkOutputFile(image, keep)).toBe(image);
+    await truncate(image, 4 * 2 ** 30);
+    expect(await checkOutputFile(image, keep)).toBe(image);
+  });
+
+  it.skipIf(!hasSfdisk)("is kept once the device has made its partitions (sfdisk)", async () => {
+    if (target === "vm") execFileSync("sfdisk", ["--relocate", "gpt-bak-std", image], { stdio: "ignore" });
+    execFileSync("sfdisk", ["--append", "--no-reread", image], {
+      input: "size=300M\nsize=1G\n",
+      stdio: "pipe",
+    });
+    await expect(checkOutputFile(image, keep)).rejects.toThrow(/accounts and mail are in it .*--replace/);
+    await expect(checkOutputFile(image, keep)).rejects.toThrow(OutputFileError);
+    expect(await checkOutputFile(image, { keepUsed: false })).toBe(image);
+  });
+});
+
+describe("checkOutputFile", () => {
+  it("takes a new name in a folder that is there", async () => {
+    expect(await checkOutputFile(join(folder, "new.img"), keep)).toBe(join(folder, "new.img"));
+  });
+
+  it.each([
+    ["a text", Buffer.from("dear diary\n")],
+    ["an empty file", Buffer.alloc(0)],
+    ["a disk of somebody else", Buffer.alloc(3 << 20).fill("\x55\xaa", 510, 512)],
+  ])("keeps %s", async (name, bytes) => {
+    const file = join(folder, name);
+    await writeFile(file, bytes);
+    await expect(checkOutputFile(file, { keepUsed: false })).rejects.toThrow("no disk image made by Homing");
+    expect((await readFile(file)).equals(bytes)).toBe(true);
+  });
+
+  it("looks at what a link leads to", async () => {
+    await writeFile(join(folder, "mine"), "mine");
+    await symlink(join(folder, "mine"), join(folder, "link"));
+    await expect(checkOutputFile(join(folder, "link"), keep)).rejects.toThrow("no disk image made by Homing");
+  });
+
+  it("names what is wrong with folders and devices", async () => {
+    await mkdir(join(folder, "sub"));
+    await expect(checkOutputFile(join(folder, "sub"), keep)).rejects.toThrow("is a folder");
+    await expect(checkOutputFile(join(folder, "none/x.img"), keep)).rejects.toThrow(
+      `there is no folder ${join(folder, "none")}`,
+    );
+    if (process.platform !== "win32")
+      await expect(checkOutputFile("/dev/null", keep)).rejects.toThrow("is not a plain file");
+  });
+});
