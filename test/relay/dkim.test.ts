@@ -9,9 +9,10 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { realResolvers } from "../../appliance/dns/published.ts";
 import { type DnsRecord, relayRecords } from "../../appliance/dns/records.ts";
 import { dataDirectory, dataPaths } from "../../appliance/layout.ts";
-import { beginRotation } from "../../installer/dkim-rotation.ts";
+import { beginRotation, endRotation } from "../../installer/dkim-rotation.ts";
 import { publicDkimKeys } from "../../installer/relay-folder.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { writeFiles } from "../support/container.ts";
@@ -148,6 +149,7 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
     let present: DnsRecord[];
     let next: DnsRecord[];
 
+    const folder = () => join(ring.network().folder, "_a.test", "relay");
     /** As the timer does it every quarter of an hour. */
     const lookForNextKey = () => relay().exec("systemctl start homing-dkim.service");
     /** The selector of the signature on a new message, which arrives and which every judge finds valid. */
@@ -166,8 +168,7 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
     };
 
     beforeAll(async () => {
-      const { dns, folder } = ring.network();
-      const { relay: changed } = await beginRotation(join(folder, "_a.test", "relay"));
+      const { relay: changed } = await beginRotation(folder());
       const [first, second] = publicDkimKeys(changed).map((key) =>
         relayRecords({ domain: "_a.test", dkim: [key] }).filter(
           ({ name }) => name === `${key.selector}._domainkey._a.test`,
@@ -177,13 +178,13 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
       next = second!;
       const addresses = await addClientAddresses(2);
       for (const address of addresses) {
-        const own = join(folder, address);
+        const own = join(ring.network().folder, address);
         await mkdir(own);
         const server = await startDnsServer({ address, folder: own });
         await server.add([], present);
         servers.push(server);
       }
-      await dns.delegate("_a.test", { "ns1.test": addresses[0]!, "ns2.test": addresses[1]! });
+      await ring.network().dns.delegate("_a.test", { "ns1.test": addresses[0]!, "ns2.test": addresses[1]! });
       await writeFiles(join(relay().bootFolder, "relay"), changed.files);
       await relay().restart();
     });
@@ -205,6 +206,12 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
       expect(await signingSelector()).toBe("homing1");
     });
 
+    it("lets nobody withdraw the old one meanwhile", async () => {
+      await expect(endRotation(folder(), realResolvers())).rejects.toThrow(
+        /still signs with homing1.*ns2\.test \S+: no key/s,
+      );
+    });
+
     it("waits while one of two name servers is silent", async () => {
       await servers[1]!.stop();
       await lookForNextKey();
@@ -221,6 +228,16 @@ describeRelays("DKIM between relays", { "_a.test": {}, "_b.test": {} }, (ring) =
       expect(await signingSelector()).toBe("homing2");
       await relay().exec("systemctl restart homing-milter.service");
       expect(await signingSelector()).toBe("homing2");
+    });
+
+    it("ends with the old one withdrawn", async () => {
+      const { relay: changed, retired } = await endRotation(folder(), realResolvers());
+      expect(retired).toBe("homing1");
+      await writeFiles(join(relay().bootFolder, "relay"), changed.files);
+      await relay().restart();
+      expect(await signingSelector()).toBe("homing2");
+      await lookForNextKey();
+      expect(await relay().journal("homing-dkim.service")).toContain("unmet condition");
     });
 
     it("is looked for from time to time", async () => {

@@ -55,6 +55,11 @@ describe("incoming mail", () => {
     ["unencrypted and unsigned", { verdict: unencrypted, dkim: null }, need],
     ["unsigned", { dkim: "none" }, "554 5.7.1 No DKIM signature found"],
     ["wrongly signed", { dkim: "invalid" }, "554 5.7.1 No valid DKIM signature found"],
+    [
+      "signed at a time to come",
+      { dkim: "early" },
+      "451 4.7.1 DKIM signature is of a time to come, try again later",
+    ],
     ["never checked", { dkim: null }, "554 5.7.1 No valid DKIM signature found"],
     [
       "with a key that cannot be looked up",
