@@ -11,15 +11,12 @@ import { openImap } from "../support/imap-session.ts";
 import { addClientAddresses } from "../support/network.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSmtp, type SmtpSession } from "../support/smtp-session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** More than the service looks at from one address for one account (services/auth/guess-limits.ts). */
 const GUESSES = 14;
 /** First logins at once, again and again, from one address. */
 const FLOOD_CONNECTIONS = 60;
-/** In milliseconds; Dovecot itself lets a refused login wait 2 s. */
-const FLOOD_DURATION = 5_000;
-const LOGIN_LIMIT = 15_000;
-
 const encode = (text: string | Uint8Array) => Buffer.from(text).toString("base64");
 
 describeRelays("accounts", { "_a.test": {} }, (ring) => {
@@ -192,22 +189,23 @@ describeRelays("accounts", { "_a.test": {} }, (ring) => {
     it("who makes accounts without end from one address locks nobody out", async () => {
       const owner = await makeAccount(relay());
       await relay().exec(["systemctl", "restart", "homing-auth.service"]);
-      const end = performance.now() + FLOOD_DURATION;
       let made = 0;
+      let ownerIsIn = false;
       const flood = Array.from({ length: FLOOD_CONNECTIONS }, async () => {
-        while (performance.now() < end) {
+        while (!ownerIsIn) {
           const { address, password } = inventAccount("_a.test");
           await using session = await submission(guessersAddress).catch(() => undefined);
           const reply = await session?.login(address, password).catch(() => undefined);
           if (reply?.code === 235) made += 1;
         }
       });
-      const start = performance.now();
-      // Not remembered after the restart: it has to be hashed.
-      expect(await imapLogin(owner.address, owner.password, ownersAddress)).toMatch(/^OK/);
-      expect(performance.now() - start).toBeLessThan(LOGIN_LIMIT);
+      await waitFor("the flood to run", 30_000, () => made > FLOOD_CONNECTIONS);
+      // Not remembered after the restart, so it has to be hashed like theirs.
+      const login = await imapLogin(owner.address, owner.password, ownersAddress).finally(() => {
+        ownerIsIn = true;
+      });
+      expect(login).toMatch(/^OK/);
       await Promise.all(flood);
-      expect(made).toBeGreaterThan(0);
     });
 
     const imapLogin = async (user: string, password: string, localAddress: string): Promise<string> => {

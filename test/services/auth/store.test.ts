@@ -2,7 +2,16 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,14 +84,32 @@ describe("the account list", () => {
 
   it("adds accounts that come together in few transactions, each once, and has them on disk", async () => {
     const store = openStore();
+    expect(await add(store, "first0000@chat.example.org")).toBe(true);
+    const before = await countCommits(`${path}-wal`);
     const names = Array.from({ length: 500 }, (_, i) => address(i % 400));
     const created = await Promise.all(names.map((name) => add(store, name)));
     expect(created.filter(Boolean)).toHaveLength(400);
-    expect(store.count()).toBe(400);
+    // The first goes alone, the others gather meanwhile, up to 256 each time.
+    const commits = (await countCommits(`${path}-wal`)) - before;
+    expect(commits).toBeGreaterThan(0);
+    expect(commits).toBeLessThanOrEqual(3);
+    expect(store.count()).toBe(401);
     await close(store);
     const again = openStore();
     expect(again.findPassword(address(399))).toBe(hashOf(address(399)));
     expect(again.findPassword(address(400))).toBeUndefined();
+  });
+
+  it("keeps its thread only while accounts are made, and starts it again", async () => {
+    const threads = (): number => readdirSync("/proc/self/task").length;
+    const store = openAccountStore({ path, writerProgram, log: createLog(() => {}), threadIdleMs: 10 });
+    opened.push(store);
+    const before = threads();
+    for (const name of [address(1), address(2)]) {
+      expect(await add(store, name)).toBe(true);
+      await expect.poll(threads, { timeout: 20_000 }).toBeLessThanOrEqual(before);
+    }
+    expect(store.count()).toBe(2);
   });
 
   it("finishes what is under way when it is closed", async () => {
@@ -283,3 +310,15 @@ describe("the account list", () => {
     },
   );
 });
+
+/** Transactions in a -wal file: frames that say how large the database is afterwards (sqlite.org/fileformat2.html#walformat). */
+async function countCommits(wal: string): Promise<number> {
+  const bytes = await readFile(wal);
+  const salt = bytes.subarray(16, 24);
+  let commits = 0;
+  for (let at = 32; at + 24 <= bytes.length; at += 24 + pageBytes) {
+    const isCurrent = bytes.subarray(at + 8, at + 16).equals(salt);
+    if (isCurrent && bytes.readUInt32BE(at + 4) > 0) commits += 1;
+  }
+  return commits;
+}
