@@ -14,7 +14,7 @@ import { type BucketOptions, createBuckets } from "./buckets.ts";
 /*
  * NIST SP 800-63B §5.2.2 wants no more than 100 wrong tries in a row; a lockout for good would let anybody lock
  * out anybody, so tries come back with time. Sizes: a relay on a Pi has some thousands of accounts; all tables
- * full take about 10 MB.
+ * full take about 15 MB.
  */
 const limits = {
   familiar: { burst: 30, refillMs: 10_000, limit: 20_000 },
