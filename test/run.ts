@@ -39,6 +39,7 @@ const rings: readonly Ring[] = [
         "xz-utils",
         "zstd",
         "python3-dkim",
+        "miltertest",
         "opendkim",
         "ldnsutils",
       ],

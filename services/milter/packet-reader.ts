@@ -51,10 +51,12 @@ export function createPacketReader(): PacketReader {
     while (headBytes < head.length) {
       if (at === bytes.length) return false;
       head[headBytes++] = bytes[at++]!;
+      // Not even a command: nothing more need be awaited.
+      if (headBytes === 4 && head.readUInt32BE(0) === 0) throw new MilterProtocolError("a packet of 0 bytes");
     }
     const length = head.readUInt32BE(0);
     const most = head[4] === bodyCommand ? MAX_BODY_BYTES : MAX_HELD_BYTES;
-    if (length === 0 || length - 1 > most) {
+    if (length - 1 > most) {
       throw new MilterProtocolError(`a packet of ${length} bytes; allowed are 1 to ${most + 1}`);
     }
     missing = length - 1;

@@ -262,6 +262,106 @@ describe("a milter connection", () => {
     expect(await receive(await encryptedMail({ from: bob, to: alice }))).toMatch(/^reply 554 /);
   });
 
+  describe("with a mail server of version 2, which has no INSHEADER, no CHGFROM and no answer to leave out", () => {
+    beforeEach(async () => {
+      await milter.quit();
+      milter = await connectMilter(path, { version: 2, actions: 0x3f, steps: 0x7f });
+    });
+
+    it("covers and signs, with the signature at the end of the header", async () => {
+      await milter.session("submission");
+      const text = await encryptedMail({ from: alice, to: bob, headers: ["User-Agent: Secret"] });
+      expect(await submit(text)).toBe("continue");
+      expect(milter.transcript).toEqual([
+        "> CONNECT submission 192.0.2.1",
+        "< continue",
+        `> MAIL <${alice}>`,
+        "< continue",
+        `> RCPT <${bob}>`,
+        "< continue",
+        "> message of 8 header fields",
+        ...Array.from({ length: 8 }, () => "< continue"),
+        "< continue",
+        "< continue",
+        "< change User-Agent 1 “”",
+        "< change Subject 1 “[...]”",
+        "< add DKIM-Signature",
+        "< continue",
+      ]);
+      const { results } = await dkimVerify(applyChanges(Buffer.from(text), withSpace(milter)), {
+        resolver: resolveTxt,
+      });
+      expect(results[0]?.status.result).toBe("pass");
+    });
+
+    it("takes mail that needs no change, and defers what needs an empty envelope sender", async () => {
+      await milter.session("mx");
+      const text = await signMail(await encryptedMail({ from: bob, to: alice }), theirs);
+      expect(await receive(text)).toBe("continue");
+      expect(await receive(text, "<list@b.test>")).toBe("reply 451 4.3.5 Server configuration problem");
+      expect(log.join("")).toContain("does not let a milter change");
+    });
+  });
+
+  it.each([
+    ["headers", 0x01],
+    ["anything", 0],
+  ])(
+    "defers a submission where a milter may not change %s: it would leave uncovered",
+    async (_what, actions) => {
+      await milter.quit();
+      milter = await connectMilter(path, { ...postfixOffer, actions });
+      await milter.session("submission");
+      expect(await submit(await encryptedMail({ from: alice, to: bob }))).toBe(
+        "reply 451 4.3.5 Server configuration problem",
+      );
+      expect(milter.changes).toEqual([]);
+      // What needs no change passes.
+      await milter.session("mx");
+      expect(await receive(await signMail(await encryptedMail({ from: bob, to: alice }), theirs))).toBe(
+        "continue",
+      );
+    },
+  );
+
+  it("refuses at the end of the header what cannot be saved by its body", async () => {
+    await milter.session("submission");
+    await submit(plainMail({ from: alice, to: bob }, "x".repeat(200_000)));
+    expect(milter.transcript.slice(3)).toEqual([
+      `> RCPT <${bob}>`,
+      "> message of 7 header fields",
+      "< reply 523 Encryption Needed: Invalid Unencrypted Mail",
+    ]);
+  });
+
+  it("refuses at the first piece of the body that shows it", async () => {
+    await milter.session("submission");
+    const text = await encryptedMail({ from: alice, to: bob });
+    const pretended = text.replace("-----BEGIN PGP MESSAGE-----", `${"x".repeat(70)}\r\n`.repeat(10_000));
+    await submit(pretended);
+    expect(milter.transcript.slice(3)).toEqual([
+      `> RCPT <${bob}>`,
+      "> message of 7 header fields",
+      "< continue",
+      "< reply 523 Encryption Needed: Invalid Unencrypted Mail",
+    ]);
+  });
+
+  it.each([
+    [postfixOffer, "< skip"],
+    [{ ...postfixOffer, steps: 0x1ffbff }, "< continue"],
+  ])("wants no more of a body that decides nothing", async (offer, answer) => {
+    await milter.quit();
+    milter = await connectMilter(path, offer);
+    await milter.session("mx", "192.0.2.1");
+    const report = plainMail({ from: "mailer-daemon@[192.0.2.1]", to: alice }, "x\r\n".repeat(60_000))
+      .replace("text/plain; charset=utf-8", 'multipart/report; boundary="b"')
+      .replace("MIME-Version", "Auto-Submitted: auto-replied\r\nMIME-Version");
+    expect(await receive(report, "<>")).toBe("continue");
+    const pieces = answer === "< skip" ? 1 : 3;
+    expect(milter.transcript.slice(5)).toEqual(["< continue", ...Array(pieces).fill(answer), "< continue"]);
+  });
+
   it("answers each command for a mail server that wants it so, with values without leading space", async () => {
     await milter.quit();
     milter = await connectMilter(path, { ...postfixOffer, steps: 0 });
@@ -334,6 +434,10 @@ describe("a milter connection", () => {
 /** Postfix adds the space itself when the milter did not ask for values with it. */
 function withSpace(milter: MilterClient) {
   return milter.changes.map(({ command, data }) => {
+    if (command === "h") {
+      const [name, value] = data.toString("latin1").split("\0");
+      return { command, data: Buffer.from(`${name}\0 ${value}\0`, "latin1") };
+    }
     const [name = "", value = ""] = data.subarray(4).toString("latin1").split("\0");
     const spaced = value === "" ? "" : ` ${value}`;
     return {
