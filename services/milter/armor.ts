@@ -66,7 +66,6 @@ export function createArmorReader({ allowVersion, onBytes }: ArmorOptions): Armo
     for (; at < end; at++) {
       const octet = buffer[at]!;
       const value = base64Values[octet]!;
-      if (isPadded && characters === 0) return "base64 after its padding";
       if (value === 255) {
         // RFC 4648 §3.5: padding fills a group of 2 or 3 characters, whose unused bits are zero.
         if (octet !== padding || characters < 2) return "a character that is not base64";

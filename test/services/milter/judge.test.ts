@@ -48,11 +48,9 @@ function body(
   return `--${boundary}\r\n${versionHead}\r\n${version}\r\n--${boundary}\r\n${messageHead}\r\n${armored}\r\n${end}`;
 }
 
-function armor(bytes: Uint8Array): string {
-  const lines =
-    Buffer.from(bytes)
-      .toString("base64")
-      .match(/.{1,64}/g) ?? [];
+function armor(bytes: Uint8Array, width = 64): string {
+  const base64 = Buffer.from(bytes).toString("base64");
+  const lines = base64.match(new RegExp(`.{1,${width}}`, "g")) ?? [];
   return ["-----BEGIN PGP MESSAGE-----", "", ...lines, "=AAAA", "-----END PGP MESSAGE-----", ""].join("\r\n");
 }
 
@@ -206,17 +204,31 @@ describe("the judge", () => {
     ["two armored messages", body(minimal + minimal), false],
     [
       "base64 with unused bits set",
-      body(armor(packetBytes([packet(18, 41)])).replace(/.=\r\n=AAAA/, "B=\r\n=AAAA")),
+      body(armor(packetBytes([packet(18, 41)])).replace(/g==\r\n=AAAA/, "h==\r\n=AAAA")),
       false,
     ],
-    ["a space after base64", body(minimal.replace("\r\n=AAAA", " \r\n=AAAA")), false],
+    ["base64 with no unused bits set", body(armor(packetBytes([packet(18, 41)]))), true],
     [
-      "a line of 999 bytes",
-      body(
-        armor(packetBytes([packet(18, 2000)])).replaceAll(/(?<=[A-Za-z0-9+/]{64})\r\n(?=[A-Za-z0-9])/g, ""),
-      ),
+      "base64 with two unused bits set",
+      body(armor(packetBytes([packet(18, 42)])).replace(/o=\r\n=AAAA/, "p=\r\n=AAAA")),
       false,
     ],
+    ["base64 after its padding", body(minimal.replace("\r\n=AAAA", "=\r\nAAAA\r\n=AAAA")), false],
+    [
+      "the version and nothing more",
+      `--${boundary}\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--${boundary}--\r\n`,
+      false,
+    ],
+    ["a preamble that begins like the boundary", `--${boundary}x\r\n${body(minimal)}`, false],
+    ["an epilogue that begins like the boundary", `${body(minimal)}--${boundary}x\r\n`, false],
+    [
+      "a boundary parameter of another kind in a part",
+      body(minimal, { messageHead: "Content-Type: application/octet-stream; boundary*0=x\r\n" }),
+      false,
+    ],
+    ["a line of 998 bytes", body(armor(packetBytes([packet(18, 3000)]), 998)), true],
+    ["a line of 999 bytes in the armor", body(armor(packetBytes([packet(18, 3000)]), 999)), false],
+    ["a space after base64", body(minimal.replace("\r\n=AAAA", " \r\n=AAAA")), false],
     [
       "a header that never ends in a part",
       body(minimal, { versionHead: `X: ${"x".repeat(900)}\r\n`.repeat(10) }),

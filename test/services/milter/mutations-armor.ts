@@ -73,6 +73,11 @@ export const armorMutations: readonly Mutation[] = [
           one(pick, ["hello\r\n", "\r\n", " \r\n", "\n", "\0\r\n", "\r\n\r\n\r\n", "-----\r\n", "=\r\n"]),
       ),
   ],
+  [
+    "another last character",
+    (message, pick) =>
+      message.replace(/.(?==*\r\n(?:=....\r\n)?-----END)/, () => one(pick, ["B", "h", "p", "/"])),
+  ],
   ["two armors", (message) => message.replace(/(-----BEGIN[\s\S]*END PGP MESSAGE-----\r\n)/, "$1$1")],
   [
     "other lines of base64",

@@ -59,6 +59,13 @@ export const structureMutations: readonly Mutation[] = [
       return message.slice(0, found.index) + message.slice(found.index + found[0].length);
     },
   ],
+  [
+    "a part less",
+    (message, pick) =>
+      pick(2) === 0
+        ? message.replace(/--=-bound[\s\S]*?(?=--=-bound)/, "")
+        : message.replace(/--=-bound(?![\s\S]*?--=-bound[\s\S]*?--=-bound)[\s\S]*?(?=--=-bound)/, ""),
+  ],
   ["a part twice", (message) => message.replace(/(--=-bound[\s\S]*?)(?=--=-bound)/, "$1$1")],
   [
     "parts the other way round",

@@ -97,6 +97,13 @@ describe("a sequence of OpenPGP packets", () => {
     expect(isMessage(packetBytes(packets))).toBe(expected);
   });
 
+  it("takes no packet of indeterminate length, whatever follows its tag", () => {
+    const eightOctets = Buffer.from([0x87, 0, 0, 0, 0, 0, 0, 0, 12]);
+    const rest = [Buffer.alloc(12, 3), packetBytes([packet(18, 40)])];
+    expect(isMessage(Buffer.concat([eightOctets, ...rest]))).toBe(false);
+    expect(isMessage(Buffer.concat([Buffer.from([0x84, 12]), ...rest]))).toBe(true);
+  });
+
   it("takes no first partial length below 512", () => {
     const body = (length: number) => Buffer.alloc(length, 1);
     expect(isMessage(Buffer.concat([Buffer.from([0xd2, 224 + 8]), body(256), Buffer.from([0])]))).toBe(false);
