@@ -12,6 +12,11 @@ const webPorts = [80, 443];
  * IPv6 sources count by /64, the smallest network a provider gives out.
  */
 const newConnections = "100/second burst 500 packets";
+/**
+ * Connections to the mail ports that one source may hold open at the same time. A hall full of phones has one or
+ * two for each; without a limit a single stranger could fill the memory of a small device with idle ones.
+ */
+export const maxOpenConnections = 500;
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
 
@@ -58,6 +63,18 @@ table inet homing {
     flags dynamic, timeout
     timeout 1m
   }
+
+  set open4 {
+    type ipv4_addr
+    size 65536
+    flags dynamic
+  }
+
+  set open6 {
+    type ipv6_addr
+    size 65536
+    flags dynamic
+  }
 ${options.ssh ? sshChain : ""}
   chain input {
     type filter hook input priority filter; policy drop;
@@ -86,6 +103,8 @@ ${options.ssh ? sshChain : ""}
   chain relay {
     add @sources4 { ip saddr limit rate over ${newConnections} } drop
     add @sources6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newConnections} } drop
+    add @open4 { ip saddr ct count over ${maxOpenConnections} } reject with tcp reset
+    add @open6 { ip6 saddr and ffff:ffff:ffff:ffff:: ct count over ${maxOpenConnections} } reject with tcp reset
     accept
   }
 

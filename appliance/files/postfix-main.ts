@@ -138,8 +138,32 @@ function acceptance(config: RelayConfig): Parameters {
     allow_untrusted_routing: "no",
     append_dot_mydomain: "no",
     local_header_rewrite_clients: "",
-    smtpd_client_connection_count_limit: 50,
+    ...crowdsAndDawdlers(),
   };
+}
+
+/**
+ * A port has 100 processes (default_process_limit), and each connection takes one. While all are taken, Postfix
+ * starts new ones with "stress", in which every limit of time is ten seconds and the first error the last.
+ */
+function crowdsAndDawdlers(): Parameters {
+  return {
+    // Half of a port: other relays open at most 20, a hall full of phones behind one address sends in turns.
+    smtpd_client_connection_count_limit: 50,
+    // IPv6 sources count by /64, as in the firewall.
+    smtpd_client_ipv6_prefix_length: 64,
+    // For a whole command, or a message at smtpd_min_data_rate (500 bytes/s): without this a byte now and then
+    // holds a process for ever. Shorter than the 5 minutes of RFC 5321 §4.5.3.2.7, which hardly a sender needs.
+    smtpd_per_request_deadline: "yes",
+    smtpd_timeout: timeLimit(120),
+    // A handshake is two round trips.
+    smtpd_starttls_timeout: timeLimit(30),
+  };
+}
+
+/** So many seconds, and ten under stress. */
+function timeLimit(seconds: number): string {
+  return `\${stress?{10}:{${seconds}}}s`;
 }
 
 function milter(): Parameters {

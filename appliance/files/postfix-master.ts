@@ -47,8 +47,15 @@ function recipientRules(domain: string): string {
   );
 }
 
+/**
+ * What a message may grow by from the port to the queue: the port counts the message alone, as it says in SIZE
+ * (RFC 1870 §3), but the cleanup services count recipients (1000 of 100 bytes) and the fields we add as well.
+ */
+const queueFileOverhead = 1_000_000;
+
 /** The text of master.cf. */
 export function postfixMasterCf(config: RelayConfig): string {
+  const queueFileLimit = `${config.messages.maxMessageBytes + queueFileOverhead}`;
   const services = [
     service(`${ports.smtp}`, "inet", "n", "smtpd", {
       syslog_name: "postfix/mx",
@@ -78,12 +85,20 @@ export function postfixMasterCf(config: RelayConfig): string {
         syslog_name: "postfix/submission",
         header_checks: "regexp:{{/^Received:/ IGNORE}}",
         always_add_missing_headers: "yes",
+        message_size_limit: queueFileLimit,
       },
       "0",
     ),
     service("pickup", "unix", "n", "pickup", {}, "1", "60"),
     // What reaches the milter from here, not from a port, is our own bounces (internal_mail_filter_classes).
-    service("cleanup", "unix", "n", "cleanup", { milter_macro_daemon_name: "bounce" }, "0"),
+    service(
+      "cleanup",
+      "unix",
+      "n",
+      "cleanup",
+      { milter_macro_daemon_name: "bounce", message_size_limit: queueFileLimit },
+      "0",
+    ),
     service("qmgr", "unix", "n", "qmgr", {}, "1", "300"),
     service("tlsmgr", "unix", "-", "tlsmgr", {}, "1", "1000?"),
     service("rewrite", "unix", "-", "trivial-rewrite"),
