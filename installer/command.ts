@@ -37,6 +37,13 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** Writes to the output and waits until it is there. Rejects with the system's error: disk full, pipe closed. */
+export function print(output: NodeJS.WritableStream, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    output.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
 /** `parseArgs` of node:util, strict; what it refuses becomes a UsageError. */
 export function parseCommandArgs<Options extends NonNullable<ParseArgsConfig["options"]>>(
   args: readonly string[],

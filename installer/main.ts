@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { getSystemErrorMessage } from "node:util";
 import { HOMING_VERSION } from "../appliance/layout.ts";
 import { nearestName } from "../appliance/nearest.ts";
-import { type Command, type CommandIo, UsageError } from "./command.ts";
+import { type Command, type CommandIo, print, UsageError } from "./command.ts";
 
 type Verb = Readonly<{ summary: string; load: () => Promise<{ command: Command }> }>;
 
@@ -155,6 +155,27 @@ function processIo(): CommandIo {
   return { stdout: process.stdout, stderr: process.stderr, env: process.env, signal: abort.signal };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  process.exitCode = await main(process.argv.slice(2), processIo());
+/** Runs the process's own command line and ends the process. */
+async function runProcess(): Promise<void> {
+  let unwritten: NodeJS.ErrnoException | undefined;
+  process.stdout.on("error", (error) => {
+    unwritten ??= error;
+  });
+  process.stderr.on("error", () => {}); // there is nowhere left to say it
+  const io = processIo();
+  const code = await main(process.argv.slice(2), io);
+  // An error of an earlier write is told by now; what hides behind a slow pipe is waited for.
+  await print(process.stdout, "").catch((error) => {
+    unwritten ??= error;
+  });
+  // A reader that has seen enough closes the pipe (`| head`): that needs no words.
+  if (unwritten && code === 0 && unwritten.code !== "EPIPE") {
+    const reason = unwritten.errno === undefined ? unwritten.message : getSystemErrorMessage(unwritten.errno);
+    await print(process.stderr, `homing: the output cannot be written: ${reason} (${unwritten.code})\n`);
+  }
+  process.exitCode = unwritten && code === 0 ? EXIT_FAILED : code;
+  // What was stopped may have threads and programs at work, whose results nobody awaits any more.
+  if (io.signal.aborted) process.exit();
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await runProcess();

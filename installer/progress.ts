@@ -18,7 +18,10 @@ export type Progress = Readonly<{
   report: (event: ProgressEvent) => void;
   /** Prints a line of its own above the progress line. */
   note: (text: string) => void;
-  /** Ends the last stage: `ok` false leaves it marked as failed. Call it always, also after an error. */
+  /**
+   * Ends the last stage: `ok` false leaves it marked as failed. Call it always, also after an error; what is reported
+   * later by work that nobody awaits any more is not shown.
+   */
   end: (ok?: boolean) => void;
 }>;
 
@@ -33,6 +36,7 @@ const DEFAULT_COLUMNS = 80;
 /** `now` gives milliseconds from any origin. */
 export function createProgress(output: Output, now: () => number = () => performance.now()): Progress {
   const live = output.isTTY === true;
+  let ended = false;
   let current: { event: ProgressEvent; started: number; shown: number } | undefined;
 
   function drawLine(text: string): void {
@@ -52,6 +56,7 @@ export function createProgress(output: Output, now: () => number = () => perform
 
   return {
     report(event) {
+      if (ended) return;
       const time = now();
       if (current?.event.stage !== event.stage) {
         closeStage(true);
@@ -74,6 +79,7 @@ export function createProgress(output: Output, now: () => number = () => perform
     },
     end(ok = true) {
       closeStage(ok);
+      ended = true;
     },
   };
 }

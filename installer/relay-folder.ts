@@ -1,5 +1,5 @@
 /**
- * A relay is a folder: `relay.toml` and `keys/`. Made by `./homing init`, read by build and vm, which put
+ * A relay is a folder: `relay.toml` and `keys/`, with `dns-records.txt` for its owner. Made by `./homing init`, read by build and vm, which put
  * its files on the image's boot partition. The folder is the relay's identity: nothing here overwrites one.
  * Does I/O on the folder only.
  */
@@ -16,6 +16,7 @@ import {
   relayFilePaths,
   renderRelayToml,
 } from "../appliance/relay-config.ts";
+import { writeDnsRecords } from "./dns-records.ts";
 
 const makeKeyPair = promisify(generateKeyPair);
 
@@ -65,6 +66,7 @@ export async function createRelayFolder(
       signal?.throwIfAborted();
       await writeDurably(join(aside, path), content);
     }
+    await writeDnsRecords(aside, { domain: config.domain, dkim: publicDkimKeys({ config, files }) });
     await syncDirectory(join(aside, "keys"));
     await syncDirectory(aside);
     signal?.throwIfAborted();

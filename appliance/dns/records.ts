@@ -31,10 +31,10 @@ export type DnsRecord = RecordData &
     /** Seconds. */
     ttl: number;
     /**
-     * What is required belongs to every chatmail relay: mail needs the addresses, MX and DKIM keys; the names of
-     * the web pages and the TLS policy serve whoever asks for those. The others guard and comfort.
+     * What is required belongs to every relay: mail needs the addresses, MX and DKIM keys. The recommended ones
+     * guard and comfort. Those for later lead to web pages and to a TLS policy that this version does not serve yet.
      */
-    need: "required" | "recommended";
+    need: "required" | "recommended" | "later";
     /** What it is for, in a few words. */
     purpose: string;
   }>;
@@ -77,6 +77,9 @@ export function relayRecords({ domain, dkim, addresses = [], acmeAccountUri }: R
   const recommended = (name: string, purpose: string, data: RecordData): DnsRecord => {
     return { name, ttl: TTL, need: "recommended", purpose, ...data };
   };
+  const later = (name: string, purpose: string, data: RecordData): DnsRecord => {
+    return { name, ttl: TTL, need: "later", purpose, ...data };
+  };
   const service = (label: string, port: number, purpose: string) =>
     recommended(`${label}.${domain}`, purpose, { type: "SRV", priority: 0, weight: 1, port, target: domain });
   const issuer = acmeAccountUri ? `letsencrypt.org;accounturi=${acmeAccountUri}` : "letsencrypt.org";
@@ -85,12 +88,6 @@ export function relayRecords({ domain, dkim, addresses = [], acmeAccountUri }: R
       required(domain, "where the relay is", { type: isIP(address) === 6 ? "AAAA" : "A", address }),
     ),
     required(domain, "where its mail goes", { type: "MX", preference: 10, exchange: domain }),
-    required(`www.${domain}`, "the web pages under their other name", { type: "CNAME", target: domain }),
-    required(`mta-sts.${domain}`, "where the TLS policy for mail is read", { type: "CNAME", target: domain }),
-    required(`_mta-sts.${domain}`, "says that there is a TLS policy", {
-      type: "TXT",
-      text: `v=STSv1; id=${mtaStsId(domain)}`,
-    }),
     ...dkim.map(({ selector, publicKey }) =>
       required(`${selector}._domainkey.${domain}`, "the key that signs outgoing mail", {
         type: "TXT",
@@ -121,19 +118,31 @@ export function relayRecords({ domain, dkim, addresses = [], acmeAccountUri }: R
     service("_submissions._tcp", ports.submissions, "finding the ports (RFC 8314)"),
     service("_imap._tcp", ports.imap, "finding the ports (RFC 6186)"),
     service("_imaps._tcp", ports.imaps, "finding the ports (RFC 6186)"),
+    later(`www.${domain}`, "the web pages under their other name", { type: "CNAME", target: domain }),
+    later(`mta-sts.${domain}`, "where the TLS policy for mail is read", { type: "CNAME", target: domain }),
+    later(`_mta-sts.${domain}`, "says that there is a TLS policy", {
+      type: "TXT",
+      text: `v=STSv1; id=${mtaStsId(domain)}`,
+    }),
   ];
 }
+
+const headings: Readonly<Record<DnsRecord["need"], string>> = {
+  required: "required",
+  recommended: "recommended",
+  later: "take effect with a later version, which serves what is behind them",
+};
 
 /** The records as a zone file: one a line, full names, comments with “;”. Ends with a line break. */
 export function zoneText(records: readonly DnsRecord[]): string {
   const width = Math.max(0, ...records.map((record) => record.name.length)) + 1;
   const lines: string[] = [];
-  let need = "";
+  let need: DnsRecord["need"] | "" = "";
   for (const record of records) {
     if (record.need !== need) {
       if (need !== "") lines.push("");
       need = record.need;
-      lines.push(`; ${need}`);
+      lines.push(`; ${headings[need]}`);
     }
     const name = `${record.name}.`.padEnd(width);
     lines.push(`${name} ${record.ttl} IN ${record.type.padEnd(5)} ${recordData(record)}`);

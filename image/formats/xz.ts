@@ -13,7 +13,7 @@ const MAX_THREADS = 8;
 type Task = {
   bytes: Uint8Array;
   resolve: (content: Uint8Array) => void;
-  reject: (error: Error) => void;
+  reject: (reason: unknown) => void;
 };
 type Thread = { worker: Worker; tasks: Map<number, Task> };
 
@@ -22,14 +22,37 @@ const queue: Task[] = [];
 let lastId = 0;
 
 /**
- * The content of an .xz file. Throws XzError when it is damaged, cut off or of more than one stream.
+ * The content of an .xz file. Throws XzError when it is damaged, cut off or of more than one stream, and the
+ * signal's reason as soon as that is aborted.
  * Call it many times at once to use all processors; what has no free thread waits, holding only its input.
  */
-export function decompressXz(bytes: Uint8Array): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    queue.push({ bytes, resolve, reject });
-    startTasks();
-  });
+export async function decompressXz(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const task: Task = { bytes, resolve, reject };
+  const stop = () => {
+    dropTask(task);
+    reject(signal?.reason);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  queue.push(task);
+  startTasks();
+  try {
+    return await promise;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** A thread cannot be called back from its work: it is ended, and a new one starts when there is more to do. */
+function dropTask(task: Task): void {
+  const waiting = queue.indexOf(task);
+  if (waiting >= 0) queue.splice(waiting, 1);
+  const index = threads.findIndex(({ tasks }) => [...tasks.values()].includes(task));
+  const [thread] = index >= 0 ? threads.splice(index, 1) : [];
+  void thread?.worker.terminate();
+  // Later: one signal stops many tasks, and no thread shall start for what is dropped next.
+  setImmediate(startTasks);
 }
 
 function startTasks(): void {

@@ -30,19 +30,23 @@ export class DebError extends Error {
   override name = "DebError";
 }
 
-/** Reads the .deb file at `path`. Throws DebError naming the file when it is not sound. */
-export async function loadPackage(path: string): Promise<DebianPackage> {
+/**
+ * Reads the .deb file at `path`. Throws DebError naming the file when it is not sound, and the signal's reason when
+ * that is aborted.
+ */
+export async function loadPackage(path: string, signal?: AbortSignal): Promise<DebianPackage> {
   const bytes = await readFile(path);
   try {
-    return await readDeb(bytes);
+    return await readDeb(bytes, signal);
   } catch (error) {
+    signal?.throwIfAborted();
     const problem = error instanceof Error ? error.message : String(error);
     throw new DebError(`${path} is not a sound Debian package: ${problem}`, { cause: error });
   }
 }
 
 /** Reads a .deb file from memory. Throws DebError, ArError, TarError, XzError or an error of node:zlib. */
-export async function readDeb(bytes: Uint8Array): Promise<DebianPackage> {
+export async function readDeb(bytes: Uint8Array, signal?: AbortSignal): Promise<DebianPackage> {
   // deb(5): the order is fixed; members whose names begin with "_" are for local use and left out.
   const members = readAr(bytes).filter(({ name }) => !name.startsWith("_"));
   const [version, controlMember, dataMember] = members;
@@ -51,7 +55,10 @@ export async function readDeb(bytes: Uint8Array): Promise<DebianPackage> {
   if (!/^2\.\d+$/.test(format)) throw new DebError(`the format version "${format}" is unknown`);
   if (!controlMember?.name.startsWith("control.tar")) throw new DebError("control.tar is missing");
   if (!dataMember?.name.startsWith("data.tar")) throw new DebError("data.tar is missing");
-  const [controlTar, dataTar] = await Promise.all([unpack(controlMember), unpack(dataMember)]);
+  const [controlTar, dataTar] = await Promise.all([
+    unpack(controlMember, signal),
+    unpack(dataMember, signal),
+  ]);
   const controlFiles = new Map<string, Uint8Array>();
   for (const { path, type, content } of readTar(controlTar)) {
     if (type === "file") controlFiles.set(path, content);
@@ -71,7 +78,7 @@ function readConffiles(text: string): string[] {
     .map((line) => line.slice(1));
 }
 
-async function unpack({ name, content }: ArMember): Promise<Uint8Array> {
+async function unpack({ name, content }: ArMember, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const limit = { maxOutputLength: MAX_MEMBER_BYTES };
   switch (name.slice(name.indexOf(".tar") + 4)) {
     case "":
@@ -79,7 +86,7 @@ async function unpack({ name, content }: ArMember): Promise<Uint8Array> {
     case ".gz":
       return promisify(gunzip)(content, limit);
     case ".xz":
-      return decompressXz(content);
+      return decompressXz(content, signal);
     case ".zst":
       return promisify(zstdDecompress)(content, limit);
     default:

@@ -7,6 +7,7 @@ import { createHash, type Hash } from "node:crypto";
 import { glob, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { abortable } from "../abortable.ts";
 import { writeSquashfs } from "../formats/squashfs.ts";
 import { buildInitramfs } from "../initramfs/initramfs.ts";
 import { loadPackage } from "../packages/deb.ts";
@@ -50,7 +51,7 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
   const { architecture, spec, lock, cache, signal } = options;
   const report: ProgressReport = options.onProgress ?? (() => {});
   report({ stage: "Bundling the programs" });
-  const programs = await bundlePrograms(spec.bundles, project);
+  const programs = await abortable(bundlePrograms(spec.bundles, project), signal);
   const key = await inputKey(options, programs);
   const directory = join(cache, "rootfs");
   const folder = join(directory, `${architecture}-${key}`);
@@ -58,15 +59,16 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
   if (cached) return { ...cached, reused: true };
 
   const locked = lock.architectures[architecture];
-  const packages = await loadPackages(locked, options, report);
-  signal?.throwIfAborted();
+  // All that needs the network comes first: what is missing shall show before minutes of work.
   const runtime = await fetchNodeRuntime(architecture, {
     cache,
     onProgress: report,
     ...(signal ? { signal } : {}),
   });
+  const packages = await loadPackages(locked, options, report);
   report({ stage: "Reading the kernel" });
-  const kernel = await readKernel(packages);
+  const kernel = await readKernel(packages, signal);
+  signal?.throwIfAborted();
   const uses = new Map(locked.map(({ name, use }) => [name, use]));
   report({ stage: "Configuring the root file system" });
   const tree = assembleRootfs({
@@ -122,7 +124,8 @@ async function loadPackages(
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       signal?.throwIfAborted();
       const [name, path] = next;
-      packages.push({ name, entries: (await loadPackage(path)).entries });
+      packages.push({ name, entries: (await loadPackage(path, signal)).entries });
+      signal?.throwIfAborted();
       report({ stage: "Unpacking the packages", done: packages.length, total, unit: "packages" });
     }
   };

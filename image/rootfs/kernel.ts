@@ -29,8 +29,11 @@ const MODULE = /^kernel\/.*\.ko(\.xz)?$/;
 const RASPBERRY_PI = /^dtb\/(?:[^/]+\/)?(bcm2[78]\d\d[^/]*\.dtb)$/;
 const MODULE_FOLDER = /^usr\/lib\/modules\/([^/]+)\/(.+)$/;
 
-/** Reads the kernel out of the packages; which package a part is in has changed between Debian's kernels. */
-export async function readKernel(packages: readonly PackageContent[]): Promise<Kernel> {
+/**
+ * Reads the kernel out of the packages; which package a part is in has changed between Debian's kernels. Throws
+ * KernelError, and the signal's reason when that is aborted.
+ */
+export async function readKernel(packages: readonly PackageContent[], signal?: AbortSignal): Promise<Kernel> {
   const parts = new Map<string, Uint8Array>();
   const releases = new Set<string>();
   for (const { entries } of packages) {
@@ -62,7 +65,7 @@ export async function readKernel(packages: readonly PackageContent[]): Promise<K
     await Promise.all(
       kept.map(
         async ([path, content]): Promise<[string, Uint8Array]> =>
-          path.endsWith(".xz") ? [path.slice(0, -3), await decompressXz(content)] : [path, content],
+          path.endsWith(".xz") ? [path.slice(0, -3), await decompressXz(content, signal)] : [path, content],
       ),
     ),
   );

@@ -13,8 +13,9 @@ import { NODE_VERSION } from "../../image/packages/node-runtime.ts";
 import { refreshLock } from "../../image/packages/refresh.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
+import { renewDnsRecords } from "../dns-records.ts";
 import { createProgress } from "../progress.ts";
-import { readRelayFolder } from "../relay-folder.ts";
+import { publicDkimKeys, type RelayFolder, readRelayFolder } from "../relay-folder.ts";
 
 export const command: Command = {
   name: "build",
@@ -52,7 +53,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if (folder === undefined) throw new UsageError("which relay? Give the folder that ./homing init made");
   if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
   const target = parseTarget(values.target);
-  const { config, files } = await readRelayFolder(folder);
+  const relay = await readRelayFolder(folder);
   const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
   const out = values.out ?? join(`${basename(resolve(folder))}-${target}.img`);
   await refuseInside(folder, out);
@@ -69,7 +70,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
       ...follow,
       target,
       spec: rootfsSpec(),
-      relay: files,
+      relay: relay.files,
       out,
       keepUsed: !values.replace,
       lock,
@@ -80,7 +81,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     progress.end(false);
     throw error;
   }
-  io.stdout.write(summary(image, target, config.domain));
+  io.stdout.write(summary(image, target, await recordsPlace(folder, relay)));
   if (process.version !== `v${NODE_VERSION}`) {
     io.stderr.write(
       `Note: built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.\n`,
@@ -114,7 +115,18 @@ function parseTarget(target: string | undefined): TargetName {
   );
 }
 
-function summary({ path, bytes, sha256, rootfs }: Image, target: TargetName, domain: string): string {
+/** Where the DNS records stand; the file is made anew when the settings or keys have changed. */
+async function recordsPlace(folder: string, relay: RelayFolder): Promise<string> {
+  try {
+    return await renewDnsRecords(folder, { domain: relay.config.domain, dkim: publicDkimKeys(relay) });
+  } catch (error) {
+    // A folder on a read-only disk is good enough for a build.
+    if (!(error instanceof Error && "code" in error)) throw error;
+    return `./homing keys show ${folder}`;
+  }
+}
+
+function summary({ path, bytes, sha256, rootfs }: Image, target: TargetName, records: string): string {
   const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
   return [
     `Image:    ${path}`,
@@ -125,7 +137,8 @@ function summary({ path, bytes, sha256, rootfs }: Image, target: TargetName, dom
     "",
     "What to do next:",
     ...nextSteps[target](path),
-    `  Then publish the DNS records of ${domain}, as ./homing init printed them, with the machine's address.`,
+    "  Then publish the relay's DNS records, with the machine's address:",
+    `  ${records}`,
     "",
   ].join("\n");
 }
@@ -133,13 +146,16 @@ function summary({ path, bytes, sha256, rootfs }: Image, target: TargetName, dom
 const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
   vm: (path) => [
     `  Try it here:  ./homing vm ${path}`,
-    "  Or import it as the disk of a virtual machine: x86-64, UEFI without Secure Boot, 512 MB of memory or more.",
-    "  Enlarge the disk to 4 GB or more first (qemu-img resize, or your provider's disk size); all that is",
-    "  beyond the image becomes room for mail.",
+    "  Or import it as the disk of a virtual machine: x86-64, UEFI without Secure",
+    "  Boot, 512 MB of memory or more. Enlarge the disk to 4 GB or more first",
+    "  (qemu-img resize, or your provider's disk size); all that is beyond the",
+    "  image becomes room for mail.",
   ],
   pi: (path) => [
-    `  Write it to an SD card of 4 GB or more with Raspberry Pi Imager (“Use custom”, no OS customisation) or`,
-    `  with dd, for example: sudo dd if=${path} of=/dev/sdX bs=4M conv=fsync status=progress`,
-    "  Put the card into the Pi, plug in network and power. After about a minute the screen shows “homing: ready”.",
+    "  Write it to an SD card of 4 GB or more with Raspberry Pi Imager (“Use",
+    "  custom”, no OS customisation) or with dd, for example:",
+    `    sudo dd if=${path} of=/dev/sdX bs=4M conv=fsync status=progress`,
+    "  Put the card into the Pi, plug in network and power. After about a minute",
+    "  the screen shows “homing: ready”.",
   ],
 };

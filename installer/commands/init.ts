@@ -2,16 +2,21 @@
  * `./homing init DOMAIN`: makes a relay folder and prints the DNS records to publish and what to do next.
  */
 import { readFile } from "node:fs/promises";
-import { relative, resolve } from "node:path";
-import { relayRecords, zoneText } from "../../appliance/dns/records.ts";
+import { join, relative, resolve } from "node:path";
 import { isTestDomain, parseDomain } from "../../appliance/domain.ts";
 import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
-import { type Command, parseCommandArgs, UsageError } from "../command.ts";
+import { type Command, parseCommandArgs, print, UsageError } from "../command.ts";
+import { dnsRecordsFile, publicationText } from "../dns-records.ts";
 import { createRelayFolder, publicDkimKeys, type RelayFolder } from "../relay-folder.ts";
 
 /** The file given with --ssh-key holds something else than public keys. */
 class SshKeyFileError extends Error {
   override name = "SshKeyFileError";
+}
+
+/** The folder was made, but the output is closed or its disk is full. */
+class ReportError extends Error {
+  override name = "ReportError";
 }
 
 export const command: Command = {
@@ -20,7 +25,8 @@ export const command: Command = {
   usage: "init DOMAIN [--dir DIR] [--ssh-key FILE]",
   help: `
 Makes the folder of a new relay: relay.toml with every setting and its default, and keys/ with the keys that
-sign its mail and prove its name. Then prints the DNS records to publish, in the format of zone files.
+sign its mail and prove its name. Then prints the DNS records to publish, in the format of zone files, which it also
+keeps in the folder as dns-records.txt.
 The folder is the relay's identity. It is never overwritten; keep it safe and to yourself.
 
   DOMAIN           the relay's mail domain, like chat.example.org; a name that begins with “_”, like _try.test,
@@ -42,7 +48,15 @@ The folder is the relay's identity. It is never overwritten; keep it safe and to
     const authorizedKeys = keyFile === undefined ? [] : await readPublicKeys(keyFile);
     const directory = resolve(values.dir ?? domain);
     const relay = await createRelayFolder(directory, domain, { ssh: { authorizedKeys } }, io.signal);
-    io.stdout.write(report(relay, directory));
+    try {
+      await print(io.stdout, report(relay, directory));
+    } catch (error) {
+      throw new ReportError(
+        `the relay folder ${directory} is made, but what there is to say cannot be printed ` +
+          `(${(error as NodeJS.ErrnoException).code}). Its DNS records are in ${join(directory, dnsRecordsFile)}.`,
+        { cause: error },
+      );
+    }
     return 0;
   },
 };
@@ -64,8 +78,9 @@ async function readPublicKeys(path: string): Promise<string[]> {
 
 /** Printed for every domain that people could want to use for real. */
 const noCertificateYet = `
-Mind: this version cannot get a certificate from an authority yet. A relay of a real domain shows a self-signed one,
-which Delta Chat and other relays refuse. To chat today use a test name, which begins with “_”:
+Mind: this version cannot get a certificate from an authority yet. A relay of a
+real domain shows a self-signed one, which Delta Chat and other relays refuse.
+To chat today use a test name, which begins with “_”:
   ./homing init _try.test
 `;
 
@@ -73,21 +88,23 @@ function report(relay: RelayFolder, directory: string): string {
   const { domain } = relay.config;
   const folder = relative(process.cwd(), directory) || ".";
   const shownFolder = folder.startsWith("..") ? directory : folder;
-  const dns = isTestDomain(domain)
-    ? `A name that begins with “_” is for tests; if you run a DNS server for them, these are its records:`
-    : "Publish these DNS records at your domain's provider:";
+  const isTest = isTestDomain(domain);
+  const dns = isTest
+    ? `A name that begins with “_” is for tests; if you run a DNS server for them,
+these are its records.`
+    : "Publish these DNS records at your domain's provider.";
   return `Made the relay folder ${directory}
 It is the relay's identity: keep it safe and to yourself, and keep a copy.
 
-${dns}
+${dns} They are also in
+${join(shownFolder, dnsRecordsFile)}
 
-; ${domain}. also needs an A record with the relay's public IPv4 address, and an AAAA record
-; if it has a public IPv6 address: both known once you know where the relay will stand.
-; www and the mta-sts records take effect with a later version, which serves the pages and the policy behind them.
-${zoneText(relayRecords({ domain, dkim: publicDkimKeys(relay) }))}${isTestDomain(domain) ? "" : noCertificateYet}
+${publicationText({ domain, dkim: publicDkimKeys(relay) })}${isTest ? "" : noCertificateYet}
 What to do next:
-  1. Look through ${shownFolder}/relay.toml; every setting has its default and a comment.
-  2. ${isTestDomain(domain) ? `Try it here:      ./homing vm ${shownFolder}` : "Publish the records above."}
-  3. Make the image:   ./homing build ${shownFolder} --target pi   (or: --target vm)
+  1. Look through ${join(shownFolder, "relay.toml")}
+     Every setting has its default and a comment.
+  2. ${isTest ? `Try it here:      ./homing vm ${shownFolder}` : "Publish the records above."}
+  3. Make the image:   ./homing build ${shownFolder} --target pi
+                       (or: --target vm)
 `;
 }

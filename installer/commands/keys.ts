@@ -8,6 +8,7 @@ import { type DnsRecord, relayRecords, zoneText } from "../../appliance/dns/reco
 import { dkimKeyPath } from "../../appliance/relay-config.ts";
 import { type Command, parseCommandArgs, UsageError } from "../command.ts";
 import { beginRotation, endRotation } from "../dkim-rotation.ts";
+import { publicationText, renewDnsRecords } from "../dns-records.ts";
 import { publicDkimKeys, type RelayFolder, readRelayFolder } from "../relay-folder.ts";
 
 /** What an action says: for people, and for programs (--json). */
@@ -19,14 +20,16 @@ const actions: Readonly<Record<string, Action>> = {
   show: async (directory) => {
     const relay = await readRelayFolder(directory);
     const records = relayRecords({ domain: relay.config.domain, dkim: publicDkimKeys(relay) });
-    return { text: showText(relay, records), data: { ...keyData(relay), records } };
+    return { text: showText(relay), data: { ...keyData(relay), records } };
   },
   "rotate-dkim": async (directory) => {
     const { relay, outcome } = await beginRotation(directory);
+    await renewDnsRecords(directory, { domain: relay.config.domain, dkim: publicDkimKeys(relay) });
     return { text: rotationText(relay, outcome, shown(directory)), data: { outcome, ...keyData(relay) } };
   },
   "retire-dkim": async (directory, { unchecked }) => {
     const { relay, retired } = await endRotation(directory, unchecked ? null : realResolvers());
+    await renewDnsRecords(directory, { domain: relay.config.domain, dkim: publicDkimKeys(relay) });
     return { text: retirementText(relay, retired, shown(directory)), data: { retired, ...keyData(relay) } };
   },
 };
@@ -95,7 +98,7 @@ function keyData(relay: RelayFolder) {
   };
 }
 
-function showText(relay: RelayFolder, records: readonly DnsRecord[]): string {
+function showText(relay: RelayFolder): string {
   const { domain, dkim } = relay.config;
   const next =
     dkim.nextSelector === ""
@@ -103,8 +106,7 @@ function showText(relay: RelayFolder, records: readonly DnsRecord[]): string {
       : `The next one is ${dkim.nextSelector}: it takes over once every name server of ${domain} shows it.`;
   return `The DKIM key of ${domain} is ${dkim.selector}. ${next}
 
-; ${domain}. also needs an A record, and an AAAA record if it has a public IPv6 address.
-${zoneText(records)}`;
+${publicationText({ domain, dkim: publicDkimKeys(relay) })}`;
 }
 
 /** How a changed folder comes to a relay that runs. */

@@ -39,6 +39,17 @@ describe("createProgress in a log", () => {
     expect(text()).toContain("✗ Packing");
   });
 
+  it("is silent once it has ended, whatever is still at work", () => {
+    const { progress, text } = setUp();
+    progress.report({ stage: "Packing" });
+    progress.end(false);
+    const before = text();
+    progress.report({ stage: "Packing", done: 1 });
+    progress.report({ stage: "Sending" });
+    progress.end();
+    expect(text()).toBe(before);
+  });
+
   it("shows a count whose end nobody knows", () => {
     const { progress, text } = setUp();
     progress.report({ stage: "Reading", done: 3 });

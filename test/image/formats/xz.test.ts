@@ -68,6 +68,20 @@ describe.skipIf(!hasXz)("files of the xz program (skipped where there is none)",
     await expect(decompressXz(change(compress(content)))).rejects.toHaveProperty("name", "XzError");
   });
 
+  it("are given up at once when it is too late for them, whether at work or waiting", async () => {
+    const compressed = compress(content);
+    const abort = new AbortController();
+    // As many as a kernel has modules: a thread for each would take half a minute.
+    const many = Array.from({ length: 1000 }, () => decompressXz(compressed, abort.signal));
+    abort.abort("SIGINT");
+    const results = await Promise.allSettled(many);
+    expect(new Set(results.map((result) => result.status === "rejected" && result.reason))).toEqual(
+      new Set(["SIGINT"]),
+    );
+    await expect(decompressXz(compressed, abort.signal)).rejects.toBe("SIGINT");
+    expect(content.equals(await decompressXz(compressed, new AbortController().signal))).toBe(true);
+  });
+
   it("are refused or read whatever their index says, without asking for more memory than allowed", () => {
     const whole = compress(Buffer.alloc(100_000, "pigeon"), "--block-size=4096");
     const tail = fc.integer({ min: 12, max: 300 }); // where index and footer are

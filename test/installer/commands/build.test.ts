@@ -106,12 +106,6 @@ describe("./homing vm", () => {
     expect(stderr).toContain(`${file} is not a disk image`);
   });
 
-  it("makes nothing anew from an image", async () => {
-    const file = join(folder, "disk.img");
-    await writeFile(file, "");
-    expect(await runHoming(["vm", file, "--fresh"])).toMatchObject({ code: 2 });
-  });
-
   it("says when there is nothing at the path", async () => {
     const { code, stderr } = await runHoming(["vm", join(folder, "missing.img")]);
     expect(code).toBe(1);

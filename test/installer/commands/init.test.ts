@@ -1,6 +1,7 @@
 /** `./homing init` as a user runs it (installer/commands/init.ts). */
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -30,13 +31,39 @@ describe("./homing init", () => {
     expect(stdout).toMatch(/^chat\.example\.org\. +3600 IN MX +10 chat\.example\.org\.$/m);
   });
 
-  it("says in words, not by a placeholder, that address records are needed", async () => {
+  it("shows which record waits for the address, in a form that zone files have", async () => {
     const { stdout } = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "relay")]);
-    expect(stdout).toContain(
-      "; chat.example.org. also needs an A record with the relay's public IPv4 address",
+    expect(stdout).toMatch(
+      /^; required\nchat\.example\.org\. +3600 IN A +192\.0\.2\.1 ; put your public IPv4 address here$/m,
     );
-    expect(stdout).not.toMatch(/ IN A+ /);
+    expect(stdout).toMatch(/^; .* IN AAAA ADDRESS$/m);
   });
+
+  it("leaves the records in the folder, for everybody to read", async () => {
+    const directory = join(scratch, "relay");
+    const { stdout } = await runHoming(["init", "chat.example.org", "--dir", directory]);
+    const text = await readFile(join(directory, "dns-records.txt"), "utf8");
+    const records = text.slice(text.indexOf("; required"));
+    expect(stdout).toContain(records);
+    expect(stdout).toContain(`\n${join(directory, "dns-records.txt")}\n`);
+    expect(records.split("\n").filter((line) => line.includes(" IN ")).length).toBeGreaterThan(10);
+    if (process.platform !== "win32")
+      expect((await stat(join(directory, "dns-records.txt"))).mode & 0o777).toBe(0o644 & ~process.umask());
+  });
+
+  it.skipIf(!existsSync("/dev/full"))(
+    "says so in one line when nothing can be printed (/dev/full)",
+    async () => {
+      const directory = join(scratch, "relay");
+      const command = `exec "${process.execPath}" "${mainFile}" init a.example --dir "${directory}" > /dev/full`;
+      await expect(promisify(execFile)("sh", ["-c", command])).rejects.toMatchObject({
+        code: 1,
+        stderr: `homing: the relay folder ${directory} is made, but what there is to say cannot be printed (ENOSPC). Its DNS records are in ${join(directory, "dns-records.txt")}.\n`,
+      });
+      await readRelayFolder(directory);
+      expect(await readFile(join(directory, "dns-records.txt"), "utf8")).toContain("v=DKIM1");
+    },
+  );
 
   it("says what to do next, with the folder's name", async () => {
     const directory = join(scratch, "relay");
@@ -46,9 +73,11 @@ describe("./homing init", () => {
 
   it("says which records take effect only with a later version", async () => {
     const { stdout } = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "relay")]);
-    expect(stdout).toMatch(/^; www and the mta-sts records take effect with a later version/m);
-    for (const name of ["www", "mta-sts", "_mta-sts"])
-      expect(stdout).toContain(`\n${name}.chat.example.org.`);
+    const later = stdout.split("; take effect with a later version")[1]!;
+    for (const name of ["www", "mta-sts", "_mta-sts"]) {
+      expect(later).toContain(`\n${name}.chat.example.org.`);
+      expect(stdout.split(`\n${name}.chat.example.org.`)).toHaveLength(2);
+    }
   });
 
   it("says plainly that a real domain cannot be chatted on yet, and what can", async () => {
@@ -60,10 +89,10 @@ describe("./homing init", () => {
     expect(test.stdout).not.toMatch(warning);
   });
 
-  it("fits a terminal of 120 columns but for records", async () => {
+  it("fits a terminal of 80 columns but for records", async () => {
     const { stdout } = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "relay")]);
     const lines = stdout.split("\n").filter((line) => !line.includes(" IN ") && !line.includes(scratch));
-    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(120);
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
   });
 
   it("offers to try a test relay at once", async () => {

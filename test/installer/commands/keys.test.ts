@@ -38,7 +38,8 @@ describe("./homing keys rotate-dkim", () => {
     expect(createPrivateKey(await pem("homing2")).asymmetricKeyDetails?.modulusLength).toBe(2048);
     expect(await settings()).toBe(before.settings.replace('next_selector = ""', 'next_selector = "homing2"'));
     expect([...(await readRelayFolder(folder)).files.keys()]).toContain("keys/dkim-homing2.pem");
-    expect((await readdir(folder)).sort()).toEqual(["keys", "relay.toml"]);
+    expect((await readdir(folder)).sort()).toEqual(["dns-records.txt", "keys", "relay.toml"]);
+    expect(await readFile(join(folder, "dns-records.txt"), "utf8")).toContain("homing2._domainkey.");
   });
 
   it.skipIf(process.platform === "win32")(

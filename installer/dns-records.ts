@@ -1,0 +1,80 @@
+/**
+ * The DNS records of a relay as people publish them: the text that `./homing init` and `./homing keys` print, which
+ * also lies in the relay folder as dns-records.txt, so that nobody has to scroll back for it. It does not travel to
+ * the device. Zone file format (RFC 1035 §5.1); writing the file is the only I/O.
+ */
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type DkimKey, relayRecords, zoneText } from "../appliance/dns/records.ts";
+
+export const dnsRecordsFile = "dns-records.txt";
+
+/** Holds no secret: it is made to be handed to whoever looks after the domain. */
+const FILE_MODE = 0o644;
+/** An address of TEST-NET-1 (RFC 5737), which nobody has: shows the form of the one line that is to be filled in. */
+const PLACEHOLDER_ADDRESS = "192.0.2.1";
+
+type Identity = Readonly<{ domain: string; dkim: readonly DkimKey[] }>;
+
+/** All records, with a line to fill in for the address. */
+export function publicationText({ domain, dkim }: Identity): string {
+  const records = zoneText(relayRecords({ domain, dkim, addresses: [PLACEHOLDER_ADDRESS] }));
+  return records.replace(
+    ` ${PLACEHOLDER_ADDRESS}\n`,
+    ` ${PLACEHOLDER_ADDRESS} ; put your public IPv4 address here
+; With a public IPv6 address, also: ${domain}. 3600 IN AAAA ADDRESS
+`,
+  );
+}
+
+function fileText(identity: Identity): string {
+  return `; The DNS records of ${identity.domain}, to publish at the domain's provider.
+; Homing writes this file anew when the relay's domain or keys have changed.
+
+${publicationText(identity)}`;
+}
+
+/** Makes the file of that name, in a folder that has none. */
+export async function writeDnsRecords(
+  directory: string,
+  identity: Identity,
+  name = dnsRecordsFile,
+): Promise<void> {
+  const file = await open(join(directory, name), "wx", FILE_MODE);
+  try {
+    await file.writeFile(fileText(identity));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Writes the file anew when it is missing or lacks a record. One that has all of them stays as it is, with whatever
+ * its owner has filled in. Returns its path.
+ */
+export async function renewDnsRecords(directory: string, identity: Identity): Promise<string> {
+  const path = join(directory, dnsRecordsFile);
+  const before = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  const wanted = recordLines(fileText(identity)).filter((line) => !line.includes(PLACEHOLDER_ADDRESS));
+  const there = new Set(recordLines(before));
+  // More keys than the relay has is as wrong as fewer.
+  const keys = (lines: Iterable<string>) => [...lines].filter((line) => line.includes("v=DKIM1")).length;
+  if (wanted.every((line) => there.has(line)) && keys(there) === keys(wanted)) return path;
+  const aside = `.${dnsRecordsFile}.part`;
+  await rm(join(directory, aside), { force: true });
+  await writeDnsRecords(directory, identity, aside);
+  await rename(join(directory, aside), path);
+  return path;
+}
+
+/** The lines that are no comments, without differences of spacing. */
+function recordLines(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim().replaceAll(/\s+/g, " "))
+    .filter((line) => line !== "" && !line.startsWith(";"));
+}
