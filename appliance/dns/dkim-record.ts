@@ -3,7 +3,7 @@
  * milter for the keys of others, and by published.ts to see whether a key of ours is known everywhere.
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { parseTagList, type TagList, withoutSpace } from "./tag-list.ts";
+import { isBase64, parseTagList, type TagList, withoutSpace } from "./tag-list.ts";
 
 export type DkimRecord = Readonly<{
   key: KeyObject;
@@ -81,7 +81,7 @@ function wrongUse(tags: TagList): string | null {
 
 /** The key, or what is wrong with it. */
 function publicKey(algorithm: "rsa" | "ed25519", base64: string): KeyObject | string {
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return "the key is not Base64";
+  if (!isBase64(base64)) return "the key is not Base64";
   const bytes = Buffer.from(base64, "base64");
   // RFC 8463 §4: the bare 32 bytes.
   if (algorithm === "ed25519" && bytes.length !== 32) return "the key is no Ed25519 key";

@@ -47,3 +47,8 @@ function isSpace(character: string): boolean {
 export function withoutSpace(value: string): string {
   return value.replace(/[ \t\r\n]+/g, "");
 }
+
+/** Base64 of whole octets (RFC 4648 §4), with the padding or without any. */
+export function isBase64(value: string): boolean {
+  return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/.test(value);
+}

@@ -2,7 +2,7 @@
  * Reads a DKIM-Signature field and refuses what no valid signature has (RFC 6376 §3.5 and §6.1.1, RFC 8301,
  * RFC 8463, RFC 8616), before anything is hashed or looked up. Pure. Called by dkim-verify.ts.
  */
-import { parseTagList, type TagList, withoutSpace } from "../../appliance/dns/tag-list.ts";
+import { isBase64, parseTagList, type TagList, withoutSpace } from "../../appliance/dns/tag-list.ts";
 import { normalDomain } from "./address.ts";
 import { fromBinary } from "./header-field.ts";
 
@@ -34,7 +34,6 @@ const MAX_SIGNED_NAMES = 500;
 
 /** sub-domain of RFC 6376 §3.5, and the underscore that names for tests begin with. */
 const domainName = /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
-const base64 = /^[A-Za-z0-9+/]+={0,2}$/;
 /** RFC 5322 §3.6.8, but for ";", which would end the tag. */
 const fieldName = /^[\x21-\x39\x3c-\x7e]+$/;
 /** sig-t-tag and sig-x-tag: 1*12DIGIT. */
@@ -77,7 +76,7 @@ export function parseDkimTags(value: string, now: number): DkimTags | string {
   if (!signedNames.includes("from")) return "From is not signed";
   const bodyHash = withoutSpace(tag("bh"));
   const signature = withoutSpace(tag("b"));
-  if (!base64.test(bodyHash) || !base64.test(signature)) return "bh= or b= is not Base64";
+  if (!isBase64(bodyHash) || !isBase64(signature)) return "bh= or b= is not Base64";
   const times = timeProblem(tags, now);
   if (times !== null) return times;
   return {
