@@ -35,6 +35,8 @@ ProtectHome=yes
 PrivateTmp=yes
 ProtectSystem=strict
 ReadWritePaths=${dataPaths.postfix}
+# A process that memory ran out for is started again by master; the others go on (Debian's Dovecot has it so).
+OOMPolicy=continue
 InaccessiblePaths=-/boot -${dataPaths.relay} -${dataPaths.mail} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh}
 SystemCallArchitectures=native
 `;

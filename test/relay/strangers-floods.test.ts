@@ -237,5 +237,29 @@ systemctl restart dovecot`);
       });
       expect(await session.command(".")).toMatchObject({ code: 250 });
     });
+
+    it("in a crowd that has taken a whole port, keep it no longer, and Postfix goes into stress", async () => {
+      // Five processes instead of a hundred; whoever comes next waits for one in the kernel's queue.
+      const processes = 5;
+      const fewer = `s/^25 inet n - n - \\S+ smtpd$/25 inet n - n - ${processes} smtpd/`;
+      await relay().exec(["sed", "--in-place", "--regexp-extended", fewer, "/etc/postfix/master.cf"]);
+      await relay().exec("systemctl restart postfix");
+      await waitFor("Postfix is back", TIMEOUT, isServing);
+      const crowd = await openCrowd(25, 2 * processes);
+      await waitFor("the port is taken", TIMEOUT, () => {
+        return crowd.filter((connection) => connection.heard().startsWith("220")).length >= processes;
+      });
+      expect(await isServing()).toBe(true);
+      const stressed = await relay().exec("ps -C smtpd --no-headers -o args");
+      expect(stressed.stdout).toContain("stress=yes");
+      await disperse(crowd);
+    });
+  });
+
+  it("a process that memory runs out for takes no other with it", async () => {
+    const policies = await relay().exec(
+      "systemctl show --property=OOMPolicy postfix.service dovecot.service",
+    );
+    expect(policies.stdout.match(/OOMPolicy=continue/g)).toHaveLength(2);
   });
 });
