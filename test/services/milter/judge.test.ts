@@ -287,6 +287,7 @@ describe("the judge", () => {
       true,
     ],
     ["no header", { "secure-join": [] }, "secure-join: vc-request\r\n", false],
+    ["two headers", { "secure-join": ["vc-request", "vc-request"] }, "secure-join: vc-request\r\n", false],
     ["another header", { "secure-join": ["vc-request-with-auth"] }, "secure-join: vc-request\r\n", false],
     ["the header in other case", { "secure-join": ["VC-request"] }, "secure-join: vc-request\r\n", false],
     ["more text", {}, "secure-join: vc-request\r\nhello\r\n", false],
