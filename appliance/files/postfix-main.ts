@@ -23,6 +23,7 @@ export function postfixMainCf(config: RelayConfig): string {
     "Every message passes the milter, or waits": milter(),
     "Contents stay as they came, or signatures would break": contents(),
     "How long we try": queue(config),
+    "How long a process serves": processes(),
   };
   return `# Made at every boot from relay.toml; changes here are lost.\n${Object.entries(sections)
     .map(([title, parameters]) => `\n# ${title}\n${render(parameters)}`)
@@ -202,5 +203,13 @@ function queue(config: RelayConfig): Parameters {
     queue_run_delay: "60s",
     // A bounce must not send the (encrypted, large) message back in full.
     bounce_size_limit: 1000,
+  };
+}
+
+function processes(): Parameters {
+  return {
+    // A daemon ends after so many messages or connections, against leaks. Starting those that a message passes
+    // costs 17 ms of CPU: with Postfix's own 100 that makes 2 % of what a message needs.
+    max_use: 1000,
   };
 }
