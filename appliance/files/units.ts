@@ -30,10 +30,17 @@ export const relayUnits = [
 const secretDirectories = [bootDirectory, dataPaths.relay, dataPaths.tls, dataPaths.ssh] as const;
 
 /**
- * The milter's objects live as long as a message: left to itself V8 lets them pile up to twice the memory before it
- * clears away, at no gain in time (test/bench/filter.ts). MiB for each half of the space for the young.
+ * What the milter holds lives as long as a message. Left to themselves, V8 and the C library let what is done with
+ * pile up to twice the memory, at no gain in time (test/bench/filter.ts). So: 1 MiB for each half of V8's space for
+ * young objects and one helper thread; what is as large as one read from a socket goes back to the system at once
+ * (mallopt(3)).
  */
-export const milterNodeFlags: readonly string[] = ["--max-semi-space-size=1"];
+export const milterNode: NodeSettings = {
+  flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
+  environment: { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "65536" },
+};
+
+type NodeSettings = Readonly<{ flags: readonly string[]; environment: Readonly<Record<string, string>> }>;
 
 /** Unit file text by unit name. */
 export function homingUnits(): Record<string, string> {
@@ -72,7 +79,7 @@ export function homingUnits(): Record<string, string> {
       // DKIM keys of others come from the DNS, by way of the local resolver.
       network: "loopback",
       write: [runPaths.milterState],
-      nodeFlags: milterNodeFlags,
+      node: milterNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
     }),
     "homing-dkim.service": dkimService,
@@ -159,9 +166,9 @@ function serviceUnit(
   user: string,
   {
     sockets = [`homing-${name}.socket`],
-    nodeFlags = [],
+    node = { flags: [], environment: {} },
     ...permissions
-  }: Parameters<typeof sandboxLines>[0] & { sockets?: readonly string[]; nodeFlags?: readonly string[] },
+  }: Parameters<typeof sandboxLines>[0] & { sockets?: readonly string[]; node?: NodeSettings },
 ): string {
   return `[Unit]
 Description=${title}
@@ -174,7 +181,7 @@ Type=exec
 User=${user}
 Sockets=${sockets.join(" ")}
 SyslogIdentifier=%N
-ExecStart=${[nodeBinary, ...nodeFlags].join(" ")} ${programDirectory}/${name}.mjs
+${environmentLines(node.environment)}ExecStart=${[nodeBinary, ...node.flags].join(" ")} ${programDirectory}/${name}.mjs
 ${restartLines}
 # Memory grows with load, never without end: rather one service restarted than the machine out of memory.
 MemoryMax=40%
@@ -215,6 +222,12 @@ RandomizedDelaySec=5min
 [Install]
 WantedBy=homing.target
 `;
+
+function environmentLines(environment: NodeSettings["environment"]): string {
+  return Object.entries(environment)
+    .map(([name, value]) => `Environment=${name}=${value}\n`)
+    .join("");
+}
 
 const homingTarget = `[Unit]
 Description=Chatmail relay

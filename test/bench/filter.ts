@@ -2,7 +2,7 @@
  * What the milter costs, beside OpenDKIM signing alone: `node installer/launch.mjs --script test/bench/filter.ts`.
  * Prints a Markdown table: CPU per message first, medians of three runs. Each load ends after LOAD_MS at most.
  *
- * With `--flat` instead: memory over 1000 messages of 10 MB. BENCH_NODE_FLAGS holds further flags for the service's
+ * With `--flat [N]` instead: memory over N messages of 10 MB. BENCH_NODE_FLAGS holds further flags for the service's
  * Node, such as --cpu-prof. OpenDKIM comes from Debian (`apt-get install opendkim`); without it its rows say so.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -12,7 +12,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { milterNodeFlags } from "../../appliance/files/units.ts";
+import { milterNode } from "../../appliance/files/units.ts";
 import { parseRelayConfig } from "../../appliance/relay-config.ts";
 import { bundlePrograms } from "../../image/rootfs/runtime.ts";
 import { createHeaderList } from "../../services/milter/header-field.ts";
@@ -25,6 +25,7 @@ import { type Load, sendLoad, usage } from "./milter-load.ts";
 const RUNS = 3;
 /** A load ends after this, finished or not. */
 const LOAD_MS = 15_000;
+/** With --flat: how many messages of 10 MB unless it is said, and when it ends whatever is left. */
 const FLAT_MESSAGES = 1000;
 const FLAT_MS = 150_000;
 const CONNECTIONS = 8;
@@ -42,7 +43,7 @@ async function main(): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "homing-filter-"));
   try {
     console.log(`Load average of this machine: ${loadavg()[0]!.toFixed(1)}, Node ${process.version}\n`);
-    if (process.argv[2] === "--flat") await measureFlat(work);
+    if (process.argv[2] === "--flat") await measureFlat(work, Number(process.argv[3] ?? FLAT_MESSAGES));
     else printRows(await measure(work));
   } finally {
     await rm(work, { recursive: true });
@@ -119,21 +120,27 @@ async function run(what: string, peer: Peer, text: string, load: Load, expected:
   return { what, ...medians(results), peakMb: peakBytes / 1e6, note };
 }
 
-/** Resident memory after each tenth of FLAT_MESSAGES large messages. */
-async function measureFlat(work: string): Promise<void> {
-  const message = { from: `<${sender}>`, to: [`<${recipient}>`], login: sender, text: await mailOf(large) };
+/** Resident memory after each tenth of `count` large messages, with twenty small ones for each. */
+async function measureFlat(work: string, count: number): Promise<void> {
+  const envelope = { from: `<${sender}>`, to: [`<${recipient}>`], login: sender };
+  const [mail, largeMail] = [await mailOf(small), await mailOf(large)];
   await using service = await startService(work);
   const started = performance.now();
-  console.log("| messages of 10 MB | resident | at most |\n|---|---|---|");
-  for (let sent = 0; sent < FLAT_MESSAGES; sent += FLAT_MESSAGES / 10) {
+  console.log("| messages of 10 MB | of 5 kB | resident | at most |\n|---|---|---|---|");
+  const sent = { large: 0, small: 0 };
+  const send = async (text: string, messages: number): Promise<number> => {
     const limitMs = FLAT_MS - (performance.now() - started);
-    const load = { messages: FLAT_MESSAGES / 10, connections: CONNECTIONS, limitMs, daemon: "submission" };
-    await sendLoad(service.socket, message, load);
+    if (limitMs < 0) throw new Error("the time was up");
+    const load = { messages, connections: CONNECTIONS, limitMs, daemon: "submission" };
+    const { answers } = await sendLoad(service.socket, { ...envelope, text }, load);
+    return answers.get("ci") ?? 0;
+  };
+  for (let tenth = 0; tenth < 10; tenth++) {
+    sent.large += await send(largeMail, count / 10);
+    sent.small += await send(mail, count * 2);
     const { residentBytes, peakBytes } = usage(service.processId);
-    console.log(
-      `| ${sent + load.messages} | ${(residentBytes / 1e6).toFixed(0)} MB | ${(peakBytes / 1e6).toFixed(0)} MB |`,
-    );
-    if (performance.now() - started > FLAT_MS) throw new Error("the time was up");
+    const [resident, most] = [residentBytes, peakBytes].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
+    console.log(`| ${sent.large} | ${sent.small} | ${resident} | ${most} |`);
   }
 }
 
@@ -145,8 +152,13 @@ async function startService(work: string): Promise<Peer> {
   await writeFile(join(folder, "dkim.pem"), key.privateKeyPem);
   const [program] = (await bundlePrograms([serviceBundle], join(import.meta.dirname, "../.."))).values();
   await writeFile(join(folder, "service.mjs"), program!);
-  const flags = [...milterNodeFlags, ...(process.env.BENCH_NODE_FLAGS ?? "").split(" ").filter(Boolean)];
-  return startPeer(process.execPath, [...flags, join(folder, "service.mjs"), folder], folder);
+  const flags = [...milterNode.flags, ...(process.env.BENCH_NODE_FLAGS ?? "").split(" ").filter(Boolean)];
+  return startPeer(
+    process.execPath,
+    [...flags, join(folder, "service.mjs"), folder],
+    folder,
+    milterNode.environment,
+  );
 }
 
 const serviceBundle = { name: "service", entry: "test/bench/milter-service.ts" };
@@ -174,9 +186,17 @@ async function startOpenDkim(work: string): Promise<Peer> {
 }
 
 /** Starts a milter that listens on `folder`/socket; ends with it. */
-async function startPeer(program: string, args: string[], folder: string): Promise<Peer> {
+async function startPeer(
+  program: string,
+  args: string[],
+  folder: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Peer> {
   const socket = join(folder, "socket");
-  const child: ChildProcess = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+  const child: ChildProcess = spawn(program, args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...environment },
+  });
   // Its log is read, as journald does, and dropped.
   child.stderr!.resume();
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
