@@ -65,6 +65,8 @@ function workloads(): readonly (readonly [string, () => Question])[] {
   let count = 0;
   let made = 0;
   const name = (number: number) => `${String(number).padStart(9, "0")}@chat.example.org`;
+  /** One of the accounts that the first workload made. */
+  const regular = (number: number) => 1 + (number % Math.min(REGULARS, made));
   const verify = (number: number, password: string, ip: string, status: number): Question => ({
     path: "/verify",
     form: `${new URLSearchParams({ user: name(number), password, service: "imap", ip })}`,
@@ -83,7 +85,7 @@ function workloads(): readonly (readonly [string, () => Question])[] {
       "repeated login, right password",
       () => {
         count += 1;
-        const number = 1 + (count % REGULARS);
+        const number = regular(count);
         return verify(number, `password-of-${number}`, "10.0.0.1", 200);
       },
     ],
@@ -107,7 +109,7 @@ function workloads(): readonly (readonly [string, () => Question])[] {
         count += 1;
         return {
           path: "/exists",
-          form: `${new URLSearchParams({ user: name(1 + (count % REGULARS)) })}`,
+          form: `${new URLSearchParams({ user: name(regular(count)) })}`,
           status: 200,
         };
       },
