@@ -50,7 +50,8 @@ export function parseDomain(text: string): string {
   checkLabels(ascii, refuse);
   if (ascii.length > MAX_DOMAIN_LENGTH) {
     throw refuse(
-      `it has ${ascii.length} characters${ascii === given ? "" : " as A-labels"}, at most ${MAX_DOMAIN_LENGTH} are allowed`,
+      `it has ${ascii.length} characters${ascii === given ? "" : " as A-labels"}, at most ${MAX_DOMAIN_LENGTH} are ` +
+        "allowed: the addresses below it would become longer than mail allows",
     );
   }
   return ascii;
@@ -99,4 +100,30 @@ function isAddressLiteral(text: string): boolean {
  */
 export function isTestDomain(domain: string): boolean {
   return domain.startsWith("_");
+}
+
+/** Names that no public DNS will ever have, by their ending. */
+const specialUse: Readonly<Record<string, string>> = {
+  alt: "RFC 9476",
+  arpa: "RFC 3172",
+  corp: "never delegated by ICANN",
+  example: "RFC 6761",
+  "example.com": "RFC 6761",
+  "example.net": "RFC 6761",
+  "example.org": "RFC 6761",
+  home: "never delegated by ICANN",
+  internal: "reserved by ICANN",
+  invalid: "RFC 6761",
+  local: "RFC 6762",
+  localhost: "RFC 6761",
+  onion: "RFC 7686",
+  test: "RFC 6761",
+};
+
+/** The ending and the rule by which the domain can never be a public one; undefined when there is none. */
+export function specialUseOf(domain: string): Readonly<{ ending: string; source: string }> | undefined {
+  const labels = domain.split(".");
+  const endings = labels.map((_, start) => labels.slice(start).join("."));
+  const ending = endings.find((name) => Object.hasOwn(specialUse, name));
+  return ending === undefined ? undefined : { ending, source: specialUse[ending]! };
 }

@@ -9,6 +9,7 @@ import { parseDomain } from "./domain.ts";
 import { nearestName } from "./nearest.ts";
 import { relayConfigSchema, settingNotes } from "./relay-settings.ts";
 import { tomlLines } from "./toml-lines.ts";
+import { tomlMistake } from "./toml-mistakes.ts";
 
 /** All settings of a relay, validated. Sizes in bytes, times in the unit of the name. */
 export type RelayConfig = z.output<typeof relayConfigSchema>;
@@ -87,10 +88,13 @@ function readToml(text: string, fileName: string): Table {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const [reason = "", ...code] = error.message.split("\n");
+    const advice = tomlMistake(text, error.line);
     const shown = code.filter((line) => line.trim() !== "").map((line) => `    ${line}`);
     throw new RelayConfigError(fileName, [
       [
-        `line ${error.line}, column ${error.column}: ${reason.replace(/^Invalid TOML document: /, "not valid TOML, ")}`,
+        advice === undefined
+          ? `line ${error.line}, column ${error.column}: ${reason.replace(/^Invalid TOML document: /, "not valid TOML, ")}`
+          : `line ${error.line}: ${advice}`,
         ...shown,
       ].join("\n"),
     ]);

@@ -20,6 +20,8 @@ export const settingNotes = z.registry<SettingNote>();
 
 /** RFC 5321 §4.5.3.1.1. */
 const MAX_LOCAL_PART = 64;
+/** NIST SP 800-63B §5.1.1.1: a password that people may choose has at least eight characters. */
+const MIN_PASSWORD_LENGTH = 8;
 const MEGABYTE = 1_000_000;
 const GIGABYTE = 1_000_000_000;
 /** Ten years: long enough for "never" and far from any overflow in seconds. */
@@ -129,7 +131,7 @@ const settings = z.object({
         MAX_LOCAL_PART,
       ),
       localPartMaxLength: whole("Longest name before the “@”.", 9, 1, MAX_LOCAL_PART),
-      passwordMinLength: whole("Shortest password of a new account.", 9, 1, 128),
+      passwordMinLength: whole("Shortest password of a new account.", 9, MIN_PASSWORD_LENGTH, 128),
       deleteIdleAfterDays: whole(
         `Accounts without a login for this many days are deleted with their mail ${NOT_YET}.`,
         90,

@@ -6,7 +6,9 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { writeRegions } from "./formats/regions.ts";
+import { explainNoRoom } from "./no-room.ts";
 import { checkOutputFile } from "./output-file.ts";
+import { prepareCache } from "./packages/cache.ts";
 import type { ProgressReport } from "./progress.ts";
 import { buildRootfs, type Rootfs, type RootfsOptions } from "./rootfs/build-rootfs.ts";
 import { pi } from "./targets/pi.ts";
@@ -45,6 +47,7 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
   const { relay, lock, signal } = options;
   const report: ProgressReport = options.onProgress ?? (() => {});
   const path = await checkOutputFile(options.out, { keepUsed: options.keepUsed ?? false });
+  await prepareCache(options.cache);
   const target = targets[options.target];
   const rootfs = await buildRootfs({ ...options, architecture: target.architecture });
   const disk = target.layOut({
@@ -61,8 +64,12 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     await rename(aside, path);
     return { path, bytes: disk.sizeBytes, sha256, rootfs };
   } catch (error) {
+    const needed = rootfs.bytes + disk.regions.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const mend = "Make room, or give another place with --out.";
+    // Before what was written goes: the room that was left is the one to tell.
+    const explained = await explainNoRoom(error, path, needed, mend);
     await rm(aside, { force: true });
-    throw error;
+    throw explained;
   }
 }
 

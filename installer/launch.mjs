@@ -34,7 +34,7 @@ export function installDependencies() {
   try {
     if (isInstalled()) return;
     process.stderr.write(
-      "homing: installing the npm packages of package-lock.json into node_modules (once, about 300 MB)\n",
+      "homing: installing the npm packages of package-lock.json into node_modules (once, about 550 MB on the disk)\n",
     );
     const npm = process.platform === "win32" ? "npm.cmd" : "npm";
     const run = spawnSync(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
@@ -131,6 +131,9 @@ export function runTypeScript(file, args) {
       PATH: `${dirname(node)}${separator}${process.env.PATH ?? ""}`,
       // Makes Node's own fetch obey HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
       NODE_USE_ENV_PROXY: process.env.NODE_USE_ENV_PROXY ?? "1",
+      // The Node that npm brought knows only the authorities it was built with; Debian's knows the system's, and
+      // whoever could install with the one shall be able to fetch with the other.
+      NODE_USE_SYSTEM_CA: process.env.NODE_USE_SYSTEM_CA ?? "1",
     },
   });
   // The terminal sends Ctrl-C to the whole group: the program cleans up, the launcher only waits for it.

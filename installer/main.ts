@@ -77,7 +77,7 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     first === undefined ||
     first === "--help" ||
     first === "-h" ||
-    (first === "help" && rest.length === 0)
+    (first === "help" && (rest[0] === undefined || rest[0] === "help" || wantsHelp(rest)))
   ) {
     io.stdout.write(overview());
     return 0;

@@ -6,7 +6,7 @@
 import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
 import { lstat, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { getSystemErrorMessage, promisify } from "node:util";
 import { type DkimKey, dkimPublicKey } from "../appliance/dns/records.ts";
 import {
   dkimKeyPath,
@@ -16,6 +16,7 @@ import {
   relayFilePaths,
   renderRelayToml,
 } from "../appliance/relay-config.ts";
+import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
 
 const makeKeyPair = promisify(generateKeyPair);
@@ -28,6 +29,11 @@ const DKIM_KEY_BITS = 2048;
 
 /** No file of a relay folder comes near it; relay.toml may have 65536 characters of up to four bytes. In bytes. */
 const MAX_FILE_BYTES = 262_144;
+
+/** Room for a new folder, with the blocks of its directories. In bytes. */
+const FOLDER_BYTES = 100_000;
+/** Which domain the keys were made for; stays on the builder's computer. */
+const madeForFile = "keys/made-for";
 
 /** The folder cannot be made or used; the message names the file and the mend. */
 export class RelayFolderError extends Error {
@@ -56,13 +62,11 @@ export async function createRelayFolder(
   const config = parseRelayConfig(settings, "relay.toml");
   const target = resolve(directory);
   await refuseExisting(target);
-  await mkdir(dirname(target), { recursive: true });
-  // Beside the target: renaming is atomic only within one file system. mkdtemp makes it 0700.
-  const aside = await mkdtemp(join(dirname(target), `.${basename(target)}.`));
+  const aside = await makeAside(target);
   try {
     const files = await makeFiles(config, settings);
     await mkdir(join(aside, "keys"), { mode: 0o700 });
-    for (const [path, content] of files) {
+    for (const [path, content] of [...files, [madeForFile, Buffer.from(`${config.domain}\n`)] as const]) {
       signal?.throwIfAborted();
       await writeDurably(join(aside, path), content);
     }
@@ -79,7 +83,25 @@ export async function createRelayFolder(
     return { config, files };
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
-    throw error;
+    throw await explainNoRoom(error, target, FOLDER_BYTES, "Make room, or choose another place with --dir.");
+  }
+}
+
+/** An empty folder (0700) beside the target: renaming is atomic only within one file system. */
+async function makeAside(target: string): Promise<string> {
+  const parent = dirname(target);
+  try {
+    await mkdir(parent, { recursive: true });
+    return await mkdtemp(join(parent, `.${basename(target)}.`));
+  } catch (error) {
+    const { code = "", errno } = error as NodeJS.ErrnoException;
+    if (errno === undefined) throw error;
+    const explained = await explainNoRoom(error, target, FOLDER_BYTES, "Choose another place with --dir.");
+    if (explained !== error) throw explained;
+    throw new RelayFolderError(
+      `the relay folder ${target} cannot be made: ${parent}: ${getSystemErrorMessage(errno)} (${code})`,
+      { cause: error },
+    );
   }
 }
 
@@ -111,9 +133,15 @@ async function refuseExisting(target: string): Promise<void> {
     throw error;
   });
   if (!existing) return;
+  const isRelay = await stat(join(target, "relay.toml")).then(
+    () => true,
+    () => false, // for whatever reason: the words below are true all the same
+  );
   throw new RelayFolderError(
-    `${target} exists already. A relay's keys are never overwritten: whoever has the old ones would be cut off. ` +
-      "Choose another folder with --dir, or move the old one away yourself.",
+    isRelay
+      ? `${target} exists already. A relay's keys are never overwritten: whoever has the old ones would be cut off. ` +
+          "Choose another folder with --dir, or move the old one away yourself."
+      : `${target} exists already, and a relay gets a new folder of its own. Choose another name with --dir.`,
   );
 }
 
@@ -159,11 +187,9 @@ export function publicDkimKeys({ config, files }: RelayFolder): DkimKey[] {
  */
 export async function readRelayFolder(directory: string): Promise<RelayFolder> {
   const settingsPath = join(directory, "relay.toml");
-  const settings = await readOrExplain(
-    settingsPath,
-    `Make the folder with ./homing init DOMAIN --dir ${directory}.`,
-  );
+  const settings = await readOrExplain(settingsPath, await noFolderText(directory));
   const config = parseRelayConfig(new TextDecoder().decode(settings), settingsPath);
+  await checkMadeFor(directory, config.domain);
   const paths = relayFilePaths(config);
   const files = new Map<string, Uint8Array>([[paths.settings, settings]]);
   const keys: [path: string, type: "rsa" | "ec"][] = [
@@ -179,6 +205,31 @@ export async function readRelayFolder(directory: string): Promise<RelayFolder> {
     files.set(path, content);
   }
   return { config, files };
+}
+
+/** What to do about a folder without settings. Throws RelayFolderError when it is no folder at all. */
+async function noFolderText(directory: string): Promise<string> {
+  const there = await stat(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
+  if (there === undefined) return `Make the folder with ./homing init DOMAIN --dir ${directory}.`;
+  if (there.isDirectory()) return `So ${directory} is no relay folder; ./homing init DOMAIN makes one.`;
+  throw new RelayFolderError(`${directory} is a file, not a relay folder; ./homing init DOMAIN makes one`);
+}
+
+/** Another domain in the settings would get the keys, and look like the relay, of the one they were made for. */
+async function checkMadeFor(directory: string, domain: string): Promise<void> {
+  const made = await readFile(join(directory, madeForFile), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return domain; // the folder is from before this file was written
+    throw error;
+  });
+  if (made.trim() === domain) return;
+  throw new RelayFolderError(
+    `${join(directory, "relay.toml")} names the domain ${domain}, but the keys beside it were made for ` +
+      `${made.trim()}, whose addresses, DNS records and clients belong to them. Put the old domain back; for ` +
+      `another relay: ./homing init ${domain}`,
+  );
 }
 
 async function readOrExplain(path: string, mend: string): Promise<Uint8Array> {

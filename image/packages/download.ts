@@ -57,11 +57,15 @@ export async function fetchPackages(
   const paths = new Map(packages.map((one) => [one.name, cachePath(cache, one)]));
   const total = packages.reduce((sum, { size }) => sum + size, 0);
   const received = new Map<string, number>();
-  const report = (name: string, bytes: number) => {
-    received.set(name, bytes);
+  const show = () => {
     const done = [...received.values()].reduce((sum, value) => sum + value, 0);
     onProgress?.({ stage: "Fetching the Debian packages", done, total, unit: "bytes" });
   };
+  const report = (name: string, bytes: number) => {
+    received.set(name, bytes);
+    show();
+  };
+  show(); // a mirror may never answer
 
   // The first failure stops the others: nobody shall wait for 90 MB to read an error message.
   const stop = new AbortController();

@@ -133,6 +133,19 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
   }
 }
 
+/** OpenSSL's words, as Node names them, for a certificate of an authority that it does not know. */
+const UNKNOWN_AUTHORITY =
+  /SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT|self[- ]signed certificate/;
+
+/** What to do about a failure of npm, by what it printed. */
+export function npmMend(complaint: string): string {
+  return UNKNOWN_AUTHORITY.test(complaint)
+    ? "The registry's certificate is signed by an authority that Node does not know, as behind a proxy that opens " +
+        "encrypted connections. Name the authority's certificate: NODE_EXTRA_CA_CERTS=FILE in the environment, or " +
+        "npm config set cafile FILE."
+    : "Check that npm is installed and the network is up.";
+}
+
 function npmPack(spec: string, directory: string, signal: AbortSignal | undefined): Promise<void> {
   const windows = process.platform === "win32";
   return new Promise((resolve, reject) => {
@@ -150,7 +163,7 @@ function npmPack(spec: string, directory: string, signal: AbortSignal | undefine
         signal?.aborted
           ? signal.reason
           : new NodeRuntimeError(
-              `npm pack ${spec} failed (${what}). Check that npm is installed and the network is up.\n${complaint}`,
+              `npm pack ${spec} failed (${what}). ${npmMend(complaint)}\n${complaint}`.trimEnd(),
               { cause },
             ),
       );

@@ -37,13 +37,13 @@ export async function refreshLock(options: RefreshOptions): Promise<PackageLock>
   const source = (archive: "debian" | "security") => ({ ...options, mirror: mirrors[archive] });
   const lockedDate = (suite: Suite) =>
     previous?.releases.find((one) => one.archive === suite.archive && one.suite === suite.codename)?.date;
-  const releases = await Promise.all(
-    suites.map((suite) => fetchRelease(suite, source(suite.archive), lockedDate(suite))),
-  );
   const total = 2 * suites.reduce((sum, { components }) => sum + components.length, 0);
   let done = 0;
   const report = () => onProgress?.({ stage: "Reading the package indexes", done, total, unit: "indexes" });
   report();
+  const releases = await Promise.all(
+    suites.map((suite) => fetchRelease(suite, source(suite.archive), lockedDate(suite))),
+  );
 
   const resolve = async (architecture: Architecture) => {
     const texts = await Promise.all(

@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 import { abortable } from "../abortable.ts";
 import { writeSquashfs } from "../formats/squashfs.ts";
 import { buildInitramfs } from "../initramfs/initramfs.ts";
+import { explainNoRoom } from "../no-room.ts";
+import { CACHE_MEND } from "../packages/cache.ts";
 import { loadPackage } from "../packages/deb.ts";
 import { fetchPackages } from "../packages/download.ts";
 import type { LockedPackage, PackageLock } from "../packages/lock.ts";
@@ -45,6 +47,9 @@ export type Rootfs = StoredRootfs &
 const project = fileURLToPath(new URL("../..", import.meta.url));
 /** Packages unpacked at once: xz runs on as many threads as there are processors, reading overlaps. */
 const PARALLEL_UNPACKING = 8;
+
+/** What a root file system takes in the cache, with kernel and boot files, for error texts; about, in bytes. */
+const ROOTFS_BYTES = 200_000_000;
 
 /** Throws what the steps throw: DownloadError, DebError, errors of image/rootfs and image/initramfs, … */
 export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
@@ -95,7 +100,9 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
       onProgress: (done, total) => report({ stage, done, total, unit: "bytes" }),
       ...(signal ? { signal } : {}),
     }),
-  );
+  ).catch(async (error: unknown) => {
+    throw await explainNoRoom(error, folder, ROOTFS_BYTES, CACHE_MEND);
+  });
   try {
     await pruneRootfs(directory, Date.now());
   } catch (error) {

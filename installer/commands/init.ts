@@ -1,9 +1,9 @@
 /**
  * `./homing init DOMAIN`: makes a relay folder and prints the DNS records to publish and what to do next.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { isTestDomain, parseDomain } from "../../appliance/domain.ts";
+import { isTestDomain, parseDomain, specialUseOf } from "../../appliance/domain.ts";
 import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
 import { type Command, parseCommandArgs, print, UsageError } from "../command.ts";
 import { dnsRecordsFile, publicationText } from "../dns-records.ts";
@@ -46,6 +46,8 @@ The folder is the relay's identity. It is never overwritten; keep it safe and to
     const domain = parseDomain(given);
     const keyFile = values["ssh-key"];
     const authorizedKeys = keyFile === undefined ? [] : await readPublicKeys(keyFile);
+    if (values.dir?.trim() === "")
+      throw new UsageError("--dir needs the name of a folder; this one is empty");
     const directory = resolve(values.dir ?? domain);
     const relay = await createRelayFolder(directory, domain, { ssh: { authorizedKeys } }, io.signal);
     try {
@@ -61,8 +63,21 @@ The folder is the relay's identity. It is never overwritten; keep it safe and to
   },
 };
 
+/** Hundreds of the longest keys; a larger file is a wrong one. In bytes. */
+const MAX_KEY_FILE_BYTES = 1_048_576;
+
 /** The lines of a public key file. Throws SshKeyFileError with file, line and what is wrong. */
 async function readPublicKeys(path: string): Promise<string[]> {
+  const file = await stat(path);
+  if (!file.isFile()) {
+    throw new SshKeyFileError(
+      `${path} is ${file.isDirectory() ? "a folder" : "no plain file"}; --ssh-key needs the file of a public key, ` +
+        "like ~/.ssh/id_ed25519.pub",
+    );
+  }
+  if (file.size > MAX_KEY_FILE_BYTES) {
+    throw new SshKeyFileError(`${path} has ${file.size} bytes; that is no file of public keys`);
+  }
   const text = await readFile(path, "utf8");
   const keys: string[] = [];
   for (const [index, raw] of text.split("\n").entries()) {
@@ -84,6 +99,15 @@ To chat today use a test name, which begins with “_”:
   ./homing init _try.test
 `;
 
+function warnings(domain: string): string {
+  const special = specialUseOf(domain);
+  if (special === undefined) return noCertificateYet;
+  return `
+Mind: ${domain} can never be a public name.
+“.${special.ending}” is set aside for other uses (${special.source}).
+${noCertificateYet}`;
+}
+
 function report(relay: RelayFolder, directory: string): string {
   const { domain } = relay.config;
   const folder = relative(process.cwd(), directory) || ".";
@@ -99,7 +123,7 @@ It is the relay's identity: keep it safe and to yourself, and keep a copy.
 ${dns} They are also in
 ${join(shownFolder, dnsRecordsFile)}
 
-${publicationText({ domain, dkim: publicDkimKeys(relay) })}${isTest ? "" : noCertificateYet}
+${publicationText({ domain, dkim: publicDkimKeys(relay) })}${isTest ? "" : warnings(domain)}
 What to do next:
   1. Look through ${join(shownFolder, "relay.toml")}
      Every setting has its default and a comment.

@@ -1,7 +1,13 @@
 /** The rules for a relay's mail domain (appliance/domain.ts). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DomainError, isTestDomain, MAX_DOMAIN_LENGTH, parseDomain } from "../../appliance/domain.ts";
+import {
+  DomainError,
+  isTestDomain,
+  MAX_DOMAIN_LENGTH,
+  parseDomain,
+  specialUseOf,
+} from "../../appliance/domain.ts";
 
 describe("parseDomain", () => {
   it.each([
@@ -82,4 +88,23 @@ describe("isTestDomain", () => {
     expect(isTestDomain("_a.test")).toBe(true);
     expect(isTestDomain("a.test")).toBe(false);
   });
+});
+
+describe("specialUseOf", () => {
+  it.each([
+    ["relay.local", "local"],
+    ["chat.example.org", "example.org"],
+    ["a.b.onion", "onion"],
+    ["relay.internal", "internal"],
+    ["relay.home.arpa", "arpa"],
+  ])("knows that %s can never be public", (domain, ending) => {
+    expect(specialUseOf(domain)?.ending).toBe(ending);
+  });
+
+  it.each(["chat.example.de", "local.museum", "mylocal.net", "constructor.net", "a.constructor"])(
+    "has nothing against %s",
+    (domain) => {
+      expect(specialUseOf(domain)).toBeUndefined();
+    },
+  );
 });

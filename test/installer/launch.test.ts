@@ -20,7 +20,7 @@ if (process.argv[2] === "wait") {
   setInterval(() => {}, 1000);
 }
 const told: string[] = process.argv.slice(2);
-console.log(JSON.stringify({ args: told, major: Number(process.versions.node.split(".")[0]), path: process.env.PATH }));
+console.log(JSON.stringify({ args: told, major: Number(process.versions.node.split(".")[0]), path: process.env.PATH, systemAuthorities: process.env.NODE_USE_SYSTEM_CA }));
 if (process.argv[2] === "fail") process.exit(5);
 `;
 
@@ -83,6 +83,7 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     const first = await homing(["init", "a b", "--dir", "*"]);
     expect(first.code).toBe(0);
     expect(JSON.parse(first.stdout)).toMatchObject({ args: ["init", "a b", "--dir", "*"] });
+    expect(JSON.parse(first.stdout)).toMatchObject({ systemAuthorities: "1" });
     expect(first.stderr).toContain("installing the npm packages");
     const second = await homing([]);
     expect(second.stderr).toBe("");

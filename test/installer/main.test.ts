@@ -8,14 +8,17 @@ import packageJson from "../../package.json" with { type: "json" };
 import { captureStream, runHoming } from "../support/command-io.ts";
 
 describe("./homing", () => {
-  it.each([[[]], [["--help"]], [["-h"]], [["help"]]])("prints the overview with %j", async (args) => {
-    const { code, stdout, stderr } = await runHoming(args);
-    expect(code).toBe(0);
-    expect(stderr).toBe("");
-    expect(stdout).toContain("Usage: ./homing COMMAND");
-    for (const [verb, { summary }] of Object.entries(verbs))
-      expect(stdout).toContain(`${verb.padEnd(5)}  ${summary}`);
-  });
+  it.each([[[]], [["--help"]], [["-h"]], [["help"]], [["help", "help"]], [["help", "--help"]]])(
+    "prints the overview with %j",
+    async (args) => {
+      const { code, stdout, stderr } = await runHoming(args);
+      expect(code).toBe(0);
+      expect(stderr).toBe("");
+      expect(stdout).toContain("Usage: ./homing COMMAND");
+      for (const [verb, { summary }] of Object.entries(verbs))
+        expect(stdout).toContain(`${verb.padEnd(5)}  ${summary}`);
+    },
+  );
 
   it.each([["--version"], ["-V"]])("says the version of package.json with %s", async (arg) => {
     expect(await runHoming([arg])).toEqual({

@@ -78,6 +78,19 @@ describe("createRelayFolder", () => {
     expect(await readFile(join(scratch, "file"), "utf8")).toBe("mine");
   });
 
+  it("speaks of a relay's keys only where there are some", async () => {
+    await mkdir(join(scratch, "docs"));
+    const refused = createRelayFolder(join(scratch, "docs"), "a.example");
+    await expect(refused).rejects.toThrow("docs exists already, and a relay gets a new folder of its own");
+  });
+
+  it.skipIf(process.platform !== "linux")("names the place where no folder can be made (/proc)", async () => {
+    const refused = createRelayFolder("/proc/relay", "a.example");
+    await expect(refused).rejects.toThrow(
+      /^the relay folder \/proc\/relay cannot be made: \/proc: [a-z ]+ \(E/,
+    );
+  });
+
   it("lets one of two that start at once win and the other fail whole", async () => {
     const directory = join(scratch, "a");
     const results = await Promise.allSettled([1, 2].map(() => createRelayFolder(directory, "a.example")));
@@ -132,6 +145,32 @@ describe("readRelayFolder", () => {
         `${join(directory, "a", name)} ${problem}. Put it back`,
       );
     }
+  });
+
+  it("refuses another domain than the one the keys were made for", async () => {
+    const directory = join(scratch, "a");
+    await createRelayFolder(directory, "a.example");
+    const settings = await readFile(join(directory, "relay.toml"), "utf8");
+    await writeFile(join(directory, "relay.toml"), settings.replace("a.example", "b.example"));
+    await expect(readRelayFolder(directory)).rejects.toThrow(
+      /relay\.toml names the domain b\.example, but the keys .* were made for a\.example.*init b\.example/,
+    );
+    // Another spelling of the same domain is no other domain.
+    await writeFile(join(directory, "relay.toml"), settings.replace("a.example", "A.example."));
+    expect((await readRelayFolder(directory)).config.domain).toBe("a.example");
+    await rm(join(directory, "keys/made-for"));
+    await readRelayFolder(directory);
+  });
+
+  it("tells a file and a folder of something else from a relay folder", async () => {
+    await writeFile(join(scratch, "README.md"), "# Mine\n");
+    await mkdir(join(scratch, "docs"));
+    await expect(readRelayFolder(join(scratch, "README.md"))).rejects.toThrow(
+      `${join(scratch, "README.md")} is a file, not a relay folder`,
+    );
+    await expect(readRelayFolder(join(scratch, "docs"))).rejects.toThrow(
+      `relay.toml is missing. So ${join(scratch, "docs")} is no relay folder`,
+    );
   });
 
   it("does not read a file that is far too large for its place", async () => {

@@ -128,11 +128,24 @@ describe("fetchPackages", () => {
     await expect(fetchAll([one])).rejects.toThrow(/longer than the expected/);
   });
 
+  it("says what it is about before the mirror has answered", async () => {
+    const stages: string[] = [];
+    const fetch = async () => Promise.reject(new TypeError("fetch failed"));
+    const asked = fetchAll([offer("a")], {
+      fetch,
+      onProgress: ({ stage }: { stage: string }) => stages.push(stage),
+    });
+    await expect(asked).rejects.toThrow("cannot be had");
+    expect(stages).toEqual(["Fetching the Debian packages"]);
+  });
+
   it("stops at once when it is told to", async () => {
     const stop = new AbortController();
     const one = offer("a");
     mirror.misbehave.set("/debian/pool/main/a/a_1_all.deb", { how: "fall silent", times: 1 });
-    const onProgress = () => stop.abort(new Error("enough"));
+    const onProgress = ({ done = 0 }) => {
+      if (done > 0) stop.abort(new Error("enough"));
+    };
     await expect(fetchAll([one], { signal: stop.signal, onProgress })).rejects.toThrow("enough");
     expect(mirror.requests).toHaveLength(1);
     expect(snapshot.requests).toHaveLength(0);

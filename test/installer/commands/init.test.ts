@@ -1,7 +1,7 @@
 /** `./homing init` as a user runs it (installer/commands/init.ts). */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -140,6 +140,34 @@ describe("./homing init", () => {
     expect(await readdir(scratch)).toEqual(["key"]);
   });
 
+  it("refuses a --ssh-key that is a folder, and one that is far too large, by name", async () => {
+    const large = join(scratch, "large");
+    await writeFile(large, "");
+    await truncate(large, 5_000_000);
+    for (const [path, text] of [
+      [scratch, `${scratch} is a folder; --ssh-key needs the file of a public key`],
+      [large, `${large} has 5000000 bytes; that is no file of public keys`],
+    ] as const) {
+      const { code, stderr } = await runHoming([
+        "init",
+        "a.example",
+        "--dir",
+        join(scratch, "r"),
+        "--ssh-key",
+        path,
+      ]);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
+    }
+  });
+
+  it("says of names that can never be public what they are", async () => {
+    const shown = async (domain: string) =>
+      (await runHoming(["init", domain, "--dir", join(scratch, domain)])).stdout;
+    expect(await shown("relay.home.local")).toContain("“.local” is set aside for other uses (RFC 6762)");
+    expect(await shown("chat.bücher.museum")).not.toContain("never be a public name");
+    expect(await shown("_a.test")).not.toContain("never be a public name");
+  });
+
   it("names a --ssh-key file that is not there", async () => {
     const { code, stderr } = await runHoming(["init", "a.example", "--ssh-key", join(scratch, "none.pub")]);
     expect([code, stderr]).toEqual([
@@ -161,6 +189,7 @@ describe("./homing init", () => {
   it.each([
     [["init"], "init needs the relay's domain"],
     [["init", "a.example", "b.example"], "init takes one domain; what is “b.example”?"],
+    [["init", "a.example", "--dir", ""], "--dir needs the name of a folder"],
     [["init", "a.example", "--force"], "Unknown option '--force'"],
   ])("refuses %j as wrong usage", async (args, text) => {
     const { code, stderr } = await runHoming(args);
