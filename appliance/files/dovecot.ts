@@ -13,6 +13,13 @@ export const lmtpSocketPath = "/run/dovecot/lmtp";
 /** Idle IMAP connections, one process each; about 1.7 MB. */
 const maxImapProcesses = 5000;
 
+/**
+ * Processes for those who log in, with 1000 places each (default_client_limit): one for every connection that is
+ * logged in, since its TLS stays there, and 1000 more. A stranger in a place costs up to 100 kB; when there is none
+ * left, the oldest who did not log in makes room.
+ */
+const maxLoginProcesses = maxImapProcesses / 1000 + 1;
+
 /** The text of dovecot.conf. */
 export function dovecotConf(config: RelayConfig): string {
   return `# Made at every boot from relay.toml; changes here are lost.
@@ -134,6 +141,7 @@ protocol imap {
 }
 service imap-login {
   process_min_avail = 2
+  process_limit = ${maxLoginProcesses}
   restart_request_count = unlimited
   inet_listener imap {
     port = ${ports.imap}
