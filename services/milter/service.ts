@@ -25,7 +25,7 @@ const DNS_TRIES = 2;
  * Connections served at once. Postfix opens one for each of its processes: at most 100 for each of the three doors
  * and as many for its own mail (default_process_limit). More are closed at once, and Postfix defers.
  */
-const MAX_CONNECTIONS = 1000;
+export const MAX_CONNECTIONS = 1000;
 
 export type MilterServiceOptions = Readonly<{
   settingsPath: string;
@@ -76,9 +76,18 @@ function createMilterServer(
   log: Log,
 ): { server: Server; close(): Promise<void> } {
   const connections = new WeakMap<Socket, RunningConnection>();
-  const server = createServer({ noDelay: true }, (socket) => void connections.set(socket, serve(socket)));
+  let hasWarned = false;
+  const server = createServer((socket) => {
+    hasWarned = false;
+    connections.set(socket, serve(socket));
+  });
   server.maxConnections = MAX_CONNECTIONS;
-  server.on("drop", () => log.warn("too many milter connections", { limit: MAX_CONNECTIONS }));
+  server.on("drop", () => {
+    // One line for a flood, not one for each.
+    if (!hasWarned)
+      log.warn("too many milter connections: more are closed at once", { limit: MAX_CONNECTIONS });
+    hasWarned = true;
+  });
   const { close } = trackConnections(server, (socket) => connections.get(socket)?.finish());
   return { server, close };
 }

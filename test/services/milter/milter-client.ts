@@ -52,6 +52,8 @@ export async function connectMilter(path: string, offer: Offer = postfixOffer): 
   const socket: Socket = connect(path);
   await once(socket, "connect");
   const closing = once(socket, "close");
+  // Whoever awaits it hears of a failure; nobody need await it.
+  closing.catch(() => {});
   const packets = readPackets(socket);
   const transcript: string[] = [];
   const changes: Packet[] = [];
