@@ -42,6 +42,7 @@ const rings: readonly Ring[] = [
         "miltertest",
         "opendkim",
         "ldnsutils",
+        "nftables",
       ],
     },
   },

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { homingUnits, relayUnits } from "../../appliance/files/units.ts";
@@ -21,15 +21,19 @@ describe("the root file system of a relay", () => {
     for (const path of paths) expect(path).toMatch(/^\/[^/]+(\/[^/]+)+$/);
   });
 
-  it("has a source for every program, and a program for every unit that starts one", () => {
+  it("has a source for every program, and a program for every unit or program that starts one", () => {
     const root = join(import.meta.dirname, "..", "..");
     for (const bundle of spec.bundles) expect(existsSync(join(root, bundle.entry)), bundle.entry).toBe(true);
+    const entries = spec.bundles.map((bundle) => readFileSync(join(root, bundle.entry), "utf8"));
+    const workers = entries.flatMap((text) =>
+      [...text.matchAll(/join\(programDirectory, "([\w-]+)\.mjs"\)/g)].map((match) => match[1]),
+    );
     const started = Object.values(units).flatMap((text) =>
       [...text.matchAll(/^ExecStart=\S+(?: --\S+)* \/usr\/lib\/homing\/(\w+)\.mjs$/gm)].map(
         (match) => match[1],
       ),
     );
-    expect(started.sort()).toEqual(spec.bundles.map((bundle) => bundle.name).sort());
+    expect([...started, ...workers].sort()).toEqual(spec.bundles.map((bundle) => bundle.name).sort());
   });
 
   it("enables and requires only units that exist", () => {
