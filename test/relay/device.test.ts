@@ -64,13 +64,15 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
 
   it("shows the shared secret of the account service to nobody else", async () => {
     const readers: string[] = [];
-    const users = (await relay().exec("cut -d: -f1 /etc/passwd")).stdout.trim().split("\n");
-    for (const user of users.filter((name) => name !== "root")) {
+    const users = (await relay().exec("cut -d: -f1,4 /etc/passwd")).stdout.trim().split("\n");
+    for (const [user, group] of users.map((line) => line.split(":"))) {
+      if (user === "root") continue;
       const read = await relay().exec(
-        ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--init-groups", "cat", runPaths.authSecret],
+        ["setpriv", `--reuid=${user}`, `--regid=${group}`, "--init-groups", "cat", runPaths.authSecret],
         { anyExitCode: true },
       );
-      if (read.code === 0) readers.push(user);
+      if (read.code === 0) readers.push(user!);
+      else expect(read.stderr).toContain("Permission denied");
     }
     expect(readers.sort()).toEqual(["homing-auth", "homing-dovauth"]);
   });
