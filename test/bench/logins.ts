@@ -27,6 +27,7 @@ const START_TIMEOUT = 20_000;
 /** What Dovecot 2.4.1 does unless told otherwise (doveconf -d), as far as our settings differ. */
 const stockProcesses = `
 service imap-login {
+  process_limit = 100
   process_min_avail = 0
   restart_request_count = 1
 }
