@@ -1,39 +1,18 @@
-/** Strangers who speak SMTP wrongly, on purpose: smuggled messages, early talkers, chunks, junk and floods of lines. */
+/** Strangers who speak SMTP wrongly, on purpose: early talkers, chunks, junk and floods of lines. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, signMail } from "../support/mail.ts";
 import { openRaw } from "../support/raw-connection.ts";
 import { describeRelays } from "../support/ring.ts";
-import { openSmtp, openSubmission, type SmtpReply, type SmtpSession } from "../support/smtp-session.ts";
+import { openSmtp, type SmtpReply, type SmtpSession } from "../support/smtp-session.ts";
 import { openThirdHost, type ThirdHost } from "../support/third-host.ts";
 import { waitFor } from "../support/wait.ts";
 
 const STRANGER = "stranger@_c.test";
-const VICTIM = "victim@_c.test";
 const DELIVERY_TIMEOUT = 30_000;
 
-/** What some mail server somewhere takes for the end of a message; only CRLF.CRLF is (RFC 5321 §4.1.1.4). */
-const falseEnds = {
-  "LF.LF": "\n.\n",
-  "LF.CRLF": "\n.\r\n",
-  "CRLF.LF": "\r\n.\n",
-  "CR.CR": "\r.\r",
-  "CR.CRLF": "\r.\r\n",
-  "CRLF.CR": "\r\n.\r",
-  "LF.CR": "\n.\r",
-  "CR.LF": "\r.\n",
-  "CRCRLF.CRCRLF": "\r\r\n.\r\r\n",
-  "NUL after CRLF": "\r\n\0.\r\n",
-  "NUL after the dot": "\r\n.\0\r\n",
-  "a space before the dot": "\r\n .\r\n",
-  "a dot that is stuffed": "\r\n..\r\n",
-} as const;
-
-/** As many messages as there are false ends go out one behind the other. */
-const settings = { sending: { perMinute: 600, burst: 100 } };
-
-describeRelays("strangers and the dialogue", { "_a.test": { settings } }, (ring) => {
+describeRelays("strangers and the dialogue", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
   const host = () => relay().address;
   let thirdHost: ThirdHost;
@@ -74,60 +53,6 @@ describeRelays("strangers and the dialogue", { "_a.test": { settings } }, (ring)
     expect(await session.command(`RCPT TO:<${to}>`)).toMatchObject({ code: 250 });
     expect(await session.command("DATA")).toMatchObject({ code: 354 });
   };
-
-  describe("a message smuggled in another", () => {
-    it.each(Object.entries(falseEnds))("by %s stays a part of it on its way in", async (_name, end) => {
-      const dave = await makeAccount(relay());
-      const [first, second] = [await goodMail(dave.address), await goodMail(dave.address)];
-      await using session = await open();
-      await begin(session, STRANGER, dave.address);
-      // Both would be taken by themselves: as one, the encrypted message has too much behind it.
-      session.write(
-        `${first.trimEnd()}${end}MAIL FROM:<${STRANGER}>\r\nRCPT TO:<${dave.address}>\r\nDATA\r\n${second}\r\n.\r\n`,
-      );
-      expect(await session.reply()).toMatchObject({ code: 523 });
-      // One message has one answer: the next one is this command's.
-      expect(await session.command("VRFY x")).toMatchObject({ code: 252 });
-      expect(await inbox(dave)).toEqual([]);
-    });
-
-    it("is not passed on to a server that would fall for it", async () => {
-      const alice = await makeAccount(relay());
-      await using session = await openSubmission(host(), alice.address, alice.password);
-      const subjects: string[] = [];
-      for (const [name, end] of Object.entries(falseEnds)) {
-        const to = VICTIM;
-        const mark = `X-Mark: ${subjects.length}`;
-        const good = await encryptedMail({ from: alice.address, to, headers: [mark] });
-        const smuggled = `MAIL FROM:<root@_a.test>\r\nRCPT TO:<${VICTIM}>\r\nDATA\r\nSubject: boo\r\n\r\nboo`;
-        await begin(session, alice.address, to);
-        session.write(`${good.trimEnd()}${end}${smuggled}\r\n.\r\n`);
-        const { code } = await session.reply();
-        expect([250, 523], name).toContain(code);
-        if (code !== 250) continue;
-        subjects.push(name);
-        const sent = await thirdHost.sink.waitForMail(`the message with ${name}`, ({ source }) =>
-          source.includes(mark),
-        );
-        expect(sent.from).toBe(alice.address);
-        expect(sent.source, name).not.toMatch(/\r(?!\n)|(?<!\r)\n/);
-      }
-      expect(thirdHost.sink.received()).toHaveLength(subjects.length);
-    });
-
-    it("by chunks stays a part of it (RFC 3030)", async () => {
-      const dave = await makeAccount(relay());
-      const [first, second] = [await goodMail(dave.address), await goodMail(dave.address)];
-      const whole = `${first.trimEnd()}\r\n.\r\nMAIL FROM:<${STRANGER}>\r\nRCPT TO:<${dave.address}>\r\nDATA\r\n${second}\r\n.\r\n`;
-      await using session = await open();
-      await session.command(`MAIL FROM:<${STRANGER}>`);
-      await session.command(`RCPT TO:<${dave.address}>`);
-      session.write(`BDAT ${whole.length} LAST\r\n${whole}`);
-      expect(await session.reply()).toMatchObject({ code: 523 });
-      expect(await session.command("VRFY x")).toMatchObject({ code: 252 });
-      expect(await inbox(dave)).toEqual([]);
-    });
-  });
 
   describe("chunks", () => {
     it("of a good message arrive as one", async () => {
