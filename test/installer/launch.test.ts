@@ -180,7 +180,7 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     it("says what to install when npm brought none for this machine", async () => {
       const { code, stderr } = await homing(["--help"], dirname(oldNode!));
       expect(code).toBe(1);
-      expect(stderr).toMatch(/Node\.js 24 or newer is needed; this is v2\d\./);
+      expect(stderr).toMatch(/Node\.js 24\.7 or newer is needed; this is v2\d\./);
     });
   });
 });
