@@ -50,8 +50,6 @@ export type RelayIdentity = Readonly<{
   dkim: readonly DkimKey[];
   /** Public IPv4 and IPv6 addresses, as far as they are known. */
   addresses?: readonly string[];
-  /** URL of the ACME account; narrows the CAA record to it (RFC 8657 §3). */
-  acmeAccountUri?: string;
 }>;
 
 /** The `p=` value for a DKIM key: Base64 of the SubjectPublicKeyInfo in DER (RFC 6376 §3.6.1). Takes PEM. */
@@ -70,7 +68,7 @@ function mtaStsId(domain: string): string {
 }
 
 /** All records of a relay; address records only for the addresses given. */
-export function relayRecords({ domain, dkim, addresses = [], acmeAccountUri }: RelayIdentity): DnsRecord[] {
+export function relayRecords({ domain, dkim, addresses = [] }: RelayIdentity): DnsRecord[] {
   const required = (name: string, purpose: string, data: RecordData): DnsRecord => {
     return { name, ttl: TTL, need: "required", purpose, ...data };
   };
@@ -82,7 +80,6 @@ export function relayRecords({ domain, dkim, addresses = [], acmeAccountUri }: R
   };
   const service = (label: string, port: number, purpose: string) =>
     recommended(`${label}.${domain}`, purpose, { type: "SRV", priority: 0, weight: 1, port, target: domain });
-  const issuer = acmeAccountUri ? `letsencrypt.org;accounturi=${acmeAccountUri}` : "letsencrypt.org";
   return [
     ...addresses.map((address) =>
       required(domain, "where the relay is", { type: isIP(address) === 6 ? "AAAA" : "A", address }),
@@ -111,7 +108,7 @@ export function relayRecords({ domain, dkim, addresses = [], acmeAccountUri }: R
             type: "CAA",
             flags: 0,
             tag: "issue",
-            value: issuer,
+            value: "letsencrypt.org",
           }),
         ]),
     service("_submission._tcp", ports.submission, "finding the ports (RFC 6186)"),

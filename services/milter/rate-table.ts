@@ -31,7 +31,7 @@ export type RateTable = Readonly<{
   find(sender: string, now: number): { index: number; arrival: number } | null;
   /** Charges the sender of a slot that `find` has just given. */
   set(index: number, arrival: number): void;
-  /** Bytes of memory in use, for tests and metrics. */
+  /** Bytes of memory in use: what the tests hold against MAX_SENDERS. */
   bytes(): number;
 }>;
 

@@ -84,13 +84,6 @@ _mta-sts.chat.example.org. 3600 IN TXT "v=STSv1; id=ID"
     expect(text).not.toMatch(/[<>]|x\.x|0\.0\.0\.0|192\.0\.2/i);
   });
 
-  it("narrows certificates to the ACME account once it is known, without a space after the semicolon", () => {
-    const text = zoneText(
-      relayRecords({ domain: "a.example", dkim, acmeAccountUri: "https://acme.example/acct/7" }),
-    );
-    expect(text).toContain('CAA   0 issue "letsencrypt.org;accounturi=https://acme.example/acct/7"');
-  });
-
   it("has no certificate rule for test domains, which nobody certifies", () => {
     expect(relayRecords({ domain: "_a.test", dkim }).filter((record) => record.type === "CAA")).toEqual([]);
   });
