@@ -1,6 +1,6 @@
 /**
  * Shows how far a long command is: on a terminal one line per stage that renews itself, elsewhere (a file, a
- * CI log) plain lines. Commands hand `progress.report` down as `onProgress`; image/ needs no import for it.
+ * CI log) plain lines. Commands hand `report` down as `onProgress`; image/ needs no import for it.
  */
 
 /** What a long step tells while it works. A new `stage` ends the one before. */
@@ -16,8 +16,6 @@ export type ProgressEvent = Readonly<{
 
 export type Progress = Readonly<{
   report: (event: ProgressEvent) => void;
-  /** Prints a line of its own above the progress line. */
-  note: (text: string) => void;
   /**
    * Ends the last stage: `ok` false leaves it marked as failed. Call it always, also after an error; what is reported
    * later by work that nobody awaits any more is not shown.
@@ -72,16 +70,27 @@ export function createProgress(output: Output, now: () => number = () => perform
       if (live) drawLine(line);
       else output.write(`${line}\n`);
     },
-    note(text) {
-      if (live && current) drawLine("");
-      output.write(`${live && current ? "\r" : ""}${text}\n`);
-      if (live && current) drawLine(`… ${current.event.stage}${amount(current.event)}`);
-    },
     end(ok = true) {
       closeStage(ok);
       ended = true;
     },
   };
+}
+
+/** What `work` gives, its stages shown; the last one is marked as failed when it throws. */
+export async function withProgress<Result>(
+  output: Output,
+  work: (report: Progress["report"]) => Promise<Result>,
+): Promise<Result> {
+  const progress = createProgress(output);
+  try {
+    const result = await work(progress.report);
+    progress.end();
+    return result;
+  } catch (error) {
+    progress.end(false);
+    throw error;
+  }
 }
 
 /** ": 12.3 of 94.0 MB (13 %)", or nothing when nothing is counted. */

@@ -10,7 +10,7 @@ import { changeText, lockChanges } from "../../image/packages/lock-changes.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { refreshLock } from "../../image/packages/refresh.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
-import { createProgress } from "../progress.ts";
+import { withProgress } from "../progress.ts";
 
 export const command: Command = {
   name: "lock",
@@ -31,21 +31,9 @@ packages; relays that already run do not change.
     if (positionals.length > 0) throw new UsageError(`unexpected argument “${positionals[0]}”`);
     const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
     const before = readOldLock(io);
-    const progress = createProgress(io.stderr);
-    let after: PackageLock;
-    try {
-      after = await refreshLock({
-        mirrors,
-        previous: before,
-        now: Date.now() / 1000,
-        onProgress: progress.report,
-        signal: io.signal,
-      });
-      progress.end();
-    } catch (error) {
-      progress.end(false);
-      throw error;
-    }
+    const after = await withProgress(io.stderr, (onProgress) =>
+      refreshLock({ mirrors, previous: before, now: Date.now() / 1000, onProgress, signal: io.signal }),
+    );
     const changes = lockChanges(before, after);
     for (const change of changes) io.stdout.write(`${changeText(change)}\n`);
     await writeFileWhole(fileURLToPath(lockFile), Buffer.from(lockText(after)));

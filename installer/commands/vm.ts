@@ -13,7 +13,7 @@ import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { Architecture } from "../../image/spec.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
-import { createProgress } from "../progress.ts";
+import { withProgress } from "../progress.ts";
 import { type RelayFolder, readRelayFolder } from "../relay-folder.ts";
 import { connectionHelp, wantedPorts } from "../vm/connection-help.ts";
 import { consoleLines } from "../vm/console.ts";
@@ -138,24 +138,20 @@ async function buildDisk(
   values: { mirror?: string | undefined; cache?: string | undefined },
   io: CommandIo,
 ): Promise<void> {
-  const progress = createProgress(io.stderr);
-  try {
-    await buildImage({
+  const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
+  await withProgress(io.stderr, (onProgress) =>
+    buildImage({
       target: "vm",
       spec: rootfsSpec(),
       relay: files,
       out,
       lock: readLock(),
       cache: values.cache ?? defaultCacheDirectory(io.env),
-      mirrors: await chooseMirrors({ mirror: values.mirror, env: io.env }),
-      onProgress: progress.report,
+      mirrors,
+      onProgress,
       signal: io.signal,
-    });
-    progress.end();
-  } catch (error) {
-    progress.end(false);
-    throw error;
-  }
+    }),
+  );
 }
 
 /** Images for virtual machines have a GPT, those for Raspberry Pis an MBR (image/targets). */

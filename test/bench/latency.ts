@@ -2,7 +2,7 @@
  * How long people wait: from sending a message to its arrival, on one relay and across two, and to an account.
  * Run as root: `node test/bench/latency.ts`. Prints Markdown tables; takes two minutes.
  *
- * Plain SMTP and IMAP sessions show what the relays need, and their logs where the milliseconds go (stages.ts);
+ * Plain SMTP and IMAP sessions show what the relays need, and their logs where the milliseconds go (message-stages.ts);
  * real Delta Chat cores show what people see, encryption and decryption included.
  */
 import { loadavg } from "node:os";
@@ -11,12 +11,12 @@ import { makeAccount } from "../support/accounts.ts";
 import { type Client, createClient, secureJoin } from "../support/client.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail } from "../support/mail.ts";
+import { type Sending, stagesOf } from "../support/message-stages.ts";
 import { currentNamespace } from "../support/namespace.ts";
 import { createTestNetwork } from "../support/network.ts";
 import type { Relay } from "../support/relay.ts";
 import { runWithRelays } from "../support/rootfs.ts";
 import { openSubmission } from "../support/smtp-session.ts";
-import { type Sending, stagesOf } from "./stages.ts";
 
 const MESSAGES = 40;
 const CORE_MESSAGES = 20;

@@ -15,7 +15,7 @@ import type { Relay } from "../support/relay.ts";
 import { runWithRelays } from "../support/rootfs.ts";
 import { waitFor } from "../support/wait.ts";
 import { cpuShares, readCpuTimes } from "./cpu.ts";
-import { median, printShares } from "./tables.ts";
+import { printMedians, printShares } from "./tables.ts";
 
 const CLIENTS = 40;
 const ROUNDS = 3;
@@ -84,21 +84,17 @@ async function measure(): Promise<void> {
   }
 
   console.log(`\n### First logins, ${CLIENTS} at once, medians of ${ROUNDS} runs of ${MEASURED / 1000} s\n`);
-  console.log("| | logins/s | p50 ms | p90 ms | relay CPU ms/login | client CPU ms/login | cores used |");
-  console.log("|---|---:|---:|---:|---:|---:|---:|");
-  for (const [{ name }, found] of results) {
-    const figure = (pick: (result: Result) => number, digits: number) =>
-      median(found.map(pick)).toFixed(digits);
-    const figures = [
-      figure((result) => result.perSecond, 0),
-      figure((result) => result.p50, 0),
-      figure((result) => result.p90, 0),
-      figure((result) => result.relayCpu, 2),
-      figure((result) => result.clientCpu, 2),
-      figure((result) => result.coresUsed, 2),
-    ];
-    console.log(`| ${name} | ${figures.join(" | ")} |`);
-  }
+  printMedians<Result>(
+    [
+      ["logins/s", 0, (result) => result.perSecond],
+      ["p50 ms", 0, (result) => result.p50],
+      ["p90 ms", 0, (result) => result.p90],
+      ["relay CPU ms/login", 2, (result) => result.relayCpu],
+      ["client CPU ms/login", 2, (result) => result.clientCpu],
+      ["cores used", 2, (result) => result.coresUsed],
+    ],
+    [...results].map(([{ name }, found]) => [name, found]),
+  );
   for (const [{ name }, found] of results) {
     printShares(
       `CPU of ${name}`,

@@ -9,6 +9,22 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** A figure of a run, and how it is shown. */
+export type Column<Result> = readonly [title: string, digits: number, figure: (result: Result) => number];
+
+/** Prints a row for each of what was compared: the medians over its runs. */
+export function printMedians<Result>(
+  columns: readonly Column<Result>[],
+  compared: Iterable<readonly [name: string, runs: readonly Result[]]>,
+): void {
+  console.log(`| | ${columns.map(([title]) => title).join(" | ")} |`);
+  console.log(`|---|${"---:|".repeat(columns.length)}`);
+  for (const [name, runs] of compared) {
+    const figures = columns.map(([, digits, figure]) => median(runs.map(figure)).toFixed(digits));
+    console.log(`| ${name} | ${figures.join(" | ")} |`);
+  }
+}
+
 /** Prints the CPU time of each program as the median over the runs, with its part of the whole. */
 export function printShares(
   title: string,

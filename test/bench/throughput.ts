@@ -20,7 +20,7 @@ import type { Relay } from "../support/relay.ts";
 import { runWithRelays } from "../support/rootfs.ts";
 import { openSubmission, type SmtpSession } from "../support/smtp-session.ts";
 import { type CpuTimes, cpuShares, readCpuTimes } from "./cpu.ts";
-import { median, printShares } from "./tables.ts";
+import { printMedians, printShares } from "./tables.ts";
 
 const PAIRS = 20;
 const ROUNDS = 3;
@@ -83,19 +83,15 @@ async function measure(): Promise<void> {
   }
 
   console.log(`\n### Messages of 5 kB, ${PAIRS} senders, medians of ${ROUNDS} runs of ${SENDING / 1000} s\n`);
-  console.log("| | messages/s | relay CPU ms/message | client CPU ms/message | cores used |");
-  console.log("|---|---:|---:|---:|---:|");
-  for (const [name, found] of results) {
-    const figure = (pick: (result: Result) => number, digits: number) =>
-      median(found.map(pick)).toFixed(digits);
-    const figures = [
-      figure((result) => result.perSecond, 0),
-      figure((result) => result.relayCpu, 2),
-      figure((result) => result.clientCpu, 2),
-      figure((result) => result.coresUsed, 2),
-    ];
-    console.log(`| ${name} | ${figures.join(" | ")} |`);
-  }
+  printMedians<Result>(
+    [
+      ["messages/s", 0, (result) => result.perSecond],
+      ["relay CPU ms/message", 2, (result) => result.relayCpu],
+      ["client CPU ms/message", 2, (result) => result.clientCpu],
+      ["cores used", 2, (result) => result.coresUsed],
+    ],
+    results,
+  );
   for (const { title } of routes) {
     const runs = results.get(title)!.map((result) => result.shares);
     printShares(`CPU of ${title}`, "ms/message", runs);

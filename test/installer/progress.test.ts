@@ -57,11 +57,10 @@ describe("createProgress in a log", () => {
     expect(text()).toContain("✓ Reading: 3 (");
   });
 
-  it("writes notes as plain lines and nothing at the end when nothing was going on", () => {
+  it("writes nothing at the end when nothing was going on", () => {
     const { progress, text } = setUp();
-    progress.note("by the way");
     progress.end();
-    expect(text()).toBe("by the way\n");
+    expect(text()).toBe("");
   });
 });
 
@@ -78,13 +77,6 @@ describe("createProgress on a terminal", () => {
       expect(frame.length - "\u001b[K".length).toBeLessThan(20);
     }
     expect(text()).not.toContain("\n");
-  });
-
-  it("puts notes above the line and draws the line again", () => {
-    const { progress, text } = setUp({ columns: 80 });
-    progress.report({ stage: "Packing" });
-    progress.note("a note");
-    expect(text()).toBe("\r… Packing\u001b[K\r\u001b[K\ra note\n\r… Packing\u001b[K");
   });
 
   it("shows the whole amount when a stage has ended, even when the last renewal was earlier", () => {

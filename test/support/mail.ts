@@ -35,8 +35,12 @@ export async function encryptedMail(envelope: Envelope, text = "hello", key?: Pu
     config: { showVersion: false, showComment: false },
   });
   const boundary = `b${randomUUID()}`;
+  return [...headerLines(envelope), ...encryptedLines(armored as string, boundary)].join("\r\n");
+}
+
+/** From the Content-Type of an encrypted message to its end, as clients make it. */
+export function encryptedLines(armored: string, boundary: string): string[] {
   return [
-    ...headerLines(envelope),
     `Content-Type: multipart/encrypted; protocol="application/pgp-encrypted";`,
     `\tboundary="${boundary}"`,
     "",
@@ -47,12 +51,13 @@ export async function encryptedMail(envelope: Envelope, text = "hello", key?: Pu
     "",
     `--${boundary}`,
     `Content-Type: application/octet-stream; name="encrypted.asc"`,
+    "Content-Transfer-Encoding: 7bit",
     "",
-    ...(armored as string).trimEnd().split(/\r?\n/),
+    ...armored.trimEnd().split(/\r?\n/),
     "",
     `--${boundary}--`,
     "",
-  ].join("\r\n");
+  ];
 }
 
 /** A message anybody could read. */

@@ -15,7 +15,7 @@ import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { Architecture } from "../../image/spec.ts";
 import { kernelOptions, type TargetName } from "../../image/targets/target.ts";
-import { createProgress } from "../../installer/progress.ts";
+import { withProgress } from "../../installer/progress.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
@@ -50,20 +50,21 @@ export async function buildTestImage(
   diskBytes?: number,
 ): Promise<TestImage> {
   const folder = await mkdtemp(join(tmpdir(), "homing-boot-"));
-  const progress = createProgress(process.stderr);
   try {
     const { files } = await createRelayFolder(join(folder, "relay"), domain);
-    const image = await buildImage({
-      spec: rootfsSpec(),
-      lock: readLock(),
-      cache: defaultCacheDirectory(process.env),
-      mirrors: await chooseMirrors({ env: process.env }),
-      target,
-      relay: files,
-      out: join(folder, `${target}.img`),
-      onProgress: progress.report,
-    });
-    progress.end();
+    const mirrors = await chooseMirrors({ env: process.env });
+    const image = await withProgress(process.stderr, (onProgress) =>
+      buildImage({
+        spec: rootfsSpec(),
+        lock: readLock(),
+        cache: defaultCacheDirectory(process.env),
+        mirrors,
+        target,
+        relay: files,
+        out: join(folder, `${target}.img`),
+        onProgress,
+      }),
+    );
     if (diskBytes !== undefined) await truncate(image.path, diskBytes);
     return {
       domain,
@@ -73,7 +74,6 @@ export async function buildTestImage(
       [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
     };
   } catch (error) {
-    progress.end(false);
     await rm(folder, { recursive: true, force: true });
     throw error;
   }

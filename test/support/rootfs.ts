@@ -7,7 +7,7 @@ import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { buildRootfs } from "../../image/rootfs/build-rootfs.ts";
-import { createProgress } from "../../installer/progress.ts";
+import { withProgress } from "../../installer/progress.ts";
 import { runInNamespace } from "./namespace.ts";
 import { ROOTFS_VARIABLE } from "./network.ts";
 
@@ -19,20 +19,16 @@ export async function runWithRelays(command: readonly string[]): Promise<number>
 
 /** Path of a squashfs for this machine's processor. */
 async function buildHostRootfs(): Promise<string> {
-  const progress = createProgress(process.stderr);
-  try {
-    const { path } = await buildRootfs({
+  const mirrors = await chooseMirrors({ env: process.env });
+  const { path } = await withProgress(process.stderr, (onProgress) =>
+    buildRootfs({
       architecture: process.arch === "arm64" ? "arm64" : "amd64",
       spec: rootfsSpec(),
       lock: readLock(),
       cache: defaultCacheDirectory(process.env),
-      mirrors: await chooseMirrors({ env: process.env }),
-      onProgress: progress.report,
-    });
-    progress.end();
-    return path;
-  } catch (error) {
-    progress.end(false);
-    throw error;
-  }
+      mirrors,
+      onProgress,
+    }),
+  );
+  return path;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { TarEntry } from "../../../image/formats/tar.ts";
 import { isPruned, KernelError, readKernel } from "../../../image/rootfs/kernel.ts";
+import { tarEntry } from "./tar-entry.ts";
 
 describe("which kernel modules are left out", () => {
   it.each([
@@ -35,26 +35,13 @@ describe("which kernel modules are left out", () => {
 });
 
 describe("finding the kernel in the packages", () => {
-  const file = (path: string): TarEntry => ({
-    path,
-    type: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    userName: "root",
-    groupName: "root",
-    time: 0,
-    target: "",
-    content: new Uint8Array(),
-    major: 0,
-    minor: 0,
-  });
-
   it("refuses packages without a kernel, with two kernels, or with a part missing", async () => {
     await expect(readKernel([])).rejects.toThrow(KernelError);
-    const two = [{ name: "linux", entries: [file("boot/vmlinuz-6.1"), file("usr/lib/modules/6.2/vmlinuz")] }];
+    const two = [
+      { name: "linux", entries: [tarEntry("boot/vmlinuz-6.1"), tarEntry("usr/lib/modules/6.2/vmlinuz")] },
+    ];
     await expect(readKernel(two)).rejects.toThrow(/2 kernels instead of one: 6\.1 6\.2/);
-    const partial = [{ name: "linux", entries: [file("boot/vmlinuz-6.1")] }];
+    const partial = [{ name: "linux", entries: [tarEntry("boot/vmlinuz-6.1")] }];
     await expect(readKernel(partial)).rejects.toThrow(/6\.1 bring no modules\.order/);
   });
 });

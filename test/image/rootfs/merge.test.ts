@@ -1,26 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { TarEntry } from "../../../image/formats/tar.ts";
 import { isExcluded } from "../../../image/rootfs/exclude.ts";
 import { MergeError, mergePackages } from "../../../image/rootfs/merge.ts";
 import type { Tree } from "../../../image/rootfs/tree.ts";
-
-function entry(path: string, rest: Partial<TarEntry> = {}): TarEntry {
-  return {
-    path,
-    type: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    userName: "root",
-    groupName: "root",
-    time: 0,
-    target: "",
-    content: Buffer.from(path),
-    major: 0,
-    minor: 0,
-    ...rest,
-  };
-}
+import { tarEntry as entry } from "./tar-entry.ts";
 
 describe("merging packages", () => {
   it("puts what older packages have in /bin and /lib below /usr", () => {

@@ -11,6 +11,7 @@ import {
   type PartialConfig,
   type PublicKey,
 } from "openpgp";
+import { encryptedLines } from "../../support/mail.ts";
 
 export const boundary = "=-bound'(ary)";
 
@@ -104,22 +105,7 @@ export function wholeMessage(armor: string): string {
     "To: <recipient@b.test>",
     "Subject: [...]",
     "MIME-Version: 1.0",
-    `Content-Type: multipart/encrypted; protocol="application/pgp-encrypted";`,
-    `\tboundary="${boundary}"`,
-    "",
-    `--${boundary}`,
-    "Content-Type: application/pgp-encrypted",
-    "",
-    "Version: 1",
-    "",
-    `--${boundary}`,
-    `Content-Type: application/octet-stream; name="encrypted.asc"`,
-    "Content-Transfer-Encoding: 7bit",
-    "",
-    ...armor.trimEnd().split(/\r?\n/),
-    "",
-    `--${boundary}--`,
-    "",
+    ...encryptedLines(armor, boundary),
   ].join("\r\n");
 }
 

@@ -2,7 +2,7 @@
  * Where a message's milliseconds went, read from the relays' logs: what test/bench/latency.ts prints. Client
  * and relays share one clock, so their moments compare.
  */
-import type { LogEntry, Relay } from "../support/relay.ts";
+import type { LogEntry, Relay } from "./relay.ts";
 
 /** Moments of one message at the clients, in milliseconds since 1970. */
 export type Sending = Readonly<{
