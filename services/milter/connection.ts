@@ -17,7 +17,7 @@ export const connectionLimits = {
   /** For reading our answers, once more than `unreadBytes` of them wait. */
   answerMs: 60_000,
   /**
-   * Between two packets. Postfix says nothing while a client thinks (smtpd_timeout, 300 s at each command) or sends
+   * Between two packets. Postfix says nothing while a client thinks (smtpd_timeout: 120 s at each command, 10 s under stress) or sends
    * its message, however slowly; libmilter waits 7210 s (smfi_settimeout), so do we.
    */
   idleMs: 7_210_000,

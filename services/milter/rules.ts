@@ -1,6 +1,6 @@
 /**
  * Which rules go with which Postfix daemon (milter_macro_daemon_name in its configuration, appliance/files/).
- * Called by main.ts, and by tests with a clock and a resolver of their own.
+ * Called by service.ts, and by tests with a clock and a resolver of their own.
  */
 import type { SigningKey } from "./dkim-sign.ts";
 import { beginIncoming } from "./incoming.ts";

@@ -1,6 +1,6 @@
 /**
  * The DKIM key that signs: the relay's, or the next one as soon as services/dkim has written down that the DNS shows
- * it. Both are read at the start, so that the change itself cannot fail. Called by main.ts.
+ * it. Both are read at the start, so that the change itself cannot fail. Called by service.ts.
  */
 import { createPrivateKey } from "node:crypto";
 import { watch } from "node:fs";

@@ -1,36 +1,18 @@
 /** The milter service as a whole: how many connections it serves, and how it ends. */
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect, it } from "vitest";
-import { parseRelayConfig } from "../../../appliance/relay-config.ts";
-import { createLog } from "../../../services/lib/log.ts";
-import { MAX_CONNECTIONS, startMilterService } from "../../../services/milter/service.ts";
-import { makeSigningKey } from "../../support/mail.ts";
+import { MAX_CONNECTIONS } from "../../../services/milter/service.ts";
 import { waitFor } from "../../support/wait.ts";
 import { connectMilter } from "./milter-client.ts";
+import { startService } from "./running-service.ts";
 
 const PATIENCE = 20_000;
 const TOO_MANY = 50;
 
 it("the milter service serves so many connections and no more, and lets go of all when it stops", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "homing-milter-"));
-  const path = join(folder, "socket");
-  const log: string[] = [];
-  await writeFile(join(folder, "dkim.pem"), makeSigningKey("a.test", "homing1").privateKeyPem);
-  const settings = parseRelayConfig('domain = "a.test"\n', "relay.toml");
-  await writeFile(join(folder, "settings.json"), JSON.stringify(settings));
-  const stop = await startMilterService({
-    settingsPath: join(folder, "settings.json"),
-    dkimKeyPath: join(folder, "dkim.pem"),
-    nextDkimKeyPath: join(folder, "next.pem"),
-    dkimStatePath: join(folder, "dkim-state"),
-    rateLimitPath: join(folder, "rate-limit"),
-    listen: { name: "milter", path },
-    log: createLog((line) => log.push(line), false),
-  });
+  await using service = await startService();
+  const { path, log } = service;
   const sockets: Socket[] = [];
   try {
     let closed = 0;
@@ -51,10 +33,9 @@ it("the milter service serves so many connections and no more, and lets go of al
     await milter.session("mx");
     await milter.quit();
     const all = sockets.map((socket) => (socket.closed ? undefined : once(socket, "close")));
-    for (const { run } of stop) await run();
+    await service.stop();
     await Promise.all(all);
   } finally {
     for (const socket of sockets) socket.destroy();
-    await rm(folder, { recursive: true });
   }
 });
