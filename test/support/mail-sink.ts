@@ -1,6 +1,7 @@
 /**
- * A mail server (RFC 5321) that takes everything and shows it to the test: the MX of the domain that is no
- * relay. It offers STARTTLS with a self-signed certificate, as relays insist on TLS between them.
+ * A mail server (RFC 5321) that takes everything and shows it to the test: the MX of a domain that is no
+ * relay. It offers STARTTLS with a self-signed certificate, as relays insist on TLS between them, unless it is
+ * to be one with somebody in between who strips it.
  */
 import { generateKeyPairSync } from "node:crypto";
 import { createServer, type Socket } from "node:net";
@@ -11,31 +12,54 @@ import { waitFor } from "./wait.ts";
 
 export type ReceivedMail = Readonly<{ from: string; to: readonly string[]; source: string; tls: boolean }>;
 
+/** A command as it was said. */
+export type HeardCommand = Readonly<{ line: string; tls: boolean }>;
+
+export type MailSinkOptions = Readonly<{
+  /** Whether STARTTLS is offered (by default), hidden, or offered and then refused (RFC 3207 §4, 454). */
+  startTls?: "offered" | "hidden" | "refused";
+  /** The name in the certificate, by default the domain. */
+  certificateName?: string;
+}>;
+
 export type MailSink = AsyncDisposable &
   Readonly<{
+    /** Its own certificate, in PEM. */
+    certificate: string;
     /** The first message, old or new, that `accept` takes. */
     waitForMail: (what: string, accept: (mail: ReceivedMail) => boolean) => Promise<ReceivedMail>;
     /** Everything that came until now. */
     received: () => readonly ReceivedMail[];
+    /** Every command until now, of all connections. */
+    heard: () => readonly HeardCommand[];
   }>;
 
 const MAIL_TIMEOUT = 60_000;
 
-export async function startMailSink(address: string, domain: string): Promise<MailSink> {
-  const mails: ReceivedMail[] = [];
-  const secureContext = createSecureContext(await makeCertificate(domain));
+type Kept = Readonly<{ mails: ReceivedMail[]; commands: HeardCommand[] }>;
+
+export async function startMailSink(
+  address: string,
+  domain: string,
+  { startTls = "offered", certificateName = domain }: MailSinkOptions = {},
+): Promise<MailSink> {
+  const kept: Kept = { mails: [], commands: [] };
+  const certificate = await makeCertificate(certificateName);
+  const host: SinkHost = { domain, startTls, secureContext: createSecureContext(certificate) };
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     // A relay that goes away in the middle is the test's matter, not the sink's.
-    serve(socket, domain, secureContext, mails).catch(() => socket.destroy());
+    serve(socket, host, kept).catch(() => socket.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(25, address, resolve);
   });
   return {
-    waitForMail: (what, accept) => waitFor(what, MAIL_TIMEOUT, () => mails.find(accept)),
-    received: () => [...mails],
+    certificate: certificate.cert,
+    waitForMail: (what, accept) => waitFor(what, MAIL_TIMEOUT, () => kept.mails.find(accept)),
+    received: () => [...kept.mails],
+    heard: () => [...kept.commands],
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
@@ -43,12 +67,14 @@ export async function startMailSink(address: string, domain: string): Promise<Ma
   };
 }
 
-async function serve(
-  plain: Socket,
-  domain: string,
-  secureContext: ReturnType<typeof createSecureContext>,
-  mails: ReceivedMail[],
-): Promise<void> {
+type SinkHost = Readonly<{
+  domain: string;
+  startTls: NonNullable<MailSinkOptions["startTls"]>;
+  secureContext: ReturnType<typeof createSecureContext>;
+}>;
+
+async function serve(plain: Socket, host: SinkHost, { mails, commands }: Kept): Promise<void> {
+  const { domain, startTls, secureContext } = host;
   const reader = createLineReader("the relay");
   let socket = plain;
   reader.attach(socket);
@@ -59,9 +85,12 @@ async function serve(
   say(`220 ${domain} ESMTP`);
   for (;;) {
     const line = await reader.line();
+    commands.push({ line, tls });
     const verb = line.split(/[ :]/)[0]!.toUpperCase();
     if (verb === "EHLO")
-      say(tls ? `250-${domain}\r\n250 8BITMIME` : `250-${domain}\r\n250-STARTTLS\r\n250 8BITMIME`);
+      say(`250-${domain}${tls || startTls === "hidden" ? "" : "\r\n250-STARTTLS"}\r\n250 8BITMIME`);
+    else if (verb === "STARTTLS" && startTls !== "offered")
+      say(startTls === "hidden" ? "502 what?" : "454 not now");
     else if (verb === "STARTTLS") {
       say("220 go");
       reader.detach();
