@@ -4,11 +4,11 @@
  * here may run in parallel for one address; the insert in the store decides who was first.
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
-import type { Log } from "../lib/log.ts";
+import { describeError, type Log } from "../lib/log.ts";
 import { createGuessLimits } from "./guess-limits.ts";
 import { createHashQueue, type HashQueue, QueueFullError } from "./hash-queue.ts";
 import { networkOf } from "./network.ts";
-import { hashPassword, spendVerification, verifyPassword } from "./password.ts";
+import { createPasswordHasher, type PasswordHasher } from "./password.ts";
 import { createRecentLogins } from "./recent-logins.ts";
 import {
   type MachineState,
@@ -57,6 +57,7 @@ export function createAccounts(
     now: () => number;
     log: Log;
     queue?: HashQueue;
+    hasher?: PasswordHasher;
     /** A steady clock in milliseconds, for limits. */
     steadyNow?: () => number;
   }>,
@@ -66,6 +67,7 @@ export function createAccounts(
   const recent = createRecentLogins();
   const guesses = createGuessLimits(steadyNow);
   const queue = parts.queue ?? createHashQueue();
+  const hasher = parts.hasher ?? createPasswordHasher();
   const underWay = new Map<string, Promise<Verdict>>();
   const machineState = heldFor(machineStateMs, steadyNow, parts.readMachineState);
 
@@ -76,14 +78,10 @@ export function createAccounts(
     const known = store.findPassword(address);
     if (known !== undefined) return compare(attempt, known);
     const refusal = settingsRefusal(address, password, config);
-    // The same limits, the same turn and the same hash as for a wrong password: it looks alike from outside.
-    if (refusal !== undefined) {
-      const verdict = await compare(attempt, undefined);
-      return verdict.kind === "mismatch" ? { kind: "refused", refusal } : verdict;
-    }
+    if (refusal !== undefined) return refuse(attempt, refusal);
     const shortage = machineRefusal(await machineState(), config.signUp);
-    if (shortage !== undefined) return { kind: "refused", refusal: shortage };
-    const hash = await queue.run("create", network, () => hashPassword(password));
+    if (shortage !== undefined) return refuse(attempt, shortage);
+    const hash = await queue.run("create", network, () => hasher.hash(password));
     if (await store.create(address, hash, parts.now())) {
       recent.remember(address, hash, attempt.fingerprint);
       guesses.welcome(address, network);
@@ -95,6 +93,12 @@ export function createAccounts(
     return compare(attempt, winner);
   };
 
+  /** The same limits, the same turn and the same hash as for a wrong password: it looks alike from outside. */
+  const refuse = async (attempt: Attempt, refusal: Refusal): Promise<Verdict> => {
+    const verdict = await compare(attempt, undefined);
+    return verdict.kind === "mismatch" ? { kind: "refused", refusal } : verdict;
+  };
+
   /** Hashes and compares; with nothing stored it only takes as long. */
   const compare = async (attempt: Attempt, stored: string | undefined): Promise<Verdict> => {
     const { address, password, fingerprint, network } = attempt;
@@ -103,8 +107,8 @@ export function createAccounts(
     let matches: boolean;
     try {
       matches = await queue.run(guess.familiar ? "familiar" : "known", network, async () => {
-        if (stored !== undefined) return await verifyPassword(password, stored);
-        await spendVerification(password);
+        if (stored !== undefined) return await hasher.verify(password, stored);
+        await hasher.spend(password);
         return false;
       });
     } catch (cause) {
@@ -116,8 +120,23 @@ export function createAccounts(
       return { kind: "mismatch" };
     }
     guess.right();
-    recent.remember(address, stored, fingerprint);
+    recent.remember(address, hasher.isOutdated(stored) ? await renew(attempt, stored) : stored, fingerprint);
     return { kind: "ok", created: false };
+  };
+
+  /**
+   * Stores the right password as new ones are, so that refusing a wrong one takes as long as for a name without
+   * an account. Gives back what is stored now. No login fails by it: the next one tries again.
+   */
+  const renew = async ({ address, password, network }: Attempt, stored: string): Promise<string> => {
+    try {
+      const hash = await queue.run("familiar", network, () => hasher.hash(password));
+      return (await store.rehash(address, stored, hash)) ? hash : stored;
+    } catch (cause) {
+      if (!(cause instanceof QueueFullError))
+        log.warn("a password hash was not renewed", { cause: describeError(cause) });
+      return stored;
+    }
   };
 
   return {

@@ -1,7 +1,7 @@
 /**
  * Password hashes: Argon2id (RFC 9106), written as PHC strings with their parameters, so that a later version
  * may raise the cost and still verify what is stored; scrypt (RFC 7914) of earlier versions is verified too.
- * Runs in libuv's thread pool, never on the main thread. Called by accounts.ts through hash-queue.ts.
+ * Called by accounts.ts through hash-queue.ts.
  */
 import { argon2, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 
@@ -29,32 +29,62 @@ export class PasswordFormatError extends Error {
   override name = "PasswordFormatError";
 }
 
-type Parameters =
+export type Parameters =
   /** m in KiB, t passes, p lanes (RFC 9106 §3.1). */
   | Readonly<{ kind: "argon2id"; m: number; t: number; p: number }>
   /** 2^ln rounds, r blocks of 128 bytes, p times (RFC 7914 §2). */
   | Readonly<{ kind: "scrypt"; ln: number; r: number; p: number }>;
 
-/** The hash to store for a new account: `$argon2id$v=19$m=2048,t=3,p=1$<salt>$<hash>`, base64 without padding. */
-export async function hashPassword(password: string): Promise<string> {
-  const salt = randomBytes(saltBytes);
-  return formatHash(salt, await derive(password, salt, hashBytes, current));
+/** Stretches a password: `length` bytes from it and the salt, at the cost that the parameters ask for. */
+export type Derive = (
+  password: string,
+  salt: Buffer,
+  length: number,
+  parameters: Parameters,
+) => Promise<Buffer>;
+
+export type PasswordHasher = Readonly<{
+  /** The hash to store: `$argon2id$v=19$m=2048,t=3,p=1$<salt>$<hash>`, base64 without padding. */
+  hash(password: string): Promise<string>;
+  /** Whether `password` is the one `stored` was made of; compared in constant time. @throws PasswordFormatError */
+  verify(password: string, stored: string): Promise<boolean>;
+  /** Takes as long as verifying does: for refusals whose speed would tell that there is no such account. */
+  spend(password: string): Promise<void>;
+  /** Whether `stored` costs another time than `spend` does: it is of an earlier version. @throws PasswordFormatError */
+  isOutdated(stored: string): boolean;
+}>;
+
+/** @param derive another one only for tests that count. */
+export function createPasswordHasher(derive: Derive = deriveInPool): PasswordHasher {
+  const decoy = formatHash(randomBytes(saltBytes), randomBytes(hashBytes));
+  const verify = async (password: string, stored: string): Promise<boolean> => {
+    const { parameters, salt, hash } = parseHash(stored);
+    return timingSafeEqual(await derive(password, salt, hash.length, parameters), hash);
+  };
+  return {
+    async hash(password) {
+      const salt = randomBytes(saltBytes);
+      return formatHash(salt, await derive(password, salt, hashBytes, current));
+    },
+    verify,
+    async spend(password) {
+      await verify(password, decoy);
+    },
+    isOutdated(stored) {
+      const { parameters: found } = parseHash(stored);
+      const { kind, m, t, p } = current;
+      return found.kind !== kind || found.m !== m || found.t !== t || found.p !== p;
+    },
+  };
 }
 
-/** Whether `password` is the one `stored` was made of; compared in constant time. @throws PasswordFormatError */
-export async function verifyPassword(password: string, stored: string): Promise<boolean> {
-  const { parameters, salt, hash } = parseHash(stored);
-  return timingSafeEqual(await derive(password, salt, hash.length, parameters), hash);
-}
-
-const decoy = formatHash(randomBytes(saltBytes), randomBytes(hashBytes));
-
-/** Takes as long as verifying does: for refusals whose speed would tell that there is no such account. */
-export async function spendVerification(password: string): Promise<void> {
-  await verifyPassword(password, decoy);
-}
-
-function derive(password: string, salt: Buffer, length: number, parameters: Parameters): Promise<Buffer> {
+/** In libuv's thread pool. */
+export function deriveInPool(
+  password: string,
+  salt: Buffer,
+  length: number,
+  parameters: Parameters,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const settle = (error: Error | null, key: Buffer): void =>
       error === null ? resolve(key) : reject(error);

@@ -1,14 +1,14 @@
 /**
  * The list of accounts: address and password hash, in SQLite. It is the one thing a backup must hold, for
  * without it the next stranger who logs in with a name owns that name. Called by accounts.ts. Looking up is
- * done here; accounts are added by a thread of their own (store-writer.ts), many with one flush of the disk.
+ * done here; what changes is written by a thread of its own (store-writer.ts), many with one flush of the disk.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { DatabaseError, openDatabase, openDatabaseAlone } from "../lib/database.ts";
 import type { Log } from "../lib/log.ts";
 import { isOneOf, sqliteErrors } from "./sqlite-errors.ts";
-import type { NewAccount, WriterReply, WriterRequest } from "./store-writer.ts";
+import type { ListChange, WriterReply, WriterRequest } from "./store-writer.ts";
 
 const secondsPerDay = 86_400;
 
@@ -24,7 +24,7 @@ export const accountMigrations = [
 /** A look-up waits this long for another process, in milliseconds: all logins wait with it. */
 const lookUpBusyMs = 200;
 
-/** Accounts in one transaction: enough to share a slow disk's flush, few enough to be written in one go. */
+/** Changes in one transaction: enough to share a slow disk's flush, few enough to be written in one go. */
 const maxBatch = 256;
 
 /**
@@ -53,6 +53,11 @@ export type AccountStore = Readonly<{
    * @throws AccountListError when the disk is full or failing, or the list locked too long or damaged.
    */
   create(address: string, passwordHash: string, now: number): Promise<boolean>;
+  /**
+   * Stores another hash of the same password; false when `stored` is not what is stored now.
+   * @throws AccountListError as create does.
+   */
+  rehash(address: string, stored: string, passwordHash: string): Promise<boolean>;
   count(): number;
   /** Waits for accounts under way. */
   close(): Promise<void>;
@@ -121,6 +126,14 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
     log.info("the account list is open for new accounts again", { path });
   };
 
+  const change = async (wanted: ListChange): Promise<boolean> => {
+    if (damage !== undefined) throw new AccountListError("the account list is damaged and takes no accounts");
+    if (writer === undefined) reopenIfDue();
+    if (writer === undefined)
+      throw new AccountListError("the disk is full: the account list takes no accounts");
+    return writer.make(wanted);
+  };
+
   return {
     findPassword(address) {
       const row = guarded(() => reader.find.get(address));
@@ -129,15 +142,11 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
         throw new AccountListError("the damaged account list cannot tell who is unknown");
       return undefined;
     },
-    async create(address, password, now) {
-      if (damage !== undefined)
-        throw new AccountListError("the account list is damaged and takes no accounts");
-      if (writer === undefined) reopenIfDue();
-      if (writer === undefined)
-        throw new AccountListError("the disk is full: the account list takes no accounts");
+    create(address, password, now) {
       const createdDay = Math.floor(now / secondsPerDay) * secondsPerDay;
-      return writer.add({ address, password, createdDay });
+      return change({ kind: "add", address, password, createdDay });
     },
+    rehash: (address, stored, password) => change({ kind: "rehash", address, password, stored }),
     count: () =>
       Number(guarded(() => reader.database.prepare("SELECT count(*) AS count FROM accounts").get())?.count),
     async close() {
@@ -183,12 +192,12 @@ function findDamage(database: DatabaseSync): string | undefined {
 }
 
 type Pending = Readonly<{
-  account: NewAccount;
-  resolve: (created: boolean) => void;
+  change: ListChange;
+  resolve: (made: boolean) => void;
   reject: (error: Error) => void;
 }>;
 
-/** The thread that adds accounts, started when needed. While it waits for the disk, the next ones gather. */
+/** The thread that writes, started when needed. While it waits for the disk, the next ones gather. */
 function createWriter(path: string, program: URL | string, idleMs: number) {
   let thread: Worker | undefined;
   let idleTimer: NodeJS.Timeout | undefined;
@@ -212,7 +221,7 @@ function createWriter(path: string, program: URL | string, idleMs: number) {
     underWay = [];
     for (const [index, { resolve, reject }] of answered.entries()) {
       if ("error" in reply) reject(new AccountListError(`the account list took no account: ${reply.error}`));
-      else resolve(reply.created[index] === true);
+      else resolve(reply.made[index] === true);
     }
     send();
   };
@@ -223,7 +232,7 @@ function createWriter(path: string, program: URL | string, idleMs: number) {
     if (underWay.length > 0) {
       clearTimeout(idleTimer);
       thread ??= start();
-      thread.postMessage(underWay.map(({ account }) => account));
+      thread.postMessage(underWay.map(({ change }) => change));
       return;
     }
     finished?.();
@@ -241,9 +250,9 @@ function createWriter(path: string, program: URL | string, idleMs: number) {
   };
 
   return {
-    add: (account: NewAccount): Promise<boolean> =>
+    make: (change: ListChange): Promise<boolean> =>
       new Promise((resolve, reject) => {
-        gathering.push({ account, resolve, reject });
+        gathering.push({ change, resolve, reject });
         send();
       }),
     async close(): Promise<void> {

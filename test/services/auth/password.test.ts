@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { hashPassword, spendVerification, verifyPassword } from "../../../services/auth/password.ts";
+import { createPasswordHasher, deriveInPool, type Parameters } from "../../../services/auth/password.ts";
+
+const { hash: hashPassword, verify: verifyPassword, spend, isOutdated } = createPasswordHasher();
 
 describe("passwords", () => {
   it("verifies the right one and no other", async () => {
@@ -37,6 +39,28 @@ describe("passwords", () => {
     expect(await verifyPassword("correct-house", stored)).toBe(false);
   });
 
+  it("spends on nothing what a wrong password costs: one derivation at the same cost", async () => {
+    const costs: (Parameters & { length: number })[] = [];
+    const hasher = createPasswordHasher((password, salt, length, parameters) => {
+      costs.push({ ...parameters, length });
+      return deriveInPool(password, salt, length, parameters);
+    });
+    const stored = await hasher.hash("correct-horse");
+    expect(await hasher.verify("wrong-horse", stored)).toBe(false);
+    await hasher.spend("wrong-horse");
+    expect(costs).toHaveLength(3);
+    expect(new Set(costs.map((cost) => JSON.stringify(cost))).size).toBe(1);
+  });
+
+  it("knows which hashes cost another time than new ones", async () => {
+    const current = await hashPassword("correct-horse");
+    expect(isOutdated(current)).toBe(false);
+    expect(isOutdated(current.replace("t=3", "t=2"))).toBe(true);
+    expect(isOutdated(current.replace("m=2048", "m=4096"))).toBe(true);
+    expect(isOutdated(`$scrypt$ln=13,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}`)).toBe(true);
+    expect(() => isOutdated("plain")).toThrow("damaged");
+  });
+
   it.each([
     "",
     "plain",
@@ -63,7 +87,7 @@ describe("passwords", () => {
     };
     setImmediate(turn);
     // Several, for one alone is over before the event loop has turned often.
-    await Promise.all(Array.from({ length: 20 }, () => spendVerification("anything")));
+    await Promise.all(Array.from({ length: 20 }, () => spend("anything")));
     hashing = false;
     expect(turns).toBeGreaterThan(5);
   });
