@@ -34,7 +34,7 @@ describe("limits of guessing", () => {
   });
 
   it("let the owner in from an address of his own while a thousand addresses guess", () => {
-    guess((i) => `10.0.${i % 10}.${i % 100}`, 1_000);
+    guess((i) => `10.0.${i % 10}.${Math.floor(i / 10)}`, 1_000);
     // The first time around the guessers use up what newcomers get, and it comes back to the owner alone.
     for (let second = 0; second < 7_200; second++) {
       now += 1_000;

@@ -28,4 +28,17 @@ describe("recent logins", () => {
     expect(recent.matches("b", "h", recent.fingerprint("b", "p"))).toBe(false);
     expect(recent.matches("a", "h", recent.fingerprint("a", "p"))).toBe(true);
   });
+
+  it("holds ten thousand unless told otherwise, however many log in", () => {
+    const recent = createRecentLogins();
+    const fingerprint = recent.fingerprint("anybody@x", "p");
+    const name = (i: number): string => `user${i}@x`;
+    for (let i = 0; i < 25_000; i++) {
+      recent.remember(name(i), "h", fingerprint);
+      if (i % 5_000 === 0) expect(recent.size()).toBeLessThanOrEqual(10_000);
+    }
+    expect(recent.size()).toBe(10_000);
+    expect(recent.matches(name(14_999), "h", fingerprint)).toBe(false);
+    expect(recent.matches(name(15_000), "h", fingerprint)).toBe(true);
+  });
 });

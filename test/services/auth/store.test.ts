@@ -24,6 +24,8 @@ import { createLog } from "../../../services/lib/log.ts";
 const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
 const pageBytes = 4_096;
 const accounts = 600;
+/** How often a list that could only be opened for reading is tried again (services/auth/store.ts). */
+const reopenMs = 30_000;
 const address = (i: number): string => `user${String(i).padStart(5, "0")}@chat.example.org`;
 const hashOf = (name: string): string => `$hash-of-${name}${"x".repeat(80)}`;
 
@@ -98,6 +100,22 @@ describe("the account list", () => {
     const again = openStore();
     expect(again.findPassword(address(399))).toBe(hashOf(address(399)));
     expect(again.findPassword(address(400))).toBeUndefined();
+  });
+
+  it("stores another hash only in place of the one it was told", async () => {
+    const store = openStore();
+    await add(store, address(1));
+    const stored = hashOf(address(1));
+    expect(await store.rehash(address(1), "$another", "$newer")).toBe(false);
+    expect(await store.rehash(address(2), stored, "$newer")).toBe(false);
+    expect(store.findPassword(address(1))).toBe(stored);
+    expect(
+      await Promise.all(["$newer", "$newest"].map((hash) => store.rehash(address(1), stored, hash))),
+    ).toEqual([true, false]);
+    await close(store);
+    const again = openStore();
+    expect(again.findPassword(address(1))).toBe("$newer");
+    expect(again.count()).toBe(1);
   });
 
   it("keeps its thread only while accounts are made, and starts it again", async () => {
@@ -258,12 +276,48 @@ describe("the account list", () => {
         path = join(disk.folder, "accounts.sqlite");
         await fill();
         disk.fill();
-        const store = openStore();
+        let now = 0;
+        const store = openStore(() => now);
         expect(logged).toContain("the disk is full: accounts that exist go on, none is made");
         expect(lookUpAll(store)).toEqual({ found: accounts, failed: 0 });
         expect(store.findPassword("nobody123@chat.example.org")).toBeUndefined();
-        await expect(add(store, "newcomer1@chat.example.org")).rejects.toThrow("the disk is full");
+        const refused = /the disk is full/;
+        await expect(add(store, "newcomer1@chat.example.org")).rejects.toThrow(refused);
+        // It does not look again for half a minute, be there room or not; and then there is none yet.
+        now += reopenMs - 1;
+        await expect(add(store, "newcomer1@chat.example.org")).rejects.toThrow(refused);
+        expect(logged.match(/the disk is full/g)).toHaveLength(1);
+        now += 1;
+        await expect(add(store, "newcomer1@chat.example.org")).rejects.toThrow(refused);
+        expect(logged.match(/the disk is full/g)).toHaveLength(2);
+        expect(lookUpAll(store)).toEqual({ found: accounts, failed: 0 });
+        disk.empty();
+        await expect(add(store, "newcomer1@chat.example.org")).rejects.toThrow(refused);
+        now += reopenMs;
+        expect(await add(store, "newcomer1@chat.example.org")).toBe(true);
+        expect(logged).toContain("<6>the account list is open for new accounts again");
+        expect(lookUpAll(store)).toEqual({ found: accounts, failed: 0 });
         await close(store);
+        expect(openStore().count()).toBe(accounts + 1);
+      });
+
+      it("ends, rather than know nobody, when it is gone as it opens again", async () => {
+        await using disk = mountDisk();
+        path = join(disk.folder, "accounts.sqlite");
+        await fill();
+        disk.fill();
+        let now = 0;
+        const store = openStore(() => now);
+        await rm(path);
+        now += reopenMs;
+        // The failure reaches the process (lib/shutdown.ts ends it) as well as who asked.
+        const uncaught = catchUncaught();
+        await expect(add(store, "newcomer1@chat.example.org")).rejects.toThrow(/is missing, though/);
+        expect(await uncaught).toMatchObject({ message: expect.stringMatching(/is missing, though/) });
+        expect(() => store.findPassword(address(1))).toThrow();
+        expect(existsSync(path)).toBe(false);
+        // It is closed already.
+        opened = opened.filter((one) => one !== store);
       });
 
       /** A small disk of its own. */
@@ -310,6 +364,18 @@ describe("the account list", () => {
     },
   );
 });
+
+/** The next error that nobody caught, which would end the process; vitest's own handlers do not see it. */
+function catchUncaught(): Promise<Error> {
+  const handlers = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  return new Promise((resolve) => {
+    process.once("uncaughtException", (error) => {
+      for (const handler of handlers) process.on("uncaughtException", handler);
+      resolve(error);
+    });
+  });
+}
 
 /** Transactions in a -wal file: frames that say how large the database is afterwards (sqlite.org/fileformat2.html#walformat). */
 async function countCommits(wal: string): Promise<number> {
