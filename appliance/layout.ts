@@ -43,7 +43,9 @@ export const runDirectory = "/run/homing";
 export const runPaths = {
   /** The validated settings without secrets (RelayConfig as JSON), 0644. */
   relayConfig: `${runDirectory}/relay.json`,
-  /** DKIM private key for the milter, 0640 root:homing-milter. */
+  /** Why the folder on the boot partition was not taken over; missing when nothing was wrong. */
+  importProblem: `${runDirectory}/import-problem`,
+  /** DKIM private key for the milter, 0440 root:homing-milter. */
   dkimKey: `${runDirectory}/milter/dkim.pem`,
   /** The one that will take over (dkim.next_selector), when there is one: private as above, and public, 0644. */
   dkimNextKey: `${runDirectory}/milter/dkim-next.pem`,

@@ -28,8 +28,8 @@ export class RelayConfigError extends Error {
   }
 }
 
-/** Far above any honest relay.toml; a longer one is a wrong file and is not even parsed. In characters. */
-const MAX_FILE_LENGTH = 65_536;
+/** Far above any honest relay.toml or key; a larger one is a wrong file and is not even parsed. In bytes. */
+export const maxRelayFileBytes = 65_536;
 /** Found values longer than this are cut in error texts. */
 const MAX_SHOWN_LENGTH = 60;
 
@@ -48,6 +48,12 @@ export function relayFilePaths(config: RelayConfig) {
   } as const;
 }
 
+/** The keys among them, as far as the settings name them. */
+export function relayKeyPaths(config: RelayConfig): string[] {
+  const { dkimKey, dkimNextKey, tlsKey, acmeAccountKey } = relayFilePaths(config);
+  return [dkimKey, ...(dkimNextKey === null ? [] : [dkimNextKey]), tlsKey, acmeAccountKey];
+}
+
 /** Where the DKIM key of a selector lies in a relay folder. */
 export function dkimKeyPath(selector: string): string {
   return `keys/dkim-${selector}.pem`;
@@ -55,9 +61,10 @@ export function dkimKeyPath(selector: string): string {
 
 /** Parses relay.toml. `fileName` is for error texts only. Throws RelayConfigError with every problem found. */
 export function parseRelayConfig(text: string, fileName: string): RelayConfig {
-  if (text.length > MAX_FILE_LENGTH) {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxRelayFileBytes) {
     throw new RelayConfigError(fileName, [
-      `the file has ${text.length} characters, at most ${MAX_FILE_LENGTH} are allowed; is it the right file?`,
+      `the file has ${bytes} bytes, at most ${maxRelayFileBytes} are allowed; is it the right file?`,
     ]);
   }
   const table = readToml(text, fileName);

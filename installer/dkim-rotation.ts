@@ -8,6 +8,7 @@ import { createPublicKey, randomUUID } from "node:crypto";
 import { link, lstat, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Resolvers, type ServerFinding, whereIsDkimKey } from "../appliance/dns/published.ts";
+import { createSynced, syncDirectory } from "../appliance/durable.ts";
 import { dkimKeyPath, parseRelayConfig, relayFilePaths } from "../appliance/relay-config.ts";
 import { relayConfigSchema, settingNotes } from "../appliance/relay-settings.ts";
 import { setTomlText } from "../appliance/toml-edit.ts";
@@ -17,8 +18,7 @@ import {
   type RelayFolder,
   RelayFolderError,
   readRelayFolder,
-  syncDirectory,
-  writeDurably,
+  SECRET_MODE,
 } from "./relay-folder.ts";
 
 export type Rotation = Readonly<{
@@ -111,7 +111,7 @@ async function nextSelector(
 /** Written aside and then named, so that there is never half a key; fails when there is one of that name. */
 async function putKey(path: string, content: Uint8Array): Promise<void> {
   const aside = besides(path);
-  await writeDurably(aside, content);
+  await createSynced(aside, content, SECRET_MODE);
   try {
     // Unlike renaming, this never replaces what somebody else has put there meanwhile.
     await link(aside, path);
@@ -160,7 +160,7 @@ async function changeSelectors(
     );
   }
   const aside = besides(path);
-  await writeDurably(aside, Buffer.from(changed));
+  await createSynced(aside, Buffer.from(changed), SECRET_MODE);
   await rename(aside, path);
   await syncDirectory(directory);
   return readRelayFolder(directory);

@@ -4,12 +4,14 @@
  * Does I/O on the folder only.
  */
 import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
-import { lstat, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { getSystemErrorMessage, promisify } from "node:util";
 import { type DkimKey, dkimPublicKey } from "../appliance/dns/records.ts";
+import { createSynced, syncDirectory } from "../appliance/durable.ts";
 import {
   dkimKeyPath,
+  maxRelayFileBytes,
   parseRelayConfig,
   type RelayConfig,
   type RelayOverrides,
@@ -27,8 +29,8 @@ const makeKeyPair = promisify(generateKeyPair);
  */
 const DKIM_KEY_BITS = 2048;
 
-/** No file of a relay folder comes near it; relay.toml may have 65536 characters of up to four bytes. In bytes. */
-const MAX_FILE_BYTES = 262_144;
+/** Everything in the folder is as secret as its keys, so the settings have this mode too. */
+export const SECRET_MODE = 0o600;
 
 /** Room for a new folder, with the blocks of its directories. In bytes. */
 const FOLDER_BYTES = 100_000;
@@ -68,7 +70,7 @@ export async function createRelayFolder(
     await mkdir(join(aside, "keys"), { mode: 0o700 });
     for (const [path, content] of [...files, [madeForFile, Buffer.from(`${config.domain}\n`)] as const]) {
       signal?.throwIfAborted();
-      await writeDurably(join(aside, path), content);
+      await createSynced(join(aside, path), content, SECRET_MODE);
     }
     await writeDnsRecords(aside, { domain: config.domain, dkim: publicDkimKeys({ config, files }) });
     await syncDirectory(join(aside, "keys"));
@@ -102,28 +104,6 @@ async function makeAside(target: string): Promise<string> {
       `the relay folder ${target} cannot be made: ${parent}: ${getSystemErrorMessage(errno)} (${code})`,
       { cause: error },
     );
-  }
-}
-
-/** Everything in the folder is as secret as its keys, so the settings are 0600 too. */
-export async function writeDurably(path: string, content: Uint8Array): Promise<void> {
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Makes the names in a directory outlive a power cut. Windows cannot open directories and needs no such call. */
-export async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 
@@ -236,9 +216,9 @@ async function readOrExplain(path: string, mend: string): Promise<Uint8Array> {
   try {
     const file = await stat(path);
     if (!file.isFile()) throw new RelayFolderError(`${path} is not a file. ${mend}`);
-    if (file.size > MAX_FILE_BYTES) {
+    if (file.size > maxRelayFileBytes) {
       throw new RelayFolderError(
-        `${path} has ${file.size} bytes, at most ${MAX_FILE_BYTES} are allowed; is it the right file?`,
+        `${path} has ${file.size} bytes, at most ${maxRelayFileBytes} are allowed; is it the right file?`,
       );
     }
     return await readFile(path);

@@ -1,5 +1,5 @@
 /**
- * All files that depend on the relay's settings, as a list. Written at every boot by appliance/life/boot.ts
+ * All files that depend on the relay's settings, as a list. Written at every boot by appliance/life/configure.ts
  * before any service that reads them starts.
  */
 import { runPaths } from "../layout.ts";

@@ -1,7 +1,7 @@
 /**
  * The relay's first certificate: self-signed with the TLS key of the relay folder, so that mail works
  * before (or without) a certificate authority. RFC 5280. Clients that know the key keep trusting it when a
- * better certificate for the same key comes. Called by boot.ts.
+ * better certificate for the same key comes. Called by configure.ts.
  */
 import "reflect-metadata"; // @peculiar/x509 needs it, and first
 import { createPrivateKey, createPublicKey, randomBytes, type webcrypto, X509Certificate } from "node:crypto";

@@ -3,8 +3,8 @@
  * tests). Called by boot.ts.
  */
 import { execFile } from "node:child_process";
-import { createPublicKey, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { deviceFiles } from "../files/device-files.ts";
@@ -18,10 +18,16 @@ import {
   tlsCertificatePath,
   users,
 } from "../layout.ts";
-import { parseRelayConfig, type RelayConfig, RelayConfigError, relayFilePaths } from "../relay-config.ts";
+import {
+  parseRelayConfig,
+  type RelayConfig,
+  RelayConfigError,
+  relayFilePaths,
+  relayKeyPaths,
+} from "../relay-config.ts";
 import { certificateServes, selfSignedCertificate } from "./certificate.ts";
 import { type Disk, readIfPresent, realDisk } from "./disk.ts";
-import { ImportError, importRelay } from "./import-relay.ts";
+import { ImportError, type ImportPlaces, importRelay } from "./import-relay.ts";
 import { type Owners, readOwners } from "./owners.ts";
 
 /** The device cannot become a relay as it is. */
@@ -76,18 +82,60 @@ async function requireDataPartition(): Promise<void> {
   );
 }
 
+/** Names of files that people's computers leave in a folder are listed up to this many. */
+const maxListed = 20;
+
 async function takeOverRelay({ at, say, disk }: Device): Promise<void> {
   const places = { from: at(bootRelayDirectory), to: at(dataPaths.relay), disk };
+  await rm(at(runPaths.importProblem), { force: true });
   try {
     const outcome = await importRelay(places);
-    if (outcome === "imported")
+    if (outcome.kind === "imported") {
       say("the relay was moved to the data partition, its keys wiped from the boot partition");
-    if (outcome === "wiped") say("the rest of an earlier import was wiped from the boot partition");
+      if (outcome.ignored.length > 0)
+        say(`wiped unread, for they are no part of a relay: ${list(outcome.ignored)}`);
+    }
+    if (outcome.kind === "wiped") say("the rest of an earlier import was wiped from the boot partition");
   } catch (error) {
-    const wrong = error instanceof ImportError || error instanceof RelayConfigError;
-    if (!wrong || (await readIfPresent(join(places.to, "relay.toml"))) === undefined) throw error;
-    // A relay that works is not stopped by a mistake in what shall change it.
-    say(`NOT TAKEN OVER from the boot partition, going on with the settings in use: ${error.message}`);
+    // A relay that works is stopped neither by a mistake in what shall change it nor by a bad sector.
+    if (!(await hasCompleteRelay(places))) throw error;
+    const isMistake = error instanceof ImportError || error instanceof RelayConfigError;
+    const problem = isMistake
+      ? `NOT TAKEN OVER from the boot partition, going on with the settings in use: ${error.message}`
+      : "NOT TAKEN OVER (or not to the end) from the boot partition because of an error of the disk, going on with " +
+        `the settings on the data partition: ${String(error)}`;
+    const text = `${problem}\n${keysOnCard}`;
+    say(text);
+    // For the last words on the console (ready.ts).
+    await mkdir(dirname(at(runPaths.importProblem)), { recursive: true });
+    await writeFile(at(runPaths.importProblem), `${text}\n`);
+  }
+}
+
+const keysOnCard =
+  "The folder “relay” stays on the boot partition, with any private keys in it: whoever has the card can read them. " +
+  "Correct the folder or delete it, then start again.";
+
+/** As JSON: a name may hold whatever a file system allows. */
+function list(names: readonly string[]): string {
+  const shown = names.slice(0, maxListed).map((name) => JSON.stringify(name));
+  const more = names.length - shown.length;
+  return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** Whether the data partition has settings that are right and the keys that they name. */
+async function hasCompleteRelay({ to }: ImportPlaces): Promise<boolean> {
+  try {
+    const settings = await readFile(join(to, "relay.toml"));
+    const config = parseRelayConfig(new TextDecoder().decode(settings), "relay.toml");
+    for (const path of relayKeyPaths(config)) {
+      // Nothing on the device needs the account key of the certificate authority to start.
+      if (path === relayFilePaths(config).acmeAccountKey) continue;
+      createPrivateKey(await readFile(join(to, path)));
+    }
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -99,7 +147,7 @@ async function readSettings({ at }: Device): Promise<RelayConfig> {
         "before. Build an image from a relay folder (homing build) and write it anew.",
     );
   }
-  return parseRelayConfig(text.toString("utf8"), "relay.toml on the data partition");
+  return parseRelayConfig(new TextDecoder().decode(text), "relay.toml on the data partition");
 }
 
 /**

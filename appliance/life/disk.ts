@@ -4,10 +4,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rmdir, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readFile, rmdir, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
+import { type FileAttributes, replaceDurably, setAttributes, syncDirectory } from "../durable.ts";
 
-export type FileAttributes = Readonly<{ mode: number; uid?: number; gid?: number }>;
+/** A file is overwritten in pieces of this size: what lies beside the keys may be of any size. */
+const pieceBytes = 65_536;
 
 export type Disk = Readonly<{
   /** Makes the file as a whole or not at all; when it resolves, the content is on the medium. */
@@ -22,20 +24,7 @@ export type Disk = Readonly<{
 
 /** The real one. Errors are those of the system calls. */
 export const realDisk: Disk = {
-  put: async (path, content, attributes) => {
-    const temporary = `${path}.new`;
-    // Without O_EXCL: a file left over by a power cut is simply written again.
-    const file = await open(temporary, "w", attributes.mode);
-    try {
-      await setAttributes(file, attributes);
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncDirectory(dirname(path));
-  },
+  put: replaceDurably,
 
   makeDirectory: async (path, attributes) => {
     await mkdir(path, { recursive: true, mode: attributes.mode });
@@ -49,10 +38,13 @@ export const realDisk: Disk = {
   },
 
   wipe: async (path) => {
-    const { size } = await stat(path);
     const file = await open(path, "r+");
     try {
-      await file.write(randomBytes(size), 0, size, 0);
+      const { size } = await file.stat();
+      for (let offset = 0; offset < size; offset += pieceBytes) {
+        const piece = randomBytes(Math.min(pieceBytes, size - offset));
+        await file.write(piece, 0, piece.length, offset);
+      }
       await file.sync();
     } finally {
       await file.close();
@@ -66,22 +58,6 @@ export const realDisk: Disk = {
     await syncDirectory(dirname(path));
   },
 };
-
-async function setAttributes(handle: FileHandle, { mode, uid, gid }: FileAttributes): Promise<void> {
-  // FAT knows neither owners nor modes: only what is asked for is set.
-  if (uid !== undefined && gid !== undefined) await handle.chown(uid, gid);
-  // After chown, which clears bits, and against the process's umask.
-  await handle.chmod(mode);
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
 
 /** The file's content, or undefined when there is no such file. */
 export async function readIfPresent(path: string): Promise<Buffer | undefined> {

@@ -1,18 +1,26 @@
 /**
- * Moves the relay folder from the boot partition to the data partition: settings and keys are copied, and
- * only when the copy is on the medium, what lies on the FAT is overwritten and removed. The power may go at
- * any moment; the next boot carries on. Called by boot.ts.
+ * Moves the relay folder from the boot partition to the data partition: the settings and the keys they name are
+ * copied, and only when the copy is on the medium, all that lies in the folder on the FAT is overwritten and removed.
+ * People copy the folder as their computer shows it, so what else is in it (keys/made-for, .DS_Store, Thumbs.db,
+ * ._tls.pem) is wiped unread. The power may go at any moment; the next boot carries on. Called by configure.ts.
  *
  * Order, and what a cut leaves behind:
  *   1. keys to the data partition          copied again
  *   2. relay.toml to the data partition    from here on there is a relay; all of it copied again
- *   3. the mark `imported` on the FAT      from here on the FAT's files are never read again, only wiped
- *   4. wipe the FAT's folder, mark last    wiping goes on
+ *   3. keys that it no longer names go     from the data partition; looked for again
+ *   4. the mark `imported` on the FAT      from here on the FAT's files are never read again, only wiped
+ *   5. wipe the FAT's folder, mark last    wiping goes on
  */
 import { createPrivateKey } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { parseRelayConfig, type RelayConfig, relayFilePaths } from "../relay-config.ts";
+import { basename, join } from "node:path";
+import {
+  maxRelayFileBytes,
+  parseRelayConfig,
+  type RelayConfig,
+  relayFilePaths,
+  relayKeyPaths,
+} from "../relay-config.ts";
 import { type Disk, readIfPresent } from "./disk.ts";
 
 /** The relay folder on the boot partition cannot be taken over. The text names the file and the mend. */
@@ -28,45 +36,66 @@ export type ImportPlaces = Readonly<{
   disk: Disk;
 }>;
 
+/** What became of the folder on the boot partition. */
+export type ImportOutcome =
+  /** There is none. */
+  | Readonly<{ kind: "nothing" }>
+  /** An earlier import was brought to its end. */
+  | Readonly<{ kind: "wiped" }>
+  /** `ignored`: paths in the folder that are no part of a relay; they are wiped as well. */
+  | Readonly<{ kind: "imported"; ignored: readonly string[] }>;
+
 /** File on the FAT that says: everything is on the data partition, wipe the rest. */
 const markName = "imported";
 const settingsName = "relay.toml";
-/** Far above any key or relay.toml; a larger file is something else. */
-const maxFileBytes = 65_536;
-const keyNamePattern = /^[a-z0-9][a-z0-9.-]{0,100}\.pem$/;
 
 /**
- * Imports and wipes. Resolves to what happened: "nothing" when there is no folder on the boot partition,
- * "wiped" when an earlier import was brought to its end, else "imported".
- * @throws ImportError, leaving both sides as they were; RelayConfigError for a wrong relay.toml.
+ * Imports and wipes.
+ * @throws ImportError, leaving both sides as they were, so that a mistake can be corrected; RelayConfigError for a
+ * wrong relay.toml.
  */
-export async function importRelay(places: ImportPlaces): Promise<"nothing" | "wiped" | "imported"> {
+export async function importRelay(places: ImportPlaces): Promise<ImportOutcome> {
   const { from, to, disk } = places;
   const names = await listDirectory(from);
-  if (names === undefined) return "nothing";
+  if (names === undefined) return { kind: "nothing" };
   // Empty: the power went between the removal of the mark and that of the folder.
   if (names.includes(markName) || names.length === 0) {
     await wipeFolder(from, disk);
-    return "wiped";
+    return { kind: "wiped" };
   }
-  if (!names.includes(settingsName)) {
+  const settings = await readLimited(from, settingsName);
+  if (settings === undefined) {
     throw new ImportError(
-      `the folder "relay" on the boot partition has no ${settingsName}: build the image again`,
+      `the folder “relay” on the boot partition has no ${settingsName}: copy ${settingsName} and the folder ` +
+        "“keys” of the relay folder into it, or build the image again",
     );
   }
-  const settings = (await readLimited(join(from, settingsName))).toString("utf8");
-  const config = parseRelayConfig(settings, `${settingsName} on the boot partition`);
-  const keys = await readKeys(join(from, "keys"));
+  const config = parseRelayConfig(
+    new TextDecoder().decode(settings),
+    `${settingsName} on the boot partition`,
+  );
+  const keys = await readKeys(config, from);
   await requireSameRelay(config, to);
   const newKeys = await keysToWrite(keys, to);
   await requireKeys(config, keys, to);
+  const known = new Set([settingsName, "keys", ...keys.keys()]);
+  const ignored = (await readdir(from, { recursive: true })).filter((path) => !known.has(path)).sort();
 
   await disk.makeDirectory(join(to, "keys"), { mode: 0o700 });
-  for (const [name, content] of newKeys) await disk.put(join(to, "keys", name), content, { mode: 0o600 });
+  for (const [path, content] of newKeys) await disk.put(join(to, path), content, { mode: 0o600 });
   await disk.put(join(to, settingsName), settings, { mode: 0o600 });
+  await wipeOldKeys(config, to, disk);
   await disk.put(join(from, markName), "The relay is on the data partition now.\n", { mode: 0o600 });
   await wipeFolder(from, disk);
-  return "imported";
+  return { kind: "imported", ignored };
+}
+
+/** The owner withdrew them (retire-dkim); their folder on the data partition holds nothing but keys. */
+async function wipeOldKeys(config: RelayConfig, to: string, disk: Disk): Promise<void> {
+  const named = relayKeyPaths(config).map((path) => basename(path));
+  for (const entry of await readdir(join(to, "keys"), { withFileTypes: true })) {
+    if (entry.isFile() && !named.includes(entry.name)) await disk.wipe(join(to, "keys", entry.name));
+  }
 }
 
 /** Wipes all files, keys first and the mark last, and removes the folders. */
@@ -81,22 +110,21 @@ async function wipeFolder(folder: string, disk: Disk): Promise<void> {
   await disk.removeDirectory(folder);
 }
 
-async function readKeys(folder: string): Promise<Map<string, Buffer>> {
+/** The keys that the settings name, as far as they are there, by path. */
+async function readKeys(config: RelayConfig, from: string): Promise<Map<string, Buffer>> {
   const keys = new Map<string, Buffer>();
-  for (const name of (await listDirectory(folder)) ?? []) {
-    if (!keyNamePattern.test(name)) {
-      throw new ImportError(`relay/keys/${name} on the boot partition is no key file of a relay: remove it`);
-    }
-    const content = await readLimited(join(folder, name));
+  for (const path of relayKeyPaths(config)) {
+    const content = await readLimited(from, path);
+    if (content === undefined) continue;
     try {
       createPrivateKey(content);
     } catch (cause) {
       throw new ImportError(
-        `relay/keys/${name} on the boot partition is damaged: build the image again from the relay folder`,
+        `relay/${path} on the boot partition is damaged: copy it again from the relay folder, or build the image again`,
         { cause },
       );
     }
-    keys.set(name, content);
+    keys.set(path, content);
   }
   return keys;
 }
@@ -105,7 +133,10 @@ async function readKeys(folder: string): Promise<Map<string, Buffer>> {
 async function requireSameRelay(config: RelayConfig, to: string): Promise<void> {
   const present = await readIfPresent(join(to, settingsName));
   if (present === undefined) return;
-  const { domain } = parseRelayConfig(present.toString("utf8"), `${settingsName} on the data partition`);
+  const { domain } = parseRelayConfig(
+    new TextDecoder().decode(present),
+    `${settingsName} on the data partition`,
+  );
   if (domain === config.domain) return;
   throw new ImportError(
     `this device is the relay ${domain} and keeps its accounts and mail; the boot partition brings ` +
@@ -117,16 +148,16 @@ async function requireSameRelay(config: RelayConfig, to: string): Promise<void> 
 async function keysToWrite(keys: ReadonlyMap<string, Buffer>, to: string): Promise<Map<string, Buffer>> {
   const missing = new Map<string, Buffer>();
   const started = (await readIfPresent(join(to, settingsName))) !== undefined;
-  for (const [name, content] of keys) {
-    const present = await readIfPresent(join(to, "keys", name));
+  for (const [path, content] of keys) {
+    const present = await readIfPresent(join(to, path));
     if (present?.equals(content)) continue;
     if (present !== undefined && started) {
       throw new ImportError(
-        `relay/keys/${name} on the boot partition differs from the key this relay has: remove it from the ` +
+        `relay/${path} on the boot partition differs from the key this relay has: remove it from the ` +
           "boot partition to keep the present one, or erase the device to begin anew",
       );
     }
-    missing.set(name, content);
+    missing.set(path, content);
   }
   return missing;
 }
@@ -138,7 +169,7 @@ async function requireKeys(
 ): Promise<void> {
   const { dkimKey, dkimNextKey, tlsKey } = relayFilePaths(config);
   for (const path of [dkimKey, ...(dkimNextKey === null ? [] : [dkimNextKey]), tlsKey]) {
-    if (keys.has(path.replace(/^keys\//, ""))) continue;
+    if (keys.has(path)) continue;
     if ((await readIfPresent(join(to, path))) !== undefined) continue;
     throw new ImportError(
       `the relay has no ${path}, neither on the boot nor on the data partition: build the image again from ` +
@@ -157,12 +188,19 @@ async function listDirectory(path: string): Promise<string[] | undefined> {
   }
 }
 
-async function readLimited(path: string): Promise<Buffer> {
-  const { size } = await stat(path);
-  if (size > maxFileBytes) {
+/** A file of the folder on the boot partition, or undefined when there is none. */
+async function readLimited(from: string, path: string): Promise<Buffer | undefined> {
+  const file = await stat(join(from, path)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
+  if (file === undefined) return undefined;
+  if (!file.isFile()) throw new ImportError(`relay/${path} on the boot partition is not a file`);
+  if (file.size > maxRelayFileBytes) {
     throw new ImportError(
-      `${path} has ${size} bytes, at most ${maxFileBytes} are allowed: is it the right file?`,
+      `relay/${path} on the boot partition has ${file.size} bytes, at most ${maxRelayFileBytes} are allowed: ` +
+        "is it the right file?",
     );
   }
-  return readFile(path);
+  return readFile(join(from, path));
 }

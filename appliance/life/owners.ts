@@ -1,6 +1,6 @@
 /**
  * Names of users and groups → ids, from the device's own /etc/passwd and /etc/group (passwd(5), group(5)).
- * Used by boot.ts to give files their owners.
+ * Used by configure.ts to give files their owners.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

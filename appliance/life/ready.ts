@@ -4,20 +4,24 @@
  * tests wait for.
  */
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { promisify } from "node:util";
 import { relayUnits } from "../files/units.ts";
 import { HOMING_VERSION, runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
+import { readIfPresent } from "./disk.ts";
 
 type UnitState = Readonly<{ unit: string; state: string }>;
 
-/** The lines for the console. `domain` is missing when the settings could not be read. */
+/**
+ * The lines for the console. `domain` is missing when the settings could not be read, `importProblem` unless a relay
+ * folder on the boot partition was not taken over.
+ */
 export function readyLines(
   domain: string | undefined,
   units: readonly UnitState[],
   addresses: readonly string[],
+  importProblem?: string,
 ): string[] {
   const missing = units.filter(({ state }) => state !== "active");
   if (missing.length > 0 || domain === undefined) {
@@ -28,6 +32,12 @@ export function readyLines(
     addresses.length > 0
       ? `homing: addresses ${addresses.join(", ")}`
       : "homing: no address yet; is the network cable plugged in?",
+    ...(importProblem === undefined
+      ? []
+      : importProblem
+          .trim()
+          .split("\n")
+          .map((line) => `homing: ${line}`)),
   ];
 }
 
@@ -53,16 +63,17 @@ async function unitStates(): Promise<UnitState[]> {
 }
 
 async function readDomain(): Promise<string | undefined> {
-  try {
-    return (JSON.parse(await readFile(runPaths.relayConfig, "utf8")) as RelayConfig).domain;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  const settings = await readIfPresent(runPaths.relayConfig);
+  return settings === undefined ? undefined : (JSON.parse(settings.toString()) as RelayConfig).domain;
 }
 
 if (import.meta.main) {
-  const lines = readyLines(await readDomain(), await unitStates(), reachableAddresses(networkInterfaces()));
+  const lines = readyLines(
+    await readDomain(),
+    await unitStates(),
+    reachableAddresses(networkInterfaces()),
+    (await readIfPresent(runPaths.importProblem))?.toString(),
+  );
   for (const line of lines) console.log(line);
   if (lines[0] === "homing: NOT READY") process.exitCode = 1;
 }

@@ -1,6 +1,6 @@
 /**
  * Writes a file tree as a squashfs 4.0 image with zstd compression: the root file system of every image.
- * Called by image/build.ts. The same tree and options give the same bytes on any number of processors; a
+ * Called by image/rootfs/build-rootfs.ts. The same tree and options give the same bytes on any number of processors; a
  * different zstd (Node version) may compress differently. Format: Linux fs/squashfs/squashfs_fs.h.
  *
  * Layout: superblock, data blocks and fragments, inode table, directory table, fragment table, export

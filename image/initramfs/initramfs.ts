@@ -1,6 +1,6 @@
 /**
  * The initramfs: busybox, the kernel modules that lead to the disk, and the script init.sh. Called by
- * image/build.ts. A cpio archive compressed by zstd, which all kernels of the targets take (CONFIG_RD_ZSTD).
+ * image/rootfs/build-rootfs.ts. A cpio archive compressed by zstd, which all kernels of the targets take (CONFIG_RD_ZSTD).
  */
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";

@@ -1,6 +1,6 @@
 /**
  * Brings the locked packages into the cache: from the mirror, else from Debian's archive of old packages.
- * Called by image/build.ts. Whatever the server, only bytes with the locked SHA-256 are kept.
+ * Called by image/rootfs/build-rootfs.ts. Whatever the server, only bytes with the locked SHA-256 are kept.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";

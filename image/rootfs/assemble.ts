@@ -1,6 +1,6 @@
 /**
  * The root file system as a tree: Debian's packages laid over one another, configured as their maintainer
- * scripts would have done, and the appliance put on top. Called by image/build.ts; pure, no file is touched.
+ * scripts would have done, and the appliance put on top. Called by build-rootfs.ts; pure, no file is touched.
  */
 import type { Architecture, RootfsSpec } from "../spec.ts";
 import { applyBytePatches, bytePatches } from "./byte-patches.ts";

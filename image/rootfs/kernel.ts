@@ -1,6 +1,6 @@
 /**
  * The Linux kernel of the packages: picks out the image, device trees and modules, leaves out the drivers of
- * hardware that no target has, and writes the index that modprobe reads. Called by image/build.ts.
+ * hardware that no target has, and writes the index that modprobe reads. Called by build-rootfs.ts.
  */
 import { decompressXz } from "../formats/xz.ts";
 import { type PackageContent, usrMergedPath } from "./merge.ts";

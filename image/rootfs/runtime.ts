@@ -1,6 +1,6 @@
 /**
  * The appliance's own programs for the device: the Node runtime and each TypeScript program bundled by esbuild
- * into one file in /usr/lib/homing. Called by image/build.ts. Reads the project's sources, writes nothing.
+ * into one file in /usr/lib/homing. Called by build-rootfs.ts. Reads the project's sources, writes nothing.
  */
 import { join } from "node:path";
 import { build } from "esbuild";

@@ -145,7 +145,8 @@ function retirementText(relay: RelayFolder, retired: string, folder: string): st
 
 What to do next:
   1. ${bringToRelay(folder)}
-     From then on it signs with ${dkim.selector}, whatever the DNS shows; until then it may still sign with ${retired}.
+     From then on it signs with ${dkim.selector}, whatever the DNS shows, and its own copy of the old key is wiped;
+     until then it may still sign with ${retired}.
   2. Leave the record of ${retired} in the DNS for ${days} more days: mail that it signed may still be on its way.
      Then delete it. These stay:
 

@@ -4,9 +4,9 @@
  * owner withdraws the old one. Called by main.ts.
  */
 import type { KeyObject } from "node:crypto";
-import { open, readFile, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { type Resolvers, whereIsDkimKey, ZoneError } from "../../appliance/dns/published.ts";
+import { replaceDurably } from "../../appliance/durable.ts";
 import type { Log } from "../lib/log.ts";
 
 export type SwitchOptions = Readonly<{
@@ -44,7 +44,7 @@ export async function switchWhenPublished(options: SwitchOptions): Promise<boole
     log.warn("cannot see whether the next DKIM key is in the DNS", { name, reason: error.message });
     return false;
   }
-  await writeDurably(statePath, `${selector}\n`);
+  await replaceDurably(statePath, `${selector}\n`, { mode: 0o644 });
   log.info("the next DKIM key is in the DNS everywhere and signs from now on", { name });
   return true;
 }
@@ -55,24 +55,5 @@ async function readIfPresent(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
-  }
-}
-
-/** As a whole or not at all, and on the medium when it resolves. */
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(`${path}.new`, "w", 0o644);
-  try {
-    await file.chmod(0o644);
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
-  const directory = await open(dirname(path), "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

@@ -177,7 +177,7 @@ describe("readRelayFolder", () => {
     await createRelayFolder(join(scratch, "a"), "a.example");
     await truncate(join(scratch, "a/relay.toml"), 700_000_000);
     await expect(readRelayFolder(join(scratch, "a"))).rejects.toThrow(
-      /relay\.toml has 700000000 bytes, at most 262144 are allowed; is it the right file\?/,
+      /relay\.toml has 700000000 bytes, at most 65536 are allowed; is it the right file\?/,
     );
   });
 

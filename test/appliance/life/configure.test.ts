@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { dataPaths, runPaths, tlsCertificatePath } from "../../../appliance/layout.ts";
 import { configureDevice } from "../../../appliance/life/configure.ts";
+import { type Disk, realDisk } from "../../../appliance/life/disk.ts";
 import { rootfsSpec } from "../../../appliance/rootfs.ts";
 import { makePartitions, type Partitions, putFiles, relayFiles, textOf } from "./relay-on-fat.ts";
 
@@ -12,7 +13,12 @@ const now = new Date("2026-11-21T12:00:00Z");
 const machineId = "0123456789abcdef0123456789abcdef";
 
 type Device = AsyncDisposable &
-  Readonly<{ partitions: Partitions; at(path: string): string; said: string[]; boot(): Promise<unknown> }>;
+  Readonly<{
+    partitions: Partitions;
+    at(path: string): string;
+    said: string[];
+    boot(disk?: Disk): Promise<unknown>;
+  }>;
 
 /** A device below a temporary folder; its users are all who runs the tests, who cannot give files away. */
 async function makeDevice(files = relayFiles): Promise<Device> {
@@ -33,7 +39,7 @@ async function makeDevice(files = relayFiles): Promise<Device> {
     partitions,
     at,
     said,
-    boot: () => configureDevice({ root: partitions.folder, say: (text) => said.push(text), now }),
+    boot: (disk) => configureDevice({ root: partitions.folder, say: (text) => said.push(text), now, disk }),
     [Symbol.asyncDispose]: () => partitions[Symbol.asyncDispose](),
   };
 }
@@ -159,8 +165,74 @@ describe("the boot of a device", () => {
     await device.boot();
     await putFiles(device.partitions.from, { "relay.toml": 'domain = "chat.example.org"\ncontakt = "me"\n' });
     await device.boot();
-    expect(device.said.join("\n")).toMatch(/NOT TAKEN OVER.*contakt/s);
+    expect(device.said.join("\n")).toMatch(/NOT TAKEN OVER.*contakt.*stays on the boot partition/s);
     expect(await textOf(device.at("data/relay/relay.toml"))).toBe(relayFiles["relay.toml"]);
+  });
+
+  it.each([
+    ["the data partition is full", "put", "ENOSPC"],
+    ["a sector of the boot partition cannot be read", "readdir", "EIO"],
+    ["a sector of the boot partition cannot be overwritten", "wipe", "EIO"],
+  ])("goes on with a relay that works when %s, and says so", async (_what, operation, code) => {
+    await using device = await makeDevice();
+    await device.boot();
+    await restart(device);
+    await putFiles(device.partitions.from, {
+      ...relayFiles,
+      "relay.toml": `${relayFiles["relay.toml"]}contact = "me@a.example"\n`,
+    });
+    const fails = (path: string) => {
+      if (!path.includes("/relay/")) return;
+      throw Object.assign(new Error(`${code}: of the test`), { code });
+    };
+    if (operation === "readdir") {
+      // What a folder is that cannot be listed: on the device a bad sector, here a file of that name.
+      await rm(device.partitions.from, { recursive: true });
+      await writeFile(device.partitions.from, "");
+    }
+    const disk: Disk = {
+      ...realDisk,
+      put: async (path, ...rest) => {
+        if (operation === "put") fails(path);
+        await realDisk.put(path, ...rest);
+      },
+      wipe: async (path) => {
+        if (operation === "wipe") fails(path);
+        await realDisk.wipe(path);
+      },
+    };
+    await device.boot(disk);
+    const said = device.said.join("\n");
+    expect(said).toMatch(/NOT TAKEN OVER \(or not to the end\).*error of the disk/);
+    expect(said).toContain("this is the relay chat.example.org");
+    expect(await textOf(device.at(runPaths.importProblem))).toContain("private keys");
+    expect(existsSync(device.at("etc/postfix/main.cf"))).toBe(true);
+    // The disk is mended or the folder removed: everything is as it should be, and nothing is said any more.
+    await rm(device.partitions.from, { recursive: true, force: true });
+    await device.boot();
+    expect(existsSync(device.at(runPaths.importProblem))).toBe(false);
+  });
+
+  it("stops at an error of the disk when the relay on it is not whole", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    await rm(device.at("data/relay/keys/tls.pem"));
+    await putFiles(device.partitions.from, relayFiles);
+    const disk: Disk = {
+      ...realDisk,
+      put: async () => {
+        throw Object.assign(new Error("ENOSPC: of the test"), { code: "ENOSPC" });
+      },
+    };
+    await expect(device.boot(disk)).rejects.toThrow("ENOSPC");
+  });
+
+  it("says what it wiped unread", async () => {
+    await using device = await makeDevice({ ...relayFiles, "keys/made-for": "x", "keys/a\nb": "x" });
+    await device.boot();
+    expect(device.said.join("\n")).toContain(
+      'wiped unread, for they are no part of a relay: "keys/a\\nb", "keys/made-for"',
+    );
   });
 
   it("stops at a wrong relay.toml when there is nothing to go on with", async () => {

@@ -1,9 +1,12 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { realDisk } from "../../../appliance/life/disk.ts";
 import { importRelay } from "../../../appliance/life/import-relay.ts";
+import { maxRelayFileBytes, parseRelayConfig } from "../../../appliance/relay-config.ts";
+import { beginRotation, endRotation } from "../../../installer/dkim-rotation.ts";
+import { createRelayFolder } from "../../../installer/relay-folder.ts";
 import {
   disconnectedDisk,
   dkimPem,
@@ -17,6 +20,7 @@ import {
 } from "./relay-on-fat.ts";
 
 const run = ({ from, to }: Partitions, disk = realDisk) => importRelay({ from, to, disk });
+const imported = { kind: "imported", ignored: [] };
 
 async function expectImported({ from, to }: Partitions): Promise<void> {
   expect(existsSync(from)).toBe(false);
@@ -29,9 +33,9 @@ async function expectImported({ from, to }: Partitions): Promise<void> {
 describe("the import of a relay folder", () => {
   it("moves settings and keys to the data partition and removes them from the boot partition", async () => {
     await using partitions = await makePartitions();
-    expect(await run(partitions)).toBe("imported");
+    expect(await run(partitions)).toEqual(imported);
     await expectImported(partitions);
-    expect(await run(partitions)).toBe("nothing");
+    expect(await run(partitions)).toEqual({ kind: "nothing" });
     await expectImported(partitions);
   });
 
@@ -100,7 +104,7 @@ describe("the import of a relay folder", () => {
       await run(partitions);
       const changed = `${relayFiles["relay.toml"]}contact = "me@a.example"\n`;
       await putFiles(partitions.from, { "relay.toml": changed });
-      expect(await run(partitions)).toBe("imported");
+      expect(await run(partitions)).toEqual(imported);
       expect(await textOf(join(partitions.to, "relay.toml"))).toBe(changed);
       expect(await textOf(join(partitions.to, "keys/tls.pem"))).toBe(relayFiles["keys/tls.pem"]);
     });
@@ -109,20 +113,60 @@ describe("the import of a relay folder", () => {
       await using partitions = await makePartitions();
       await run(partitions);
       await putFiles(partitions.from, relayFiles);
-      expect(await run(partitions)).toBe("imported");
+      expect(await run(partitions)).toEqual(imported);
       await expectImported(partitions);
     });
 
-    it("takes a new DKIM key beside the old one when the selector changes", async () => {
+    it("takes a new DKIM key beside the old one, and wipes the old one when it is withdrawn", async () => {
       await using partitions = await makePartitions();
       await run(partitions);
-      const settings = `${relayFiles["relay.toml"]}[dkim]\nselector = "next"\n`;
-      await putFiles(partitions.from, { "relay.toml": settings, "keys/dkim-next.pem": dkimPem });
+      const keysThere = async () => (await readdir(join(partitions.to, "keys"))).sort();
+      const next = `${relayFiles["relay.toml"]}[dkim]\nnext_selector = "next"\n`;
+      await putFiles(partitions.from, { "relay.toml": next, "keys/dkim-next.pem": dkimPem });
       await run(partitions);
-      expect(await readdir(join(partitions.to, "keys"))).toEqual(
-        expect.arrayContaining(["dkim-homing1.pem", "dkim-next.pem"]),
-      );
+      const others = ["acme-account.pem", "tls.pem"];
+      expect(await keysThere()).toEqual([...others, "dkim-homing1.pem", "dkim-next.pem"].sort());
+      const retired = `${relayFiles["relay.toml"]}[dkim]\nselector = "next"\n`;
+      await putFiles(partitions.from, { "relay.toml": retired });
+      const wiped: string[] = [];
+      await run(partitions, {
+        ...realDisk,
+        wipe: async (path) => {
+          wiped.push(path);
+          await realDisk.wipe(path);
+        },
+      });
+      expect(await keysThere()).toEqual([...others, "dkim-next.pem"].sort());
+      expect(wiped).toContain(join(partitions.to, "keys", "dkim-homing1.pem"));
     });
+
+    it.each(["before", "within", "after"] as const)(
+      "loses no key that is needed when the power goes %s a step of the withdrawal",
+      async (when) => {
+        const retired = `${relayFiles["relay.toml"]}[dkim]\nselector = "next"\n`;
+        for (let operation = 0, finished = false; !finished; operation++) {
+          await using partitions = await makePartitions();
+          await run(partitions);
+          await putFiles(partitions.from, { "relay.toml": retired, "keys/dkim-next.pem": dkimPem });
+          await run(partitions, disconnectedDisk(realDisk, operation, when)).then(
+            () => {
+              finished = true;
+            },
+            (error) => expect(error).toBeInstanceOf(PowerCut),
+          );
+          const settings = await textOf(join(partitions.to, "relay.toml"));
+          const selector = settings === retired ? "next" : "homing1";
+          expect(await textOf(join(partitions.to, `keys/dkim-${selector}.pem`))).toBe(dkimPem);
+          await run(partitions);
+          expect((await readdir(join(partitions.to, "keys"))).sort()).toEqual([
+            "acme-account.pem",
+            "dkim-next.pem",
+            "tls.pem",
+          ]);
+          expect(existsSync(partitions.from)).toBe(false);
+        }
+      },
+    );
 
     it.each([
       [
@@ -162,7 +206,6 @@ describe("the import of a relay folder", () => {
       { ...relayFiles, "relay.toml": `${relayFiles["relay.toml"]}[dkim]\nnext_selector = "x"` },
       /keys\/dkim-x\.pem/,
     ],
-    ["something else among the keys", { ...relayFiles, "keys/notes.txt": "x" }, /notes\.txt/],
     ["a huge file", { ...relayFiles, "relay.toml": "#".repeat(100_000) }, /100000 bytes/],
   ])("refuses %s and takes nothing over", async (_what, files, text) => {
     await using partitions = await makePartitions(files);
@@ -175,14 +218,94 @@ describe("the import of a relay folder", () => {
 
   it("does nothing without a folder", async () => {
     await using partitions = await makePartitions({});
-    expect(await run(partitions)).toBe("nothing");
+    expect(await run(partitions)).toEqual({ kind: "nothing" });
   });
 
-  it("wipes whatever else lies in the folder, too", async () => {
-    await using partitions = await makePartitions();
-    await mkdir(join(partitions.from, "more", "deep"), { recursive: true });
-    await writeFile(join(partitions.from, "more", "deep", "copy.pem"), dkimPem);
-    await run(partitions);
+  it("takes no notice of what people's computers put into the folder, wipes it, and names it", async () => {
+    await using partitions = await makePartitions({
+      ...relayFiles,
+      "dns-records.txt": "records",
+      ".DS_Store": "x",
+      "keys/made-for": "chat.example.org\n",
+      "keys/._tls.pem": "resource fork",
+      "keys/Thumbs.db": "x",
+      "keys/desktop.ini": "x",
+      "keys/dkim-homing9.pem": dkimPem,
+      "more/deep/copy.pem": dkimPem,
+      "more/deep/film.bin": "x".repeat(200_000),
+    });
+    const wiped: string[] = [];
+    const outcome = await run(partitions, {
+      ...realDisk,
+      wipe: async (path) => {
+        wiped.push(path);
+        await realDisk.wipe(path);
+      },
+    });
+    const ignored = [
+      ".DS_Store",
+      "dns-records.txt",
+      "keys/._tls.pem",
+      "keys/Thumbs.db",
+      "keys/desktop.ini",
+      "keys/dkim-homing9.pem",
+      "keys/made-for",
+      "more",
+      "more/deep",
+      "more/deep/copy.pem",
+      "more/deep/film.bin",
+    ];
+    expect(outcome).toEqual({ kind: "imported", ignored });
+    expect(wiped).toEqual(expect.arrayContaining([join(partitions.from, "keys/dkim-homing9.pem")]));
     await expectImported(partitions);
+    expect((await readdir(join(partitions.to, "keys"))).sort()).toEqual([
+      "acme-account.pem",
+      "dkim-homing1.pem",
+      "tls.pem",
+    ]);
+  });
+
+  it("takes the folder as its owner has it: made, its DKIM key changed, the old one withdrawn, copied whole", async () => {
+    await using partitions = await makePartitions({});
+    const relay = join(partitions.folder, "relay");
+    const bring = () => cp(relay, partitions.from, { recursive: true });
+    const keysThere = async () => (await readdir(join(partitions.to, "keys"))).sort();
+    await createRelayFolder(relay, "chat.example.org");
+    for (const [change, selectors] of [
+      [async () => {}, ["homing1"]],
+      [() => beginRotation(relay), ["homing1", "homing2"]],
+      [() => endRotation(relay, null), ["homing2"]],
+    ] as const) {
+      await change();
+      await bring();
+      expect(await run(partitions)).toMatchObject({ kind: "imported" });
+      expect(existsSync(partitions.from)).toBe(false);
+      const dkim = selectors.map((selector) => `dkim-${selector}.pem`);
+      expect(await keysThere()).toEqual(["acme-account.pem", ...dkim, "tls.pem"]);
+      for (const name of ["relay.toml", "keys/tls.pem", ...dkim.map((key) => `keys/${key}`)]) {
+        expect(await textOf(join(partitions.to, name)), name).toBe(await textOf(join(relay, name)));
+      }
+    }
+  });
+
+  it("reads a relay.toml that an editor on Windows saved, with its mark at the beginning", async () => {
+    const settings = `\u{feff}${relayFiles["relay.toml"]}`;
+    await using partitions = await makePartitions({ ...relayFiles, "relay.toml": settings });
+    expect(await run(partitions)).toEqual(imported);
+    // And once more, against what is there.
+    await putFiles(partitions.from, { "relay.toml": settings });
+    expect(await run(partitions)).toEqual(imported);
+  });
+
+  it("takes every relay.toml that the builder takes, however many bytes its letters have", async () => {
+    const room = maxRelayFileBytes - Buffer.byteLength(relayFiles["relay.toml"]!) - 2;
+    const settings = `${relayFiles["relay.toml"]}#${"й".repeat(room >> 1)}\n`;
+    expect(parseRelayConfig(settings, "relay.toml").domain).toBe("chat.example.org");
+    await using partitions = await makePartitions({ ...relayFiles, "relay.toml": settings });
+    expect(await run(partitions)).toEqual(imported);
+    const more = `${settings}#${"й".repeat(4)}\n`;
+    expect(() => parseRelayConfig(more, "relay.toml")).toThrow("bytes, at most 65536 are allowed");
+    await using others = await makePartitions({ ...relayFiles, "relay.toml": more });
+    await expect(run(others)).rejects.toThrow("bytes, at most 65536 are allowed");
   });
 });

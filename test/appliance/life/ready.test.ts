@@ -17,6 +17,11 @@ describe("the line on the console", () => {
     expect(readyLines("chat.example.org", up, [])[1]).toMatch(/no address/);
   });
 
+  it("says what was not taken over from the boot partition, last", () => {
+    const lines = readyLines("chat.example.org", up, ["192.0.2.5"], "NOT TAKEN OVER: x\ny\n");
+    expect(lines.slice(2)).toEqual(["homing: NOT TAKEN OVER: x", "homing: y"]);
+  });
+
   it("never says ready while a unit is missing, and names it", () => {
     const lines = readyLines(
       "chat.example.org",
