@@ -5,9 +5,9 @@
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 import { describeError, type Log } from "../lib/log.ts";
+import { networkOf } from "../lib/network.ts";
 import { createGuessLimits } from "./guess-limits.ts";
 import { createHashQueue, type HashQueue, QueueFullError } from "./hash-queue.ts";
-import { networkOf } from "./network.ts";
 import { createPasswordHasher, type PasswordHasher } from "./password.ts";
 import { createRecentLogins } from "./recent-logins.ts";
 import {

@@ -9,7 +9,7 @@ import { type BodyHash, createBodyHash } from "./body-hash.ts";
 import { relaxField } from "./dkim-sign.ts";
 import { type Canonicalization, type DkimTags, parseDkimTags } from "./dkim-tags.ts";
 import type { HeaderField } from "./header-field.ts";
-import type { KeyLookup } from "./key-lookup.ts";
+import type { KeyAnswer, KeyLookup } from "./key-lookup.ts";
 
 export type DkimResult = Readonly<{
   /**
@@ -30,9 +30,29 @@ export type DkimVerifierOptions = Readonly<{
   /** In lower case and A-labels. */
   fromDomain: string;
   lookUpKey: KeyLookup;
+  /** Whose limits the look-ups count for; null when nobody knows it. */
+  clientAddress: string | null;
   /** Now, in milliseconds since 1970. */
   date(): number;
+  waits?: KeyWaits;
 }>;
+
+/** In milliseconds. */
+export type KeyWaits = Readonly<Record<keyof typeof keyWaits, number>>;
+
+/** How long the keys of one message are waited for, in milliseconds. */
+export const keyWaits = {
+  /**
+   * For one key, before the next signature's is asked for as well: selectors that are delegated (CNAME) live on name
+   * servers of their own, so one that is silent says nothing about the next. The DNS usually takes a tenth of it.
+   */
+  each: 2000,
+  /**
+   * For all of them together: the last one asked for may take its whole time (service.ts), and it is half of
+   * Postfix's milter_content_timeout (appliance/files/postfix-main.ts).
+   */
+  all: 30_000,
+} as const;
 
 /**
  * Signatures of the From domain that are tried, first to last. A domain that changes keys or tries another algorithm
@@ -47,11 +67,11 @@ const CLOCK_SKEW = 3600;
 const verifyAsync = promisify(verify);
 
 export function createDkimVerifier(options: DkimVerifierOptions): DkimVerifier {
-  const { fields, fromDomain, lookUpKey, date } = options;
+  const { fields, fromDomain, lookUpKey, clientAddress, date, waits = keyWaits } = options;
   const now = Math.floor(date() / 1000);
   const signatures = fields.filter(isSignature);
   const details: string[] = [];
-  const candidates: { field: HeaderField; tags: DkimTags }[] = [];
+  const candidates: Candidate[] = [];
   for (const field of signatures.slice(0, MAX_FIELDS)) {
     const tags = parseDkimTags(field.value, now);
     if (typeof tags === "string") details.push(tags);
@@ -65,19 +85,13 @@ export function createDkimVerifier(options: DkimVerifierOptions): DkimVerifier {
     if (!bodyHashes.has(kind)) bodyHashes.set(kind, createBodyHash(kind));
   }
 
-  /** What one signature is worth; null when it is valid. */
-  const problemOf = async (
-    field: HeaderField,
-    tags: DkimTags,
-    bodyDigest: string,
-  ): Promise<{ kind: "invalid" | "unavailable" | "early"; detail: string } | null> => {
-    const invalid = (detail: string) => ({ kind: "invalid", detail: `${tags.selector}: ${detail}` }) as const;
-    if (tags.bodyHash !== bodyDigest) return invalid("the body was changed");
-    const answer = await lookUpKey(tags.selector, tags.domain);
+  /** What a signature is worth by its key; null when it is valid. */
+  const problemOf = async ({ field, tags }: Candidate, answer: KeyAnswer): Promise<Problem | null> => {
+    const { selector } = tags;
+    const invalid = (detail: string): Problem => ({ kind: "invalid", detail: `${selector}: ${detail}` });
     if (answer.kind === "none") return invalid(answer.detail);
-    if (answer.kind === "unavailable") {
-      return { kind: "unavailable", detail: `${tags.selector}: ${answer.detail}` };
-    }
+    if (answer.kind === "unavailable")
+      return { kind: "unavailable", detail: `${selector}: ${answer.detail}` };
     const { record } = answer;
     if (record.algorithm !== tags.algorithm) return invalid("the key is for another algorithm");
     if (record.sameDomain && tags.identityDomain !== tags.domain) return invalid("i= is not d= (t=s)");
@@ -87,7 +101,7 @@ export function createDkimVerifier(options: DkimVerifierOptions): DkimVerifier {
     // §3.5: "Signatures MAY be considered invalid if the verification time [...] is before". It may as well be our
     // clock, right after a start without one: such mail shall come again.
     if (tags.signedAt !== null && tags.signedAt > now + CLOCK_SKEW) {
-      return { kind: "early", detail: `${tags.selector}: signed in the future (t=)` };
+      return { kind: "early", detail: `${selector}: signed in the future (t=)` };
     }
     return null;
   };
@@ -99,19 +113,61 @@ export function createDkimVerifier(options: DkimVerifierOptions): DkimVerifier {
     async end() {
       if (signatures.length === 0) return { kind: "none", detail: "no DKIM-Signature field" };
       const digests = new Map([...bodyHashes].map(([kind, hash]) => [kind, hash.digest()]));
-      let kind: DkimResult["kind"] = "invalid";
-      for (const { field, tags } of candidates) {
-        const problem = await problemOf(field, tags, digests.get(tags.bodyCanonicalization)!);
-        if (problem === null) return { kind: "valid", detail: tags.selector };
-        details.push(problem.detail);
-        if (problem.kind === "invalid") continue;
-        kind = problem.kind;
-        // One domain's servers answer or they do not: waiting for each of several selectors takes too long.
-        if (kind === "unavailable") break;
+      const problems: Problem[] = details.map((detail) => ({ kind: "invalid", detail }));
+      /** Notes the problem; true when there is none. */
+      const isValid = async (candidate: Candidate, answer: KeyAnswer): Promise<boolean> => {
+        const problem = await problemOf(candidate, answer);
+        if (problem !== null) problems.push(problem);
+        return problem === null;
+      };
+      const deadline = startWait(waits.all);
+      const slow: { candidate: Candidate; answer: Promise<KeyAnswer> }[] = [];
+      try {
+        for (const candidate of candidates) {
+          const { tags } = candidate;
+          if (tags.bodyHash !== digests.get(tags.bodyCanonicalization)) {
+            problems.push({ kind: "invalid", detail: `${tags.selector}: the body was changed` });
+            continue;
+          }
+          const answer = lookUpKey(tags.selector, tags.domain, clientAddress);
+          const soon = await within(answer, startWait(waits.each));
+          if (soon === null) slow.push({ candidate, answer });
+          else if (await isValid(candidate, soon)) return { kind: "valid", detail: tags.selector };
+        }
+        for (const { candidate, answer } of slow) {
+          const late = await Promise.race([answer, deadline.over]);
+          if (await isValid(candidate, late)) return { kind: "valid", detail: candidate.tags.selector };
+        }
+      } finally {
+        deadline.end();
       }
-      return { kind, detail: details.join("; ") };
+      const kinds = problems.map(({ kind }) => kind);
+      const kind = kinds.find((each) => each === "unavailable") ?? kinds.find((each) => each === "early");
+      return { kind: kind ?? "invalid", detail: problems.map(({ detail }) => detail).join("; ") };
     },
   };
+}
+
+type Candidate = Readonly<{ field: HeaderField; tags: DkimTags }>;
+
+type Problem = Readonly<{ kind: "invalid" | "unavailable" | "early"; detail: string }>;
+
+const noAnswer: KeyAnswer = { kind: "unavailable", detail: "no answer in time" };
+
+type Wait = Readonly<{ over: Promise<KeyAnswer>; end(): void }>;
+
+/** Gives `noAnswer` after so many milliseconds, unless it is ended before. */
+function startWait(milliseconds: number): Wait {
+  const { promise, resolve } = Promise.withResolvers<KeyAnswer>();
+  const timer = setTimeout(resolve, milliseconds, noAnswer);
+  return { over: promise, end: () => clearTimeout(timer) };
+}
+
+/** The answer, or null when the wait is over first. */
+async function within(answer: Promise<KeyAnswer>, wait: Wait): Promise<KeyAnswer | null> {
+  const first = await Promise.race([answer, wait.over]);
+  wait.end();
+  return first === noAnswer ? null : first;
 }
 
 function isSignature(field: HeaderField): boolean {

@@ -130,7 +130,12 @@ export function beginIncoming(
         return refusal ?? (isReport ? "enough" : "more");
       }
       if (header.values("dkim-signature").length === 0) return refused(acceptable, unsigned)!;
-      verifier = createDkimVerifier({ fields: header.fields, fromDomain: from.domain, ...services });
+      verifier = createDkimVerifier({
+        fields: header.fields,
+        fromDomain: from.domain,
+        clientAddress,
+        ...services,
+      });
       return "more";
     },
     body(piece) {

@@ -15,10 +15,11 @@ import { createRules } from "./rules.ts";
 import { openSigningKeys } from "./signing-key.ts";
 
 /**
- * A DNS server gets this long for an answer, and a second try. Meanwhile Postfix is told that we are at work
- * (connection.ts); the other side waits for at least 10 minutes (RFC 5321 §4.5.3.2.6).
+ * The local resolver gets this long for an answer, and at a second try up to twice that (c-ares): enough for it to
+ * ask a slow or lossy server three or four times, which systemd-resolved does every 5 s. Meanwhile Postfix is told
+ * that we are at work (connection.ts); the other side waits for at least 10 minutes (RFC 5321 §4.5.3.2.6).
  */
-const DNS_TIMEOUT_MS = 4000;
+const DNS_TIMEOUT_MS = 7000;
 const DNS_TRIES = 2;
 
 /**

@@ -6,9 +6,15 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { describe, expect, it } from "vitest";
-import { createDkimVerifier, type DkimResult, MAX_TRIED } from "../../../services/milter/dkim-verify.ts";
+import {
+  createDkimVerifier,
+  type DkimResult,
+  type KeyWaits,
+  keyWaits,
+  MAX_TRIED,
+} from "../../../services/milter/dkim-verify.ts";
 import { createHeaderList } from "../../../services/milter/header-field.ts";
-import { createKeyLookup, lookupLimits, type TxtResolver } from "../../../services/milter/key-lookup.ts";
+import { createKeyLookup, type TxtResolver } from "../../../services/milter/key-lookup.ts";
 import { plainMail, type SigningKey, signMail } from "../../support/mail.ts";
 import {
   dnsError,
@@ -31,11 +37,17 @@ const edward = ed25519Key();
 const name = "s1._domainkey.b.test";
 const records = { [name]: [keyRecord(key)] };
 
-type Judging = Readonly<{ resolveTxt: TxtResolver; domain?: string; date?: number; pieces?: number }>;
+type Judging = Readonly<{
+  resolveTxt: TxtResolver;
+  domain?: string;
+  date?: number;
+  pieces?: number;
+  waits?: KeyWaits;
+}>;
 
 async function verified(
   source: string,
-  { resolveTxt, domain = "b.test", date = now, pieces = 65535 }: Judging,
+  { resolveTxt, domain = "b.test", date = now, pieces = 65535, waits = keyWaits }: Judging,
 ): Promise<DkimResult> {
   const end = source.indexOf("\r\n\r\n");
   const header = createHeaderList();
@@ -50,7 +62,9 @@ async function verified(
     fields: header.fields,
     fromDomain: domain,
     lookUpKey,
+    clientAddress: null,
     date: () => date,
+    waits,
   });
   const body = Buffer.from(source.slice(end + 4));
   for (let at = 0; at < body.length; at += pieces) verifier.write(body.subarray(at, at + pieces));
@@ -256,15 +270,64 @@ describe("several DKIM signatures", () => {
     expect(asked).toHaveLength(MAX_TRIED);
   });
 
-  it.each(["ETIMEOUT", "ESERVFAIL", "ECONNREFUSED", "EREFUSED"])(
-    "are unavailable when the name server says %s, asked once",
-    async (code) => {
+  describe.each(["ETIMEOUT", "ESERVFAIL", "ECONNREFUSED", "EREFUSED"])(
+    "of which one's name server says %s",
+    (code) => {
       const error = dnsError(code);
-      const server = nameServer({ [name]: error, "s2._domainkey.b.test": error });
-      expect(await verified(by("s2") + good, server)).toMatchObject({ kind: "unavailable" });
-      expect(server.asked).toHaveLength(1);
+
+      it("are valid when another one is, as its selector may live on other servers", async () => {
+        const server = nameServer({ ...records, "s2._domainkey.b.test": error });
+        expect(await verified(by("s2") + good, server)).toMatchObject({ kind: "valid", detail: "s1" });
+        expect(server.asked).toEqual(["s2._domainkey.b.test", name]);
+      });
+
+      it("are unavailable when no other one is valid, in whatever order", async () => {
+        const server = nameServer({ "s2._domainkey.b.test": error });
+        for (const source of [by("s2") + good, by("s1") + by("s2") + good]) {
+          expect(await verified(source, server)).toMatchObject({ kind: "unavailable" });
+        }
+      });
     },
   );
+
+  describe("of which one's name server is silent", () => {
+    const waits = { each: 1, all: 20 };
+    const silent = (answering: TxtResolver): TxtResolver => {
+      return (asked) => (asked.startsWith("s2.") ? new Promise(() => {}) : answering(asked));
+    };
+
+    it("are valid when another one is, which is asked for meanwhile", async () => {
+      const resolveTxt = silent(nameServer(records).resolveTxt);
+      const all = keyWaits.all;
+      expect(await verified(by("s2") + good, { resolveTxt, waits: { each: 1, all } })).toMatchObject({
+        kind: "valid",
+        detail: "s1",
+      });
+    });
+
+    it("are unavailable at last when no other one is valid", async () => {
+      const resolveTxt = silent(nameServer({}).resolveTxt);
+      expect(await verified(by("s2") + good, { resolveTxt, waits })).toEqual({
+        kind: "unavailable",
+        detail: "s1: no key record; s2: no answer in time",
+      });
+    });
+
+    it("are valid when it answers late after all", async () => {
+      const both = Promise.withResolvers<void>();
+      const resolveTxt: TxtResolver = async (asked) => {
+        if (asked === name) await both.promise;
+        // The other one is asked for once this one has been waited for: then both answer.
+        else both.resolve();
+        return nameServer(records).resolveTxt(asked);
+      };
+      const source = good.replace(/(?=From:)/, by("s3"));
+      expect(await verified(source, { resolveTxt, waits: { each: 1, all: keyWaits.all } })).toMatchObject({
+        kind: "valid",
+        detail: "s1",
+      });
+    });
+  });
 
   it.each(["ENOTFOUND", "ENODATA", "EBADNAME"])("are not valid when it says %s", async (code) => {
     expect(await verified(good, nameServer({ [name]: dnsError(code) }))).toMatchObject({ kind: "invalid" });
@@ -286,7 +349,13 @@ describe("what verification costs", () => {
       header.add(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1));
     }
     const lookUpKey = createKeyLookup({ ...nameServer(records), now: () => 0 });
-    const options = { fields: header.fields, fromDomain: "b.test", lookUpKey, date: () => now };
+    const options = {
+      fields: header.fields,
+      fromDomain: "b.test",
+      lookUpKey,
+      clientAddress: null,
+      date: () => now,
+    };
     const verifier = createDkimVerifier(options);
     const before = process.memoryUsage().arrayBuffers;
     const piece = Buffer.from("x y".repeat(21845));
@@ -311,83 +380,6 @@ describe("what verification costs", () => {
     expect(process.cpuUsage(start).user / 1000, "milliseconds of CPU").toBeLessThan(1000);
     const tooMany = signByHand({ key, tags: { h: `${"a:".repeat(600)}from` } });
     expect(await verified(tooMany, nameServer(records))).toMatchObject({ kind: "invalid" });
-  });
-});
-
-describe("the look-up of keys", () => {
-  const lookUp = (resolveTxt: TxtResolver, clock = { now: 0 }) =>
-    createKeyLookup({ resolveTxt, now: () => clock.now });
-
-  it("asks once while an answer is fresh, and again when it is not", async () => {
-    const clock = { now: 0 };
-    const { asked, resolveTxt } = nameServer(records);
-    const look = lookUp(resolveTxt, clock);
-    for (const [time, questions] of [
-      [0, 1],
-      [lookupLimits.keptMs.key - 1, 1],
-      [lookupLimits.keptMs.key, 2],
-    ] as const) {
-      clock.now = time;
-      expect(await look("s1", "b.test")).toMatchObject({ kind: "key" });
-      expect(asked).toHaveLength(questions);
-    }
-  });
-
-  it("lets equal questions wait for one answer", async () => {
-    const { asked, resolveTxt } = nameServer(records);
-    const look = lookUp(resolveTxt);
-    const answers = await Promise.all(Array.from({ length: 100 }, () => look("s1", "b.test")));
-    expect(answers.every(({ kind }) => kind === "key")).toBe(true);
-    expect(asked).toHaveLength(1);
-  });
-
-  it("asks for few made-up selectors of a domain, and for its real one all the time", async () => {
-    const clock = { now: 0 };
-    const { asked, resolveTxt } = nameServer(records);
-    const look = lookUp(resolveTxt, clock);
-    expect(await look("s1", "b.test")).toMatchObject({ kind: "key" });
-    const kinds: string[] = [];
-    for (let number = 0; number < 5000; number++) kinds.push((await look(`x${number}`, "b.test")).kind);
-    expect(kinds.filter((kind) => kind === "none")).toHaveLength(lookupLimits.unknownNames.burst - 1);
-    expect(kinds.at(-1)).toBe("unavailable");
-    expect(asked).toHaveLength(lookupLimits.unknownNames.burst);
-    clock.now += lookupLimits.keptMs.key - 1;
-    await look("x9999", "b.test");
-    clock.now += 1;
-    expect(await look("s1", "b.test")).toMatchObject({ kind: "key" });
-    expect(await look("s1", "c.test")).toMatchObject({ kind: "none" });
-  });
-
-  it("has a bounded number of questions under way, and says so instead of waiting", async () => {
-    const answers: (() => void)[] = [];
-    const look = lookUp(() => new Promise((resolve) => answers.push(() => resolve([]))));
-    const waiting = Array.from({ length: 200 }, (_, number) => look("s1", `d${number}.test`));
-    expect(answers).toHaveLength(lookupLimits.concurrent);
-    for (const answer of answers) answer();
-    const kinds = (await Promise.all(waiting)).map(({ kind }) => kind);
-    expect(kinds.filter((kind) => kind === "none")).toHaveLength(lookupLimits.concurrent);
-    expect(kinds.filter((kind) => kind === "unavailable")).toHaveLength(200 - lookupLimits.concurrent);
-  });
-
-  it("keeps a bounded number of answers, those last used", async () => {
-    const { asked, resolveTxt } = nameServer(records);
-    const look = lookUp(resolveTxt);
-    await look("s1", "b.test");
-    for (let number = 0; number < lookupLimits.entries - 1; number++) await look("s1", `d${number}.test`);
-    await look("s1", "b.test");
-    await look("s1", "more.test");
-    await look("s1", "b.test");
-    const before = asked.length;
-    expect(before).toBe(lookupLimits.entries + 1);
-    await look("s1", "d0.test");
-    expect(asked).toHaveLength(before + 1);
-  });
-
-  it("does not ask for a name that is too long to be one", async () => {
-    const { asked, resolveTxt } = nameServer(records);
-    const long = `${"a".repeat(60)}.`.repeat(4);
-    expect(await lookUp(resolveTxt)("s1", `${long}test`)).toMatchObject({ kind: "none" });
-    expect(asked).toEqual([]);
   });
 });
 

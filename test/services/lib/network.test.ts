@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { networkOf } from "../../../services/auth/network.ts";
+import { networkOf } from "../../../services/lib/network.ts";
 
 describe("networkOf", () => {
   it.each([
@@ -19,5 +19,15 @@ describe("networkOf", () => {
     ["192.0.2.256", "nowhere"],
   ])("counts %j as %s", (address, network) => {
     expect(networkOf(address)).toBe(network);
+  });
+
+  it.each([
+    ["192.0.2.17", "192.0.2.17"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+    ["2001:db8::1", "2001:db8:0:0::/64"],
+    ["1:2:3::192.0.2.1", "1:2:3:0::/64"],
+    ["", "nowhere"],
+  ])("counts %j as %s where a link counts once", (address, network) => {
+    expect(networkOf(address, 64)).toBe(network);
   });
 });
