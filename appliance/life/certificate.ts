@@ -18,6 +18,11 @@ import {
 const dayMs = 86_400_000;
 /** Nobody renews it by hand, and clients that accept a self-signed one look at its key, not at its age. */
 const validDays = 3650;
+/**
+ * No image of this project is older. It is valid from then on, whatever the clock says while it is made: a clock that
+ * is far ahead at the first boot and set right later would leave a certificate that is not valid yet.
+ */
+const validFrom = new Date("2026-01-01T00:00:00Z");
 /** It is made anew this long before its end. */
 const renewDays = 30;
 /** X.520: a common name has at most 64 characters. */
@@ -39,7 +44,7 @@ export function certificateNames(domain: string): string[] {
   return [domain, `www.${domain}`, `mta-sts.${domain}`];
 }
 
-/** Whether a certificate (PEM) fits the key and the names, and is valid for a while yet. */
+/** Whether a certificate (PEM) fits the key and the names, and is valid, and for a while yet. */
 export function certificateServes(pem: string, { domain, keyPem, now }: CertificateInput): boolean {
   let certificate: X509Certificate;
   try {
@@ -51,6 +56,7 @@ export function certificateServes(pem: string, { domain, keyPem, now }: Certific
   return (
     certificate.checkPrivateKey(createPrivateKey(keyPem)) &&
     names.includes(`DNS:${domain}`) &&
+    new Date(certificate.validFrom).getTime() <= now.getTime() &&
     new Date(certificate.validTo).getTime() > now.getTime() + renewDays * dayMs
   );
 }
@@ -72,8 +78,8 @@ export async function selfSignedCertificate({ domain, keyPem, now }: Certificate
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serial.toString("hex"),
     name: [domain.length <= maxCommonName ? { CN: [domain] } : { O: ["Homing"] }],
-    // A day back: clocks differ, and the device's own may be behind at its first boot.
-    notBefore: new Date(now.getTime() - dayMs),
+    // Of another's clock that is behind, too.
+    notBefore: new Date(Math.min(validFrom.getTime(), now.getTime() - dayMs)),
     notAfter: new Date(now.getTime() + validDays * dayMs),
     signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
     keys: await importKeyPair(keyPem),

@@ -30,13 +30,20 @@ describe("the self-signed certificate", () => {
     expect(certificate.issuer).toBe(certificate.subject);
   });
 
-  it("is valid from the day before, for ten years", async () => {
-    expect(new Date(certificate.validFrom)).toEqual(new Date("2026-11-20T12:00:00Z"));
+  it("is valid already, for ten years", async () => {
+    expect(new Date(certificate.validFrom)).toEqual(new Date("2026-01-01T00:00:00Z"));
     expect(new Date(certificate.validTo).getUTCFullYear()).toBe(2036);
-    const late = new X509Certificate(
-      await selfSignedCertificate({ domain, keyPem, now: new Date("2045-01-01T00:00:00Z") }),
+  });
+
+  it("is valid also for those whose clock is right when the relay's was far ahead or behind", async () => {
+    const ahead = { domain, keyPem, now: new Date("2045-01-01T00:00:00Z") };
+    const made = await selfSignedCertificate(ahead);
+    expect(new Date(new X509Certificate(made).validTo).getUTCFullYear()).toBe(2054);
+    for (const input of [ahead, { domain, keyPem, now }]) expect(certificateServes(made, input)).toBe(true);
+    const behind = new X509Certificate(
+      await selfSignedCertificate({ domain, keyPem, now: new Date("1970-01-02T00:00:00Z") }),
     );
-    expect(new Date(late.validTo).getUTCFullYear()).toBe(2054);
+    expect(new Date(behind.validFrom)).toEqual(new Date("1970-01-01T00:00:00Z"));
   });
 
   it("has another serial number each time", async () => {
@@ -86,6 +93,7 @@ describe("a certificate that is there already", () => {
     ["of another domain", pem, { domain: "other.example.org", keyPem, now }],
     ["of another key", pem, { domain, keyPem: makeTlsPem(), now }],
     ["near its end", pem, { domain, keyPem, now: new Date("2036-11-01T00:00:00Z") }],
+    ["that is not valid yet", pem, { domain, keyPem, now: new Date("2025-12-31T00:00:00Z") }],
     ["cut off by a power cut", pem.slice(0, 300), { domain, keyPem, now }],
     ["of no bytes", "", { domain, keyPem, now }],
   ])("is made anew when it is one %s", (_what, text, input) => {
