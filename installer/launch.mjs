@@ -5,6 +5,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -56,31 +57,42 @@ export function installDependencies() {
 
 /**
  * Keeps two first starts from installing over each other. Returns the function that gives the lock back.
- * A lock whose owner is no longer running (Ctrl-C, power cut) is taken over.
+ * A lock whose owner is no longer running (Ctrl-C, power cut) is removed. Only who holds the second lock does so, and
+ * looks once more: whoever saw the dead owner a moment ago must not remove the lock of the next one.
  */
 function takeSetupLock() {
   const lock = join(project, ".homing-setup");
+  const removal = `${lock}.removal`;
   const started = Date.now();
   let told = false;
   for (;;) {
-    try {
-      writeFileSync(lock, String(process.pid), { flag: "wx" });
-      return () => rmSync(lock, { force: true });
-    } catch (error) {
-      if (error.code !== "EEXIST") throw error;
-    }
+    if (createLock(lock)) return () => rmSync(lock, { force: true });
     const owner = lockOwner(lock);
-    if (owner !== undefined && !isRunning(owner)) {
-      rmSync(lock, { force: true });
+    if (isDead(owner) && createLock(removal)) {
+      if (isDead(lockOwner(lock))) rmSync(lock, { force: true });
+      rmSync(removal, { force: true });
       continue;
     }
     if (!told)
       process.stderr.write(`homing: another start is installing (process ${owner ?? "unknown"}); waiting\n`);
     told = true;
     if (Date.now() - started > SETUP_LOCK_MILLISECONDS) {
-      throw new Error(`another set-up seems stuck; if none is running, delete ${lock} and start again`);
+      throw new Error(
+        `another set-up seems stuck; if none is running, delete ${lock} and ${removal} and start again`,
+      );
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+
+/** Whether this process made the lock file; no two can. */
+function createLock(lock) {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (error.code === "EEXIST") return false;
+    throw error;
   }
 }
 
@@ -95,13 +107,15 @@ function lockOwner(lock) {
   }
 }
 
-function isRunning(processId) {
+/** Whether there is an owner, and it does not run any more. */
+function isDead(owner) {
+  if (owner === undefined) return false;
   try {
-    process.kill(processId, 0);
-    return true;
+    process.kill(owner, 0);
+    return false;
   } catch (error) {
     // EPERM: it runs, as another user.
-    return error.code === "EPERM";
+    return error.code !== "EPERM";
   }
 }
 
@@ -125,7 +139,7 @@ export function findNode() {
 /**
  * Runs a TypeScript file of the project on a Node of NEEDED_NODE or newer, with this terminal.
  * The child's directory comes first in PATH, so that `node` means the same one below it.
- * Resolves to its exit code; a signal that ends it counts as 128 + 15.
+ * Resolves to its exit code; a signal that ends it counts as 128 and its number, as in a shell.
  */
 export function runTypeScript(file, args) {
   const node = findNode();
@@ -148,7 +162,7 @@ export function runTypeScript(file, args) {
   process.on("SIGHUP", () => child.kill("SIGHUP"));
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code) => resolve(code ?? 143));
+    child.once("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
   });
 }
 

@@ -5,7 +5,7 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -14,6 +14,7 @@ const project = join(import.meta.dirname, "../..");
 const lock = '{ "name": "small" }';
 const fingerprint = createHash("sha256").update(lock).digest("hex");
 const mainText = `
+if (process.argv[2] === "die") process.kill(process.pid, process.argv[3]);
 if (process.argv[2] === "wait") {
   process.on("SIGTERM", () => process.exit(7));
   process.on("SIGINT", () => setTimeout(() => process.exit(6), 100));
@@ -99,6 +100,40 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     expect(await npmCalls()).toHaveLength(1);
   });
 
+  it("leaves the removal of a dead start's lock to the one that has begun it", async () => {
+    const dead = spawn(process.execPath, ["--version"], { stdio: "ignore" });
+    await once(dead, "exit");
+    const lockFile = join(small, ".homing-setup");
+    await writeFile(lockFile, String(dead.pid));
+    // Another start, this process, is just removing it.
+    await writeFile(`${lockFile}.removal`, String(process.pid));
+    const path = [join(small, "bin"), dirname(process.execPath), "/usr/bin", "/bin"].join(delimiter);
+    const child = spawn(join(small, "homing"), ["a"], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, PATH: path },
+    });
+    const ended = once(child, "exit");
+    const [told] = await once(child.stderr.setEncoding("utf8"), "data");
+    expect(told).toContain("another start is installing");
+    expect(await readFile(lockFile, "utf8")).toBe(String(dead.pid));
+    // It has a fresh one of its own now, which must stay its own.
+    await writeFile(lockFile, String(process.pid));
+    await rm(`${lockFile}.removal`);
+    await rm(lockFile);
+    expect((await ended)[0]).toBe(0);
+    expect(await npmCalls()).toHaveLength(1);
+  });
+
+  it("installs only once when many start at the same time and all see the lock of a dead start", async () => {
+    const dead = spawn(process.execPath, ["--version"], { stdio: "ignore" });
+    await once(dead, "exit");
+    await writeFile(join(small, ".homing-setup"), String(dead.pid));
+    const results = await Promise.all(Array.from({ length: 6 }, () => homing([])));
+    expect(results.map((result) => result.code)).toEqual(Array(6).fill(0));
+    expect(await npmCalls()).toHaveLength(1);
+    expect((await readdir(small)).filter((name) => name.startsWith(".homing-setup"))).toEqual([]);
+  });
+
   it("installs again when the lock file changed", async () => {
     await homing([]);
     await writeFile(join(small, "package-lock.json"), '{ "name": "other" }');
@@ -125,6 +160,14 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
 
   it("ends with the program's exit code", async () => {
     expect((await homing(["fail"])).code).toBe(5);
+  });
+
+  it.each([
+    ["SIGKILL", 137],
+    ["SIGSEGV", 139],
+    ["SIGTERM", 143],
+  ])("ends as a shell says it when %s ended the program", async (signal, code) => {
+    expect((await homing(["die", signal])).code).toBe(code);
   });
 
   it("hands SIGTERM on and waits for the program's clean end", async () => {
