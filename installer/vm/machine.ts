@@ -1,17 +1,18 @@
 /**
- * One virtual machine in QEMU: called by `./homing vm` and by the boot tests. Uses the computer's hardware
+ * Starts one virtual machine in QEMU: called by `./homing vm` and by the boot tests. Uses the computer's hardware
  * acceleration when it really works and QEMU's own translation otherwise; some hosts offer a /dev/kvm that
  * fails at the first instruction it has to emulate, which QEMU reports on stderr while the guest hangs.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants, existsSync } from "node:fs";
 import { access, copyFile, mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Architecture } from "../../image/spec.ts";
 import { findFirmware, firmwarePackage } from "./firmware.ts";
+import { type Control, controlMachine } from "./machine-control.ts";
 
 export type Forward = Readonly<{ hostPort: number; guestPort: number }>;
 
@@ -30,15 +31,7 @@ export type MachineOptions = Readonly<{
   onNote: (text: string) => void;
 }>;
 
-export type Machine = Readonly<{
-  accelerator: string;
-  /** Resolves when QEMU has ended, whoever ended it. */
-  ended: Promise<void>;
-  /** Presses the power button and waits; after `limitMilliseconds` QEMU is ended as by a power cut. */
-  shutDown: (limitMilliseconds: number) => Promise<void>;
-  /** A power cut. */
-  kill: () => Promise<void>;
-}>;
+export type Machine = Control & Readonly<{ accelerator: string }>;
 
 /** QEMU or its firmware is missing; the message says how to install it. */
 export class MachineError extends Error {
@@ -158,7 +151,10 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       if (!outcome.started && DISK_IN_USE.test(outcome.error)) {
         throw new MachineError(diskInUse(options.disk));
       }
-      if (outcome.started) return controlledMachine(child, accelerator, controlSocket, state);
+      if (outcome.started) {
+        const afterwards = () => rm(state, { recursive: true, force: true });
+        return { accelerator, ...controlMachine(child, controlSocket, afterwards) };
+      }
       if (last) throw new MachineError(`QEMU ended at once: ${outcome.error}`);
       options.onNote(
         `Hardware acceleration (${accelerator}) does not work on this computer: ${firstLine(outcome.error)}. Going on without it; expect a minute or more.`,
@@ -224,65 +220,6 @@ function watchStart(child: ChildProcess, options: MachineOptions, last: boolean)
         resolve({ started: true });
       });
     }
-  });
-}
-
-function controlledMachine(
-  child: ChildProcess,
-  accelerator: string,
-  controlSocket: string,
-  state: string,
-): Machine {
-  const ended = new Promise<void>((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) resolve();
-    else child.once("exit", () => resolve());
-  }).then(() => rm(state, { recursive: true, force: true }));
-  const kill = async () => {
-    child.kill("SIGKILL");
-    await ended;
-  };
-  return {
-    accelerator,
-    ended,
-    kill,
-    shutDown: async (limitMilliseconds) => {
-      const limit = new AbortController();
-      const timer = setTimeout(() => limit.abort(), limitMilliseconds);
-      const timeUp = new Promise<"time">((resolve) =>
-        limit.signal.addEventListener("abort", () => resolve("time")),
-      );
-      try {
-        await pressPowerButton(controlSocket);
-        if ((await Promise.race([ended, timeUp])) === "time") await kill();
-      } catch {
-        // No control connection: QEMU is ending already, or hangs. Either way it must not stay.
-        await kill();
-      } finally {
-        clearTimeout(timer);
-      }
-    },
-  };
-}
-
-/** QEMU Machine Protocol: greeting, capabilities, then `system_powerdown` (QEMU's docs/interop/qmp-spec). */
-function pressPowerButton(controlSocket: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(controlSocket);
-    let received = "";
-    let asked = false;
-    socket.setEncoding("utf8").on("data", (text: string) => {
-      received += text;
-      if (!asked && received.includes('"QMP"')) {
-        asked = true;
-        socket.write('{"execute":"qmp_capabilities"}\n{"execute":"system_powerdown"}\n');
-      }
-      if (received.includes("POWERDOWN")) {
-        socket.destroy();
-        resolve();
-      }
-    });
-    socket.once("error", reject);
-    socket.once("close", () => reject(new MachineError("QEMU closed its control connection")));
   });
 }
 
