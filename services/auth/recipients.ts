@@ -3,8 +3,9 @@
  * the message (RFC 5321 §3.3) instead of sending a bounce to a possibly forged sender. Postfix's socketmap
  * protocol, socketmap_table(5): netstrings, "<map> <key>" in, "OK …", "NOTFOUND " or "TEMP …" out.
  */
-import { createServer, type Server, type Socket } from "node:net";
-import type { Log } from "../lib/log.ts";
+import { createServer, type Server } from "node:net";
+import { describeError, type Log } from "../lib/log.ts";
+import { createTally, type Tally } from "./tally.ts";
 
 /** socketmap_table(5) limits answers to 100000 characters; a question is a map's name and an address. */
 const maxRequestBytes = 1_000;
@@ -16,53 +17,80 @@ class NetstringError extends Error {
   override name = "NetstringError";
 }
 
-/** Makes the server; the caller lets it listen. */
+/** The three ports that ask have 100 processes each (default_process_limit), each with one connection. */
+const maxConnections = 512;
+/** Postfix lets go of a connection that it did not use for 10 s, and of any after 100 s (dict_sockmap.c). */
+const idleLimitMs = 60_000;
+
+/** Makes the server; the caller lets it listen. The limits are others only in tests. */
 export function createRecipientServer(
-  parts: Readonly<{ exists: (address: string) => boolean; log: Log }>,
+  parts: Readonly<{
+    exists: (address: string) => boolean;
+    log: Log;
+    limits?: Readonly<{ maxConnections: number; idleLimitMs: number }>;
+  }>,
 ): Server {
-  return createServer((socket) => {
+  const { log, limits = { maxConnections, idleLimitMs } } = parts;
+  const cutOff = createTally((reason, count) =>
+    log.warn("peers of the recipient socket were cut off", { reason, count }),
+  );
+  const failures = createTally((cause, count) =>
+    log.error("recipients could not be looked up", { cause, count }),
+  );
+  const server = createServer((socket) => {
     // A peer that goes away is of no interest: it asks again on a new connection.
     socket.on("error", () => socket.destroy());
+    // Silent, or not reading its answers.
+    socket.setTimeout(limits.idleLimitMs, () => socket.destroy());
     let waiting: Buffer = Buffer.alloc(0);
     socket.on("data", (chunk: Buffer) => {
-      waiting = Buffer.concat([waiting, chunk]);
       try {
-        waiting = answerAll(waiting, socket, parts);
+        const { replies, rest } = answerAll(Buffer.concat([waiting, chunk]), parts.exists, failures);
+        waiting = rest;
+        if (replies === "" || socket.write(replies)) return;
+        // It does not read: no more of its questions are taken until it did.
+        socket.pause();
+        socket.once("drain", () => socket.resume());
       } catch (cause) {
         if (!(cause instanceof NetstringError)) throw cause;
-        parts.log.warn("a peer of the recipient socket was cut off", { reason: cause.message });
+        cutOff.note(cause.message);
         socket.destroy();
       }
     });
   });
+  server.maxConnections = limits.maxConnections;
+  server.on("drop", () => cutOff.note("too many connections"));
+  server.on("close", () => {
+    cutOff.flush();
+    failures.flush();
+  });
+  return server;
 }
 
-/** Answers every complete question in `bytes`; gives back the rest. */
+/** Answers every complete question in `bytes`; `rest` is the beginning of the next one. */
 function answerAll(
   bytes: Buffer,
-  socket: Socket,
-  parts: Readonly<{ exists: (address: string) => boolean; log: Log }>,
-): Buffer {
+  exists: (address: string) => boolean,
+  failures: Tally,
+): { replies: string; rest: Buffer } {
   let rest = bytes;
+  let replies = "";
   for (let found = readNetstring(rest); found !== undefined; found = readNetstring(rest)) {
     rest = rest.subarray(found.end);
-    const reply = answer(found.content.toString("utf8"), parts);
-    socket.write(`${Buffer.byteLength(reply)}:${reply},`);
+    const reply = answer(found.content.toString("utf8"), exists, failures);
+    replies += `${Buffer.byteLength(reply)}:${reply},`;
   }
-  return rest;
+  return { replies, rest };
 }
 
-function answer(
-  request: string,
-  { exists, log }: Readonly<{ exists: (address: string) => boolean; log: Log }>,
-): string {
+function answer(request: string, exists: (address: string) => boolean, failures: Tally): string {
   const address = request.slice(request.indexOf(" ") + 1);
   // Postfix also asks for the parts "name" and "@domain" alone: no account is called so.
   if (!/^[^@]+@[^@]+$/.test(address)) return "NOTFOUND ";
   try {
     return exists(address) ? "OK account" : "NOTFOUND ";
   } catch (cause) {
-    log.error("a recipient could not be looked up", {}, cause);
+    failures.note(describeError(cause));
     return "TEMP the account store does not answer";
   }
 }

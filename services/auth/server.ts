@@ -9,10 +9,11 @@
  */
 import { hash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Log } from "../lib/log.ts";
+import { describeError, type Log } from "../lib/log.ts";
 import type { Accounts, Verdict } from "./accounts.ts";
 import { FieldEncodingError, FormError, parseForm } from "./form.ts";
 import { refusalTexts } from "./rules.ts";
+import { createTally } from "./tally.ts";
 
 /** An address of 320 and a password of 512 characters, each byte escaped as %XX, fit in twice over. */
 const maxBodyBytes = 8_192;
@@ -20,11 +21,12 @@ const maxBodyBytes = 8_192;
 const maxHeaderBytes = 8_192;
 /** On loopback a request arrives at once; a peer that dawdles is broken. */
 const requestLimitMs = 5_000;
+/** How often that limit is looked at; Node's own is 30 s (connectionsCheckingInterval). */
+const checkMs = 1_000;
+/** Dovecot's auth workers are 30 at most, with one connection each. Whoever lacks the secret is let go at once. */
+const maxConnections = 256;
 /** Longer than the 60 s after which Dovecot's client lets go, so that it never writes into a closing one. */
 const keepAliveMs = 75_000;
-
-/** Between two lines about logins turned away. */
-const turnedAwayLogMs = 10_000;
 
 type Reply = Readonly<{ status: number; body: Readonly<Record<string, string | boolean>> }>;
 
@@ -34,24 +36,58 @@ export function createAuthServer(parts: Readonly<{ accounts: Accounts; secret: s
   // Hashes are of equal length, as timingSafeEqual demands, whatever is sent.
   const expected = digest(`Bearer ${parts.secret}`);
   const isAllowed = (authorization: string): boolean => timingSafeEqual(digest(authorization), expected);
-  const turnedAway = createTurnedAway(log);
+  const tallies = createTallies(log);
   const server = createServer(
-    { maxHeaderSize: maxHeaderBytes, requestTimeout: requestLimitMs, keepAliveTimeout: keepAliveMs },
+    {
+      maxHeaderSize: maxHeaderBytes,
+      requestTimeout: requestLimitMs,
+      headersTimeout: requestLimitMs,
+      connectionsCheckingInterval: checkMs,
+      keepAliveTimeout: keepAliveMs,
+    },
     (request, response) => {
       // Nobody reads it, and it is made anew for every answer.
       response.sendDate = false;
-      answer(request, { accounts: parts.accounts, isAllowed, turnedAway, log })
+      answer(request, { accounts: parts.accounts, isAllowed, tallies, log })
         .catch((cause): Reply => {
           if (cause instanceof BadRequestError)
             return { status: cause.status, body: { result: "bad-request", text: cause.message } };
-          log.error("a request failed", { path: request.url }, cause);
+          tallies.failed.note(describeError(cause));
           return { status: 503, body: { result: "failed" } };
         })
-        .then((reply) => send(request, response, reply));
+        .then((reply) => {
+          // What was left unread of a body would be taken for the next request; strangers hold no place; and a
+          // server that stops waits for every connection.
+          if (!request.complete || reply.status === 401 || !server.listening)
+            response.setHeader("Connection", "close");
+          send(response, reply);
+        });
     },
   );
+  server.maxConnections = maxConnections;
+  server.on("drop", () => tallies.strangers.note("too many connections"));
   server.on("clientError", (_error, socket) => socket.destroy());
+  server.on("close", () => {
+    for (const tally of Object.values(tallies)) tally.flush();
+  });
   return server;
+}
+
+/** What floods are made of, counted. No address in the log: who logs in when is nobody's business. */
+function createTallies(log: Log) {
+  return {
+    strangers: createTally((reason, count) =>
+      log.warn("requests to the account service were refused", { reason, count }),
+    ),
+    turnedAway: createTally((result, count) =>
+      log.warn("logins turned away: too many wrong passwords (throttled) or too many at once (busy)", {
+        result,
+        count,
+      }),
+    ),
+    refused: createTally((reason, count) => log.info("logins refused", { reason, count })),
+    failed: createTally((cause, count) => log.error("requests failed", { cause, count })),
+  };
 }
 
 /** The request itself is wrong: a mistake in the configuration, or somebody is probing. */
@@ -69,17 +105,17 @@ async function answer(
   {
     accounts,
     isAllowed,
-    turnedAway,
+    tallies,
     log,
   }: Readonly<{
     accounts: Accounts;
     isAllowed: (authorization: string) => boolean;
-    turnedAway: (verdict: Verdict) => void;
+    tallies: ReturnType<typeof createTallies>;
     log: Log;
   }>,
 ): Promise<Reply> {
   if (!isAllowed(request.headers.authorization ?? "")) {
-    log.warn("a request without the right secret was refused");
+    tallies.strangers.note("without the secret");
     throw new BadRequestError(401, "the shared secret is missing or wrong");
   }
   if (request.method !== "POST") throw new BadRequestError(405, "only POST is answered");
@@ -95,27 +131,10 @@ async function answer(
   }
   const password = requireField(fields, "password");
   const verdict = await accounts.verify({ user, password, address: fields.get("ip") ?? "" });
-  const reply = replyOf(verdict);
-  // No address in the log: who logs in when is nobody's business, and Dovecot's own log has it if asked to.
-  if (verdict.kind === "throttled" || verdict.kind === "busy") turnedAway(verdict);
-  else if (verdict.kind !== "ok")
-    log.info("login refused", { result: verdict.kind, reason: reply.body.reason });
-  return reply;
-}
-
-/** Says in the log that logins were turned away unjudged: one line for many, since floods are the reason. */
-function createTurnedAway(log: Log): (verdict: Verdict) => void {
-  const counts = { throttled: 0, busy: 0 };
-  let saidAt = Number.NEGATIVE_INFINITY;
-  return ({ kind }) => {
-    if (kind !== "throttled" && kind !== "busy") return;
-    counts[kind] += 1;
-    if (performance.now() - saidAt < turnedAwayLogMs) return;
-    log.warn("logins turned away: too many wrong passwords (throttled) or too many at once (busy)", counts);
-    saidAt = performance.now();
-    counts.throttled = 0;
-    counts.busy = 0;
-  };
+  if (verdict.kind === "throttled" || verdict.kind === "busy") tallies.turnedAway.note(verdict.kind);
+  else if (verdict.kind === "refused") tallies.refused.note(verdict.refusal);
+  else if (verdict.kind !== "ok") tallies.refused.note(verdict.kind);
+  return replyOf(verdict);
 }
 
 const unknownReply: Reply = { status: 404, body: { result: "unknown" } };
@@ -182,13 +201,11 @@ function readBody(request: IncomingMessage): Promise<string> {
   });
 }
 
-function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+function send(response: ServerResponse, reply: Reply): void {
   const body = JSON.stringify(reply.body);
   response.writeHead(reply.status, {
     "Content-Type": "application/json",
     "Content-Length": Buffer.byteLength(body),
-    // What was left unread of a body would be taken for the next request.
-    ...(request.complete ? {} : { Connection: "close" }),
   });
   response.end(body);
 }

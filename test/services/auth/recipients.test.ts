@@ -15,17 +15,7 @@ describe("the recipient socket", () => {
   beforeEach(async () => {
     received = "";
     logged = "";
-    server = createRecipientServer({
-      exists: (address) => {
-        if (address === "broken@chat.example.org") throw new Error("disk failure");
-        return address === known;
-      },
-      log: createLog((line) => {
-        logged += line;
-      }),
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
+    server = await start();
     socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
     socket.on("data", (data) => {
       received += data;
@@ -36,6 +26,22 @@ describe("the recipient socket", () => {
     socket.destroy();
     server.close();
   });
+
+  async function start(limits?: { maxConnections: number; idleLimitMs: number }): Promise<Server> {
+    const started = createRecipientServer({
+      exists: (address) => {
+        if (address === "broken@chat.example.org") throw new Error("disk failure");
+        return address === known;
+      },
+      log: createLog((line) => {
+        logged += line;
+      }),
+      ...(limits === undefined ? {} : { limits }),
+    });
+    started.listen(0, "127.0.0.1");
+    await once(started, "listening");
+    return started;
+  }
 
   async function ask(...requests: string[]): Promise<string> {
     received = "";
@@ -81,4 +87,84 @@ describe("the recipient socket", () => {
       expect(logged).toContain("cut off");
     },
   );
+
+  describe("in a crowd", () => {
+    let crowded: Server;
+    let peers: Socket[];
+    afterEach(async () => {
+      for (const peer of peers) peer.destroy();
+      crowded.close();
+      await once(crowded, "close");
+    });
+    const crowd = async (limits: { maxConnections: number; idleLimitMs: number }): Promise<void> => {
+      peers = [];
+      crowded = await start(limits);
+    };
+    /** Both ends of a new connection. */
+    const join = async (): Promise<{ peer: Socket; served: Promise<Socket> }> => {
+      const served = once(crowded, "connection").then(([end]) => end as Socket);
+      const peer = connect((crowded.address() as AddressInfo).port, "127.0.0.1");
+      peers.push(peer);
+      peer.on("error", () => peer.destroy());
+      await once(peer, "connect");
+      return { peer, served };
+    };
+
+    it("serves no more connections than its number, says so once, and serves others afterwards", async () => {
+      await crowd({ maxConnections: 2, idleLimitMs: 60_000 });
+      const first = await join();
+      await first.served;
+      await (await join()).served;
+      for (let i = 0; i < 5; i++) await once((await join()).peer.resume(), "close");
+      expect(logged.match(/too many connections/g)).toHaveLength(1);
+      first.peer.destroy();
+      await once(await first.served, "close");
+      const { peer } = await join();
+      peer.write("12:recipients x,");
+      expect(String((await once(peer, "data"))[0])).toBe("9:NOTFOUND ,");
+    });
+
+    it("lets go of a peer that says nothing", async () => {
+      await crowd({ maxConnections: 2, idleLimitMs: 100 });
+      const { peer } = await join();
+      await once(peer.resume(), "close");
+      expect(logged).toBe("");
+    });
+
+    const questions = 1_000_000;
+
+    it("takes no more questions of a peer that does not read, and lets it go when it never does", async () => {
+      await crowd({ maxConnections: 2, idleLimitMs: 500 });
+      const { peer, served } = await join();
+      const end = await served;
+      const closed = once(end, "close");
+      peer.write("1:x,".repeat(questions));
+      let most = 0;
+      end.on("data", () => {
+        most = Math.max(most, end.writableLength);
+      });
+      await expect.poll(() => end.isPaused(), { timeout: 20_000, interval: 5 }).toBe(true);
+      await closed;
+      expect(end.bytesRead).toBeLessThan(4 * questions);
+      // The answers to one read of 64 KiB, and to what was taken before it.
+      expect(most).toBeLessThan(500_000);
+    });
+
+    it("answers every question of a peer that reads late", async () => {
+      await crowd({ maxConnections: 2, idleLimitMs: 60_000 });
+      const { peer, served } = await join();
+      const end = await served;
+      peer.write("1:x,".repeat(questions));
+      await expect.poll(() => end.isPaused(), { timeout: 20_000, interval: 5 }).toBe(true);
+      const expected = Buffer.from("9:NOTFOUND ,".repeat(questions));
+      const chunks: Buffer[] = [];
+      let length = 0;
+      for await (const chunk of peer as AsyncIterable<Buffer>) {
+        chunks.push(chunk);
+        length += chunk.length;
+        if (length >= expected.length) break;
+      }
+      expect(Buffer.concat(chunks).equals(expected)).toBe(true);
+    });
+  });
 });

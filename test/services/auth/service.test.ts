@@ -121,6 +121,56 @@ describe("the account service", () => {
     expect((await ask(port, "/exists", `user=${user}`)).status).toBe(404);
   });
 
+  it("gives strangers no place to hold, and one line in the log for all of them", async () => {
+    const { port, child } = await start();
+    for (let i = 0; i < 50; i++) {
+      const socket = connect(port, "127.0.0.1");
+      socket.write(`POST /verify HTTP/1.1\r\nHost: x\r\nContent-Length: ${i}\r\n\r\n`);
+      let answer = "";
+      socket.on("data", (data) => {
+        answer += data;
+      });
+      await once(socket, "close");
+      expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+    }
+    expect(log.match(/without the secret/g)).toHaveLength(1);
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    // The end of the flood is not lost.
+    expect(log).toContain('reason="without the secret" count=49');
+  });
+
+  it("lets go of those who say nothing, or not all, within seconds, and serves no more than its number", async () => {
+    const { port } = await start();
+    const head = `POST /verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret}\r\n`;
+    const dawdlers = ["", "POST /ver", head, `${head}Content-Length: 100\r\n\r\nuser=`].map((bytes) => {
+      const socket = connect(port, "127.0.0.1");
+      socket.on("error", () => socket.destroy());
+      socket.resume().write(bytes);
+      return once(socket, "close");
+    });
+    // Node would look after half a minute only.
+    await Promise.all(dawdlers);
+    const crowd = Array.from({ length: 300 }, () => connect(port, "127.0.0.1"));
+    try {
+      const gone: unknown[] = [];
+      for (const socket of crowd) {
+        socket.on("error", () => socket.destroy());
+        socket.once("close", () => gone.push(socket)).resume();
+      }
+      await expect.poll(() => log, { timeout: 10_000 }).toContain('reason="too many connections"');
+      await expect.poll(() => gone.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(300 - 256);
+      // The first to come is among those served.
+      crowd[0]!.write(`${head}Content-Length: 0\r\n\r\n`);
+      await once(crowd[0]!, "data");
+    } finally {
+      for (const socket of crowd) socket.destroy();
+    }
+    await expect
+      .poll(() => login(port, user, "long-password").catch(() => undefined))
+      .toMatchObject({ status: 200 });
+  }, 25_000);
+
   it("refuses what is not a proper request, and keeps serving", async () => {
     const { port } = await start();
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -244,7 +294,7 @@ describe("the account service", () => {
     }
     // What one address may try: as a newcomer, again, and as one that has logged in (guess-limits.ts).
     expect(replies.filter(({ status }) => status === 403).length).toBeLessThanOrEqual(1 + 10 + 30);
-    expect(log).toContain("throttled=");
+    expect(log).toMatch(/logins turned away.* result=throttled count=1\n/);
   });
 
   it("turns a guesser's address away with 503, and nobody else", async () => {
