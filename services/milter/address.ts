@@ -107,6 +107,8 @@ function addressOf(tokens: readonly Token[]): Address | null {
   const domain = tokens.slice(at + 1);
   const isQuoted = local.length === 1 && local[0]?.kind === "quoted";
   if (!isQuoted && !local.every((token) => token.kind === "atom" || token.text === ".")) return null;
+  // Quotes around what needs none make another spelling of an address (RFC 5321 §4.1.2): some readers take them off.
+  if (isQuoted && !/[\s()<>[\]:;@\\,]/.test(textOf(local))) return null;
   const isLiteral = domain.length === 1 && domain[0]?.kind === "literal";
   if (!isLiteral && !isDottedAtoms(domain)) return null;
   const address = { localPart: textOf(local), domain: normalDomain(textOf(domain)) };
