@@ -1,5 +1,6 @@
 /** Where the fuzzer's inputs come from: seeds of each target, changes of what was interesting, and its random source. */
 import { encodePacket } from "../../services/milter/protocol.ts";
+import { handledMessages, pickDelivery, pickSubmission } from "../services/milter/envelopes.ts";
 import { boundary, joinRequest, madeMessages } from "../services/milter/made-messages.ts";
 import type { Pick } from "../services/milter/mutation.ts";
 import { mutations } from "../services/milter/mutations.ts";
@@ -111,6 +112,23 @@ const isMessageTarget = (target: string): boolean => target.endsWith("message");
 
 /** One to four changes of an input, sometimes with a piece of another one. */
 export function mutate(target: string, input: string, other: string, pick: Pick): string {
+  const pickEnvelope = envelopes.get(target);
+  if (pickEnvelope === undefined) return mutateText(target, input, other, pick);
+  // A line of envelope and a message: each is changed by what knows it.
+  const end = input.indexOf("\n");
+  const envelope = pick(3) > 0 ? input.slice(0, end) : pickEnvelope(pick);
+  if (pick(10) === 0) return `${change(envelope, other, pick).replaceAll("\n", "")}\n${input.slice(end + 1)}`;
+  const message = mutateText("message", input.slice(end + 1), other.slice(other.indexOf("\n") + 1), pick);
+  return `${envelope}\n${message}`;
+}
+
+/** Makes the envelope line of the targets that have one. */
+const envelopes: ReadonlyMap<string, (pick: Pick) => string> = new Map([
+  ["submission", pickSubmission],
+  ["delivery", pickDelivery],
+]);
+
+function mutateText(target: string, input: string, other: string, pick: Pick): string {
   let text = input;
   for (let rounds = 1 + pick(4); rounds > 0; rounds--) {
     text =
@@ -157,6 +175,7 @@ function change(text: string, other: string, pick: Pick): string {
 /** What each target begins with: plain valid inputs and the corpus. */
 export async function seedInputs(): Promise<ReadonlyMap<string, string[]>> {
   const messages = [...(await madeMessages()).values(), joinRequest];
+  const handled = await handledMessages();
   const armors = messages.flatMap(
     (message) => /-----BEGIN[\s\S]*END PGP MESSAGE-----\r\n/.exec(message) ?? [],
   );
@@ -175,6 +194,8 @@ export async function seedInputs(): Promise<ReadonlyMap<string, string[]>> {
     encodePacket("Q"),
   ];
   const seeds = new Map<string, string[]>([
+    ["submission", handled.map((message) => `<sender@a.test>\tsender@a.test\t<sender@a.test>\n${message}`)],
+    ["delivery", handled.map((message) => `<sender@a.test>\t192.0.2.1\ta.test\n${message}`)],
     ["outgoing message", messages],
     [
       "incoming message",

@@ -4,6 +4,7 @@
  * are kept and changed further. A finding is made short and written to test/corpus; the exit code is then 1.
  */
 import { parseArgs } from "node:util";
+import { MAX_CASE_MILLISECONDS, timed } from "../services/milter/cpu-limit.ts";
 import { writeCase } from "./corpus.ts";
 import { startCoverage } from "./coverage.ts";
 import { createPick, mutate, seedInputs } from "./inputs.ts";
@@ -12,8 +13,6 @@ import { type Target, targets } from "./targets.ts";
 
 /** Inputs between two looks at the coverage, which costs as much as several inputs. */
 const BATCH = 25;
-/** Processor time of one input that cannot be right: a thousand times the usual. */
-const MAX_CPU_MILLISECONDS = 2000;
 const PROGRESS_MILLISECONDS = 10_000;
 /** A fault shows in many inputs; of each kind one is kept. */
 const MAX_FINDINGS = 20;
@@ -22,10 +21,12 @@ const watched = [
   "address",
   "armor",
   "header-field",
+  "incoming",
   "judge",
   "mime-header",
   "multipart",
   "openpgp",
+  "outgoing",
   "protocol",
   "packet-reader",
   "negotiation",
@@ -34,12 +35,10 @@ const watched = [
 type Finding = Readonly<{ target: string; fault: string; path: string }>;
 
 async function faultOf(target: Target, input: string): Promise<{ outcome: string; fault: string | null }> {
-  const before = process.cpuUsage();
   try {
-    const { outcome, contradiction } = await target.judge(input);
-    const { user, system } = process.cpuUsage(before);
-    const milliseconds = (user + system) / 1000;
-    const slow = milliseconds > MAX_CPU_MILLISECONDS ? "an input that costs more than two seconds" : null;
+    const { result, milliseconds } = await timed(() => target.judge(input));
+    const { outcome, contradiction } = result;
+    const slow = milliseconds > MAX_CASE_MILLISECONDS ? "an input that costs too much time" : null;
     return { outcome, fault: contradiction ?? slow };
   } catch (error) {
     return {

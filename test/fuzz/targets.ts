@@ -10,6 +10,13 @@ import { fromBinary } from "../../services/milter/header-field.ts";
 import { boundaryOf, parseContentType } from "../../services/milter/mime-header.ts";
 import { createMultipartReader } from "../../services/milter/multipart.ts";
 import { createPacketSequence } from "../../services/milter/openpgp.ts";
+import { readDelivery, readSubmission } from "../services/milter/envelopes.ts";
+import { type Handled, handleDelivery, handleSubmission } from "../services/milter/handled-message.ts";
+import {
+  coveredFields,
+  expectedOfDelivery,
+  expectedOfSubmission,
+} from "../services/milter/reference-handlers.ts";
 import { mailparserContentType, mailparserFrom } from "../services/milter/reference-header.ts";
 import { divide, referenceVerdict } from "../services/milter/reference-judge.ts";
 import { armoredBytes, isEncryptedMessage } from "../services/milter/reference-openpgp.ts";
@@ -29,6 +36,8 @@ export type Target = Readonly<{
 }>;
 
 export const targets: readonly Target[] = [
+  { name: "submission", judge: submissionOutcome },
+  { name: "delivery", judge: deliveryOutcome },
   { name: "outgoing message", judge: (input) => messageOutcome(input, false) },
   { name: "incoming message", judge: (input) => messageOutcome(input, true) },
   { name: "multipart", judge: async (input) => multipartOutcome(input) },
@@ -52,6 +61,37 @@ async function messageOutcome(input: string, allowArmorVersion: boolean): Promis
   else if (cut.hopelessAfter !== null && verdict.kind !== "unencrypted")
     contradiction = "a hopeless message was accepted";
   return { outcome: verdict.kind, contradiction };
+}
+
+async function submissionOutcome(input: string): Promise<Outcome> {
+  const submission = readSubmission(input);
+  const expected = await expectedOfSubmission(submission);
+  const cuts = cutsFor(submission.message.body.length);
+  const [whole, cut] = [await handleSubmission(submission), await handleSubmission(submission, cuts)];
+  const { outcome, contradiction } = handledOutcome(whole, cut, expected);
+  const sent = whole.fields?.slice(1).map(([name, value]) => [name.trimEnd(), value]);
+  const isCovered =
+    !sent || JSON.stringify(sent) === JSON.stringify(coveredFields(submission.message.fields));
+  return {
+    outcome,
+    contradiction: contradiction ?? (isCovered ? null : "the header that goes on is another"),
+  };
+}
+
+async function deliveryOutcome(input: string): Promise<Outcome> {
+  const delivery = readDelivery(input);
+  const expected = await expectedOfDelivery(delivery);
+  const cuts = cutsFor(delivery.message.body.length);
+  return handledOutcome(await handleDelivery(delivery), await handleDelivery(delivery, cuts), expected);
+}
+
+function handledOutcome(whole: Handled, cut: Handled, expected: readonly string[]): Outcome {
+  const { outcome } = whole;
+  let contradiction: string | null = null;
+  if (!expected.includes(outcome))
+    contradiction = `the handler says ${outcome}, the reference ${expected[0]}`;
+  else if (cut.outcome !== outcome) contradiction = "the answer depends on the pieces";
+  return { outcome, contradiction };
 }
 
 /** Cuts that fall at every kind of place, the same for the same length. */

@@ -2,8 +2,10 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
-import { createHeaderList, headerLimits } from "../../../services/milter/header-field.ts";
+import { createHeaderList, type HeaderList, headerLimits } from "../../../services/milter/header-field.ts";
 import { createJudge } from "../../../services/milter/judge.ts";
+import { MAX_CASE_MILLISECONDS, timed } from "./cpu-limit.ts";
+import { handleDelivery, handleSubmission } from "./handled-message.ts";
 import { boundary, joinRequest, madeMessages, wholeMessage } from "./made-messages.ts";
 import { packet, packetBytes } from "./packets.ts";
 import { judgeWhole, takeApart } from "./whole-message.ts";
@@ -35,35 +37,69 @@ it("takes no OpenPGP data that was cut off anywhere", () => {
   }
 });
 
-it("stops at the first of 100 000 parts that are too many", () => {
+it("stops at the first of 100 000 parts that are too many", async () => {
   const part = `--${boundary}\r\nContent-Type: text/plain\r\n\r\nhello\r\n`;
   const header = `Content-Type: multipart/mixed; boundary="${boundary}"\r\nSecure-Join: vc-request\r\n\r\n`;
   const request = part.replace("hello", "secure-join: vc-request");
-  const { verdict, hopelessAfter } = judgeWhole(
-    takeApart(Buffer.from(`${header}${request}${part.repeat(100_000)}--${boundary}--\r\n`)),
-    false,
-    [...Array(10).keys()].map((index) => (index + 1) * request.length),
-  );
-  expect(verdict.kind).toBe("unencrypted");
-  expect(hopelessAfter).toBeLessThanOrEqual(4 * request.length);
+  const message = takeApart(Buffer.from(`${header}${request}${part.repeat(100_000)}--${boundary}--\r\n`));
+  const cuts = [...Array(10).keys()].map((index) => (index + 1) * request.length);
+  const { result, milliseconds } = await timed(() => judgeWhole(message, false, cuts));
+  expect(result.verdict.kind).toBe("unencrypted");
+  expect(result.hopelessAfter).toBeLessThanOrEqual(4 * request.length);
+  expect(milliseconds).toBeLessThan(MAX_CASE_MILLISECONDS);
 });
 
-it("holds no more of a header than its limits say", () => {
-  const flood = createHeaderList();
-  for (let count = 0; count < 100_000; count++) flood.add("X", ` ${"y".repeat(100)}`);
-  expect(flood.fields.length).toBe(headerLimits.maxFields);
-  const large = createHeaderList();
-  for (let count = 0; count < 100; count++) large.add("X", ` ${"y".repeat(10_000)}`);
-  expect(large.fields.reduce((sum, field) => sum + field.value.length, 0)).toBeLessThan(
-    headerLimits.maxBytes,
-  );
-  const folded = createHeaderList();
-  folded.add("X", " y\n".repeat(headerLimits.maxLines));
-  for (const list of [flood, large, folded]) {
-    expect(list.tooLarge()).toBe(true);
-    expect(createJudge({ ...list, allowArmorVersion: true }).isHopeless()).toBe(true);
-  }
+it.each<[string, (list: HeaderList) => void]>([
+  [
+    "100 000 fields",
+    (list) => {
+      for (let count = 0; count < 100_000; count++) list.add("X", ` ${"y".repeat(100)}`);
+    },
+  ],
+  [
+    "a megabyte",
+    (list) => {
+      for (let count = 0; count < 100; count++) list.add("X", ` ${"y".repeat(10_000)}`);
+    },
+  ],
+  ["too many lines", (list) => list.add("X", " y\n".repeat(headerLimits.maxLines))],
+])("holds no more of a header than its limits say, and is soon done with it: %s", async (_name, fill) => {
+  const list = createHeaderList();
+  const { result: isHopeless, milliseconds } = await timed(() => {
+    fill(list);
+    return createJudge({ ...list, allowArmorVersion: true }).isHopeless();
+  });
+  expect([isHopeless, list.tooLarge()]).toEqual([true, true]);
+  expect(list.fields.length).toBeLessThanOrEqual(headerLimits.maxFields);
+  const held = list.fields.reduce((sum, field) => sum + field.value.length, 0);
+  expect(held).toBeLessThan(headerLimits.maxBytes);
+  expect(milliseconds).toBeLessThan(MAX_CASE_MILLISECONDS);
 });
+
+/** As large as a header may be, made of what each reader of it could be slow about. */
+const largest: readonly [string, string][] = [
+  ...Array.from({ length: headerLimits.maxFields - 3 }, (): [string, string] => [
+    "DKIM-Signature",
+    ` v=1;${"\n\t".padEnd(200, "a=")}`,
+  ]),
+  ["From", ` ${"(a) ".repeat(1000)}`],
+  ["Content-Type", ` multipart/encrypted;${" ".repeat(2000)}boundary ${"=".repeat(2000)}`],
+  ["Subject", `${" \n\t x".repeat(2000)}`],
+];
+
+it.each(["submission", "delivery"])(
+  "is soon done with the largest and slowest header of a %s",
+  async (direction) => {
+    const message = { fields: largest, body: Buffer.from("hello\r\n".repeat(10_000)) };
+    const sender = "<sender@a.test>";
+    const { outcome, milliseconds } =
+      direction === "submission"
+        ? await handleSubmission({ sender, login: "sender@a.test", recipients: [], message })
+        : await handleDelivery({ sender, client: "192.0.2.1", signature: null, message });
+    expect(outcome).toBe("500 Invalid FROM");
+    expect(milliseconds).toBeLessThan(MAX_CASE_MILLISECONDS);
+  },
+);
 
 it("needs no more memory for a quarter of a gigabyte than for a sixteenth of that", () => {
   // The collector by itself would make the measurement a matter of chance.

@@ -1,8 +1,9 @@
 /** The judgement against the reference judge: messages of every kind, and all that can be wrong with them. */
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import { MAX_CASE_MILLISECONDS, timed } from "./cpu-limit.ts";
 import { joinRequest, madeMessages } from "./made-messages.ts";
-import type { Pick } from "./mutation.ts";
+import { pickFrom } from "./mutation.ts";
 import { mutations } from "./mutations.ts";
 import { referenceVerdict } from "./reference-judge.ts";
 import { judgeWhole, takeApart } from "./whole-message.ts";
@@ -34,7 +35,9 @@ describe("the judgement", () => {
         for (const { mutation, picks } of twists) text = mutation[1](text, pickFrom(picks));
         const message = takeApart(Buffer.from(text, "latin1"));
         const places = cuts.filter((cut) => cut < message.body.length).sort((a, b) => a - b);
-        const { verdict } = judgeWhole(message, allowVersion, places);
+        const { result, milliseconds } = await timed(() => judgeWhole(message, allowVersion, places));
+        const { verdict } = result;
+        expect(milliseconds).toBeLessThan(MAX_CASE_MILLISECONDS);
         if (verdict.kind !== "unencrypted") accepted++;
         expect(verdict.kind, JSON.stringify(verdict)).toBe(await referenceVerdict(message, allowVersion));
       },
@@ -45,8 +48,3 @@ describe("the judgement", () => {
     expect(accepted).toBeLessThan(RUNS * 0.9);
   }, 120_000);
 });
-
-function pickFrom(numbers: readonly number[]): Pick {
-  let next = 0;
-  return (limit) => numbers[next++ % numbers.length]! % limit;
-}

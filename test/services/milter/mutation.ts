@@ -5,6 +5,12 @@ import { boundary } from "./made-messages.ts";
 export type Pick = (limit: number) => number;
 export type Mutation = readonly [name: string, change: (message: string, pick: Pick) => string];
 
+/** A random source that goes through these numbers again and again. */
+export function pickFrom(numbers: readonly number[]): Pick {
+  let next = 0;
+  return (limit) => numbers[next++ % numbers.length]! % limit;
+}
+
 export const delimiter = `--${boundary}`;
 
 export const one = <T>(pick: Pick, list: readonly T[]): T => list[pick(list.length)]!;

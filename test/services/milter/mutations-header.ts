@@ -62,7 +62,142 @@ const contentTypes = [
   'multipart/encrypted; boundary="b" x',
 ];
 
+/** From fields that name one address, several or none, depending on who reads them. */
+const fromValues = [
+  ...[
+    "sender@a.test",
+    "<SENDER@A.test>",
+    "Alice <sender@a.test>",
+    '"Doe, A" <sender@a.test>',
+    "Alice B. <sender@a.test>",
+  ],
+  ...[
+    "sender@a.test (Alice)",
+    "(Alice) <sender@a.test>",
+    "<other@a.test>",
+    "<sender@b.test>",
+    "MAILER-DAEMON@a.test",
+  ],
+  ...[
+    "<sender@a.test>, <other@a.test>",
+    "<sender@a.test> <other@a.test>",
+    "<sender@a.test>, ",
+    ",<sender@a.test>",
+  ],
+  ...[
+    "A: <sender@a.test>;",
+    "undisclosed: ;",
+    "A: <other@a.test>; <sender@a.test>",
+    "<other@a.test:sender@a.test>",
+  ],
+  ...[
+    "=?utf-8?q?Alice?= <sender@a.test>",
+    "=?utf-8?q?=3Cother=40a.test=3E?= <sender@a.test>",
+    "<=?utf-8?q?sender?=@a.test>",
+  ],
+  ...['"<other@a.test>" <sender@a.test>', "other@a.test <sender@a.test>", "(<other@a.test>) <sender@a.test>"],
+  ...[
+    '"sender"@a.test',
+    '<"sender"@a.test>',
+    "<sender @a.test>",
+    "< sender@a.test >",
+    "<sender@ a.test>",
+    "<sender@a.test",
+  ],
+  ...[
+    "<sender@a.test>x",
+    "<<sender@a.test>>",
+    "<sender@a.test.>",
+    "<sender@[192.0.2.1]>",
+    "<sender@[IPv6:2001:db8::1]>",
+  ],
+  ...[
+    "<sender@[192.0.2.2]>",
+    "<sender@[x]>",
+    "<sender@a.te\xc3\x9ft>",
+    "<\xe2\x84\xaaender@a.test>",
+    "<sender@a%2etest>",
+  ],
+  ...[
+    "Alice\n <sender@a.test>",
+    "\n <sender@a.test>",
+    "Alice\r <sender@a.test>",
+    "<sender@a.test>\0",
+    "<sender@a.test\0>",
+  ],
+  ...[
+    "",
+    "<>",
+    "@",
+    "sender",
+    "caf\xe9 <sender@a.test>",
+    "\xc3\xbc <sender@a.test>",
+    `${"x".repeat(4200)} <sender@a.test>`,
+  ],
+];
+
+const subjects = [
+  ...[
+    "Autocrypt Setup Message",
+    "Autocrypt setup message",
+    "Autocrypt Setup Message ",
+    "Autocrypt Setup Message\n x",
+  ],
+  ...["hello", "", "=?utf-8?q?Autocrypt_Setup_Message?=", "[...]", "a\n b"],
+];
+
+/** Fields that a header has once, or that tell about the sender. */
+const fieldsAgain = [
+  ...[
+    "From: <sender@a.test>",
+    "from: <other@a.test>",
+    "From : <sender@a.test>",
+    "Subject: hello",
+    "SUBJECT: hello",
+  ],
+  ...[
+    "Subject : hello",
+    "Secure-Join: vc-request",
+    "Secure-Join: vg-request",
+    "Auto-Submitted: auto-replied",
+  ],
+  ...[
+    "Auto-Submitted:",
+    "Received: from [192.0.2.7]",
+    "received : from phone",
+    "X-Originating-IP: [192.0.2.7]",
+  ],
+  ...["X-Mailer: x", "User-Agent: x\n y", "user-agent:x", "Sender: <other@a.test>", "DKIM-Signature: v=1"],
+];
+
+/** The field with another value, or without the field where there is no other. */
+const withField = (message: string, name: string, value: string): string =>
+  message.replace(
+    new RegExp(`^${name}:[^\\n]*\\n(?:[ \\t][^\\n]*\\n)*`, "im"),
+    () => `${name}: ${value.replaceAll("\n", "\r\n")}\r\n`,
+  );
+
 export const headerMutations: readonly Mutation[] = [
+  ["another From", (message, pick) => withField(message, "From", one(pick, fromValues))],
+  ["another Subject", (message, pick) => withField(message, "Subject", one(pick, subjects))],
+  [
+    "another Secure-Join",
+    (message, pick) =>
+      withField(
+        message,
+        "Secure-Join",
+        one(pick, ["vg-request", "VC-request", "vc-request x", "vc-request\n ", ""]),
+      ),
+  ],
+  [
+    "another type",
+    (message, pick) =>
+      message.replace(/multipart\/(?:encrypted|mixed|report)/, () =>
+        one(pick, ["multipart/mixed", "multipart/report", "multipart/encrypted", "Multipart/Report"]),
+      ),
+  ],
+  ["no From", (message) => message.replace(/^From:[^\n]*\n/m, "")],
+  ["a field again", (message, pick) => `${one(pick, fieldsAgain).replaceAll("\n", "\r\n")}\r\n${message}`],
   [
     "another Content-Type",
     (message, pick) =>

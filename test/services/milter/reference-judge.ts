@@ -81,13 +81,13 @@ function isAmbiguousField(name: string, value: string): boolean {
 }
 
 /** More than 1000 fields, 10 000 lines or 256 KiB. */
-function isFlood(fields: WholeMessage["fields"]): boolean {
+export function isFlood(fields: WholeMessage["fields"]): boolean {
   const lines = fields.flatMap(([name, value]) => `${name}:${value}`.split("\n"));
   const bytes = fields.reduce((sum, [name, value]) => sum + name.length + value.length + 3, 0);
   return fields.length > 1000 || lines.length > 10_000 || bytes > 256 * 1024;
 }
 
-function plainFields(fields: WholeMessage["fields"]): (name: string) => string[] {
+export function plainFields(fields: WholeMessage["fields"]): (name: string) => string[] {
   return (wanted) =>
     fields.filter(([name]) => trim(name).toLowerCase() === wanted).map(([, value]) => trim(value));
 }
@@ -146,10 +146,13 @@ function onePart(lines: readonly string[]): Part | null {
 }
 
 function isOfType(part: Part, type: string): boolean {
-  const [value] = part.values("content-type");
-  return (
-    value !== undefined && isPlainContentType(value) && trim(value.split(";")[0]!).toLowerCase() === type
-  );
+  return plainType(part.values("content-type")) === type;
+}
+
+/** The type that a single Content-Type names so that all readers agree, lower case; null otherwise. */
+export function plainType([value, ...others]: readonly string[]): string | null {
+  if (value === undefined || others.length > 0 || !isPlainContentType(value)) return null;
+  return trim(value.split(";")[0]!).toLowerCase();
 }
 
 /** One line that matches, white space around it, 200 bytes with the line ends at most. */
