@@ -3,7 +3,7 @@
  * Put into the root file system by appliance/rootfs.ts.
  */
 import { dataPaths, runPaths } from "../layout.ts";
-import { neverGiveUp, restartLines } from "./sandbox.ts";
+import { commonLines, neverGiveUp, restartLines } from "./sandbox.ts";
 
 /** Drop-in text by unit name; it lands in /usr/lib/systemd/system/<unit>.d/homing.conf. */
 export function dropIns(): Record<string, string> {
@@ -29,16 +29,20 @@ ${neverGiveUp}
 
 [Service]
 ${restartLines}
-NoNewPrivileges=yes
-RestrictSUIDSGID=yes
-ProtectHome=yes
-PrivateTmp=yes
-ProtectSystem=strict
-ReadWritePaths=${dataPaths.postfix}
 # A process that memory ran out for is started again by master; the others go on (Debian's Dovecot has it so).
 OOMPolicy=continue
-InaccessiblePaths=-/boot -${dataPaths.relay} -${dataPaths.mail} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh}
-SystemCallArchitectures=native
+${mailServerLines({
+  write: [dataPaths.postfix],
+  hide: [dataPaths.relay, dataPaths.mail, dataPaths.accounts, dataPaths.metadata, dataPaths.ssh],
+  capabilities: [
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+  ],
+})}
 `;
 
 const dovecotDropIn = `[Unit]
@@ -49,27 +53,60 @@ ${neverGiveUp}
 
 [Service]
 ${restartLines}
-NoNewPrivileges=yes
-RestrictSUIDSGID=yes
-ProtectHome=yes
-ProtectSystem=strict
-ReadWritePaths=${dataPaths.mail} -/var/lib/dovecot /run
 # Room for all its processes; it may not raise the limit itself.
 LimitNPROC=16384
-InaccessiblePaths=-/boot -${dataPaths.relay} -${dataPaths.postfix} -${dataPaths.accounts} -${dataPaths.metadata} -${dataPaths.ssh} -${runPaths.dkimKey} -${runPaths.dkimNextKey}
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_CHROOT
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-LockPersonality=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-SystemCallArchitectures=native
+# Its idle connections have half of the memory (capacity.ts). Above that it is slowed down, then one of its processes is
+# ended, before memory runs out for the rest of the relay.
+MemoryHigh=65%
+MemoryMax=75%
+${mailServerLines({
+  write: [dataPaths.mail, "-/var/lib/dovecot", "/run"],
+  hide: [
+    ...[dataPaths.relay, dataPaths.postfix, dataPaths.accounts, dataPaths.metadata, dataPaths.ssh],
+    ...[runPaths.dkimKey, runPaths.dkimNextKey],
+  ],
+  capabilities: [
+    ...[
+      "CAP_CHOWN",
+      "CAP_DAC_OVERRIDE",
+      "CAP_FOWNER",
+      "CAP_KILL",
+      "CAP_NET_BIND_SERVICE",
+      "CAP_SETGID",
+      "CAP_SETUID",
+    ],
+    "CAP_SYS_CHROOT",
+  ],
+})}
 `;
+
+/**
+ * A mail server's master starts as root and gives each of its processes a user, so it needs capabilities, and the
+ * calls that change users; everything else is as for our own services.
+ */
+function mailServerLines(
+  permissions: Readonly<{
+    write: readonly string[];
+    hide: readonly string[];
+    capabilities: readonly string[];
+  }>,
+): string {
+  return [
+    ...commonLines,
+    // Debian's units may name more: the first line forgets those.
+    "CapabilityBoundingSet=",
+    `CapabilityBoundingSet=${permissions.capabilities.join(" ")}`,
+    "RestrictAddressFamilies=",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "MemoryDenyWriteExecute=yes",
+    "ProcSubset=pid",
+    "SystemCallFilter=",
+    "SystemCallFilter=@system-service @setuid chroot",
+    "SystemCallErrorNumber=EPERM",
+    `ReadWritePaths=${permissions.write.join(" ")}`,
+    `InaccessiblePaths=-/boot ${permissions.hide.map((path) => `-${path}`).join(" ")}`,
+  ].join("\n");
+}
 
 /*
  * The firewall stands before the network does. The root file system has a closed rule set of its own, so

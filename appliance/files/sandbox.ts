@@ -1,6 +1,6 @@
 /**
- * The sandbox lines that all units of ours share (systemd.exec(5)), and how a failed one is restarted.
- * Judged by `systemd-analyze security`, which must stay at 2.5 or below (test/relay).
+ * The sandbox lines that units share, ours and Debian's (systemd.exec(5)), and how a failed one is restarted.
+ * Judged by `systemd-analyze security` (test/relay/device.test.ts).
  */
 
 /** What a service may do in spite of the sandbox. Nothing, unless said. */
@@ -30,19 +30,35 @@ const addressFamilies = {
   world: "AF_UNIX AF_INET AF_INET6",
 } as const;
 
+/** What no program on a relay needs, ours or Debian's: lines for a [Service] section. */
+export const commonLines = [
+  "NoNewPrivileges=yes",
+  "ProtectSystem=strict",
+  "ProtectHome=yes",
+  "PrivateTmp=yes",
+  "PrivateDevices=yes",
+  "ProtectClock=yes",
+  "ProtectControlGroups=yes",
+  "ProtectHostname=yes",
+  "ProtectKernelLogs=yes",
+  "ProtectKernelModules=yes",
+  "ProtectKernelTunables=yes",
+  "LockPersonality=yes",
+  "RestrictNamespaces=yes",
+  "RestrictRealtime=yes",
+  "RestrictSUIDSGID=yes",
+  "KeyringMode=private",
+  "SystemCallArchitectures=native",
+] as const;
+
 /**
  * Lines for a [Service] section. `MemoryDenyWriteExecute` is missing on purpose: V8 compiles at run time.
  */
 export function sandboxLines(permissions: Permissions): string {
   const lines = [
-    "NoNewPrivileges=yes",
     `CapabilityBoundingSet=${(permissions.capabilities ?? []).join(" ")}`,
     "AmbientCapabilities=",
     "UMask=0077",
-    "ProtectSystem=strict",
-    "ProtectHome=yes",
-    "PrivateTmp=yes",
-    "PrivateDevices=yes",
     "PrivateIPC=yes",
     `PrivateUsers=${(permissions.privateUsers ?? true) ? "yes" : "no"}`,
     `PrivateNetwork=${permissions.network === "none" ? "yes" : "no"}`,
@@ -51,19 +67,8 @@ export function sandboxLines(permissions: Permissions): string {
     `RestrictAddressFamilies=${addressFamilies[permissions.network]}`,
     "ProtectProc=invisible",
     `ProcSubset=${permissions.allOfProc ? "all" : "pid"}`,
-    "ProtectClock=yes",
-    "ProtectControlGroups=yes",
-    "ProtectHostname=yes",
-    "ProtectKernelLogs=yes",
-    "ProtectKernelModules=yes",
-    "ProtectKernelTunables=yes",
-    "LockPersonality=yes",
-    "RestrictNamespaces=yes",
-    "RestrictRealtime=yes",
-    "RestrictSUIDSGID=yes",
+    ...commonLines,
     "RemoveIPC=yes",
-    "KeyringMode=private",
-    "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
     // Files given to other users need chown, and only a service with that capability gets the call.
     `SystemCallFilter=~@resources ${permissions.capabilities?.includes("CAP_CHOWN") ? "" : "@privileged"}`.trim(),
