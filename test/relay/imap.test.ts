@@ -55,13 +55,20 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     expect(await admin()).toBe(answer);
   });
 
-  it("keeps a push token", async () => {
-    await using session = await open(alice);
+  it("keeps a push token for its account", async () => {
     const token = "fcm-some-token";
-    const set = await session.command(
-      `SETMETADATA INBOX (/private/devicetoken {${token.length}+}\r\n${token})`,
-    );
-    expect(`${set.status} ${set.text}`).toMatch(/^OK/);
+    const getToken = "GETMETADATA INBOX /private/devicetoken";
+    {
+      await using session = await open(alice);
+      const set = await session.command(
+        `SETMETADATA INBOX (/private/devicetoken {${token.length}+}\r\n${token})`,
+      );
+      expect(`${set.status} ${set.text}`).toMatch(/^OK/);
+    }
+    await using later = await open(alice);
+    expect((await later.command(getToken)).untagged.join("\n")).toContain(token);
+    await using stranger = await open(await makeAccount(relay()));
+    expect((await stranger.command(getToken)).untagged.join("\n")).not.toContain(token);
   });
 
   it("has a quota of the size that is set", async () => {
