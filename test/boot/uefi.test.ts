@@ -7,7 +7,7 @@ import { createReadStream } from "node:fs";
 import { truncate } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ports } from "../../appliance/layout.ts";
+import { dataDirectory, dataPaths, ports, sshPort } from "../../appliance/layout.ts";
 import type { Architecture } from "../../image/spec.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { inventAccount } from "../support/accounts.ts";
@@ -25,6 +25,7 @@ import {
   missingForQemu,
   type TestImage,
 } from "../support/qemu.ts";
+import { type Administrator, makeAdministrator } from "../support/ssh.ts";
 
 /** A relay takes new accounts only while it has a gigabyte free for mail. */
 const DISK_BYTES = 4 * 2 ** 30;
@@ -44,6 +45,7 @@ for (const { target, architecture, what } of machines) {
     let image: TestImage;
     let other: TestImage | undefined;
     let machine: BootedMachine | undefined;
+    let administrator: Administrator | undefined;
     const account = inventAccount(`_${target}.test`);
     const keys = makeKeyPair(account.address);
     const mailPorts = (): MailPorts => ({
@@ -52,12 +54,15 @@ for (const { target, architecture, what } of machines) {
     });
 
     beforeAll(async () => {
-      image = await buildTestImage(target, `_${target}.test`, DISK_BYTES);
+      administrator = await makeAdministrator();
+      const authorizedKeys = administrator === undefined ? [] : [administrator.publicKey];
+      image = await buildTestImage(target, `_${target}.test`, DISK_BYTES, { ssh: { authorizedKeys } });
       if (target === "vm") other = await buildTestImage(target, otherDomain);
     });
     afterAll(async () => {
       await machine?.kill();
       await image?.[Symbol.asyncDispose]();
+      await administrator?.[Symbol.asyncDispose]();
       await other?.[Symbol.asyncDispose]();
     });
 
@@ -78,6 +83,30 @@ for (const { target, architecture, what } of machines) {
       });
       await sendEncrypted(mailPorts(), account, account.address, publicKey, "Hello from the first boot");
       expect(await readEncrypted(mailPorts(), account, privateKey)).toBe("Hello from the first boot");
+    });
+
+    it("keeps mail indexes whole over a power cut, and has an inode for every block (needs ssh)", async (context) => {
+      if (administrator === undefined) return context.skip("ssh and ssh-keygen are missing");
+      const port = machine!.port(sshPort);
+      const options = await administrator.run(port, `findmnt --noheadings --output OPTIONS ${dataDirectory}`);
+      expect(options.trim().split(",")).toContain("nodelalloc");
+      // A file made in the directory has the attribute from it (chattr(1)).
+      const attributes = await administrator.run(
+        port,
+        `touch ${dataPaths.mailIndex}/.test && lsattr -d ${dataPaths.mailIndex} ${dataPaths.mailIndex}/.test; rm ${dataPaths.mailIndex}/.test`,
+      );
+      expect(
+        attributes
+          .trim()
+          .split("\n")
+          .map((line) => /^\S*j\S* /.test(line)),
+      ).toEqual([true, true]);
+      const [inodes = 0, blocks = 0] = (
+        await administrator.run(port, `stat --file-system --format '%c %b' ${dataDirectory}`)
+      )
+        .split(" ")
+        .map(Number);
+      expect(inodes).toBeGreaterThanOrEqual(blocks);
     });
 
     it("keeps the account and its mail over a second boot, on a disk that was enlarged", async () => {

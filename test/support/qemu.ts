@@ -7,7 +7,8 @@ import { appendFileSync, existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ports } from "../../appliance/layout.ts";
+import { ports, sshPort } from "../../appliance/layout.ts";
+import type { RelayOverrides } from "../../appliance/relay-config.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage, type Image } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
@@ -43,15 +44,19 @@ export function missingForQemu(architecture: Architecture, firmware = true): str
 export type TestImage = AsyncDisposable &
   Readonly<{ domain: string; image: Image; folder: string; relay: ReadonlyMap<string, Uint8Array> }>;
 
-/** Builds the image of a new relay in a folder of its own, its file grown to `diskBytes` if given. */
+/**
+ * Builds the image of a new relay in a folder of its own, with settings other than the defaults if given, and its file
+ * grown to `diskBytes` if given.
+ */
 export async function buildTestImage(
   target: TargetName,
   domain: string,
   diskBytes?: number,
+  settings: RelayOverrides = {},
 ): Promise<TestImage> {
   const folder = await mkdtemp(join(tmpdir(), "homing-boot-"));
   try {
-    const { files } = await createRelayFolder(join(folder, "relay"), domain);
+    const { files } = await createRelayFolder(join(folder, "relay"), domain, settings);
     const mirrors = await chooseMirrors({ env: process.env });
     const image = await withProgress(process.stderr, (onProgress) =>
       buildImage({
@@ -102,7 +107,7 @@ export async function bootImage(
   otherDisks: readonly string[] = [],
 ): Promise<BootedMachine> {
   const forwards = await Promise.all(
-    Object.values(ports).map(async (guestPort) => ({ guestPort, hostPort: await freePort(0) })),
+    [...Object.values(ports), sshPort].map(async (guestPort) => ({ guestPort, hostPort: await freePort(0) })),
   );
   const watch = watchConsole(name);
   const machine = await startMachine({
