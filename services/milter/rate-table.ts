@@ -17,6 +17,11 @@ const SLOT_BYTES = 16;
 const SECRET_BYTES = 16;
 /** 16 kB: a relay with few senders needs no more. */
 const LEAST_CAPACITY = 1024;
+/**
+ * How often a table of its full size is looked through for senders whose limit is restored, at most, in milliseconds:
+ * that takes some 10 ms for two million slots, 40 ms when there are any. Whoever is new waits so much longer.
+ */
+export const RESCAN_MS = 1000;
 
 /** What outlives the process. Slots as described above; their number is a power of two. */
 export type RateStore = Readonly<{
@@ -33,6 +38,8 @@ export type RateTable = Readonly<{
   set(index: number, arrival: number): void;
   /** Bytes of memory in use: what the tests hold against MAX_SENDERS. */
   bytes(): number;
+  /** How often all slots were looked through: what the tests hold against RESCAN_MS. */
+  scans(): number;
 }>;
 
 /** @param store where the table outlives the process, if anywhere */
@@ -42,6 +49,11 @@ export function createRateTable(store?: RateStore, maxSenders: number = MAX_SEND
   const prefix = secret.toString("latin1");
   let slots = viewOf(loaded?.slots ?? Buffer.alloc(LEAST_CAPACITY * SLOT_BYTES));
   let used = countUsed(slots);
+  /** Twice the senders: at most half of the slots are ever used. */
+  const mostCapacity = capacityFor(maxSenders * 2);
+  /** Until then a table of the full size is not looked through again. */
+  let fullUntil = Number.NEGATIVE_INFINITY;
+  let scans = 0;
   if (loaded === null) store?.replace(secret, slots.bytes);
 
   const hashOf = (sender: string): [number, number] => {
@@ -53,12 +65,16 @@ export function createRateTable(store?: RateStore, maxSenders: number = MAX_SEND
   /** A table without the senders whose limit is restored, large enough for the others; false when it cannot be. */
   const rebuild = (now: number): boolean => {
     const { words, times, capacity } = slots;
+    // A smaller one gets at least twice the room that it needs: that is rare by itself.
+    if (capacity >= mostCapacity) {
+      if (now < fullUntil) return false;
+      fullUntil = now + RESCAN_MS;
+    }
+    scans++;
     let live = 0;
     for (let index = 0; index < capacity; index++) if (times[index * 2 + 1]! > now) live++;
     if (live >= maxSenders) return false;
-    let next = LEAST_CAPACITY;
-    // Twice what is needed: at most half of the slots are ever used.
-    while (next < Math.min(live * 4, maxSenders * 2)) next *= 2;
+    const next = capacityFor(Math.min(live * 4, maxSenders * 2));
     const rebuilt = viewOf(Buffer.alloc(next * SLOT_BYTES));
     for (let index = 0; index < capacity; index++) {
       if (times[index * 2 + 1]! <= now) continue;
@@ -102,7 +118,15 @@ export function createRateTable(store?: RateStore, maxSenders: number = MAX_SEND
       store?.update(slots.bytes, index * SLOT_BYTES, SLOT_BYTES);
     },
     bytes: () => slots.bytes.length,
+    scans: () => scans,
   };
+}
+
+/** The least power of two that is so many slots. */
+function capacityFor(needed: number): number {
+  let capacity = LEAST_CAPACITY;
+  while (capacity < needed) capacity *= 2;
+  return capacity;
 }
 
 type Slots = Readonly<{ bytes: Buffer; words: Uint32Array; times: Float64Array; capacity: number }>;

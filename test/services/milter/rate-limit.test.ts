@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
 import { openRateFile } from "../../../services/milter/rate-file.ts";
 import { createRateLimit, type RateLimitSettings } from "../../../services/milter/rate-limit.ts";
-import { createRateTable } from "../../../services/milter/rate-table.ts";
+import { createRateTable, MAX_SENDERS, RESCAN_MS } from "../../../services/milter/rate-table.ts";
 
 let folder: string;
 let path: string;
@@ -99,6 +99,63 @@ describe("the rate limit", () => {
     expect(limit.take("late", 1000)).toBe(true);
     expect(limit.take("early1", 1000)).toBe(true);
   });
+
+  it("looks through a full table once a second at most, however many new senders come", () => {
+    const most = 2000;
+    const table = createRateTable(undefined, most);
+    const limit = createRateLimit({ perMinute: 1, burst: 1 }, table);
+    // One sender's limit is restored every 30 ms: a full table soon has a place again, and never many.
+    for (let index = 0; index < most; index++) limit.take(`early${index}`, index * 30);
+    const before = table.scans();
+    const seconds = 60;
+    let taken = 0;
+    for (let now = 60_000; now < 60_000 + seconds * 1000; now += 5) {
+      if (limit.take(`late${now}`, now)) taken++;
+    }
+    const scans = table.scans() - before;
+    expect(scans).toBeGreaterThan(seconds / 2);
+    expect(scans).toBeLessThanOrEqual((seconds * 1000) / RESCAN_MS + 1);
+    // Nothing is lost for long: nearly every place that became free was taken.
+    expect(taken).toBeGreaterThan(most * 0.9);
+  });
+
+  it("charges a million senders exactly, in 32 MiB, and keeps them in the file", () => {
+    const settings = { perMinute: 1, burst: 2 };
+    const file = openRateFile(path, log);
+    let secret: Buffer = Buffer.alloc(0);
+    let slots: Buffer = Buffer.alloc(0);
+    // A million single writes take a minute on some machines, so the whole table is written at the end instead.
+    const table = createRateTable({
+      load: file.load,
+      replace(newSecret, newSlots) {
+        secret = newSecret;
+        slots = newSlots;
+      },
+      update() {},
+    });
+    const limit = createRateLimit(settings, table);
+    const name = (index: number) => `sender${index}@a.test`;
+    for (let index = 0; index < MAX_SENDERS; index++) {
+      if (!limit.take(name(index), 0)) throw new Error(`${name(index)} was refused`);
+    }
+    // Doubling from 1024 slots to two million.
+    expect(table.scans()).toBe(11);
+    const room = 32 * 1024 * 1024;
+    expect(table.bytes()).toBe(room);
+    for (let index = 0; index < 5000; index++) expect(limit.take(`late${index}`, 1)).toBe(false);
+    expect(table.scans()).toBe(12);
+    file.replace(secret, slots);
+    expect(statSync(path).size).toBe(32 + room);
+
+    const reference = createReference(settings);
+    const again = openLimit(settings);
+    const sample = Array.from({ length: 1000 }, (_, index) => name(index * 997));
+    for (const sender of sample) reference(sender, 0);
+    for (const now of [2, 3, 59_999, 60_000, 60_001, 120_000, 120_001, 180_000]) {
+      for (const sender of sample) expect(again.take(sender, now)).toBe(reference(sender, now));
+    }
+    expect(lines).toEqual([]);
+  }, 120_000);
 
   it("never holds a sender longer than a used-up burst, whatever the file says", () => {
     const settings = { perMinute: 60, burst: 3 };
