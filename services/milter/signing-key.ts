@@ -15,6 +15,12 @@ class DkimKeyError extends Error {
   override name = "DkimKeyError";
 }
 
+/**
+ * After what time a failed look is tried again, in milliseconds: soon at first, since the file is replaced in an
+ * instant; then twice as long each time, up to a minute, for a disk that fails has to be mended by somebody.
+ */
+const RETRY_MS = { first: 250, most: 60_000 } as const;
+
 type SigningKeyOptions = Readonly<{
   config: RelayConfig;
   /** Files of the private keys; the next one is read only when the settings name it. */
@@ -40,21 +46,43 @@ export async function openSigningKeys(options: SigningKeyOptions): Promise<Signi
 
   const next = await readSigningKey(nextKeyPath, domain, dkim.nextSelector);
   let current = first;
+  let isClosed = false;
   const look = async (): Promise<void> => {
     if (current === next || !(await hasTakenOver(statePath, next))) return;
     current = next;
     log.info("the next DKIM key signs from now on", { selector: next.selector });
   };
+  let retry: NodeJS.Timeout | undefined;
+  let wait: number = RETRY_MS.first;
+  const lookAgain = (): void => {
+    clearTimeout(retry);
+    retry = setTimeout(lookUntilItWorks, wait).unref();
+    wait = Math.min(wait * 2, RETRY_MS.most);
+  };
+  const lookUntilItWorks = (): void => {
+    look().then(
+      () => {
+        wait = RETRY_MS.first;
+      },
+      (cause: unknown) => {
+        log.error("cannot read which DKIM key signs", { path: statePath, nextLookMs: wait }, cause);
+        if (!isClosed) lookAgain();
+      },
+    );
+  };
   // The folder, not the file: the file is replaced, and may not be there yet. Before the first look, to miss nothing.
   const watcher = watch(dirname(statePath), { persistent: false }, (_event, name) => {
-    if (name !== basename(statePath)) return;
-    look().catch((cause: unknown) =>
-      log.error("cannot read which DKIM key signs", { path: statePath }, cause),
-    );
+    if (name === basename(statePath)) lookUntilItWorks();
   });
   watcher.on("error", (cause) => log.error("cannot see when the next DKIM key takes over", {}, cause));
+  // When this one fails, so does the start: signing with a key that may be withdrawn already is worse than waiting.
   await look();
-  return { current: () => current, close: () => watcher.close() };
+  const close = (): void => {
+    isClosed = true;
+    clearTimeout(retry);
+    watcher.close();
+  };
+  return { current: () => current, close };
 }
 
 async function readSigningKey(path: string, domain: string, selector: string): Promise<SigningKey> {

@@ -1,6 +1,6 @@
 /** The change to the next DKIM key (services/dkim/switch.ts), and how the milter sees it (signing-key.ts). */
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -100,6 +100,25 @@ describe("the key that the milter signs with", () => {
     await waitFor("the next key signs", 10_000, () => keys.current().selector === "homing2");
     expect(keys.current().key.equals(createPrivateKey(next))).toBe(true);
     keys.close();
+  });
+
+  it("becomes the next one after all when what is written down could not be read at first", async () => {
+    // What the link leads to is in another folder, where nothing is watched.
+    const elsewhere = await mkdtemp(join(tmpdir(), "homing-dkim-"));
+    const target = join(elsewhere, "signing");
+    const keys = await open("homing2");
+    try {
+      await mkdir(target);
+      await symlink(target, statePath);
+      await waitFor("the failure is in the log", 10_000, () => log.join("").includes("EISDIR"));
+      expect(keys.current().selector).toBe("homing1");
+      await rmdir(target);
+      await writeFile(target, "homing2\n");
+      await waitFor("the next key signs", 10_000, () => keys.current().selector === "homing2");
+    } finally {
+      keys.close();
+      await rm(elsewhere, { recursive: true });
+    }
   });
 
   it("is the next one after a restart, too", async () => {
