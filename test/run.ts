@@ -57,6 +57,7 @@ const rings: readonly Ring[] = [
         "dnsmasq-base",
         "opendkim",
         "python3-dkim",
+        "libfaketime",
         "iproute2",
         "util-linux",
         "mount",

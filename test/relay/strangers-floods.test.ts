@@ -1,11 +1,11 @@
-/** Strangers who come in crowds or dawdle: each address has its share, old connections and others keep working. */
+/** Strangers who come in crowds: each address has its share, old connections and others keep working. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { maxOpenConnections } from "../../appliance/files/nftables.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { runCommand } from "../support/commands.ts";
 import { type ImapSession, openImap, openInbox } from "../support/imap-session.ts";
 import { encryptedMail } from "../support/mail.ts";
-import { openForTls, openRaw, type RawConnection } from "../support/raw-connection.ts";
+import { openRaw, type RawConnection } from "../support/raw-connection.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSmtp, openSubmission, type SmtpSession } from "../support/smtp-session.ts";
 import { waitFor } from "../support/wait.ts";
@@ -143,116 +143,6 @@ systemctl restart dovecot`);
       await raw.secure();
       await raw.write(bytes);
       expect(await raw.rest(TIMEOUT)).not.toMatch(/^a OK/m);
-    });
-  });
-
-  describe("who dawdle", () => {
-    /** Postfix's limits of time, cut from minutes to seconds; all else stays. */
-    const seconds = 3;
-    const isServing = async () => {
-      await using session = await openSmtp({ host: host(), port: 25 });
-      return session.greeting.code === 220;
-    };
-    beforeAll(async () => {
-      const times = ["smtpd_timeout", "smtpd_starttls_timeout"];
-      for (const name of times) {
-        const cut = `s/^${name} = .*/${name} = ${seconds}s/`;
-        await relay().exec(["sed", "--in-place", "--regexp-extended", cut, "/etc/postfix/main.cf"]);
-      }
-      const set = await relay().exec(["postconf", "-h", ...times]);
-      expect(set.stdout).toBe(`${seconds}s\n${seconds}s\n`);
-      await relay().exec("systemctl restart postfix");
-      await waitFor("Postfix is back", TIMEOUT, isServing);
-    });
-
-    /** Says one byte every now and then until the server has had enough; what it said then. */
-    const trickle = async (raw: RawConnection, byte: string): Promise<string> => {
-      const timer = setInterval(() => void raw.write(byte), 200);
-      try {
-        return await raw.rest(TIMEOUT);
-      } finally {
-        clearInterval(timer);
-      }
-    };
-    const secured = async (): Promise<RawConnection> => {
-      const raw = await openForTls(host(), 25);
-      await raw.secure();
-      await raw.write("EHLO slow.test\r\n");
-      await raw.until(/^250 /m);
-      return raw;
-    };
-
-    it("in silence are sent away", async () => {
-      await using greeted = await openRaw({ host: host(), port: 25 });
-      await using inTls = await secured();
-      expect(await greeted.rest(TIMEOUT)).toMatch(/^421 4\.4\.2 /m);
-      expect(await inTls.rest(TIMEOUT)).toMatch(/^421 4\.4\.2 /m);
-    });
-
-    it("over a command, byte by byte, are sent away", async () => {
-      await using raw = await secured();
-      await raw.write("MAIL FROM:<");
-      expect(await trickle(raw, "x")).toMatch(/^421 4\.4\.2 /m);
-    });
-
-    it("over a message, byte by byte, are sent away, and it is none", async () => {
-      await using raw = await secured();
-      await raw.write(`MAIL FROM:<stranger@_c.test>\r\nRCPT TO:<${alice.address}>\r\n`);
-      await raw.until(/^250 2\.1\.5/m);
-      await raw.write("DATA\r\n");
-      await raw.until(/^354 /m);
-      const heard = await trickle(raw, "X\r\n");
-      expect(heard).not.toMatch(/^(250 2\.0\.0|5)/m);
-      expect(heard).toMatch(/^421 4\.4\.2 /m);
-    });
-
-    it("over a TLS handshake are sent away", async () => {
-      await Promise.all(
-        [25, 465, 587].map(async (port) => {
-          await using raw = await openForTls(host(), port);
-          // The first bytes of a ClientHello, and then nothing.
-          await raw.write("\x16\x03\x01\x02\x00\x01\x00");
-          await raw.rest(TIMEOUT);
-        }),
-      );
-    });
-
-    it("a little, as phones do, are waited for", async () => {
-      await using session = await openSubmission(host(), alice.address, alice.password);
-      await session.command(`MAIL FROM:<${alice.address}>`);
-      await session.command(`RCPT TO:<${alice.address}>`);
-      await session.command("DATA");
-      const [head, ...body] = (
-        await encryptedMail({ from: alice.address, to: alice.address }, "x".repeat(6000))
-      ).match(/.{1,1500}/gs)!;
-      session.write(head!);
-      // Three times the smallest rate, for longer than a command may take.
-      await new Promise<void>((resolve) => {
-        const timer = setInterval(() => {
-          const next = body.shift();
-          if (next !== undefined) return session.write(next);
-          clearInterval(timer);
-          resolve();
-        }, 1000);
-      });
-      expect(await session.command(".")).toMatchObject({ code: 250 });
-    });
-
-    it("in a crowd that has taken a whole port, keep it no longer, and Postfix goes into stress", async () => {
-      // Five processes instead of a hundred; whoever comes next waits for one in the kernel's queue.
-      const processes = 5;
-      const fewer = `s/^25 inet n - n - \\S+ smtpd$/25 inet n - n - ${processes} smtpd/`;
-      await relay().exec(["sed", "--in-place", "--regexp-extended", fewer, "/etc/postfix/master.cf"]);
-      await relay().exec("systemctl restart postfix");
-      await waitFor("Postfix is back", TIMEOUT, isServing);
-      const crowd = await openCrowd(25, 2 * processes);
-      await waitFor("the port is taken", TIMEOUT, () => {
-        return crowd.filter((connection) => connection.heard().startsWith("220")).length >= processes;
-      });
-      expect(await isServing()).toBe(true);
-      const stressed = await relay().exec("ps -C smtpd --no-headers -o args");
-      expect(stressed.stdout).toContain("stress=yes");
-      await disperse(crowd);
     });
   });
 
