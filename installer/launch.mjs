@@ -149,8 +149,6 @@ export function runTypeScript(file, args) {
     env: {
       ...process.env,
       PATH: `${dirname(node)}${separator}${process.env.PATH ?? ""}`,
-      // Makes Node's own fetch obey HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
-      NODE_USE_ENV_PROXY: process.env.NODE_USE_ENV_PROXY ?? "1",
       // The Node that npm brought knows only the authorities it was built with; Debian's knows the system's, and
       // whoever could install with the one shall be able to fetch with the other.
       NODE_USE_SYSTEM_CA: process.env.NODE_USE_SYSTEM_CA ?? "1",

@@ -2,12 +2,12 @@
  * Where downloads are kept between builds, and how files come into it whole or not at all. Called by
  * image/packages/ and by the image builder, which keeps its root file systems there too.
  */
-import { randomBytes } from "node:crypto";
 import { access, constants, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { explainNoRoom } from "../no-room.ts";
+import { asideName } from "./part-file.ts";
 
 /** Ends the message about a full disk. */
 export const CACHE_MEND = "Make room, or give another folder for the cache with --cache.";
@@ -25,20 +25,61 @@ export function defaultCacheDirectory(
   return join(base && isAbsolute(base) ? base : join(homedir(), ".cache"), "homing");
 }
 
-/** Makes the cache directory when it is missing. Throws CacheError when nothing can be kept there. */
+/**
+ * Makes the cache directory when it is missing. Throws CacheError when there can be none. One that cannot be written
+ * is good enough for a build that finds all it needs there.
+ */
 export async function prepareCache(directory: string): Promise<void> {
   try {
     await mkdir(directory, { recursive: true });
-    await access(directory, constants.W_OK);
+    await access(directory, constants.R_OK | constants.X_OK);
   } catch (error) {
-    const { code = "", errno } = error as NodeJS.ErrnoException;
-    if (errno === undefined) throw error;
-    const reason = code === "EEXIST" ? "it is a file" : `${getSystemErrorMessage(errno)} (${code})`;
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
     throw new CacheError(
       `the cache ${directory} cannot be used: ${reason}. Give another folder with --cache.`,
       { cause: error },
     );
   }
+}
+
+/** Throws CacheError when nothing can be written to the cache; `missing` says what is needed and not there. */
+export async function requireWritable(directory: string, missing: string): Promise<void> {
+  try {
+    await access(directory, constants.W_OK);
+  } catch (error) {
+    throw unwritable(error, directory, missing) ?? error;
+  }
+}
+
+/**
+ * A CacheError or NoRoomError in place of an error of writing to the cache directory, any other error as it is.
+ * `missing` says what was to be written, `bytes` is its size.
+ */
+export async function explainCacheError(
+  error: unknown,
+  directory: string,
+  missing: string,
+  bytes: number,
+): Promise<unknown> {
+  return unwritable(error, directory, missing) ?? (await explainNoRoom(error, directory, bytes, CACHE_MEND));
+}
+
+function unwritable(error: unknown, directory: string, missing: string): CacheError | undefined {
+  const { code = "" } = error as NodeJS.ErrnoException;
+  if (!["EROFS", "EACCES", "EPERM"].includes(code)) return undefined;
+  return new CacheError(
+    `the cache ${directory} cannot be written: ${systemReason(error)}, and ${missing}. ` +
+      "Make it writable, or give another folder with --cache.",
+    { cause: error },
+  );
+}
+
+/** "permission denied (EACCES)"; undefined for an error that is not the system's. */
+function systemReason(error: unknown): string | undefined {
+  const { code = "", errno } = error as NodeJS.ErrnoException;
+  if (errno === undefined) return undefined;
+  return code === "EEXIST" ? "it is a file" : `${getSystemErrorMessage(errno)} (${code})`;
 }
 
 /**
@@ -47,7 +88,7 @@ export async function prepareCache(directory: string): Promise<void> {
  */
 export async function writeFileWhole(path: string, content: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const aside = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.part`;
+  const aside = asideName(path);
   try {
     await writeFile(aside, content);
     await rename(aside, path);

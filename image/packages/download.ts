@@ -3,13 +3,17 @@
  * Called by image/rootfs/build-rootfs.ts. Whatever the server, only bytes with the locked SHA-256 are kept.
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { stat, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ProgressReport } from "../progress.ts";
-import { writeFileWhole } from "./cache.ts";
-import { type Fetch, HttpError, httpGet } from "./http.ts";
+import { explainCacheError, requireWritable } from "./cache.ts";
+import { downloadFile, type SourceProblem, WrongFileError } from "./download-file.ts";
+import { HttpError, type Network } from "./http.ts";
 import type { ArchiveKind, LockedPackage } from "./lock.ts";
 import type { Mirrors } from "./mirror.ts";
+import { networkMend } from "./network-mend.ts";
+import { partsIn } from "./part-file.ts";
 
 /** Enough to hide the latency of small files; more would be impolite to a mirror. */
 const PARALLEL_DOWNLOADS = 6;
@@ -26,6 +30,8 @@ const SNAPSHOT_NAMES: Readonly<Record<ArchiveKind, string>> = {
  * at which it surely held the package, in seconds.
  */
 const SNAPSHOT_DELAY = 43_200;
+/** While nothing comes, progress is told this often: the rate goes down. In milliseconds. */
+const PROGRESS_MILLISECONDS = 1000;
 
 export type DownloadOptions = Readonly<{
   /** The cache directory; packages lie in its folder "packages". */
@@ -35,111 +41,224 @@ export type DownloadOptions = Readonly<{
   lockTime: number;
   onProgress?: ProgressReport;
   signal?: AbortSignal;
-  fetch?: Fetch;
+  network?: Network;
   /** Base URL of the archive of old packages. */
   snapshot?: string;
 }>;
 
-/** A locked package cannot be had, or not as it is locked. */
+/**
+ * A locked package cannot be had, or not as it is locked. `gone`: every place has answered, and none has it any
+ * more, so that only another lock helps.
+ */
 export class DownloadError extends Error {
   override name = "DownloadError";
+  readonly gone: boolean;
+  constructor(message: string, gone: boolean) {
+    super(message);
+    this.gone = gone;
+  }
 }
 
 /**
  * Makes sure that every package is in the cache. Returns the paths of the .deb files by package name.
- * Throws DownloadError naming the package and the mend; what came before the error stays in the cache.
+ * Throws DownloadError naming the package and the mend, CacheError or NoRoomError; what came before the error stays
+ * in the cache. Asks for nothing that is there.
  */
 export async function fetchPackages(
   packages: readonly LockedPackage[],
   options: DownloadOptions,
 ): Promise<Map<string, string>> {
   const { cache, onProgress } = options;
-  const paths = new Map(packages.map((one) => [one.name, cachePath(cache, one)]));
+  const paths = new Map(packages.map((one) => [one.name, packagePath(cache, one)]));
   const total = packages.reduce((sum, { size }) => sum + size, 0);
-  const received = new Map<string, number>();
+  const there = new Map<string, { done: number; reused: number }>();
   const show = () => {
-    const done = [...received.values()].reduce((sum, value) => sum + value, 0);
-    onProgress?.({ stage: "Fetching the Debian packages", done, total, unit: "bytes" });
-  };
-  const report = (name: string, bytes: number) => {
-    received.set(name, bytes);
-    show();
+    const sum = { done: 0, reused: 0 };
+    for (const { done, reused } of there.values()) {
+      sum.done += done;
+      sum.reused += reused;
+    }
+    onProgress?.({ stage: "Fetching the Debian packages", ...sum, total, unit: "bytes" });
   };
   show(); // a mirror may never answer
 
   // The first failure stops the others: nobody shall wait for 90 MB to read an error message.
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
-  const waiting = [...packages].sort((a, b) => b.size - a.size); // the largest first: they take longest
-  const work = async () => {
-    for (let one = waiting.shift(); one; one = waiting.shift()) {
-      signal.throwIfAborted();
-      const { name, size } = one;
-      if (!(await isCached(paths.get(name)!, one))) {
-        const bytes = await fetchPackage(one, { ...options, signal }, (count) => report(name, count));
-        await writeFileWhole(paths.get(name)!, bytes);
+  const inParallel = async (work: () => Promise<void>) => {
+    const workers = Array.from({ length: PARALLEL_DOWNLOADS }, async () => {
+      try {
+        await work();
+      } catch (error) {
+        stop.abort(error); // has no effect after the first
       }
-      report(name, size);
-    }
+    });
+    await Promise.all(workers); // even after a failure: nothing may write to the cache once this returns
+    signal.throwIfAborted();
   };
-  const workers = Array.from({ length: PARALLEL_DOWNLOADS }, async () => {
-    try {
-      await work();
-    } catch (error) {
-      stop.abort(error); // has no effect after the first
+
+  const unseen = [...packages];
+  const missing: LockedPackage[] = [];
+  const look = async (one: LockedPackage) => {
+    if (!(await isCached(paths.get(one.name)!, one))) return false;
+    there.set(one.name, { done: one.size, reused: one.size });
+    return true;
+  };
+  await inParallel(async () => {
+    for (let one = unseen.shift(); one; one = unseen.shift()) {
+      signal.throwIfAborted();
+      if (!(await look(one))) missing.push(one);
     }
   });
-  await Promise.all(workers); // even after a failure: nothing may write to the cache once this returns
-  signal.throwIfAborted();
+  show();
+  if (missing.length === 0) return paths;
+
+  const missingBytes = missing.reduce((sum, { size }) => sum + size, 0);
+  const lacking = `${missing.length} of ${packages.length} packages (${megabytes(missingBytes)}) are missing in it`;
+  await requireWritable(cache, lacking);
+  missing.sort((a, b) => b.size - a.size); // the largest first: they take longest
+  const folder = join(cache, "packages");
+  const unreachable = new Map<string, SourceProblem>();
+  const ticking = setInterval(show, PROGRESS_MILLISECONDS);
+  try {
+    await inParallel(async () => {
+      for (;;) {
+        const one = await takeNext(missing, paths, folder);
+        if (!one) return;
+        signal.throwIfAborted();
+        // Another build may have brought it in the meantime.
+        if (!(await look(one))) {
+          const report = (done: number, reused: number) => {
+            there.set(one.name, { done, reused });
+            show();
+          };
+          const surroundings = { ...options, signal, lacking, unreachable };
+          await fetchPackage(one, paths.get(one.name)!, surroundings, report);
+        }
+        show();
+      }
+    });
+  } catch (error) {
+    throw await explainCacheError(error, folder, lacking, missingBytes);
+  } finally {
+    clearInterval(ticking);
+  }
   return paths;
 }
 
-/** The hash in the name keeps packages apart that share a name and version but not their bytes. */
-function cachePath(cache: string, { path, sha256 }: LockedPackage): string {
+/**
+ * Where a package lies in the cache. The hash in the name keeps packages apart that share a name and version but not
+ * their bytes.
+ */
+export function packagePath(cache: string, { path, sha256 }: LockedPackage): string {
   return join(cache, "packages", `${sha256.slice(0, 16)}-${basename(path)}`);
 }
 
-/** The cache is checked each time: a disk may have been full, or someone curious. */
+/** The cache is checked each time: a disk may have been full, or someone curious. Counts as a use. */
 async function isCached(path: string, { size, sha256 }: LockedPackage): Promise<boolean> {
   try {
-    const bytes = await readFile(path);
-    return bytes.length === size && sha256 === hash(bytes);
+    if ((await stat(path)).size !== size) return false;
+    const now = new Date();
+    // First of all, so that nobody who tidies up removes it from here on. A cache may be another user's, or read-only.
+    await utimes(path, now, now).catch((error: unknown) => {
+      if (!hasCode(error, "EROFS", "EACCES", "EPERM")) throw error;
+    });
+    const hash = createHash("sha256");
+    for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    return hash.digest("hex") === sha256;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    if (hasCode(error, "ENOENT")) return false;
     throw error;
   }
 }
 
+/** Takes a package out of the list, if possible one that no other build is fetching. */
+async function takeNext(
+  missing: LockedPackage[],
+  paths: ReadonlyMap<string, string>,
+  folder: string,
+): Promise<LockedPackage | undefined> {
+  if (missing.length === 0) return undefined;
+  const parts = await partsIn(folder);
+  const busy = new Set(parts.filter(({ abandoned }) => !abandoned).map(({ target }) => target));
+  const free = missing.findIndex(({ name }) => !busy.has(paths.get(name)!));
+  return missing.splice(Math.max(free, 0), 1)[0];
+}
+
+type Surroundings = DownloadOptions &
+  Readonly<{
+    signal: AbortSignal;
+    /** What all is missing, for error texts. */
+    lacking: string;
+    /** Servers that could not be reached, and why: the next packages do not wait for them again. */
+    unreachable: Map<string, SourceProblem>;
+  }>;
+
 async function fetchPackage(
   one: LockedPackage,
-  options: DownloadOptions,
-  onBytes: (received: number) => void,
-): Promise<Buffer> {
-  const { mirrors, fetch, signal, snapshot = SNAPSHOT } = options;
+  path: string,
+  options: Surroundings,
+  onBytes: (done: number, reused: number) => void,
+): Promise<void> {
+  const { mirrors, snapshot = SNAPSHOT, unreachable, network, signal } = options;
   const time = new Date((options.lockTime + SNAPSHOT_DELAY) * 1000);
   const stamp = time.toISOString().replace(/[-:]|\.\d+/g, ""); // 20261119T021254Z
-  const urls = [
-    `${mirrors[one.archive]}/${one.path}`,
-    `${snapshot}/${SNAPSHOT_NAMES[one.archive]}/${stamp}/${one.path}`,
+  const sources = [
+    { base: mirrors[one.archive], url: `${mirrors[one.archive]}/${one.path}` },
+    { base: snapshot, url: `${snapshot}/${SNAPSHOT_NAMES[one.archive]}/${stamp}/${one.path}` },
   ];
-  const problems: string[] = [];
-  for (const url of urls) {
-    try {
-      const bytes = await httpGet(url, { ...(fetch ? { fetch } : {}), signal, maxBytes: one.size, onBytes });
-      if (bytes.length === one.size && hash(bytes) === one.sha256) return bytes;
-      problems.push(`${url} is not the locked file (other size or SHA-256)`);
-    } catch (error) {
-      if (!(error instanceof HttpError)) throw error;
-      problems.push(error.message);
-    }
+  const asked = sources.filter(({ base }) => !unreachable.has(base));
+  const found =
+    asked.length === 0
+      ? []
+      : await downloadFile(
+          { path, size: one.size, sha256: one.sha256 },
+          asked.map(({ url }) => url),
+          { network, signal, onBytes },
+        );
+  if (!found) return;
+  const problems = sources.map(({ base }) => {
+    const problem = unreachable.get(base) ?? found[asked.findIndex((source) => source.base === base)]!;
+    if (problem instanceof HttpError && problem.kind === "unreachable") unreachable.set(base, problem);
+    return problem;
+  });
+  throw explain(one, problems, options);
+}
+
+function explain(
+  { name, version }: LockedPackage,
+  problems: readonly SourceProblem[],
+  { cache, lacking }: Surroundings,
+): DownloadError {
+  const reasons = problems.map(({ message }) => `  ${message}`).join("\n");
+  const answered = problems.filter((one) => one instanceof WrongFileError || one.kind !== "unreachable");
+  if (answered.length === 0) {
+    return new DownloadError(
+      `Debian's packages cannot be fetched: there is no connection.\n${reasons}\n` +
+        `The cache is ${cache}; ${lacking}. ${networkMend(problems)} What has come so far is kept.`,
+      false,
+    );
   }
-  throw new DownloadError(
-    `the package ${one.name} ${one.version} cannot be had:\n  ${problems.join("\n  ")}\n` +
-      "Try another mirror with --mirror URL, or take the newest packages: ./homing build … --refresh for this " +
-      "image, ./homing lock for all from now on.",
+  const gone = problems.every(
+    (one) =>
+      one instanceof WrongFileError || one.kind === "wrong" || one.status === 404 || one.status === 410,
+  );
+  const place = gone ? "is gone: no place has the locked file any more" : "cannot be had";
+  const newest =
+    "take the newest packages: ./homing build … --refresh for this image, ./homing lock for all from now on.";
+  return new DownloadError(
+    `the package ${name} ${version} ${place}:\n${reasons}\n` +
+      (gone
+        ? `Try another mirror with --mirror URL, or ${newest}`
+        : `${networkMend(problems)} Or try another mirror with --mirror URL, or ${newest}`),
+    gone,
   );
 }
 
-function hash(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

@@ -14,7 +14,9 @@ import { gunzip } from "node:zlib";
 import { readTar } from "../formats/tar.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
-import { writeFileWhole } from "./cache.ts";
+import { explainCacheError, writeFileWhole } from "./cache.ts";
+import { isUnknownAuthority } from "./network-mend.ts";
+import { proxyEnvironment } from "./proxy.ts";
 
 export const NODE_VERSION = "24.21.0";
 
@@ -126,20 +128,18 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
           "check which registry `npm config get registry` names",
       );
     }
-    await writeFileWhole(cached, bytes);
+    await writeFileWhole(cached, bytes).catch(async (error: unknown) => {
+      throw await explainCacheError(error, options.cache, `${spec} is missing in it`, bytes.length);
+    });
     return bytes;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-/** OpenSSL's words, as Node names them, for a certificate of an authority that it does not know. */
-const UNKNOWN_AUTHORITY =
-  /SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT|self[- ]signed certificate/;
-
 /** What to do about a failure of npm, by what it printed. */
 export function npmMend(complaint: string): string {
-  return UNKNOWN_AUTHORITY.test(complaint)
+  return isUnknownAuthority(complaint)
     ? "The registry's certificate is signed by an authority that Node does not know, as behind a proxy that opens " +
         "encrypted connections. Name the authority's certificate: NODE_EXTRA_CA_CERTS=FILE in the environment, or " +
         "npm config set cafile FILE."
@@ -152,7 +152,11 @@ function npmPack(spec: string, directory: string, signal: AbortSignal | undefine
     const npm = spawn(
       windows ? "npm.cmd" : "npm",
       ["pack", spec, "--pack-destination", directory, "--ignore-scripts", "--loglevel=error"],
-      { cwd: project, stdio: ["ignore", "ignore", "pipe"], shell: windows, ...(signal ? { signal } : {}) },
+      {
+        ...{ cwd: project, stdio: ["ignore", "ignore", "pipe"], shell: windows },
+        env: { ...process.env, ...proxyEnvironment(process.env) },
+        ...(signal ? { signal } : {}),
+      },
     );
     let complaint = "";
     npm.stderr.setEncoding("utf8").on("data", (text: string) => {

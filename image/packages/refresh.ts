@@ -5,7 +5,7 @@
 import type { PublicKey } from "openpgp";
 import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
-import type { Fetch } from "./http.ts";
+import type { Network } from "./http.ts";
 import type { PackageLock } from "./lock.ts";
 import type { Mirrors } from "./mirror.ts";
 import { type IndexText, indexPackages } from "./package-index.ts";
@@ -21,7 +21,7 @@ export type RefreshOptions = Readonly<{
   now: number;
   onProgress?: ProgressReport;
   signal?: AbortSignal;
-  fetch?: Fetch;
+  network?: Network;
   /** The keys that may sign each index: the pinned Debian keys unless given. */
   keys?: readonly PublicKey[];
   /** What to resolve: the project's own selection unless given. */
@@ -30,9 +30,20 @@ export type RefreshOptions = Readonly<{
 
 /**
  * A lock of the newest packages. Throws ReleaseError when an index is not genuine, out of date or older than the
- * previous lock's, ResolveError when the selection cannot be met, HttpError when a mirror does not answer.
+ * previous lock's or cannot be had, ResolveError when the selection cannot be met.
  */
 export async function refreshLock(options: RefreshOptions): Promise<PackageLock> {
+  // The first failure stops the other requests: whoever called may want to end.
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
+  try {
+    return await makeLock({ ...options, signal });
+  } finally {
+    stop.abort();
+  }
+}
+
+async function makeLock(options: RefreshOptions): Promise<PackageLock> {
   const { mirrors, previous, onProgress, select = packagesFor } = options;
   const source = (archive: "debian" | "security") => ({ ...options, mirror: mirrors[archive] });
   const lockedDate = (suite: Suite) =>

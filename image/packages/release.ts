@@ -8,9 +8,10 @@ import { type PublicKey, readCleartextMessage, verify } from "openpgp";
 import { decompressXz } from "../formats/xz.ts";
 import type { Architecture } from "../spec.ts";
 import { parseStanzas, type Stanza } from "./deb822.ts";
-import { type Fetch, HttpError, httpGet } from "./http.ts";
+import { HttpError, httpGet, type Network } from "./http.ts";
 import { archiveKeys } from "./keys.ts";
 import type { ArchiveKind } from "./lock.ts";
+import { networkMend } from "./network-mend.ts";
 
 /** InRelease of Debian 13 has about 140 kB; in bytes. */
 const MAX_RELEASE_BYTES = 4 << 20;
@@ -38,7 +39,7 @@ type Source = Readonly<{
   mirror: string;
   /** Seconds since 1970. */
   now: number;
-  fetch?: Fetch | undefined;
+  network?: Network | undefined;
   signal?: AbortSignal | undefined;
   /** The pinned Debian keys unless given. */
   keys?: readonly PublicKey[] | undefined;
@@ -53,15 +54,21 @@ type LockedDate = number | undefined;
 /** Fetches and proves a suite's InRelease. Throws ReleaseError. */
 export async function fetchRelease(suite: Suite, source: Source, lockedDate: LockedDate): Promise<Release> {
   const url = `${source.mirror}/dists/${suite.codename}/InRelease`;
-  const options = { ...httpOptions(source), maxBytes: MAX_RELEASE_BYTES };
-  const text = await httpGet(url, options).catch((error: unknown) => {
-    if (!(error instanceof HttpError)) throw error;
-    const problem = `the Debian mirror cannot be used: ${error.message}; choose another one with --mirror`;
-    throw new ReleaseError(problem, { cause: error });
-  });
+  const { network, signal } = source;
+  const text = await httpGet(url, { network, signal, maxBytes: MAX_RELEASE_BYTES }).catch(unusable);
   const keys = source.keys ?? (await archiveKeys(suite.archive));
   const stanza = await verifiedStanza(text.toString("utf8"), keys, url);
   return readRelease(stanza, suite, { now: source.now, lockedDate }, url);
+}
+
+/** In place of an HttpError one that says what to do; throws any other as it is. */
+function unusable(error: unknown): never {
+  if (!(error instanceof HttpError)) throw error;
+  const mend =
+    error.kind === "unreachable"
+      ? `. ${networkMend([error])} Another mirror can be chosen with --mirror.`
+      : "; choose another one with --mirror";
+  throw new ReleaseError(`the Debian mirror cannot be used: ${error.message}${mend}`, { cause: error });
 }
 
 async function verifiedStanza(text: string, keys: readonly PublicKey[], url: string): Promise<Stanza> {
@@ -120,7 +127,7 @@ export function readRelease(
 
 /**
  * Fetches, proves and unpacks the Packages index of one component and architecture.
- * Throws ReleaseError or HttpError.
+ * Throws ReleaseError.
  */
 export async function fetchPackagesIndex(
   release: Release,
@@ -133,13 +140,16 @@ export async function fetchPackagesIndex(
   const expected = release.files.get(path);
   const base = `${source.mirror}/dists/${codename}`;
   if (!expected) throw new ReleaseError(`${base}/InRelease has no ${path}`);
-  const options = { ...httpOptions(source), maxBytes: expected.size };
+  const { network, signal } = source;
+  const options = { network, signal, maxBytes: expected.size };
   // By its hash the index is there even while the mirror is being renewed; small mirrors may not offer it.
   const byHash = `${component}/binary-${architecture}/by-hash/SHA256/${expected.sha256}`;
-  const bytes = await httpGet(`${base}/${byHash}`, options).catch((error: unknown) => {
-    if (error instanceof HttpError && error.status === 404) return httpGet(`${base}/${path}`, options);
-    throw error;
-  });
+  const bytes = await httpGet(`${base}/${byHash}`, options)
+    .catch((error: unknown) => {
+      if (error instanceof HttpError && error.status === 404) return httpGet(`${base}/${path}`, options);
+      throw error;
+    })
+    .catch(unusable);
   if (createHash("sha256").update(bytes).digest("hex") !== expected.sha256) {
     throw new ReleaseError(
       `${base}/${path} is not the file that InRelease tells of: the mirror is damaged or being renewed; ` +
@@ -147,10 +157,6 @@ export async function fetchPackagesIndex(
     );
   }
   return new TextDecoder().decode(await decompressXz(bytes));
-}
-
-function httpOptions({ fetch, signal }: Source) {
-  return { ...(fetch ? { fetch } : {}), signal };
 }
 
 /** RFC 5322 dates as in "Sat, 12 Sep 2026 07:55:41 UTC". */

@@ -8,35 +8,61 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createCleartextMessage, generateKey, type PrivateKey, type PublicKey, sign } from "openpgp";
 
-/** What the server does instead of simply answering: breaks off half-way, sends half and falls silent. */
-export type Misbehaviour = "break off" | "fall silent";
+/**
+ * What the server does instead of simply answering. "break off" and "fall silent" come after half of what was asked
+ * for; "drip" sends a byte at a time; "hang up" closes the connection without an answer.
+ */
+export type Misbehaviour =
+  | "break off"
+  | "fall silent"
+  | "drip"
+  | "hang up"
+  | "ignore the range"
+  | "send another range"
+  | Readonly<{ status: number; headers?: Readonly<Record<string, string>> }>
+  | Readonly<{ content: Buffer }>;
 
 export type TestMirror = Readonly<{
   /** Base URL without a slash at the end. */
   url: string;
-  /** What is served; anything else is 404. Paths begin with a slash. */
+  /** What is served, in parts if asked for; anything else is 404. Paths begin with a slash. */
   files: Map<string, Buffer>;
   /** How often the server still misbehaves for a path. */
   misbehave: Map<string, { how: Misbehaviour; times: number }>;
   /** Every path asked for, in order. */
   requests: string[];
+  /** The Range fields of these requests, "" where there was none. */
+  ranges: string[];
   close: () => Promise<void>;
 }>;
+
+const DRIP_MILLISECONDS = 10;
 
 export async function startMirror(): Promise<TestMirror> {
   const files: TestMirror["files"] = new Map();
   const misbehave: TestMirror["misbehave"] = new Map();
   const requests: string[] = [];
+  const ranges: string[] = [];
   const server = createServer((request, response) => {
     const path = request.url ?? "";
+    const range = request.headers.range ?? "";
     requests.push(path);
+    ranges.push(range);
     const content = files.get(path);
     const trouble = misbehave.get(path);
-    if (!content) return void response.writeHead(404).end("no such file");
-    response.writeHead(200, { "Content-Length": content.length });
-    if (!trouble || trouble.times <= 0) return void response.end(content);
-    trouble.times--;
-    sendHalf(response, content, trouble.how);
+    const how = trouble && trouble.times-- > 0 ? trouble.how : undefined;
+    if (how === "hang up") return void request.socket.destroy();
+    if (typeof how === "object" && "status" in how)
+      return void response.writeHead(how.status, how.headers).end();
+    const whole = typeof how === "object" ? how.content : content;
+    if (!whole) return void response.writeHead(404).end("no such file");
+    const body =
+      how === "ignore the range" ? writeHead(response, whole, "") : writeHead(response, whole, range, how);
+    if (how === "drip") return drip(response, body);
+    if (how !== "break off" && how !== "fall silent") return void response.end(body);
+    response.write(body.subarray(0, body.length >> 1), () => {
+      if (how === "break off") response.destroy();
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
@@ -44,6 +70,7 @@ export async function startMirror(): Promise<TestMirror> {
     files,
     misbehave,
     requests,
+    ranges,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -52,10 +79,31 @@ export async function startMirror(): Promise<TestMirror> {
   };
 }
 
-function sendHalf(response: ServerResponse, content: Buffer, how: Misbehaviour): void {
-  response.write(content.subarray(0, content.length >> 1), () => {
-    if (how === "break off") response.destroy();
+/** Writes the head of the answer (RFC 9110 §14.4); returns the body that belongs to it. */
+function writeHead(response: ServerResponse, whole: Buffer, range: string, how?: Misbehaviour): Buffer {
+  const from = Number(/^bytes=(\d+)-$/.exec(range)?.[1] ?? 0);
+  if (from === 0) {
+    response.writeHead(200, { "Content-Length": whole.length });
+    return whole;
+  }
+  if (from >= whole.length) {
+    response.writeHead(416, { "Content-Length": 0, "Content-Range": `bytes */${whole.length}` });
+    return Buffer.alloc(0);
+  }
+  const start = how === "send another range" ? from - 1 : from;
+  response.writeHead(206, {
+    "Content-Length": whole.length - start,
+    "Content-Range": `bytes ${start}-${whole.length - 1}/${whole.length}`,
   });
+  return whole.subarray(start);
+}
+
+function drip(response: ServerResponse, body: Buffer): void {
+  let sent = 0;
+  const timer = setInterval(() => {
+    if (response.destroyed || sent === body.length) clearInterval(timer);
+    else response.write(body.subarray(sent, ++sent));
+  }, DRIP_MILLISECONDS);
 }
 
 export async function testSigningKey(): Promise<{ privateKey: PrivateKey; publicKey: PublicKey }> {
