@@ -47,7 +47,7 @@ export type Handled = Readonly<{
 const rsa = generateKeyPairSync("rsa", { modulusLength: 1024 });
 /** The p= value of the key that outgoing messages are signed with, under s1._domainkey.a.test. */
 export const outgoingKey = rsa.publicKey.export({ type: "spki", format: "der" }).toString("base64");
-const signing = { domain: "a.test", selector: "s1", key: rsa.privateKey };
+export const signing = { domain: "a.test", selector: "s1", key: rsa.privateKey };
 
 export async function handleSubmission(
   { sender, login, recipients, message }: Submission,
@@ -60,7 +60,8 @@ export async function handleSubmission(
 }
 
 const theirs = ed25519Key();
-const found = findDkimKey([[keyRecord(theirs)]]);
+export const theirRecord = keyRecord(theirs);
+const found = findDkimKey([[theirRecord]]);
 if ("problem" in found) throw new Error(found.problem);
 const record = found;
 
@@ -77,21 +78,29 @@ export async function handleDelivery(
   return handle(() => beginIncoming(sender, client === "" ? null : client, services), [], signed, cuts);
 }
 
-/** Relaxed header and simple body (RFC 6376 §3.4.2, §3.4.3), made here so that any octets can be signed. */
-function withSignature(message: WholeMessage, { domain, kind }: Signature): WholeMessage {
-  const from = message.fields.findLast(([name]) => name.trimEnd().toLowerCase() === "from")?.[1];
-  const body = `${message.body.toString("latin1").replace(/(?:\r\n)+$/, "")}\r\n`;
-  const bh = createHash("sha256").update(body, "latin1").digest("base64");
-  const tags = ` v=1; a=ed25519-sha256; c=relaxed/simple; d=${domain}; s=s1; h=from; bh=${bh}; b=`;
+/** With a signature in front, the body hashed simply (RFC 6376 §3.4.3): made here so that any octets can be signed. */
+function withSignature({ fields, body }: WholeMessage, signature: Signature): WholeMessage {
+  const simple = `${body.toString("latin1").replace(/(?:\r\n)+$/, "")}\r\n`;
+  const bodyHash = createHash("sha256").update(simple, "latin1").digest("base64");
+  return { fields: [signatureField(fields, bodyHash, signature), ...fields], body };
+}
+
+/** A signature over From in relaxed form (RFC 6376 §3.4.2), by the key that `theirRecord` publishes. */
+export function signatureField(
+  fields: WholeMessage["fields"],
+  bodyHash: string,
+  { domain, kind }: Signature,
+): [name: string, value: string] {
+  const from = fields.findLast(([name]) => name.trimEnd().toLowerCase() === "from")?.[1];
   const relaxed = from
     ?.replace(/\r?\n/g, "")
     .replace(/[ \t]+/g, " ")
     .replace(/^ | $/g, "");
+  const tags = ` v=1; a=ed25519-sha256; c=relaxed/simple; d=${domain}; s=s1; h=from; bh=${bodyHash}; b=`;
   const header = `${relaxed === undefined ? "" : `from:${relaxed}\r\n`}dkim-signature:${tags.trim()}`;
   const digest = createHash("sha256").update(header, "latin1");
   if (kind === "broken") digest.update("x");
-  const value = sign(null, digest.digest(), theirs.privateKey).toString("base64");
-  return { fields: [["DKIM-Signature", `${tags}${value}`], ...message.fields], body: message.body };
+  return ["DKIM-Signature", `${tags}${sign(null, digest.digest(), theirs.privateKey).toString("base64")}`];
 }
 
 async function handle(

@@ -1,6 +1,4 @@
 /** The judgement at its limits: cut off anywhere, endless, and by the work it does whatever comes. */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { createHeaderList, type HeaderList, headerLimits } from "../../../services/milter/header-field.ts";
 import { createJudge } from "../../../services/milter/judge.ts";
@@ -100,38 +98,3 @@ it.each(["submission", "delivery"])(
     expect(milliseconds).toBeLessThan(MAX_CASE_MILLISECONDS);
   },
 );
-
-it("needs no more memory for a quarter of a gigabyte than for a sixteenth of that", () => {
-  // The collector by itself would make the measurement a matter of chance.
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
-  const small = heapAfter(16, collect);
-  const large = heapAfter(256, collect);
-  expect(large - small).toBeLessThan(1_000_000);
-}, 60_000);
-
-/** Heap and buffers in use while the judge has an accepted message of so many MiB behind it, its end still to come. */
-function heapAfter(mebibytes: number, collect: () => void): number {
-  const line = `${"A".repeat(76)}\r\n`;
-  const piece = Buffer.from(line.repeat(840));
-  const pieces = Math.floor((mebibytes * 2 ** 20) / piece.length);
-  const octets = pieces * 840 * 57;
-  const head = Buffer.alloc(57);
-  head.writeUInt8(0xd2, 0);
-  head.writeUInt8(0xff, 1);
-  head.writeUInt32BE(octets + 51, 2);
-  head.writeUInt8(1, 6);
-  const [before, after] = wholeMessage("ARMOR").split("ARMOR") as [string, string];
-  const { fields, body } = takeApart(Buffer.from(before));
-  const header = createHeaderList();
-  for (const [name, value] of fields) header.add(name, value);
-  const judge = createJudge({ ...header, allowArmorVersion: false });
-  judge.write(body);
-  judge.write(Buffer.from(`-----BEGIN PGP MESSAGE-----\r\n\r\n${head.toString("base64")}\r\n`));
-  for (let written = 0; written < pieces; written++) judge.write(piece);
-  collect();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  judge.write(Buffer.from(`-----END PGP MESSAGE-----${after}`));
-  expect(judge.end()).toEqual({ kind: "encrypted" });
-  return heapUsed + arrayBuffers;
-}
