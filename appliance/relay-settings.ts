@@ -111,11 +111,20 @@ const settings = z.object({
         1000 * GIGABYTE,
       ),
       minFreeDiskBytes: whole(
-        "No new accounts with less free space for mail, in bytes.",
+        "No new accounts with less free space for mail, in bytes, or room for less than a file per 50 kB of it.",
         GIGABYTE,
         0,
         1000 * GIGABYTE,
       ),
+      // A class or a meeting signs up at once, and behind a carrier's NAT strangers share an address (RFC 6598); but
+      // whoever goes on for days must not fill a card with empty mailboxes.
+      networkBurst: whole(
+        "Accounts that one network (an IPv4 address, an IPv6 /64) may make at once before the next limit is felt.",
+        100,
+        1,
+        1_000_000,
+      ),
+      networkPerHour: whole("Accounts that one network may make per hour in the long run.", 30, 1, 1_000_000),
       refuseAutomaticRelays: yesNo(
         "Refuse accounts that a client makes by itself, as an extra relay for an account elsewhere.",
         false,

@@ -17,6 +17,7 @@ import {
   type Refusal,
   settingsRefusal,
 } from "./rules.ts";
+import { createSignUpLimits } from "./sign-up-limits.ts";
 import type { AccountStore } from "./store.ts";
 
 /** How long a look at the machine's load, memory and disk holds, in milliseconds: none of them jumps. */
@@ -66,31 +67,50 @@ export function createAccounts(
   const steadyNow = parts.steadyNow ?? (() => performance.now());
   const recent = createRecentLogins();
   const guesses = createGuessLimits(steadyNow);
+  const signUps = createSignUpLimits(config.signUp, steadyNow);
   const queue = parts.queue ?? createHashQueue();
   const hasher = parts.hasher ?? createPasswordHasher();
   const underWay = new Map<string, Promise<Verdict>>();
   const machineState = heldFor(machineStateMs, steadyNow, parts.readMachineState);
 
-  type Attempt = Readonly<{ address: string; password: string; fingerprint: string; network: string }>;
+  type Attempt = Readonly<{
+    address: string;
+    password: string;
+    fingerprint: string;
+    /** The client's address, and the network it counts for when passwords are tried. */
+    client: string;
+    network: string;
+  }>;
 
   const judge = async (attempt: Attempt): Promise<Verdict> => {
-    const { address, password, network } = attempt;
+    const { address, password } = attempt;
     const known = store.findPassword(address);
     if (known !== undefined) return compare(attempt, known);
     const refusal = settingsRefusal(address, password, config);
     if (refusal !== undefined) return refuse(attempt, refusal);
     const shortage = machineRefusal(await machineState(), config.signUp);
     if (shortage !== undefined) return refuse(attempt, shortage);
-    const hash = await queue.run("create", network, () => hasher.hash(password));
-    if (await store.create(address, hash, parts.now())) {
-      recent.remember(address, hash, attempt.fingerprint);
-      guesses.welcome(address, network);
-      log.info("account created");
-      return { kind: "ok", created: true };
-    }
+    const giveBack = signUps.take(attempt.client);
+    if (giveBack === undefined) return refuse(attempt, "too-many-new-accounts");
+    const made = await make(attempt).catch((cause) => {
+      giveBack();
+      throw cause;
+    });
+    if (made) return { kind: "ok", created: true };
+    giveBack();
     const winner = store.findPassword(address);
     if (winner === undefined) throw new Error("an account was made and deleted while a login for it ran");
     return compare(attempt, winner);
+  };
+
+  /** False when somebody else was first. */
+  const make = async ({ address, password, fingerprint, network }: Attempt): Promise<boolean> => {
+    const hash = await queue.run("create", network, () => hasher.hash(password));
+    if (!(await store.create(address, hash, parts.now()))) return false;
+    recent.remember(address, hash, fingerprint);
+    guesses.welcome(address, network);
+    log.info("account created");
+    return true;
   };
 
   /** The same limits, the same turn and the same hash as for a wrong password: it looks alike from outside. */
@@ -153,7 +173,7 @@ export function createAccounts(
       const key = `${fingerprint} ${network}`;
       const same = underWay.get(key);
       if (same !== undefined) return same;
-      const verdict = judge({ address, password, fingerprint, network })
+      const verdict = judge({ address, password, fingerprint, client, network })
         .catch((cause): Verdict => {
           if (cause instanceof QueueFullError) return { kind: "busy" };
           throw cause;

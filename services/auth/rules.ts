@@ -18,7 +18,8 @@ export type Refusal =
   | "automatic-relay"
   | "load-too-high"
   | "memory-too-low"
-  | "disk-too-full";
+  | "disk-too-full"
+  | "too-many-new-accounts";
 
 export const refusalTexts: Readonly<Record<Refusal, string>> = {
   "not-utf8": "Names and passwords are UTF-8",
@@ -34,6 +35,7 @@ export const refusalTexts: Readonly<Record<Refusal, string>> = {
   "load-too-high": "The relay is too busy for new accounts, try again later",
   "memory-too-low": "The relay is short of memory for new accounts, try again later",
   "disk-too-full": "The relay is short of disk space for new accounts, try again later",
+  "too-many-new-accounts": "Your network made many accounts already, try again later",
 };
 
 /** RFC 5321 §4.5.3.1.1. */
@@ -59,12 +61,20 @@ const reservedLocalParts: ReadonlySet<string> = new Set([
   ...["bounce", "daemon", "mail", "mailer-daemon", "no-reply", "nobody", "noreply", "root", "system"],
 ]);
 
+/**
+ * Bytes of a file on average, mail and indexes together: a file system has room for so many files, however small,
+ * and must keep as many free as free bytes for those who have accounts.
+ */
+const bytesPerFile = 50_000;
+
 /** What the machine has left, asked anew for every account to be made. */
 export type MachineState = Readonly<{
   /** One-minute load average. */
   loadAverage: number;
   availableMemoryBytes: number;
   freeDiskBytes: number;
+  /** How many more files the file system can hold; Infinity when it sets no number. */
+  freeFiles: number;
 }>;
 
 export type Normalised = Readonly<{ address: string } | { refusal: Refusal }>;
@@ -107,5 +117,6 @@ export function machineRefusal(state: MachineState, signUp: RelayConfig["signUp"
   if (state.loadAverage > signUp.maxLoadAverage) return "load-too-high";
   if (state.availableMemoryBytes < signUp.minFreeMemoryBytes) return "memory-too-low";
   if (state.freeDiskBytes < signUp.minFreeDiskBytes) return "disk-too-full";
+  if (state.freeFiles < signUp.minFreeDiskBytes / bytesPerFile) return "disk-too-full";
   return undefined;
 }

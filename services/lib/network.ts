@@ -1,7 +1,7 @@
 /**
  * The network a client comes from, as limits count it: its IPv4 address, or the /48 of its IPv6 address, which
  * is what one site may be given (RFC 6177 §2), or the /64, which is one link (RFC 4291 §2.5.1): whoever has that
- * many addresses still counts once. Pure. Called by services/auth (/48) and services/milter (/64).
+ * many addresses still counts once. Pure. Called by services/auth (both) and services/milter (/64).
  */
 import { isIPv4, isIPv6 } from "node:net";
 

@@ -48,6 +48,8 @@ const defaults: RelayConfig = {
     maxLoadAverage: 5,
     minFreeMemoryBytes: 200_000_000,
     minFreeDiskBytes: 1_000_000_000,
+    networkBurst: 100,
+    networkPerHour: 30,
     refuseAutomaticRelays: false,
   },
   accounts: { localPartMinLength: 9, localPartMaxLength: 9, passwordMinLength: 9, deleteIdleAfterDays: 90 },

@@ -26,6 +26,7 @@ const settings = `domain = "chat.example.org"
 max_load_average = 1000
 min_free_memory_bytes = 0
 min_free_disk_bytes = 0
+network_burst = 1_000_000
 `;
 
 type Measured = Readonly<{ perSecond: number; cpuMs: number }>;

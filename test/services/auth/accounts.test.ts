@@ -12,7 +12,7 @@ import { type AccountStore, openAccountStore } from "../../../services/auth/stor
 import { createLog } from "../../../services/lib/log.ts";
 
 const user = "abc123xyz@chat.example.org";
-const plenty = { loadAverage: 0, availableMemoryBytes: 1e9, freeDiskBytes: 1e10 };
+const plenty = { loadAverage: 0, availableMemoryBytes: 1e9, freeDiskBytes: 1e10, freeFiles: 1e6 };
 const silent = createLog(() => {});
 const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
 const openStore = (path: string): AccountStore => openAccountStore({ path, writerProgram, log: silent });
@@ -174,6 +174,7 @@ describe("accounts", () => {
       ["", { ...plenty, loadAverage: 6 }, "load-too-high"],
       ["", { ...plenty, availableMemoryBytes: 1e8 }, "memory-too-low"],
       ["", { ...plenty, freeDiskBytes: 1e8 }, "disk-too-full"],
+      ["", { ...plenty, freeFiles: 100 }, "disk-too-full"],
       ["[accounts]\nlocal_part_min_length = 10\nlocal_part_max_length = 12\n", plenty, "local-part-length"],
     ];
     for (const [more, state, refusal] of cases) {
@@ -239,6 +240,7 @@ describe("accounts", () => {
     ["the load is too high", "", { ...plenty, loadAverage: 6 }, "long-password"],
     ["the memory is too low", "", { ...plenty, availableMemoryBytes: 1e8 }, "long-password"],
     ["the disk is too full", "", { ...plenty, freeDiskBytes: 1e8 }, "long-password"],
+    ["the disk can hold few files", "", { ...plenty, freeFiles: 100 }, "long-password"],
   ])(
     "does for a name without an account what it does for a wrong password when %s",
     async (_what, more, state, word) => {
@@ -262,6 +264,50 @@ describe("accounts", () => {
       expect(store.count()).toBe(1);
     },
   );
+
+  it("makes so many accounts for a network and no more, and tells nobody there which names exist", async () => {
+    const settings = "[sign_up]\nnetwork_burst = 3\nnetwork_per_hour = 1\n";
+    const other = "198.51.100.1";
+    await create().verify({ user, password: "the-right-password", address: other });
+    const accounts = create(settings);
+    const signUp = (name: string, address: string, password = "long-password") =>
+      accounts.verify({ user: `${name}@chat.example.org`, password, address });
+    const ok = { kind: "ok", created: true };
+    // Together and twice, as clients do: IMAP and SMTP count once, and who loses a name keeps his share.
+    const races = await Promise.all([
+      signUp("first0001", home),
+      signUp("first0001", home),
+      signUp("first0002", home, "password-a"),
+      signUp("first0002", home, "password-b"),
+    ]);
+    expect(races.map(({ kind }) => kind).sort()).toEqual(["mismatch", "ok", "ok", "ok"]);
+    expect(await signUp("first0003", home)).toEqual(ok);
+    derived = [];
+    expect(await signUp("first0004", home)).toEqual({ kind: "refused", refusal: "too-many-new-accounts" });
+    expect(await signUp("abc123xyz", home, "wrong-password")).toEqual({ kind: "mismatch" });
+    expect(derived).toEqual(Array(2).fill(derived[0]));
+    // Those who have an account are let in from there, and others elsewhere make theirs.
+    expect((await signUp("first0003", home)).kind).toBe("ok");
+    expect(await signUp("abc123xyz", home, "the-right-password")).toEqual({ kind: "ok", created: false });
+    expect(await signUp("first0004", other)).toEqual(ok);
+    expect(store.count()).toBe(5);
+  });
+
+  it("counts nothing against a network when its account could not be made", async () => {
+    const intact = store;
+    let isBroken = true;
+    store = {
+      ...intact,
+      create: (...values) =>
+        isBroken ? Promise.reject(new Error("disk I/O error")) : intact.create(...values),
+    };
+    const accounts = create("[sign_up]\nnetwork_burst = 1\nnetwork_per_hour = 1\n");
+    store = intact;
+    const signUp = () => accounts.verify({ user, password: "long-password", address: home });
+    for (let i = 0; i < 3; i++) await expect(signUp()).rejects.toThrow("disk I/O error");
+    isBroken = false;
+    expect(await signUp()).toEqual({ kind: "ok", created: true });
+  });
 
   it("stores a hash of an earlier version anew at the next right login, at no other", async () => {
     await store.create(user, outdated, 0);

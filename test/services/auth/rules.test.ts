@@ -150,12 +150,18 @@ describe("settingsRefusal", () => {
 });
 
 describe("machineRefusal", () => {
-  const fine = { loadAverage: 5, availableMemoryBytes: 200_000_000, freeDiskBytes: 1_000_000_000 };
+  const fine = {
+    loadAverage: 5,
+    availableMemoryBytes: 200_000_000,
+    freeDiskBytes: 1_000_000_000,
+    freeFiles: 20_000,
+  };
   it.each([
     [{}, undefined],
     [{ loadAverage: 5.01 }, "load-too-high"],
     [{ availableMemoryBytes: 199_999_999 }, "memory-too-low"],
     [{ freeDiskBytes: 999_999_999 }, "disk-too-full"],
+    [{ freeFiles: 19_999 }, "disk-too-full"],
   ])("judges %j: %s", (change, refusal) => {
     expect(machineRefusal({ ...fine, ...change }, config().signUp)).toBe(refusal);
   });
@@ -171,6 +177,7 @@ describe("readMachineState", () => {
     expect(state.loadAverage).toBeGreaterThanOrEqual(0);
     expect(state.availableMemoryBytes).toBeGreaterThan(1_000_000);
     expect(state.freeDiskBytes).toBeGreaterThan(0);
+    expect(state.freeFiles).toBeGreaterThan(0);
   });
 
   it("says so when /proc/meminfo is not what it should be", () => {
