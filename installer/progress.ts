@@ -2,6 +2,7 @@
  * Shows how far a long command is: on a terminal one line per stage that renews itself, elsewhere (a file, a
  * CI log) plain lines. Commands hand `report` down as `onProgress`; image/ needs no import for it.
  */
+import { createRate, durationText, type Rate } from "./rate.ts";
 
 /** What a long step tells while it works. A new `stage` ends the one before. */
 export type ProgressEvent = Readonly<{
@@ -10,7 +11,9 @@ export type ProgressEvent = Readonly<{
   /** How much is done, of `total`; both in `unit`. Leave both out where nobody can know. */
   done?: number;
   total?: number;
-  /** "bytes" is shown in MB; any other word is printed behind the numbers. */
+  /** So much of `done` was there before and took no time. */
+  reused?: number;
+  /** "bytes" is shown in MB with rate and time left; any other word is printed behind the numbers. */
   unit?: string;
 }>;
 
@@ -35,7 +38,7 @@ const DEFAULT_COLUMNS = 80;
 export function createProgress(output: Output, now: () => number = () => performance.now()): Progress {
   const live = output.isTTY === true;
   let ended = false;
-  let current: { event: ProgressEvent; started: number; shown: number } | undefined;
+  let current: { event: ProgressEvent; started: number; shown: number; rate: Rate } | undefined;
 
   function drawLine(text: string): void {
     const columns = output.columns ?? DEFAULT_COLUMNS;
@@ -58,15 +61,17 @@ export function createProgress(output: Output, now: () => number = () => perform
       const time = now();
       if (current?.event.stage !== event.stage) {
         closeStage(true);
-        current = { event, started: time, shown: time };
+        current = { event, started: time, shown: time, rate: createRate() };
+        noteRate(current.rate, event, time);
         if (live) drawLine(`… ${event.stage}${amount(event)}`);
         else output.write(`… ${event.stage}\n`);
         return;
       }
       current.event = event;
+      noteRate(current.rate, event, time);
       if (time - current.shown < (live ? RENEW_MILLISECONDS : LOG_MILLISECONDS)) return;
       current.shown = time;
-      const line = `… ${event.stage}${amount(event)}`;
+      const line = `… ${event.stage}${amount(event)}${speed(event, current.rate)}`;
       if (live) drawLine(line);
       else output.write(`${line}\n`);
     },
@@ -101,4 +106,23 @@ function amount({ done, total, unit }: ProgressEvent): string {
   const word = inMegabytes ? " MB" : unit ? ` ${unit}` : "";
   if (total === undefined || total <= 0) return `: ${show(done)}${word}`;
   return `: ${show(done)} of ${show(total)}${word} (${Math.floor((100 * done) / total)} %)`;
+}
+
+function noteRate(rate: Rate, { done, reused = 0 }: ProgressEvent, time: number): void {
+  if (done !== undefined) rate.note(time, done - reused);
+}
+
+/** ", 2.1 MB/s, 40 s left", or nothing when it is not bytes that are counted or nobody can know yet. */
+function speed({ done, total, unit }: ProgressEvent, rate: Rate): string {
+  const perSecond = rate.perSecond();
+  if (unit !== "bytes" || done === undefined || perSecond === undefined) return "";
+  const shown = `, ${rateText(perSecond)}`;
+  if (total === undefined || perSecond <= 0 || done >= total) return shown;
+  return `${shown}, ${durationText((total - done) / perSecond)} left`;
+}
+
+function rateText(bytesPerSecond: number): string {
+  return bytesPerSecond < 100_000
+    ? `${(bytesPerSecond / 1e3).toFixed(1)} kB/s`
+    : `${(bytesPerSecond / 1e6).toFixed(1)} MB/s`;
 }

@@ -64,6 +64,57 @@ describe("createProgress in a log", () => {
   });
 });
 
+describe("rate and time left", () => {
+  /** The last line on a wide terminal after these reports: [milliseconds, done, reused]. */
+  function lastLine(reports: readonly (readonly [number, number, number?])[], total = 94_000_000): string {
+    const { progress, clock, text } = setUp({ columns: 200 });
+    for (const [time, done, reused] of reports) {
+      clock.now = time;
+      progress.report({ stage: "Fetching", done, total, unit: "bytes", ...(reused ? { reused } : {}) });
+    }
+    return text().split("\r").at(-1)!.replace("\u001b[K", "");
+  }
+  const steady = (seconds: number, perSecond: number, from = 0) =>
+    Array.from({ length: seconds * 10 + 1 }, (_, n) => [n * 100, from + (n * perSecond) / 10] as const);
+
+  it("are shown of bytes, after two seconds", () => {
+    expect(lastLine(steady(6, 2_055_000))).toBe("… Fetching: 12.3 of 94.0 MB (13 %), 2.1 MB/s, 40 s left");
+    expect(lastLine(steady(1, 2_055_000))).toBe("… Fetching: 2.1 of 94.0 MB (2 %)");
+  });
+
+  it("follow the last ten seconds", () => {
+    const slow = Array.from({ length: 150 }, (_, n) => [10_000 + n * 100, 50_000_000 + n * 10_000] as const);
+    expect(lastLine([...steady(10, 5_000_000), ...slow])).toMatch(/, 0\.1 MB\/s, \d+ min left$/);
+  });
+
+  it("do not count what was there before", () => {
+    const reports = steady(6, 1_000_000).map(
+      ([time, done]) => [time, 60_000_000 + done, 60_000_000] as const,
+    );
+    expect(lastLine([[0, 0], ...reports])).toBe("… Fetching: 66.0 of 94.0 MB (70 %), 1.0 MB/s, 28 s left");
+  });
+
+  it("say that nothing comes instead of promising an end", () => {
+    const stalled = Array.from({ length: 20 }, (_, n) => [4000 + n * 1000, 20_000_000] as const);
+    expect(lastLine([...steady(4, 5_000_000), ...stalled])).toBe(
+      "… Fetching: 20.0 of 94.0 MB (21 %), 0.0 kB/s",
+    );
+  });
+
+  it("begin anew when something has to be fetched again, and never go below zero", () => {
+    expect(lastLine([...steady(4, 5_000_000), [4100, 10_000_000]])).toBe(
+      "… Fetching: 10.0 of 94.0 MB (10 %)",
+    );
+    const again = steady(4, 1_000_000).map(([time, done]) => [4100 + time, done] as const);
+    expect(lastLine([...steady(4, 5_000_000), ...again])).toContain(", 1.0 MB/s, 2 min left");
+  });
+
+  it("are in minutes and hours where seconds would be pretended exactness", () => {
+    expect(lastLine(steady(10, 50_000))).toContain(", 50.0 kB/s, 32 min left");
+    expect(lastLine(steady(10, 5000))).toContain(", 5.0 kB/s, 6 h left");
+  });
+});
+
 describe("createProgress on a terminal", () => {
   it("renews one line, at most ten times a second, and never lets it wrap", () => {
     const { progress, clock, text } = setUp({ columns: 20 });
