@@ -4,6 +4,7 @@
  * appliance/life/boot.ts.
  */
 import type { RootfsSpec, SpecFile, SpecLink } from "../image/spec.ts";
+import { mostConnectionsOfSource } from "./files/capacity.ts";
 import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
@@ -32,7 +33,10 @@ export function rootfsSpec(): RootfsSpec {
       bootPartitionScript,
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
       // The closed rule set, until the settings are known.
-      { path: "/etc/nftables.conf", content: nftablesConf({ ssh: false }) },
+      {
+        path: "/etc/nftables.conf",
+        content: nftablesConf({ ssh: false, connections: mostConnectionsOfSource }),
+      },
       { path: "/etc/ssh/sshd_config", content: sshdConfig },
     ],
     links: maskedGenerators.map(

@@ -4,6 +4,7 @@
  */
 import { runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
+import { connectionsOfSource, type Machine } from "./capacity.ts";
 import { type DeviceFile, publicFile } from "./device-file.ts";
 import { dovecotConf } from "./dovecot.ts";
 import { nftablesConf } from "./nftables.ts";
@@ -11,16 +12,19 @@ import { postfixMainCf } from "./postfix-main.ts";
 import { postfixMasterCf } from "./postfix-master.ts";
 import { authorizedKeys, authorizedKeysPath } from "./ssh.ts";
 
-/** The files for these settings. None of them holds a secret. */
-export function deviceFiles(config: RelayConfig): DeviceFile[] {
+/** The files for these settings on this machine. None of them holds a secret. */
+export function deviceFiles(config: RelayConfig, machine: Machine): DeviceFile[] {
   const keys = authorizedKeys(config);
   return [
     publicFile(runPaths.relayConfig, `${JSON.stringify(config, undefined, 2)}\n`),
     publicFile("/etc/mailname", `${config.domain}\n`),
     publicFile("/etc/postfix/main.cf", postfixMainCf(config)),
     publicFile("/etc/postfix/master.cf", postfixMasterCf(config)),
-    publicFile("/etc/dovecot/dovecot.conf", dovecotConf(config)),
-    publicFile("/etc/nftables.conf", nftablesConf({ ssh: keys !== undefined })),
+    publicFile("/etc/dovecot/dovecot.conf", dovecotConf(config, machine)),
+    publicFile(
+      "/etc/nftables.conf",
+      nftablesConf({ ssh: keys !== undefined, connections: connectionsOfSource(machine) }),
+    ),
     ...(keys === undefined
       ? []
       : [{ path: authorizedKeysPath, content: keys, mode: 0o600, owner: "root", group: "root" }]),

@@ -5,13 +5,14 @@
 import { contactUri } from "../contact.ts";
 import { authListen, dataPaths, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
+import { imapConnections, type Machine, mostImapConnections } from "./capacity.ts";
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
 
 /** Where Postfix delivers. */
 export const lmtpSocketPath = "/run/dovecot/lmtp";
 
-/** Idle IMAP connections, one process each; about 1.7 MB. */
-const maxImapProcesses = 5000;
+/** IMAP connections on the largest machine, one process each. */
+const maxImapProcesses = mostImapConnections;
 
 /**
  * Processes for those who log in, with 1000 places each (default_client_limit): one for every connection that is
@@ -20,8 +21,22 @@ const maxImapProcesses = 5000;
  */
 const maxLoginProcesses = maxImapProcesses / 1000 + 1;
 
+/**
+ * Connections of one account from one address. A Delta Chat client keeps one or two and opens two more at times: five
+ * devices. A family behind one address shares the address, not the account.
+ */
+const maxConnectionsOfAccount = 20;
+
+/**
+ * A message counts as at least so many bytes of the mailbox's size: the block that it takes on the disk. Without it
+ * a full mailbox of the smallest messages would be hundreds of thousands of files.
+ */
+const leastMessageBytes = 4096;
+/** Folders of an account, each with some ten files and directories. Delta Chat uses three. */
+const maxFolders = 50;
+
 /** The text of dovecot.conf. */
-export function dovecotConf(config: RelayConfig): string {
+export function dovecotConf(config: RelayConfig, machine: Machine): string {
   return `# Made at every boot from relay.toml; changes here are lost.
 dovecot_config_version = 2.4.1
 dovecot_storage_version = 2.4.1
@@ -32,7 +47,7 @@ protocols {
 }
 ${authentication()}
 ${mailboxes(config)}
-${imap(config)}
+${imap(config, machine)}
 ${lmtp()}
 ${tls()}`;
 }
@@ -106,7 +121,9 @@ quota "User quota" {
   driver = count
   storage_size = ${config.messages.mailboxBytes} B
   storage_grace = 0
+  message_count = ${Math.ceil(config.messages.mailboxBytes / leastMessageBytes)}
 }
+quota_mailbox_count = ${maxFolders}
 quota_exceeded_message = Mailbox is full
 mail_attribute {
   dict proxy {
@@ -116,7 +133,7 @@ mail_attribute {
 }`;
 }
 
-function imap(config: RelayConfig): string {
+function imap(config: RelayConfig, machine: Machine): string {
   return `
 # IMAP. Idle connections are kept as they are: hibernating ones lose the announcement of new mail.
 imap_hibernate_timeout = 0
@@ -124,8 +141,7 @@ imap_metadata = yes${contact(config)}
 imap_capability {
   XCHATMAIL = yes${config.push.enabled ? "\n  XDELTAPUSH = yes" : ""}
 }
-# Phones in many places behind one address are no attack.
-mail_max_userip_connections = 100
+mail_max_userip_connections = ${maxConnectionsOfAccount}
 protocol imap {
   mail_plugins {
     imap_quota = yes
@@ -152,7 +168,8 @@ service imap-login {
   }
 }
 service imap {
-  process_limit = ${maxImapProcesses}
+  # By the memory of this machine.
+  process_limit = ${imapConnections(machine)}
   # A process serves many connections one after the other: twice the logins per second.
   restart_request_count = 1000
   extra_groups = $SET:default_internal_group

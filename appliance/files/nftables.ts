@@ -12,16 +12,11 @@ const webPorts = [80, 443];
  * IPv6 sources count by /64, the smallest network a provider gives out.
  */
 const newConnections = "100/second burst 500 packets";
-/**
- * Connections to the mail ports that one source may hold open at the same time. A hall full of phones has one or
- * two for each; without a limit a single stranger could fill the memory of a small device with idle ones.
- */
-export const maxOpenConnections = 500;
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
 
-/** The rule set; `ssh` opens port 22. */
-export function nftablesConf(options: Readonly<{ ssh: boolean }>): string {
+/** The rule set. `ssh` opens port 22; one source may hold `connections` to the mail ports at the same time. */
+export function nftablesConf(options: Readonly<{ ssh: boolean; connections: number }>): string {
   const mailPorts = Object.values(ports).sort((a, b) => a - b);
   const sshRule = `
     tcp dport ${sshPort} jump ssh`;
@@ -103,8 +98,8 @@ ${options.ssh ? sshChain : ""}
   chain relay {
     add @sources4 { ip saddr limit rate over ${newConnections} } drop
     add @sources6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newConnections} } drop
-    add @open4 { ip saddr ct count over ${maxOpenConnections} } reject with tcp reset
-    add @open6 { ip6 saddr and ffff:ffff:ffff:ffff:: ct count over ${maxOpenConnections} } reject with tcp reset
+    add @open4 { ip saddr ct count over ${options.connections} } reject with tcp reset
+    add @open6 { ip6 saddr and ffff:ffff:ffff:ffff:: ct count over ${options.connections} } reject with tcp reset
     accept
   }
 

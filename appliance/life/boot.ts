@@ -3,6 +3,7 @@
  * takes over the relay folder from the boot partition (import-relay.ts), makes what only the device can make,
  * and writes the configuration of all programs from relay.toml. Fails loudly: mail then does not start.
  */
+import { totalmem } from "node:os";
 import { configureDevice } from "./configure.ts";
 
 const say = (text: string): void => {
@@ -13,7 +14,7 @@ const say = (text: string): void => {
 const knownErrors = new Set(["ConfigureError", "ImportError", "RelayConfigError", "TlsKeyError"]);
 
 try {
-  await configureDevice({ root: "/", say, now: new Date() });
+  await configureDevice({ root: "/", say, now: new Date(), machine: { memoryBytes: totalmem() } });
 } catch (error) {
   const known = error instanceof Error && knownErrors.has(error.name);
   say(`NOT CONFIGURED, mail stays off: ${known ? error.message : ((error as Error).stack ?? String(error))}`);

@@ -7,6 +7,7 @@ import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import type { Machine } from "../files/capacity.ts";
 import { deviceFiles } from "../files/device-files.ts";
 import { authorizedKeysPath, sshHostKeyPath } from "../files/ssh.ts";
 import {
@@ -40,6 +41,7 @@ export type ConfigureOptions = Readonly<{
   /** Lines for the console and the log. */
   say(text: string): void;
   now: Date;
+  machine: Machine;
   disk?: Disk;
 }>;
 
@@ -49,11 +51,12 @@ type Device = Readonly<{
   disk: Disk;
   owners: Owners;
   now: Date;
+  machine: Machine;
 }>;
 
 /** @throws ConfigureError, ImportError, RelayConfigError and the like; and the errors of the disk. */
 export async function configureDevice(options: ConfigureOptions): Promise<RelayConfig> {
-  const { root, say, now, disk = realDisk } = options;
+  const { root, say, now, machine, disk = realDisk } = options;
   if (root === "/") await requireDataPartition();
   const device: Device = {
     at: (path) => join(root, path),
@@ -61,6 +64,7 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
     disk,
     owners: await readOwners(root),
     now,
+    machine,
   };
   await takeOverRelay(device);
   const config = await readSettings(device);
@@ -215,9 +219,9 @@ async function writeSecrets({ at, disk, owners }: Device, config: RelayConfig): 
   await disk.put(at(runPaths.authSecret), randomBytes(32).toString("hex"), { mode: 0o440, ...authPair });
 }
 
-async function writeConfiguration({ at, disk, owners }: Device, config: RelayConfig): Promise<void> {
+async function writeConfiguration({ at, disk, owners, machine }: Device, config: RelayConfig): Promise<void> {
   await rm(at(authorizedKeysPath), { force: true });
-  for (const file of deviceFiles(config)) {
+  for (const file of deviceFiles(config, machine)) {
     const attributes = { mode: file.mode, uid: owners.uid(file.owner), gid: owners.gid(file.group) };
     await disk.makeDirectory(at(dirname(file.path)), { mode: 0o755 });
     await disk.put(at(file.path), file.content, attributes);

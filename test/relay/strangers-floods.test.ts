@@ -1,6 +1,7 @@
 /** Strangers who come in crowds: each address has its share, old connections and others keep working. */
+import { totalmem } from "node:os";
 import { beforeAll, describe, expect, it } from "vitest";
-import { maxOpenConnections } from "../../appliance/files/nftables.ts";
+import { connectionsOfSource } from "../../appliance/files/capacity.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { runCommand } from "../support/commands.ts";
 import { type ImapSession, openImap, openInbox } from "../support/imap-session.ts";
@@ -15,6 +16,9 @@ const CROWD_ADDRESS = "10.77.0.253";
 /** smtpd_client_connection_count_limit (appliance/files/postfix-main.ts). */
 const MAX_SMTP_CONNECTIONS = 50;
 const TIMEOUT = 60_000;
+
+/** The relays are containers: they see the memory of this machine. */
+const maxOpenConnections = connectionsOfSource({ memoryBytes: totalmem() });
 
 describeRelays("strangers in crowds", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");

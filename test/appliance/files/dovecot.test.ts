@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { connectionsOfSource, imapConnections } from "../../../appliance/files/capacity.ts";
 import { dovecotConf } from "../../../appliance/files/dovecot.ts";
 import { dovecotAuthLua } from "../../../appliance/files/dovecot-auth-lua.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 
 const config = parseRelayConfig('domain = "chat.example.org"', "relay.toml");
+const machine = { memoryBytes: 8 * 2 ** 30 };
 
 /** The value of a setting outside all blocks. */
 function setting(text: string, name: string): string | undefined {
@@ -11,7 +13,7 @@ function setting(text: string, name: string): string | undefined {
 }
 
 describe("Dovecot", () => {
-  const text = dovecotConf(config);
+  const text = dovecotConf(config, machine);
 
   it("begins with the two versions, as 2.4 demands", () => {
     const lines = text.split("\n").filter((line) => !line.startsWith("#"));
@@ -36,17 +38,40 @@ describe("Dovecot", () => {
   it("advertises XDELTAPUSH only while push is on", () => {
     expect(text).toMatch(/^ {2}XCHATMAIL = yes$/m);
     expect(text).toMatch(/^ {2}XDELTAPUSH = yes$/m);
-    expect(dovecotConf({ ...config, push: { ...config.push, enabled: false } })).not.toContain("XDELTAPUSH");
+    expect(dovecotConf({ ...config, push: { ...config.push, enabled: false } }, machine)).not.toContain(
+      "XDELTAPUSH",
+    );
   });
 
   it("gives a mailbox the size of the settings", () => {
-    const small = dovecotConf({ ...config, messages: { ...config.messages, mailboxBytes: 12_345_678 } });
+    const small = dovecotConf(
+      { ...config, messages: { ...config.messages, mailboxBytes: 12_345_678 } },
+      machine,
+    );
     expect(small).toMatch(/^ {2}storage_size = 12345678 B$/m);
+    // And as many messages as have blocks of the disk in it.
+    expect(small).toMatch(/^ {2}message_count = 3015$/m);
+  });
+
+  it.each([
+    [256, 100],
+    [480, 148],
+    [1024, 315],
+    [4096, 1263],
+    [65_536, 5000],
+  ])("serves with %i MiB of memory %i connections at once", (mebibytes, processes) => {
+    const memory = { memoryBytes: mebibytes * 2 ** 20 };
+    expect(imapConnections(memory)).toBe(processes);
+    expect(dovecotConf(config, memory)).toContain(
+      `service imap {\n  # By the memory of this machine.\n  process_limit = ${processes}\n`,
+    );
+    // One network leaves half of the places to the others.
+    expect(connectionsOfSource(memory)).toBeLessThanOrEqual(processes / 2);
   });
 
   it("shows the contact as a URI, and nothing without one", () => {
     expect(setting(text, "mail_server_admin")).toBeUndefined();
-    const shown = dovecotConf({ ...config, contact: "me@chat.example.org" });
+    const shown = dovecotConf({ ...config, contact: "me@chat.example.org" }, machine);
     expect(setting(shown, "mail_server_admin")).toBe('"mailto:me@chat.example.org"');
   });
 

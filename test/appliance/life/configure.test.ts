@@ -10,6 +10,7 @@ import { rootfsSpec } from "../../../appliance/rootfs.ts";
 import { makePartitions, type Partitions, putFiles, relayFiles, textOf } from "./relay-on-fat.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
+const machine = { memoryBytes: 2 ** 30 };
 const machineId = "0123456789abcdef0123456789abcdef";
 
 type Device = AsyncDisposable &
@@ -39,7 +40,8 @@ async function makeDevice(files = relayFiles): Promise<Device> {
     partitions,
     at,
     said,
-    boot: (disk) => configureDevice({ root: partitions.folder, say: (text) => said.push(text), now, disk }),
+    boot: (disk) =>
+      configureDevice({ root: partitions.folder, say: (text) => said.push(text), now, machine, disk }),
     [Symbol.asyncDispose]: () => partitions[Symbol.asyncDispose](),
   };
 }

@@ -1,0 +1,36 @@
+/**
+ * How many clients a machine has room for, by its memory: a Raspberry Pi with 512 MiB and a server with 64 GiB boot
+ * the same image. Asked by dovecot.ts and nftables.ts when the configuration is written, at every boot. Pure.
+ */
+
+/** What the configuration depends on beside relay.toml. */
+export type Machine = Readonly<{
+  /** As the kernel counts it (MemTotal). */
+  memoryBytes: number;
+}>;
+
+/** A logged-in IMAP connection is a process; this much of its own each (test/bench/idle-imap.ts). */
+const imapConnectionBytes = 1_700_000;
+/** The rest is for the kernel, our three services and Postfix, which together need 250 MB, and for reading files. */
+const imapShareOfMemory = 0.5;
+/** A relay for a household works on any machine that boots. */
+const leastImapConnections = 100;
+/** Beyond it the login processes have no more places (dovecot.ts). */
+export const mostImapConnections = 5000;
+
+/** Logged-in IMAP connections at the same time. A Delta Chat client keeps one or two, and opens two more at times. */
+export function imapConnections({ memoryBytes }: Machine): number {
+  const room = Math.floor((memoryBytes * imapShareOfMemory) / imapConnectionBytes);
+  return Math.min(mostImapConnections, Math.max(leastImapConnections, room));
+}
+
+/**
+ * Connections to the mail ports that one source may hold open at the same time, whatever its accounts. A hall full of
+ * phones has one or two for each.
+ */
+export const mostConnectionsOfSource = 500;
+
+/** At most half of the IMAP places, so that no single network takes them all: anybody can make accounts. */
+export function connectionsOfSource(machine: Machine): number {
+  return Math.min(mostConnectionsOfSource, Math.floor(imapConnections(machine) / 2));
+}
