@@ -43,6 +43,7 @@ const rings: readonly Ring[] = [
         "opendkim",
         "ldnsutils",
         "nftables",
+        "gpg",
       ],
     },
   },

@@ -1,6 +1,7 @@
 /**
  * Encrypted messages of every kind that openpgp makes, as seeds for the property tests and the fuzzer: session
- * keys for keys of version 4 and 6 and for passwords, encrypted data of version 1 and 2, partial lengths.
+ * keys for RSA and curves, for keys of version 4 and 6, for hidden recipients and for passwords, encrypted data of
+ * version 1 and 2, partial lengths. What only other programs write is in other-programs.test.ts.
  */
 import {
   config,
@@ -15,6 +16,11 @@ import { encryptedLines } from "../../support/mail.ts";
 
 export const boundary = "=-bound'(ary)";
 
+type KeyKind =
+  | Readonly<{ type: "curve25519" }>
+  | Readonly<{ type: "ecc"; curve: "nistP256" | "curve25519Legacy" }>
+  | Readonly<{ type: "rsa"; rsaBits: number }>;
+
 type Kind = Readonly<{
   name: string;
   keys?: readonly PublicKey[];
@@ -22,13 +28,19 @@ type Kind = Readonly<{
   text: string;
   isStream?: boolean;
   isAead?: boolean;
+  /** Session keys without the ids of the keys they are for. */
+  isHidden?: boolean;
+  isArgon?: boolean;
 }>;
 
 /** Name and whole message, line ends CRLF. */
 export async function madeMessages(): Promise<ReadonlyMap<string, string>> {
-  const old = await publicKey("curve25519", false);
-  const v6 = await publicKey("curve25519", true);
-  const nist = await publicKey("nistP256", false);
+  const old = await publicKey({ type: "curve25519" });
+  const v6 = await publicKey({ type: "curve25519" }, { v6Keys: true, aeadProtect: true });
+  const nist = await publicKey({ type: "ecc", curve: "nistP256" });
+  const legacy = await publicKey({ type: "ecc", curve: "curve25519Legacy" });
+  const rsa = await publicKey({ type: "rsa", rsaBits: 2048 });
+  const aeadOld = await publicKey({ type: "curve25519" }, { aeadProtect: true });
   const long = "A line of a letter.\r\n".repeat(250);
   const kinds: readonly Kind[] = [
     { name: "one key of version 4", keys: [old], text: "hello" },
@@ -37,6 +49,11 @@ export async function madeMessages(): Promise<ReadonlyMap<string, string>> {
     { name: "a password", passwords: ["one"], text: "hello" },
     { name: "keys of version 6", keys: [v6, v6], text: "hello", isAead: true },
     { name: "a key of version 6 and a password", keys: [v6], passwords: ["one"], text: long, isAead: true },
+    { name: "a key of version 4, data of version 2", keys: [aeadOld], text: "hello", isAead: true },
+    { name: "keys of version 4 and 6", keys: [legacy, v6], text: "hello", isAead: true },
+    { name: "hidden recipients", keys: [rsa, old], text: "hello", isHidden: true },
+    { name: "a hidden recipient of version 6", keys: [v6], text: "hello", isHidden: true, isAead: true },
+    { name: "a password by Argon2", passwords: ["one"], text: "hello", isArgon: true },
     { name: "a stream in partial lengths", keys: [old], text: random(3000), isStream: true },
     { name: "a stream of version 2", keys: [v6], text: random(3000), isStream: true, isAead: true },
   ];
@@ -54,16 +71,18 @@ function random(length: number): string {
   }).join("");
 }
 
-async function publicKey(curve: "curve25519" | "nistP256", isV6: boolean): Promise<PublicKey> {
-  const options: PartialConfig = { ...config, v6Keys: isV6, aeadProtect: isV6 };
-  const type = curve === "nistP256" ? ({ type: "ecc", curve } as const) : ({ type: "curve25519" } as const);
-  const pair = await generateKey({
-    ...type,
-    userIDs: [{ email: "a@b.test" }],
+export async function publicKey(
+  kind: KeyKind,
+  settings: PartialConfig = {},
+  email = "a@b.test",
+): Promise<PublicKey> {
+  const { publicKey: made } = await generateKey({
+    ...kind,
+    userIDs: [{ email }],
     format: "object",
-    config: options,
+    config: { ...config, ...settings },
   });
-  return pair.publicKey;
+  return made;
 }
 
 async function armored({
@@ -72,16 +91,19 @@ async function armored({
   text,
   isStream = false,
   isAead = false,
+  isHidden = false,
+  isArgon = false,
 }: Kind): Promise<string> {
   const options: PartialConfig = {
     ...config,
     aeadProtect: isAead,
     preferredCompressionAlgorithm: enums.compression.uncompressed,
-    s2kType: enums.s2k.iterated,
+    s2kType: isArgon ? enums.s2k.argon2 : enums.s2k.iterated,
   };
   const recipients = {
     ...(keys.length > 0 ? { encryptionKeys: [...keys] } : {}),
     ...(passwords.length > 0 ? { passwords } : {}),
+    wildcard: isHidden,
   };
   if (!isStream)
     return await encrypt({ message: await createMessage({ text }), ...recipients, config: options });

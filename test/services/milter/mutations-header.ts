@@ -197,7 +197,15 @@ export const headerMutations: readonly Mutation[] = [
       ),
   ],
   ["no From", (message) => message.replace(/^From:[^\n]*\n/m, "")],
-  ["a field again", (message, pick) => `${one(pick, fieldsAgain).replaceAll("\n", "\r\n")}\r\n${message}`],
+  [
+    "fields again",
+    (message, pick) => {
+      const fields = Array.from({ length: 1 + pick(3) }, () => `${one(pick, fieldsAgain)}\n`);
+      const text = fields.join("").replaceAll("\n", "\r\n");
+      // In front, or behind all others.
+      return pick(2) === 0 ? text + message : message.replace("\r\n\r\n", () => `\r\n${text}\r\n`);
+    },
+  ],
   [
     "another Content-Type",
     (message, pick) =>

@@ -2,6 +2,23 @@
 import { boundary } from "./made-messages.ts";
 import { before, delimiter, type Mutation, one } from "./mutation.ts";
 
+/** Header and body of a multipart with a readable part and one that looks encrypted. */
+function nested(type: string, inner: string): string {
+  return [
+    `Content-Type: multipart/${type}; boundary="${inner}"`,
+    "",
+    `--${inner}`,
+    "Content-Type: text/plain",
+    "",
+    "hello",
+    `--${inner}`,
+    "Content-Type: application/octet-stream",
+    "",
+    "-----BEGIN PGP MESSAGE-----",
+    `--${inner}--`,
+  ].join("\r\n");
+}
+
 export const structureMutations: readonly Mutation[] = [
   [
     "a line that looks like a boundary",
@@ -37,18 +54,32 @@ export const structureMutations: readonly Mutation[] = [
         [
           delimiter,
           one(pick, [
-            "",
-            "Content-Type: text/plain\r\n",
-            "Content-Type: text/html\r\n",
-            "Content-Type: multipart/mixed; boundary=x\r\n",
-            "Content-Type: message/rfc822\r\n",
-            "Content-Type: application/octet-stream\r\n",
-            "Content-Type: application/pgp-encrypted\r\n",
+            ...["", "text/plain", "text/html", "application/octet-stream", "application/pgp-encrypted"].map(
+              (type) => (type === "" ? "\r\nhello" : `Content-Type: ${type}\r\n\r\nhello`),
+            ),
+            nested("mixed", "x"),
+            nested("encrypted", "x"),
+            // A delimiter of the inner one begins like one of the outer, or the other way round.
+            nested("mixed", `${boundary}x`),
+            nested("mixed", boundary.slice(0, -1)),
+            `Content-Type: message/rfc822\r\n\r\nSubject: hello\r\n${nested("alternative", "x")}`,
           ]),
-          "hello",
           "",
         ].join("\r\n"),
       ),
+  ],
+  [
+    "all parts inside one",
+    (message, pick) => {
+      const outer = one(pick, ["x", `${boundary}x`, boundary.slice(0, -1)]);
+      const type = one(pick, ["mixed", "encrypted", "signed", "alternative"]);
+      return message.replace(
+        /^(Content-Type: multipart[^\n]*\n(?:[ \t][^\n]*\n)*)([\s\S]*?\r\n)?\r\n([\s\S]*)$/m,
+        (_whole, inner: string, others: string | undefined, body: string) =>
+          `Content-Type: multipart/${type}; boundary="${outer}"\r\n${others ?? ""}\r\n` +
+          `--${outer}\r\n${inner}\r\n${body}--${outer}--\r\n`,
+      );
+    },
   ],
   [
     "a missing delimiter",
