@@ -10,7 +10,7 @@ import { explainNoRoom } from "../no-room.ts";
 import { asideName } from "./part-file.ts";
 
 /** Ends the message about a full disk. */
-export const CACHE_MEND = "Make room, or give another folder for the cache with --cache.";
+const CACHE_MEND = "Make room, or give another folder for the cache with --cache.";
 
 /** Nothing can be kept in the cache directory. */
 export class CacheError extends Error {
@@ -43,8 +43,12 @@ export async function prepareCache(directory: string): Promise<void> {
   }
 }
 
-/** Throws CacheError when nothing can be written to the cache; `missing` says what is needed and not there. */
+/**
+ * Makes the cache directory when it is missing. Throws CacheError when nothing can be written to it; `missing` says
+ * what is needed and not there.
+ */
 export async function requireWritable(directory: string, missing: string): Promise<void> {
+  await prepareCache(directory);
   try {
     await access(directory, constants.W_OK);
   } catch (error) {

@@ -10,8 +10,7 @@ import { fileURLToPath } from "node:url";
 import { abortable } from "../abortable.ts";
 import { writeSquashfs } from "../formats/squashfs.ts";
 import { buildInitramfs } from "../initramfs/initramfs.ts";
-import { explainNoRoom } from "../no-room.ts";
-import { CACHE_MEND } from "../packages/cache.ts";
+import { explainCacheError, requireWritable } from "../packages/cache.ts";
 import { loadPackage } from "../packages/deb.ts";
 import { fetchPackages } from "../packages/download.ts";
 import type { LockedPackage, PackageLock } from "../packages/lock.ts";
@@ -50,6 +49,7 @@ const PARALLEL_UNPACKING = 8;
 
 /** What a root file system takes in the cache, with kernel and boot files, for error texts; about, in bytes. */
 const ROOTFS_BYTES = 200_000_000;
+const LACKING = "the root file system of these sources and packages is missing in it";
 
 /** Throws what the steps throw: DownloadError, DebError, errors of image/rootfs and image/initramfs, … */
 export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
@@ -62,6 +62,7 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
   const folder = join(directory, `${architecture}-${key}`);
   const cached = await readRootfs(folder);
   if (cached) return { ...cached, reused: true };
+  await requireWritable(cache, LACKING);
 
   const locked = lock.architectures[architecture];
   // All that needs the network comes first: what is missing shall show before minutes of work.
@@ -101,7 +102,7 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
       ...(signal ? { signal } : {}),
     }),
   ).catch(async (error: unknown) => {
-    throw await explainNoRoom(error, folder, ROOTFS_BYTES, CACHE_MEND);
+    throw await explainCacheError(error, folder, LACKING, ROOTFS_BYTES);
   });
   try {
     await pruneRootfs(directory, Date.now());

@@ -45,8 +45,10 @@ const folderPattern = /^(amd64|arm64)-[0-9a-f]{32}(\.(?:part|old)-\w+)?$/;
 export async function readRootfs(folder: string): Promise<StoredRootfs | undefined> {
   try {
     const now = new Date();
-    // First of all, so that no other build removes it from here on.
-    await utimes(folder, now, now);
+    // First of all, so that no other build removes it from here on. A cache may be read-only, or another user's.
+    await utimes(folder, now, now).catch((error: unknown) => {
+      if (!hasCode(error, "EROFS", "EACCES", "EPERM")) throw error;
+    });
     return await readPieces(folder);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;

@@ -7,6 +7,10 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { explainNoRoom, NoRoomError } from "../../image/no-room.ts";
 import { CacheError, prepareCache, writeFileWhole } from "../../image/packages/cache.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
+import { noSmallDisk, onSmallDisk } from "../support/small-disk.ts";
+
+/** The smallest that holds something, in KiB. */
+const DISK = 64;
 
 let folder: string;
 beforeAll(async () => {
@@ -37,34 +41,22 @@ it("refuses a cache that is a file, before anything is fetched", async () => {
   }
 });
 
-/** A disk of 64 KiB: the smallest that holds something. Needs root and Linux. */
-async function onSmallDisk(work: (disk: string) => Promise<void>): Promise<boolean> {
-  const disk = await mkdtemp(join(folder, "disk-"));
-  if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).status !== 0) return false;
-  try {
-    await work(disk);
-    return true;
-  } finally {
-    spawnSync("umount", [disk]);
-  }
-}
-
 it("tells of a cache without room", async (test) => {
-  const done = await onSmallDisk(async (disk) => {
+  const done = await onSmallDisk(DISK, async ({ path: disk }) => {
     await expect(writeFileWhole(join(disk, "packages/a.deb"), Buffer.alloc(1_000_000, 1))).rejects.toThrow(
       /a\.deb \(ENOSPC\): it needs 1\.0 MB, 0\.1 MB are free there\. Make room, .*--cache/,
     );
   });
-  if (!done) test.skip("needs root to mount a small disk");
+  if (!done) test.skip(noSmallDisk);
 });
 
 it("tells of a relay folder without room and leaves nothing", async (test) => {
-  const done = await onSmallDisk(async (disk) => {
+  const done = await onSmallDisk(DISK, async ({ path: disk }) => {
     await writeFile(join(disk, "fill"), Buffer.alloc(60_000));
     await expect(createRelayFolder(join(disk, "relay"), "a.example")).rejects.toThrow(
       /there is no room for .*relay \(ENOSPC\).*--dir/,
     );
     expect(spawnSync("ls", ["-A", disk], { encoding: "utf8" }).stdout).toBe("fill\n");
   });
-  if (!done) test.skip("needs root to mount a small disk");
+  if (!done) test.skip(noSmallDisk);
 });

@@ -10,12 +10,13 @@ import { createCleartextMessage, generateKey, type PrivateKey, type PublicKey, s
 
 /**
  * What the server does instead of simply answering. "break off" and "fall silent" come after half of what was asked
- * for; "drip" sends a byte at a time; "hang up" closes the connection without an answer.
+ * for; "drip" sends a byte at a time, "slowly" some megabytes a second; "hang up" closes the connection without an answer.
  */
 export type Misbehaviour =
   | "break off"
   | "fall silent"
   | "drip"
+  | "slowly"
   | "hang up"
   | "ignore the range"
   | "send another range"
@@ -33,16 +34,34 @@ export type TestMirror = Readonly<{
   requests: string[];
   /** The Range fields of these requests, "" where there was none. */
   ranges: string[];
+  /** Bytes of bodies handed to the network so far, of those sent slowly. */
+  sent: () => number;
   close: () => Promise<void>;
 }>;
 
-const DRIP_MILLISECONDS = 10;
+const DRIP = { bytes: 1, milliseconds: 10 };
+const SLOWLY = { bytes: 8192, milliseconds: 4 };
 
 export async function startMirror(): Promise<TestMirror> {
   const files: TestMirror["files"] = new Map();
   const misbehave: TestMirror["misbehave"] = new Map();
   const requests: string[] = [];
   const ranges: string[] = [];
+  let sent = 0;
+  const sendInPieces = (response: ServerResponse, body: Buffer, pace: typeof DRIP): void => {
+    let at = 0;
+    const timer = setInterval(() => {
+      if (response.destroyed || at >= body.length) {
+        clearInterval(timer);
+        response.end();
+        return;
+      }
+      const piece = body.subarray(at, at + pace.bytes);
+      at += piece.length;
+      sent += piece.length;
+      response.write(piece);
+    }, pace.milliseconds);
+  };
   const server = createServer((request, response) => {
     const path = request.url ?? "";
     const range = request.headers.range ?? "";
@@ -58,7 +77,8 @@ export async function startMirror(): Promise<TestMirror> {
     if (!whole) return void response.writeHead(404).end("no such file");
     const body =
       how === "ignore the range" ? writeHead(response, whole, "") : writeHead(response, whole, range, how);
-    if (how === "drip") return drip(response, body);
+    if (how === "drip") return sendInPieces(response, body, DRIP);
+    if (how === "slowly") return sendInPieces(response, body, SLOWLY);
     if (how !== "break off" && how !== "fall silent") return void response.end(body);
     response.write(body.subarray(0, body.length >> 1), () => {
       if (how === "break off") response.destroy();
@@ -71,6 +91,7 @@ export async function startMirror(): Promise<TestMirror> {
     misbehave,
     requests,
     ranges,
+    sent: () => sent,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -96,14 +117,6 @@ function writeHead(response: ServerResponse, whole: Buffer, range: string, how?:
     "Content-Range": `bytes ${start}-${whole.length - 1}/${whole.length}`,
   });
   return whole.subarray(start);
-}
-
-function drip(response: ServerResponse, body: Buffer): void {
-  let sent = 0;
-  const timer = setInterval(() => {
-    if (response.destroyed || sent === body.length) clearInterval(timer);
-    else response.write(body.subarray(sent, ++sent));
-  }, DRIP_MILLISECONDS);
 }
 
 export async function testSigningKey(): Promise<{ privateKey: PrivateKey; publicKey: PublicKey }> {
