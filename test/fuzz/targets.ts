@@ -9,9 +9,9 @@ import { createArmorReader } from "../../services/milter/armor.ts";
 import { fromBinary } from "../../services/milter/header-field.ts";
 import { boundaryOf, parseContentType } from "../../services/milter/mime-header.ts";
 import { createMultipartReader } from "../../services/milter/multipart.ts";
-import { createPacketSequence } from "../../services/milter/openpgp.ts";
 import { readDelivery, readSubmission } from "../services/milter/envelopes.ts";
 import { type Handled, handleDelivery, handleSubmission } from "../services/milter/handled-message.ts";
+import { isMessage } from "../services/milter/packets.ts";
 import {
   coveredFields,
   expectedOfDelivery,
@@ -158,19 +158,11 @@ function armorOutcome(input: string): Outcome {
 }
 
 function packetsOutcome(bytes: Buffer): Outcome {
-  const read = (cuts: readonly number[]): boolean => {
-    const sequence = createPacketSequence();
-    let start = 0;
-    for (const end of [...cuts, bytes.length]) {
-      if (sequence.push(bytes.subarray(start, end)) !== null) return false;
-      start = end;
-    }
-    return sequence.end() === null;
-  };
-  const ours = read([]);
+  const ours = isMessage(bytes);
   let contradiction: string | null = null;
   if (ours !== isEncryptedMessage(bytes)) contradiction = "the packets are judged otherwise by the reference";
-  else if (read(cutsFor(bytes.length)) !== ours) contradiction = "the verdict depends on the pieces";
+  else if (isMessage(bytes, cutsFor(bytes.length)) !== ours)
+    contradiction = "the verdict depends on the pieces";
   return { outcome: ours ? "encrypted" : "unencrypted", contradiction };
 }
 

@@ -1,17 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createPacketSequence } from "../../../services/milter/openpgp.ts";
-import { type Frame, packet, packetBytes, type TestPacket } from "./packets.ts";
-
-function isMessage(bytes: Buffer, cuts: readonly number[] = []): boolean {
-  const sequence = createPacketSequence();
-  let start = 0;
-  for (const end of [...cuts, bytes.length]) {
-    if (sequence.push(bytes.subarray(start, end)) !== null) return false;
-    start = end;
-  }
-  return sequence.end() === null;
-}
+import { type Frame, isMessage, packet, packetBytes, type TestPacket } from "./packets.ts";
 
 /** Any packet in any frame that its length fits into. */
 const anyPacket = fc

@@ -1,4 +1,8 @@
-/** OpenPGP packets for tests: frames as RFC 9580 §4.2 allows them around a version and meaningless octets. */
+/**
+ * OpenPGP packets for tests: frames as RFC 9580 §4.2 allows them around a version and meaningless octets; and what the
+ * product says of a sequence of them. Used by the tests of the judgement and the fuzzer.
+ */
+import { createPacketSequence } from "../../../services/milter/openpgp.ts";
 
 export type Frame =
   | "one octet"
@@ -23,6 +27,17 @@ export function packet(type: number, length: number): TestPacket {
 
 export function packetBytes(packets: readonly TestPacket[]): Buffer {
   return Buffer.concat(packets.map(onePacket));
+}
+
+/** Whether the bytes, given in pieces that end at `cuts`, are an encrypted message. */
+export function isMessage(bytes: Buffer, cuts: readonly number[] = []): boolean {
+  const sequence = createPacketSequence();
+  let start = 0;
+  for (const end of [...cuts, bytes.length]) {
+    if (sequence.push(bytes.subarray(start, end)) !== null) return false;
+    start = end;
+  }
+  return sequence.end() === null;
 }
 
 function onePacket({ type, length, frame, content: given }: TestPacket): Buffer {
