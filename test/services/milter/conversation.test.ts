@@ -9,6 +9,7 @@ import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
 import { type RunningConnection, serveConnection } from "../../../services/milter/connection.ts";
+import { lookupLimits } from "../../../services/milter/key-lookup.ts";
 import type { MessageHandler } from "../../../services/milter/message.ts";
 import { createRateLimit } from "../../../services/milter/rate-limit.ts";
 import { createRules } from "../../../services/milter/rules.ts";
@@ -230,6 +231,22 @@ describe("a milter connection", () => {
     expect(await receive(signed, "<carol1234@down.test>")).toBe(
       "reply 451 4.4.3 DKIM key lookup failed, try again later",
     );
+  });
+
+  it("defers who makes selectors up, and takes the first real mail of that domain from elsewhere", async () => {
+    const source = await encryptedMail({ from: bob, to: alice });
+    await milter.session("mx", "2001:db8:6:6::1");
+    const answers: string[] = [];
+    for (let number = 0; number <= lookupLimits.unknownNames.burst; number++) {
+      answers.push(await receive(await signMail(source, { ...theirs, selector: `x${number}` })));
+    }
+    expect(answers.pop()).toBe("reply 451 4.4.3 DKIM key lookup failed, try again later");
+    expect(new Set(answers)).toEqual(new Set(["reply 554 5.7.1 No valid DKIM signature found"]));
+    const real = await signMail(source, theirs);
+    await milter.session("mx", "2001:db8:6:6:ffff::2");
+    expect(await receive(real)).toBe("reply 451 4.4.3 DKIM key lookup failed, try again later");
+    await milter.session("mx", "2001:db8:6:7::1");
+    expect(await receive(real)).toBe("continue");
   });
 
   it("takes mail from an address literal only from that address", async () => {
