@@ -4,7 +4,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { createCleartextMessage, generateKey, type PrivateKey, type PublicKey, sign } from "openpgp";
 
@@ -42,7 +43,8 @@ export type TestMirror = Readonly<{
 const DRIP = { bytes: 1, milliseconds: 10 };
 const SLOWLY = { bytes: 8192, milliseconds: 4 };
 
-export async function startMirror(): Promise<TestMirror> {
+/** With `tls` by https. */
+export async function startMirror(tls?: { key: string; cert: string }): Promise<TestMirror> {
   const files: TestMirror["files"] = new Map();
   const misbehave: TestMirror["misbehave"] = new Map();
   const requests: string[] = [];
@@ -62,7 +64,7 @@ export async function startMirror(): Promise<TestMirror> {
       response.write(piece);
     }, pace.milliseconds);
   };
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     const path = request.url ?? "";
     const range = request.headers.range ?? "";
     requests.push(path);
@@ -83,10 +85,11 @@ export async function startMirror(): Promise<TestMirror> {
     response.write(body.subarray(0, body.length >> 1), () => {
       if (how === "break off") response.destroy();
     });
-  });
+  };
+  const server = tls ? createTlsServer(tls, answer) : createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls ? "https" : "http"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     files,
     misbehave,
     requests,
