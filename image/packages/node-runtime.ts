@@ -44,6 +44,11 @@ const pinned: Readonly<Record<Architecture, PinnedRuntime>> = {
   },
 };
 
+/** The npm package that the runtime for an architecture comes from. */
+export function nodePackageName(architecture: Architecture): string {
+  return pinned[architecture].packageName;
+}
+
 export type NodeRuntime = Readonly<{
   /** The program, to be executable. */
   node: Uint8Array;

@@ -3,81 +3,90 @@
  * files for other init systems and package managers. Called by merge.ts; a pure function of the path.
  */
 
-/** Folders and files that nothing on the device reads. */
-const UNUSED = [
-  "usr/share/doc",
-  "usr/share/man",
-  "usr/share/info",
-  "usr/share/locale",
-  "usr/share/lintian",
-  "usr/share/bug",
-  "usr/share/doc-base",
-  "usr/share/bash-completion",
-  "usr/share/zsh",
-  "usr/share/fish",
-  "usr/share/menu",
-  "usr/share/icons",
-  "usr/share/apport",
-  "usr/share/gdb",
-  "usr/share/debconf",
-  "usr/share/initramfs-tools",
-  "usr/share/perl5",
-  "usr/share/polkit-1",
-  "usr/share/gcc",
-  // Interactive databases of other time zones stay; these two are duplicates of them.
-  "usr/share/zoneinfo/posix",
-  "usr/share/zoneinfo/right",
-  // Hooks of dpkg, initramfs-tools, cron and System V init; none of them exists on the device.
-  "etc/init.d",
-  "etc/rc0.d",
-  "etc/rc1.d",
-  "etc/rc2.d",
-  "etc/rc3.d",
-  "etc/rc4.d",
-  "etc/rc5.d",
-  "etc/rc6.d",
-  "etc/rcS.d",
-  "etc/cron.d",
-  "etc/cron.daily",
-  "etc/cron.weekly",
-  "etc/cron.monthly",
-  "etc/logrotate.d",
-  "etc/ufw",
-  "etc/apparmor.d",
-  "etc/network",
-  "etc/ppp",
-  "etc/resolvconf",
-  "etc/rsyslog.d",
-  "etc/insserv.conf.d",
-  "etc/sv",
-  "etc/runit",
-  "etc/kernel",
-  "etc/initramfs",
-  "etc/initramfs-tools",
-  "usr/lib/dracut",
-  "usr/lib/kernel",
-  "usr/lib/apt",
-  // The kernel, its modules and its device trees are picked out by kernel.ts.
-  "boot",
-  "usr/lib/modules",
-  // A module of Dovecot for its mail filters, whose library is not there: every start would complain.
-  "usr/lib/dovecot/modules/settings/libpigeonhole_settings.so",
-  // A second name of sendmail(1); Postfix compares the two at every start with a tool that is not there.
-  "usr/lib/sendmail",
-  "var/lib/dpkg",
-  "var/cache/debconf",
-] as const;
+/** Folders and files that nothing on the device reads, by the reason. */
+const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
+  "pages for people: a relay has no reader": [
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/doc-base",
+    "usr/share/menu",
+    "usr/share/icons",
+  ],
+  "translations: programs on the device speak English to the log": ["usr/share/locale"],
+  "for interactive shells, debuggers and compilers, which nobody uses on the device": [
+    "usr/share/bash-completion",
+    "usr/share/zsh",
+    "usr/share/fish",
+    "usr/share/gdb",
+    "usr/share/gcc",
+  ],
+  "for the package tools and bug reports of an installed Debian": [
+    "usr/share/lintian",
+    "usr/share/bug",
+    "usr/share/apport",
+    "usr/share/debconf",
+    "usr/share/initramfs-tools",
+    "usr/lib/apt",
+    "var/lib/dpkg",
+    "var/cache/debconf",
+  ],
+  "for Perl and polkit, which are not on the device": ["usr/share/perl5", "usr/share/polkit-1"],
+  "duplicates of the other time zones": ["usr/share/zoneinfo/posix", "usr/share/zoneinfo/right"],
+  "for programs that are not on the device: init scripts, cron, ifupdown, AppArmor, dracut and others": [
+    "etc/init.d",
+    "etc/rc0.d",
+    "etc/rc1.d",
+    "etc/rc2.d",
+    "etc/rc3.d",
+    "etc/rc4.d",
+    "etc/rc5.d",
+    "etc/rc6.d",
+    "etc/rcS.d",
+    "etc/cron.d",
+    "etc/cron.daily",
+    "etc/cron.weekly",
+    "etc/cron.monthly",
+    "etc/logrotate.d",
+    "etc/ufw",
+    "etc/apparmor.d",
+    "etc/network",
+    "etc/ppp",
+    "etc/resolvconf",
+    "etc/rsyslog.d",
+    "etc/insserv.conf.d",
+    "etc/sv",
+    "etc/runit",
+    "etc/kernel",
+    "etc/initramfs",
+    "etc/initramfs-tools",
+    "usr/lib/dracut",
+    "usr/lib/kernel",
+  ],
+  "of the kernel, from which image/rootfs/kernel.ts picks what a target needs": ["boot", "usr/lib/modules"],
+  "a module of Dovecot for its mail filters, whose library is not there: every start would complain": [
+    "usr/lib/dovecot/modules/settings/libpigeonhole_settings.so",
+  ],
+  "a second name of sendmail(1): Postfix compares the two at every start with a tool that is not there": [
+    "usr/lib/sendmail",
+  ],
+};
 
-const unused = new Set<string>(UNUSED);
+const reasons = new Map(
+  Object.entries(LEFT_OUT).flatMap(([reason, paths]) =>
+    paths.map((path): [string, string] => [path, reason]),
+  ),
+);
 
 /** Debian allows usr/share/doc to be absent (Policy §12.3), but who passes programs on passes their licences on. */
 const LICENCE = /^usr\/share\/doc\/[^/]+(?:\/copyright)?$/;
 
-/** Whether the entry at `path` (relative to the root) stays out of the root file system. */
-export function isExcluded(path: string): boolean {
-  if (LICENCE.test(path)) return false;
+/** Why the entry at `path` (relative to the root) stays out of the root file system; undefined when it does not. */
+export function exclusionReason(path: string): string | undefined {
+  if (LICENCE.test(path)) return undefined;
   for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
-    if (unused.has(path.slice(0, end))) return true;
+    const reason = reasons.get(path.slice(0, end));
+    if (reason !== undefined) return reason;
   }
-  return false;
+  return undefined;
 }

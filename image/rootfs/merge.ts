@@ -3,7 +3,7 @@
  * Owners are the archive's numbers: Debian's packages only use root and the fixed ids of base-passwd there.
  */
 import type { TarEntry } from "../formats/tar.ts";
-import { isExcluded } from "./exclude.ts";
+import { exclusionReason } from "./exclude.ts";
 import type { Tree, TreeEntry } from "./tree.ts";
 
 /** Two packages claim one path, or a package holds what the tree cannot. */
@@ -32,7 +32,7 @@ export function mergePackages(tree: Tree, packages: readonly PackageContent[]): 
   for (const { name, entries } of packages) {
     for (const entry of entries) {
       const path = usrMergedPath(entry.path);
-      if (path === "" || isExcluded(path)) continue;
+      if (path === "" || exclusionReason(path) !== undefined) continue;
       const before = tree.get(path);
       if (before && entry.type === "directory" && isDirectoryLike(before)) continue;
       if (before && before.type !== "directory") {

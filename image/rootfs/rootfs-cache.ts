@@ -27,6 +27,8 @@ export type StoredRootfs = Readonly<{
   /** Hexadecimal. */
   sha256: string;
   boot: BootPieces;
+  /** The bill of materials (image/sbom), which is in the squashfs too. */
+  sbom: Uint8Array;
 }>;
 
 /** What stands beside the squashfs. */
@@ -38,6 +40,7 @@ export const KEPT_PER_ARCHITECTURE = 3;
 export const IN_USE_MILLISECONDS = 6 * 3600 * 1000;
 
 const squashfsName = "root.squashfs";
+const sbomName = "sbom.cdx.json";
 /** Folders of ours; "part" is being made, "old" is being removed. Anything else is left alone. */
 const folderPattern = /^(amd64|arm64)-[0-9a-f]{32}(\.(?:part|old)-\w+)?$/;
 
@@ -75,7 +78,7 @@ async function readPieces(folder: string): Promise<StoredRootfs | undefined> {
     deviceTrees: await readAll(manifest.deviceTrees, "dtb"),
     firmware: await readAll(manifest.firmware, "firmware"),
   };
-  return { path, bytes: manifest.bytes, sha256: manifest.sha256, boot };
+  return { path, bytes: manifest.bytes, sha256: manifest.sha256, boot, sbom: await read(sbomName) };
 }
 
 /**
@@ -84,7 +87,7 @@ async function readPieces(folder: string): Promise<StoredRootfs | undefined> {
  */
 export async function storeRootfs(
   folder: string,
-  boot: BootPieces,
+  { boot, sbom }: Pick<StoredRootfs, "boot" | "sbom">,
   writeSquashfs: (path: string) => Promise<{ bytes: number }>,
 ): Promise<StoredRootfs> {
   await mkdir(dirname(folder), { recursive: true });
@@ -94,6 +97,7 @@ export async function storeRootfs(
     const { bytes } = await writeSquashfs(join(aside, squashfsName));
     const sha256 = await hashFile(join(aside, squashfsName));
     await writeBootPieces(aside, boot);
+    await writeFile(join(aside, sbomName), sbom);
     const manifest: Manifest = {
       bytes,
       sha256,
@@ -109,7 +113,7 @@ export async function storeRootfs(
       }
       await removeFolder(folder);
     }
-    return { path: join(folder, squashfsName), bytes, sha256, boot };
+    return { path: join(folder, squashfsName), bytes, sha256, boot, sbom };
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
     throw error;

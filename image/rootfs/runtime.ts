@@ -20,6 +20,12 @@ export class BundleError extends Error {
 const REQUIRE =
   'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 
+export type Program = Readonly<{
+  content: Uint8Array;
+  /** The files whose code is in it, relative to the project's folder with "/" between names. */
+  inputs: readonly string[];
+}>;
+
 /**
  * Bundles every program. `project` is the folder that entries are relative to.
  * Returns the programs by name. Throws BundleError.
@@ -27,14 +33,15 @@ const REQUIRE =
 export async function bundlePrograms(
   bundles: readonly Bundle[],
   project: string,
-): Promise<Map<string, Uint8Array>> {
-  const programs = new Map<string, Uint8Array>();
+): Promise<Map<string, Program>> {
+  const programs = new Map<string, Program>();
   for (const { name, entry } of bundles) {
     const result = await build({
       entryPoints: [join(project, entry)],
       // Names in the output are relative to it: the same bytes wherever the project lies.
       absWorkingDir: project,
       bundle: true,
+      metafile: true,
       write: false,
       format: "esm",
       platform: "node",
@@ -52,8 +59,13 @@ export async function bundlePrograms(
       });
     });
     const output = result.outputFiles[0];
-    if (!output) throw new BundleError(`esbuild made nothing of ${entry}`);
-    programs.set(name, output.contents);
+    const [made] = Object.values(result.metafile.outputs);
+    if (!output || !made) throw new BundleError(`esbuild made nothing of ${entry}`);
+    // A file that is read but of which no code is left is not in the program.
+    const inputs = Object.entries(made.inputs).flatMap(([path, { bytesInOutput }]) =>
+      bytesInOutput > 0 ? [path] : [],
+    );
+    programs.set(name, { content: output.contents, inputs });
   }
   return programs;
 }
@@ -62,9 +74,9 @@ export async function bundlePrograms(
 export function addRuntime(
   tree: Tree,
   node: { node: Uint8Array; license: Uint8Array },
-  programs: ReadonlyMap<string, Uint8Array>,
+  programs: ReadonlyMap<string, Program>,
 ): void {
   setFile(tree, `${PROGRAM_FOLDER}/node`, node.node, { mode: 0o755 });
   setFile(tree, `${PROGRAM_FOLDER}/node.LICENSE`, node.license);
-  for (const [name, program] of programs) setFile(tree, `${PROGRAM_FOLDER}/${name}.mjs`, program);
+  for (const [name, { content }] of programs) setFile(tree, `${PROGRAM_FOLDER}/${name}.mjs`, content);
 }

@@ -11,6 +11,7 @@ import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { NODE_VERSION } from "../../image/packages/node-runtime.ts";
 import { refreshLock } from "../../image/packages/refresh.ts";
+import { checkSbomFile, writeSbomFile } from "../../image/sbom/sbom-file.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
 import { renewDnsRecords } from "../dns-records.ts";
@@ -36,7 +37,8 @@ and seconds when nothing but the relay's settings changed. Nothing on this compu
   --refresh      take the newest Debian packages instead of those in the lock file
   --replace      replace the image also when it has been booted: its accounts and mail are lost
 
-The image holds the relay's secret keys: keep it as you keep the relay folder.
+The image holds the relay's secret keys: keep it as you keep the relay folder. Beside it lies FILE.cdx.json, which
+lists every Debian and npm package in it (CycloneDX 1.6); it holds nothing secret.
 `,
   run,
 };
@@ -58,6 +60,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
   const out = values.out ?? join(`${basename(resolve(folder))}-${target}.img`);
   await refuseInside(folder, out);
+  await checkSbomFile(out);
 
   const image = await withProgress(io.stderr, async (onProgress) => {
     const follow = { mirrors, onProgress, signal: io.signal };
@@ -76,7 +79,8 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
       cache: values.cache ?? defaultCacheDirectory(io.env),
     });
   });
-  io.stdout.write(summary(image, target, await recordsPlace(folder, relay)));
+  const sbom = await writeSbomFile(image.path, image.rootfs.sbom);
+  io.stdout.write(summary(image, sbom, target, await recordsPlace(folder, relay)));
   if (process.version !== `v${NODE_VERSION}`) {
     io.stderr.write(
       `Note: built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.\n`,
@@ -121,12 +125,18 @@ async function recordsPlace(folder: string, relay: RelayFolder): Promise<string>
   }
 }
 
-function summary({ path, bytes, sha256, rootfs }: Image, target: TargetName, records: string): string {
+function summary(
+  { path, bytes, sha256, rootfs }: Image,
+  sbom: string,
+  target: TargetName,
+  records: string,
+): string {
   const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
   return [
     `Image:    ${path}`,
     `Size:     ${megabytes(bytes)} (root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""})`,
     `SHA-256:  ${sha256}`,
+    `Contents: ${sbom} (CycloneDX)`,
     "",
     "It holds the relay's secret keys: do not give it away.",
     "",

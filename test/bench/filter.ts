@@ -151,7 +151,7 @@ async function startService(work: string): Promise<Peer> {
   await writeFile(join(folder, "settings.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
   await writeFile(join(folder, "dkim.pem"), key.privateKeyPem);
   const [program] = (await bundlePrograms([serviceBundle], join(import.meta.dirname, "../.."))).values();
-  await writeFile(join(folder, "service.mjs"), program!);
+  await writeFile(join(folder, "service.mjs"), program!.content);
   const flags = [...milterNode.flags, ...(process.env.BENCH_NODE_FLAGS ?? "").split(" ").filter(Boolean)];
   return startPeer(
     process.execPath,

@@ -3,7 +3,7 @@
  * line with nothing in its cache but packages, in another folder, time zone, language and umask.
  */
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, open, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -45,6 +45,7 @@ it("gives the same image from the same relay, whoever builds it where", async ()
       { cwd: folder, env: { ...process.env, ...elsewhere } },
     );
     expect(await firstDifference(image.path, join(folder, "second.img"))).toBe("none");
+    expect(image.rootfs.sbom).toEqual(await readFile(join(folder, "second.img.cdx.json")));
   } finally {
     await rm(folder, { recursive: true });
   }

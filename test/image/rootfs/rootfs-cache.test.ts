@@ -19,6 +19,7 @@ const boot = {
   deviceTrees: new Map([["a.dtb", Buffer.from("tree")]]),
   firmware: new Map([["start.elf", Buffer.from("firmware")]]),
 };
+const sbom = Buffer.from("{}");
 const now = Date.now();
 const long = IN_USE_MILLISECONDS + 60_000;
 
@@ -32,7 +33,7 @@ const folderOf = (number: number, architecture = "amd64") =>
   join(cache, `${architecture}-${number.toString(16).padStart(32, "0")}`);
 
 function store(folder: string, content = "squashfs") {
-  return storeRootfs(folder, boot, async (path) => {
+  return storeRootfs(folder, { boot, sbom }, async (path) => {
     await writeFile(path, content);
     return { bytes: content.length };
   });
@@ -46,7 +47,7 @@ async function age(folder: string, milliseconds: number): Promise<void> {
 describe("the cache of root file systems", () => {
   it("gives back what was stored", async () => {
     const stored = await store(folderOf(1));
-    expect(stored).toMatchObject({ bytes: 8, boot });
+    expect(stored).toMatchObject({ bytes: 8, boot, sbom });
     expect(await readRootfs(folderOf(1))).toEqual(stored);
     expect(await readRootfs(folderOf(2))).toBeUndefined();
   });
@@ -61,7 +62,7 @@ describe("the cache of root file systems", () => {
   });
 
   it("leaves nothing behind when the writing fails", async () => {
-    const failing = storeRootfs(folderOf(1), boot, () => Promise.reject(new Error("disk full")));
+    const failing = storeRootfs(folderOf(1), { boot, sbom }, () => Promise.reject(new Error("disk full")));
     await expect(failing).rejects.toThrow("disk full");
     expect(await readdir(cache)).toEqual([]);
   });
