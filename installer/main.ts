@@ -29,6 +29,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "show a relay's DKIM keys and DNS records, or change its DKIM key",
     load: () => import("./commands/keys.ts"),
   },
+  audit: {
+    summary: "check that everything in an image has a known origin",
+    load: () => import("./commands/audit.ts"),
+  },
   lock: {
     summary: "renew the list of Debian packages that images are made of",
     load: () => import("./commands/lock.ts"),

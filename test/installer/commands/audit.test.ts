@@ -1,0 +1,41 @@
+/** What ./homing audit says to wrong arguments and to what is no image; ring 3 audits finished images. */
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runHoming } from "../../support/command-io.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "homing-audit-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("./homing audit", () => {
+  it.each([
+    [["audit"], "which image?"],
+    [["audit", "a.img", "b.img"], "unexpected argument “b.img”"],
+    [["audit", "a.img", "--jsonn"], "--jsonn"],
+  ])("%j is a wrong use", async (args, text) => {
+    const { code, stderr } = await runHoming(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(text);
+  });
+
+  it("says what cannot be judged and why, before it does any work", async () => {
+    const missing = join(folder, "missing.img");
+    const empty = join(folder, "empty.img");
+    await writeFile(empty, "");
+    await truncate(empty, 1 << 20);
+    for (const [path, text] of [
+      [missing, "no such file"],
+      [empty, "cannot be judged: there is no partition table in it"],
+    ] as const) {
+      const { code, stdout, stderr } = await runHoming(["audit", path]);
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toContain(path);
+      expect(stderr).toContain(text);
+      expect(stderr).not.toContain("Fetching");
+    }
+  });
+});
