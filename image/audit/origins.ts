@@ -9,13 +9,6 @@ import { exclusionReason } from "../rootfs/exclude.ts";
 import { type PackageContent, usrMergedPath } from "../rootfs/merge.ts";
 import type { Tree, TreeEntry } from "../rootfs/tree.ts";
 
-export type Origin = Readonly<{
-  /** A Debian package whose file it is, if only with another owner or a patch. */
-  package?: string;
-  /** Places in the sources that made or changed it, in their order. */
-  by: readonly string[];
-}>;
-
 export type OriginTrace = Readonly<{
   /** To be given to makeRootContent. */
   afterStep: (tree: Tree, place: string) => void;

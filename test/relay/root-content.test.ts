@@ -1,0 +1,126 @@
+/**
+ * The finished root file system against Debian's packages, as dpkg-deb unpacks them and the kernel reads it: every
+ * entry of every package is there as it is packaged, or was changed or left out for a reason that the builder tells.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { lstat, mkdtemp, readFile, readlink, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { rootfsSpec } from "../../appliance/rootfs.ts";
+import { accountForPackages, type PackagedFile, traceOrigins } from "../../image/audit/origins.ts";
+import { readTar, type TarEntry } from "../../image/formats/tar.ts";
+import { defaultCacheDirectory } from "../../image/packages/cache.ts";
+import { fetchPackages } from "../../image/packages/download.ts";
+import { readLock } from "../../image/packages/lock.ts";
+import { chooseMirrors } from "../../image/packages/mirror.ts";
+import { makeRootContent, readPrograms } from "../../image/rootfs/root-content.ts";
+import { missingForRelays, ROOTFS_VARIABLE } from "../support/network.ts";
+
+const missing = missingForRelays() ?? (existsSync("/usr/bin/dpkg-deb") ? undefined : "needs dpkg-deb");
+const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+/** Packages from before merged /usr name paths below these; on the device they are links into /usr. */
+const MERGED = /^(bin|sbin|lib|lib64)\//;
+
+describe.skipIf(missing !== undefined)(`the root file system${missing ? ` (${missing})` : ""}`, () => {
+  let root: string;
+  let paths: ReadonlyMap<string, string>;
+  let accounts: ReadonlyMap<string, PackagedFile>;
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "homing-root-content-"));
+    execFileSync("mount", ["-o", "ro,loop", "-t", "squashfs", process.env[ROOTFS_VARIABLE]!, root]);
+    const lock = readLock();
+    const cache = defaultCacheDirectory(process.env);
+    const mirrors = await chooseMirrors({ env: process.env });
+    const options = { architecture, spec: rootfsSpec(), lock, cache, mirrors } as const;
+    const locked = lock.architectures[architecture].filter(({ use }) => use === "rootfs");
+    paths = await fetchPackages(locked, { cache, mirrors, lockTime: lock.generated });
+    const trace = traceOrigins();
+    const { tree, packages } = await makeRootContent(options, await readPrograms(options), trace.afterStep);
+    const kept = packages.filter(({ name }) => paths.has(name));
+    const accounted = accountForPackages(tree, kept, trace);
+    accounts = new Map(accounted.map((one) => [`${one.package} ${one.path}`, one]));
+  });
+  afterAll(async () => {
+    execFileSync("umount", [root]);
+    await rm(root, { recursive: true });
+  });
+
+  it("holds every file of every package as packaged, or the builder says why not", async () => {
+    const unexplained: string[] = [];
+    let checked = 0;
+    for (const [name, path] of paths) {
+      for (const entry of readTar(await unpacked(path))) {
+        const place = MERGED.test(entry.path) ? `usr/${entry.path}` : entry.path;
+        if (place === "") continue;
+        checked++;
+        const difference = await differenceOf(join(root, place), entry);
+        const account = accounts.get(`${name} ${place}`);
+        const told = account?.fate === "kept" || account === undefined ? undefined : account.reason;
+        if (difference !== undefined && told === undefined)
+          unexplained.push(`${name}: /${place} ${difference}`);
+        // The builder's own account is not to explain away what is all right.
+        if (difference === undefined && account?.fate === "left out") {
+          unexplained.push(`${name}: /${place} is there, although left out ${account.reason}`);
+        }
+      }
+    }
+    expect(unexplained).toEqual([]);
+    expect(checked).toBeGreaterThan(10_000);
+  });
+
+  it("changes few packaged files, each in a place that is known", () => {
+    const changed = [...accounts.values()].filter(
+      ({ fate, reason }) => fate === "changed" && !reason?.startsWith("another package brought the folder"),
+    );
+    const places = new Set(changed.map(({ reason }) => reason));
+    for (const place of places) expect(place).toMatch(/^by (?:image\/rootfs|appliance)\/[a-z-]+\.ts/);
+    expect(changed.map(({ path }) => path)).toContain("usr/lib/dovecot/libdovecot-storage.so.0.0.0");
+    expect(changed.length).toBeLessThan(40);
+  });
+
+  it("loses no file capability or extended attribute: no package sets one by itself", async () => {
+    const setters: string[] = [];
+    for (const [name, path] of paths) {
+      const scripts = readTar(await unpacked(path, "--ctrl-tarfile")).filter((entry) =>
+        ["preinst", "postinst", "triggers"].includes(entry.path),
+      );
+      const text = scripts.map(({ content }) => Buffer.from(content).toString("latin1")).join("\n");
+      if (/\b(?:setcap|setfattr)\b/.test(text)) setters.push(name);
+    }
+    // Only where debconf's question iproute2/setcaps was answered with yes; its default is no.
+    expect(setters).toEqual(["iproute2"]);
+  });
+});
+
+/** The package's data.tar, or its control.tar, as dpkg-deb unpacks it. */
+async function unpacked(path: string, part = "--fsys-tarfile"): Promise<Buffer> {
+  const dpkg = spawn("dpkg-deb", [part, path], { stdio: ["ignore", "pipe", "inherit"] });
+  const chunks: Buffer[] = [];
+  for await (const chunk of dpkg.stdout) chunks.push(chunk as Buffer);
+  const code = dpkg.exitCode ?? (await new Promise((resolve) => dpkg.once("exit", resolve)));
+  if (code !== 0) throw new Error(`dpkg-deb failed on ${basename(path)}`);
+  return Buffer.concat(chunks);
+}
+
+/** How a path of the mounted root file system differs from a packaged entry; undefined when it does not. */
+async function differenceOf(path: string, entry: TarEntry): Promise<string | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!found) return "is missing";
+  const type = found.isFile()
+    ? "file"
+    : found.isDirectory()
+      ? "directory"
+      : found.isSymbolicLink()
+        ? "symlink"
+        : "other";
+  if (type !== (entry.type === "hardlink" ? "file" : entry.type)) return `is a ${type}, not a ${entry.type}`;
+  if (type === "symlink") return (await readlink(path)) === entry.target ? undefined : "leads elsewhere";
+  if (entry.type === "hardlink") return found.nlink > 1 ? undefined : "is no hard link";
+  if ((found.mode & 0o7777) !== entry.mode) return "has another mode";
+  if (found.uid !== entry.uid || found.gid !== entry.gid) return "has another owner";
+  if (type === "file" && !(await readFile(path)).equals(entry.content)) return "has another content";
+  return undefined;
+}
