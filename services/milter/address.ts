@@ -107,8 +107,7 @@ function addressOf(tokens: readonly Token[]): Address | null {
   const domain = tokens.slice(at + 1);
   const isQuoted = local.length === 1 && local[0]?.kind === "quoted";
   if (!isQuoted && !local.every((token) => token.kind === "atom" || token.text === ".")) return null;
-  // Quotes around what needs none make another spelling of an address (RFC 5321 §4.1.2): some readers take them off.
-  if (isQuoted && !/[\s()<>[\]:;@\\,]/.test(textOf(local))) return null;
+  if (isQuoted && !isOneSpelling(textOf(local))) return null;
   const isLiteral = domain.length === 1 && domain[0]?.kind === "literal";
   if (!isLiteral && !isDottedAtoms(domain)) return null;
   const address = { localPart: textOf(local), domain: normalDomain(textOf(domain)) };
@@ -116,6 +115,14 @@ function addressOf(tokens: readonly Token[]): Address | null {
   if (/[\ufffd]|=\?/.test(textOf(tokens))) return null;
   if (!isLiteral && (!isDomainText(textOf(domain)) || !domainPattern.test(address.domain))) return null;
   return formatAddress(address).length > MAX_ADDRESS_LENGTH ? null : address;
+}
+
+/**
+ * Whether a quoted local part has no other spelling (RFC 5321 §4.1.2), which some readers would make of it: without
+ * quotes that it does not need, without backslashes, without white space at its ends or other than spaces.
+ */
+function isOneSpelling(quoted: string): boolean {
+  return /^"(?!\s)[^"\\\p{Cc}]+(?<!\s)"$/u.test(quoted) && /[ ()<>[\]:;@,]/.test(quoted);
 }
 
 /** The ASCII in a domain as it was written; the conversion to A-labels would decode "%2e" and the like. */

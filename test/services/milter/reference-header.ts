@@ -36,7 +36,11 @@ export async function plainFrom(value: string): Promise<string | null> {
   const [, found] = bareFrom.exec(text) ?? namedFrom.exec(text) ?? [];
   if (text.length > 4096 || found === undefined || found.includes("\ufffd") || found.includes("=?"))
     return null;
-  if (/^"[^\s()<>[\]:;@\\,]*"@/.test(found)) return null;
+  if (found.startsWith('"')) {
+    const inner = found.slice(1, found.lastIndexOf('"'));
+    const isNeeded = [..." ()<>[]:;@,"].some((special) => inner.includes(special));
+    if (!isNeeded || inner !== inner.trim() || /["\\\p{Cc}]/u.test(inner)) return null;
+  }
   const domain = found.slice(found.lastIndexOf("@") + 1);
   const ascii = asciiDomain(domain);
   const isHost =
