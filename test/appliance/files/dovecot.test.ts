@@ -55,9 +55,9 @@ describe("Dovecot", () => {
 
   it.each([
     [256, 100],
-    [480, 148],
-    [1024, 315],
-    [4096, 1263],
+    [480, 125],
+    [1024, 268],
+    [4096, 1073],
     [65_536, 5000],
   ])("serves with %i MiB of memory %i connections at once", (mebibytes, processes) => {
     const memory = { memoryBytes: mebibytes * 2 ** 20 };
