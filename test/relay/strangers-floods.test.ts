@@ -150,10 +150,81 @@ systemctl restart dovecot`);
     });
   });
 
-  it("a process that memory runs out for takes no other with it", async () => {
-    const policies = await relay().exec(
-      "systemctl show --property=OOMPolicy postfix.service dovecot.service",
-    );
-    expect(policies.stdout.match(/OOMPolicy=continue/g)).toHaveLength(2);
+  describe("for whom memory runs out", () => {
+    /** What is the same as long as nothing but the one process was ended, by service. */
+    const stateOf = async (service: string) => {
+      const properties = "--property=ActiveState,MainPID,NRestarts";
+      return (await relay().exec(["systemctl", "show", properties, `${service}.service`])).stdout;
+    };
+    const expectServed = async () => {
+      const carol = await makeAccount(relay());
+      await using receiving = await openInbox(host(), carol.address, carol.password);
+      const idle = await receiving.idle();
+      await using sending = await openSubmission(host(), alice.address, alice.password);
+      const source = await encryptedMail({ from: alice.address, to: carol.address });
+      const sent = await sending.send({ from: alice.address, to: [carol.address], source });
+      expect(sent).toMatchObject({ code: 250 });
+      expect((await idle.next()).exists).toBe(1);
+    };
+    /** From now on the process gets no memory that it has not got yet. Its own user may do that to it. */
+    const giveNoMoreMemory = (pid: string) =>
+      relay().exec(
+        `setpriv --reuid=$(ps -o ruser= -p ${pid}) --regid=$(ps -o rgroup= -p ${pid}) --clear-groups prlimit --pid=${pid} --as=1`,
+      );
+    it("lose one process of Postfix, and nobody else's", async () => {
+      const before = await stateOf("postfix");
+      await using beside = await openSubmission(host(), alice.address, alice.password);
+      await using greedy = await openSubmission(host(), alice.address, alice.password);
+      await sendToAlice(greedy);
+      const processes = await relay().exec("pgrep --full '^cleanup .*submission-cleanup'");
+      for (const pid of processes.stdout.trim().split("\n")) await giveNoMoreMemory(pid);
+      // A field is held in memory as a whole, up to header_size_limit (102 400 bytes).
+      const mail = await encryptedMail({ from: alice.address, to: alice.address });
+      const sent = await greedy.send({
+        from: alice.address,
+        to: [alice.address],
+        source: `X-Flood: ${"x".repeat(100_000)}\r\n${mail}`,
+      });
+      // Its sender tries again later.
+      expect(sent).toMatchObject({ code: 451 });
+      const journal = await waitFor("Postfix knows that the process is gone", TIMEOUT, async () => {
+        const said = await relay().journal("postfix.service");
+        return /cleanup pid \d+ exit status 1/.test(said) && said;
+      });
+      expect(journal).toMatch(/cleanup\[\d+\]: fatal: .*insufficient memory/);
+      // Should that meet another of those processes, its sender tries again too.
+      await waitFor("a message is taken again", TIMEOUT, async () => {
+        await sendToAlice(beside);
+        return true;
+      });
+      expect(await stateOf("postfix")).toBe(before);
+      await expectServed();
+    });
+
+    it("lose one process of Dovecot, and nobody else's", async () => {
+      const before = await stateOf("dovecot");
+      await using beside = await openInbox(host(), alice.address, alice.password);
+      const bob = await makeAccount(relay());
+      await using greedy = await openInbox(host(), bob.address, bob.password);
+      const logins = await relay().logEntries(new RegExp(`Logged in: user=<${bob.address}>`));
+      const pid = /mpid=(\d+)/.exec(logins.at(-1)!.message)![1]!;
+      await giveNoMoreMemory(pid);
+      await expect(greedy.command(`SEARCH ${'SUBJECT "xxxxxxxxxxxx" '.repeat(2000)}`)).rejects.toThrow(
+        "closed",
+      );
+      await waitFor("the log says what became of the process", TIMEOUT, async () => {
+        return (await relay().logEntries(new RegExp(`child ${pid} returned error 83 \\(Out of memory`)))[0];
+      });
+      expect(await beside.command("NOOP")).toMatchObject({ status: "OK" });
+      expect(await stateOf("dovecot")).toBe(before);
+      await expectServed();
+    });
+
+    it("are ended alone: systemd is told so for when it is the kernel that ends a process (OOMPolicy)", async () => {
+      const policies = await relay().exec(
+        "systemctl show --property=OOMPolicy postfix.service dovecot.service",
+      );
+      expect(policies.stdout.match(/OOMPolicy=continue/g)).toHaveLength(2);
+    });
   });
 });
