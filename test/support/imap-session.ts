@@ -2,7 +2,7 @@
  * A plain IMAP client (RFC 9051) over TLS: one command at a time, answers as text, and IDLE (RFC 2177)
  * with the moment each notice arrives. Used by test/relay and test/bench.
  */
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { createLineReader } from "./line-reader.ts";
 
@@ -19,6 +19,8 @@ export type ImapSession = AsyncDisposable &
   Readonly<{
     greeting: string;
     command: (line: string) => Promise<ImapAnswer>;
+    /** Goes on over TLS (RFC 9051 §6.2.1), for a session that is plain so far. */
+    startTls: () => Promise<void>;
     /** Starts IDLE. `next` resolves with the next EXISTS notice, `done` ends it. */
     idle: () => Promise<Idle>;
     /** Sources of all messages of the selected mailbox. */
@@ -45,7 +47,7 @@ export async function openImap(
 ): Promise<ImapSession> {
   const reader = createLineReader(`IMAP server ${host}:${port}`);
   // The relay's certificate is self-signed; who it belongs to is not what these tests are about.
-  const socket = plain
+  let socket: Socket = plain
     ? connectTcp({ host, port, ...from })
     : connectTls({ host, port, ...from, rejectUnauthorized: false, ALPNProtocols: ["imap"] });
   socket.setNoDelay(true);
@@ -84,6 +86,14 @@ export async function openImap(
   return {
     greeting,
     command,
+    startTls: async () => {
+      const { status, text } = await command("STARTTLS");
+      if (status !== "OK") throw new Error(`STARTTLS refused: ${status} ${text}`);
+      reader.detach();
+      socket = connectTls({ socket, rejectUnauthorized: false });
+      socket.setNoDelay(true);
+      reader.attach(socket);
+    },
     fetchSources: async () => {
       const { untagged } = await command("FETCH 1:* BODY.PEEK[]");
       return untagged.flatMap((item) => /^\d+ FETCH .*?\n(.*)\)$/s.exec(item)?.[1] ?? []);
