@@ -6,51 +6,82 @@
 import { fileURLToPath } from "node:url";
 import { writeFileWhole } from "../../image/packages/cache.ts";
 import { LockError, lockFile, lockText, type PackageLock, readLock } from "../../image/packages/lock.ts";
-import { changeText, lockChanges } from "../../image/packages/lock-changes.ts";
+import {
+  changeKind,
+  changeText,
+  lockChanges,
+  lockTotal,
+  totalText,
+} from "../../image/packages/lock-changes.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
-import { refreshLock } from "../../image/packages/refresh.ts";
-import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
+import { type RefreshOptions, refreshLock } from "../../image/packages/refresh.ts";
+import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
 import { withProgress } from "../progress.ts";
 
 export const command: Command = {
   name: "lock",
   summary: "renew the list of Debian packages that images are made of",
-  usage: "lock [--mirror URL]",
+  usage: "lock [--mirror URL] [--json]",
   help: `
 Reads the newest package indexes of Debian 13, checks their signatures, finds the packages that images need and
-writes image/packages/lock.json. Prints each package that changed. Images built from then on have the new
-packages; relays that already run do not change.
+writes image/packages/lock.json. Prints each package that changed, for both architectures: its old and new version, and
+by how much its download grew or shrank. Images built from then on have the new packages; relays that already run do
+not change. To take the newest packages for one image only, say ./homing build … --refresh.
 
   --mirror URL   the Debian mirror to ask, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
                  DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
                  https://ftp.debian.org/debian)
+  --json         for scripts: one JSON object a line, its "event" is "change", "total" (of an architecture) or "done"
 `,
 
   async run(args: readonly string[], io: CommandIo): Promise<number> {
-    const { values, positionals } = parseCommandArgs(args, { mirror: { type: "string" } });
+    const { values, positionals } = parseCommandArgs(args, {
+      mirror: { type: "string" },
+      json: { type: "boolean" },
+    });
     if (positionals.length > 0) throw new UsageError(`unexpected argument “${positionals[0]}”`);
     const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
-    const before = readOldLock(io);
-    const after = await withProgress(io.stderr, (onProgress) =>
-      refreshLock({ mirrors, previous: before, now: Date.now() / 1000, onProgress, signal: io.signal }),
-    );
-    const changes = lockChanges(before, after);
-    for (const change of changes) io.stdout.write(`${changeText(change)}\n`);
-    await writeFileWhole(fileURLToPath(lockFile), Buffer.from(lockText(after)));
-    const counts = `${after.architectures.amd64.length} packages for amd64, ${after.architectures.arm64.length} for arm64`;
-    io.stdout.write(
-      changes.length === 0
-        ? `No package changed: ${counts}.\n`
-        : `${changes.length} changes: ${counts}. The next ./homing build uses them.\n`,
-    );
+    await renewLock(io, { mirrors, json: values.json ?? false });
     return 0;
   },
 };
 
+export type RenewOptions = Pick<RefreshOptions, "mirrors" | "keys" | "select"> &
+  Readonly<{
+    /** One JSON object a line instead of text. */
+    json: boolean;
+    /** The project's lock file unless given. */
+    file?: string;
+  }>;
+
+/** Writes the lock file anew and tells what changed. Throws what refreshLock throws; the file is as it was then. */
+export async function renewLock(io: CommandIo, options: RenewOptions): Promise<void> {
+  const { json, file = fileURLToPath(lockFile), ...sources } = options;
+  const before = readOldLock(file, io);
+  const after = await withProgress(io.stderr, (onProgress) =>
+    refreshLock({ ...sources, previous: before, now: Date.now() / 1000, onProgress, signal: io.signal }),
+  );
+  await writeFileWhole(file, Buffer.from(lockText(after)));
+  const changes = lockChanges(before, after);
+  const totals = (["amd64", "arm64"] as const).map((architecture) => lockTotal(architecture, before, after));
+  const lines = json
+    ? [
+        ...changes.map((change) => ({ event: "change", kind: changeKind(change), ...change })),
+        ...totals.map((total) => ({ event: "total", ...total })),
+        { event: "done", file, changes: changes.length },
+      ].map((event) => JSON.stringify(event))
+    : [
+        ...changes.map(changeText),
+        ...totals.map(totalText),
+        changes.length === 0 ? "No package changed." : "The next ./homing build uses the new packages.",
+      ];
+  await print(io.stdout, `${lines.join("\n")}\n`);
+}
+
 /** A broken or missing lock file is what this command mends; it must not stop it. */
-function readOldLock(io: CommandIo): PackageLock | undefined {
+function readOldLock(file: string, io: CommandIo): PackageLock | undefined {
   try {
-    return readLock();
+    return readLock(file);
   } catch (error) {
     if (!(error instanceof LockError)) throw error;
     io.stderr.write(`${error.message}\nMaking it anew.\n`);

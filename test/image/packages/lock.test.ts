@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { archiveKeys, pinnedKeys } from "../../../image/packages/keys.ts";
 import { type LockedPackage, lockFile, lockText, readLock } from "../../../image/packages/lock.ts";
-import { changeText, lockChanges } from "../../../image/packages/lock-changes.ts";
+import { changeText, lockChanges, lockTotal, totalText } from "../../../image/packages/lock-changes.ts";
 import { packagesFor } from "../../../image/packages/selection.ts";
 
 describe("the project's lock file", () => {
@@ -91,30 +91,36 @@ describe("readLock", () => {
     expect(() => readLock(file())).toThrow(/\.\/homing lock/);
   });
 
-  it("shows what a renewal changes, old to new", () => {
+  it("shows what a renewal changes: versions, sizes and sums", () => {
     const before = {
       generated: 1,
       releases: [],
-      architectures: { amd64: [good], arm64: [good, { ...good, name: "bb" }] },
+      architectures: { amd64: [good], arm64: [good, { ...good, name: "bb", size: 2_000_000 }] },
     };
     const after = {
       ...before,
       architectures: {
-        amd64: [{ ...good, version: "2" }],
+        amd64: [{ ...good, version: "2", size: 1234 }],
         arm64: [
           { ...good, use: "boot" as const },
-          { ...good, name: "cc" },
+          { ...good, name: "cc", size: 500 },
         ],
       },
     };
     expect(lockChanges(before, after).map(changeText)).toEqual([
-      "amd64  aa  1 → 2",
-      "arm64  aa  1, another file or use",
-      "arm64  bb  1 → –",
-      "arm64  cc  – → 1",
+      "amd64  aa  1 → 2  +1.2 kB",
+      "arm64  aa  other file or use: 1  ±0 kB",
+      "arm64  bb  removed: 1  −2.0 MB",
+      "arm64  cc  added: 1  +0.5 kB",
+    ]);
+    expect([lockTotal("amd64", before, after), lockTotal("arm64", before, after)].map(totalText)).toEqual([
+      "amd64: 1 packages, 0.0 MB (+1.2 kB): 1 renewed",
+      "arm64: 2 packages, 0.0 MB (−2.0 MB): 1 added, 1 removed, 1 other file or use",
     ]);
     expect(lockChanges(after, after)).toEqual([]);
+    expect(totalText(lockTotal("amd64", after, after))).toBe("amd64: 1 packages, 0.0 MB (±0 kB): no change");
     expect(lockChanges(undefined, after)).toHaveLength(3);
+    expect(totalText(lockTotal("arm64", undefined, after))).toBe("arm64: 2 packages, 0.0 MB: 2 added");
   });
 });
 
