@@ -27,6 +27,9 @@ export type DnsServer = Readonly<{
   add: (leases: readonly Lease[], records: readonly DnsRecord[]) => Promise<void>;
   /** Names the name servers of a zone, with their addresses by name. */
   delegate: (zone: string, servers: Readonly<Record<string, string>>) => Promise<void>;
+  /** Is slow from now on: answers what it was asked only after `resume`. */
+  pause: () => void;
+  resume: () => void;
   /** Answers nothing any more, until the next `add`. */
   stop: () => Promise<void>;
 }>;
@@ -91,6 +94,8 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
       }
       await restart();
     },
+    pause: () => void server?.kill("SIGSTOP"),
+    resume: () => void server?.kill("SIGCONT"),
     stop,
   };
 }
