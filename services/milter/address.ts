@@ -107,7 +107,7 @@ function addressOf(tokens: readonly Token[]): Address | null {
   const domain = tokens.slice(at + 1);
   const isQuoted = local.length === 1 && local[0]?.kind === "quoted";
   if (!isQuoted && !local.every((token) => token.kind === "atom" || token.text === ".")) return null;
-  if (isQuoted && !isOneSpelling(textOf(local))) return null;
+  if (isQuoted && !isQuotedWords(textOf(local))) return null;
   const isLiteral = domain.length === 1 && domain[0]?.kind === "literal";
   if (!isLiteral && !isDottedAtoms(domain)) return null;
   const address = { localPart: textOf(local), domain: normalDomain(textOf(domain)) };
@@ -118,11 +118,12 @@ function addressOf(tokens: readonly Token[]): Address | null {
 }
 
 /**
- * Whether a quoted local part has no other spelling (RFC 5321 §4.1.2), which some readers would make of it: without
- * quotes that it does not need, without backslashes, without white space at its ends or other than spaces.
+ * Whether a quoted local part is words with a space between. Of all others readers make something else: they take off
+ * quotes that are not needed, backslashes and outer white space, or end the address at a bracket inside the quotes.
+ * RFC 5321 §4.1.2 tells hosts to have no such mailboxes at all.
  */
-function isOneSpelling(quoted: string): boolean {
-  return /^"(?!\s)[^"\\\p{Cc}]+(?<!\s)"$/u.test(quoted) && /[ ()<>[\]:;@,]/.test(quoted);
+function isQuotedWords(text: string): boolean {
+  return /^"[^\s()<>[\]:;@\\,"\p{Cc}]+(?: [^\s()<>[\]:;@\\,"\p{Cc}]+)+"$/u.test(text);
 }
 
 /** The ASCII in a domain as it was written; the conversion to A-labels would decode "%2e" and the like. */

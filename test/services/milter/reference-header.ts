@@ -36,10 +36,14 @@ export async function plainFrom(value: string): Promise<string | null> {
   const [, found] = bareFrom.exec(text) ?? namedFrom.exec(text) ?? [];
   if (text.length > 4096 || found === undefined || found.includes("\ufffd") || found.includes("=?"))
     return null;
+  // Of local parts in quotes only words with single spaces between are read alike.
   if (found.startsWith('"')) {
-    const inner = found.slice(1, found.lastIndexOf('"'));
-    const isNeeded = [..." ()<>[]:;@,"].some((special) => inner.includes(special));
-    if (!isNeeded || inner !== inner.trim() || /["\\\p{Cc}]/u.test(inner)) return null;
+    const words = found.slice(1, found.lastIndexOf('"')).split(" ");
+    if (
+      words.length < 2 ||
+      words.some((word) => !new RegExp(`^${atom}$`, "u").test(word.replaceAll(".", "x")))
+    )
+      return null;
   }
   const domain = found.slice(found.lastIndexOf("@") + 1);
   const ascii = asciiDomain(domain);
