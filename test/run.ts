@@ -8,7 +8,9 @@ import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Architecture } from "../image/spec.ts";
 import { installPrerequisites, type Prerequisites } from "./support/prerequisites.ts";
+import { hostArchitecture, prepareTestLock } from "./support/test-lock.ts";
 
 const project = join(import.meta.dirname, "..");
 const vitest = join(project, "node_modules", "vitest", "vitest.mjs");
@@ -17,6 +19,8 @@ type Ring = Readonly<{
   name: "unit" | "relay" | "boot";
   what: string;
   prerequisites: Prerequisites;
+  /** Whose Debian packages it builds from. */
+  builds?: readonly Architecture[];
   /** Command line put before Node's, when the tests have to run inside something. */
   wrapper?: readonly string[];
 }>;
@@ -72,6 +76,7 @@ const rings: readonly Ring[] = [
           "needs the right to make namespaces and mounts: run it on a machine, not in a plain container",
       },
     },
+    builds: [hostArchitecture],
     // In namespaces of its own: nothing of the host is seen or touched by the test network.
     wrapper: [
       // However this program ends, the namespace ends with it.
@@ -82,6 +87,7 @@ const rings: readonly Ring[] = [
   {
     name: "boot",
     what: "the finished images in QEMU",
+    builds: ["amd64", "arm64"],
     prerequisites: {
       needsRoot: false,
       required: true,
@@ -209,6 +215,8 @@ async function main(args: readonly string[]): Promise<number> {
         const verdict = allRingsDemanded ? ", a failure here" : "";
         console.log(`Some tests will be skipped${verdict}: ${missing}`);
       }
+      // What it fails of is told by what builds, if that needs the packages at all.
+      if (ring.builds) await prepareTestLock(ring.builds).catch((error: Error) => console.log(error.message));
       const counts = await runRing(ring, reports, extra);
       total.passed += counts.passed;
       total.failed += counts.failed;

@@ -11,9 +11,9 @@ import { expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
-import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
+import { readTestLock } from "../support/test-lock.ts";
 
 const launcher = join(import.meta.dirname, "..", "..", "installer", "launch.mjs");
 const BLOCK_BYTES = 1 << 20;
@@ -29,7 +29,7 @@ it("gives the same image from the same relay, whoever builds it where", async ()
       spec: rootfsSpec(),
       relay: files,
       out: join(folder, "first.img"),
-      lock: readLock(),
+      lock: readTestLock(),
       cache,
       mirrors: await chooseMirrors({ env: process.env }),
     });

@@ -13,10 +13,10 @@ import { accountForPackages, type PackagedFile, traceOrigins } from "../../image
 import { readTar, type TarEntry } from "../../image/formats/tar.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { fetchPackages } from "../../image/packages/download.ts";
-import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { makeRootContent, readPrograms } from "../../image/rootfs/root-content.ts";
 import { missingForRelays, ROOTFS_VARIABLE } from "../support/network.ts";
+import { readTestLock } from "../support/test-lock.ts";
 
 const missing = missingForRelays() ?? (existsSync("/usr/bin/dpkg-deb") ? undefined : "needs dpkg-deb");
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
@@ -31,7 +31,7 @@ describe.skipIf(missing !== undefined)(`the root file system${missing ? ` (${mis
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "homing-root-content-"));
     execFileSync("mount", ["-o", "ro,loop", "-t", "squashfs", process.env[ROOTFS_VARIABLE]!, root]);
-    const lock = readLock();
+    const lock = readTestLock();
     const cache = defaultCacheDirectory(process.env);
     const mirrors = await chooseMirrors({ env: process.env });
     const options = { architecture, spec: rootfsSpec(), lock, cache, mirrors } as const;

@@ -12,7 +12,6 @@ import type { RelayOverrides } from "../../appliance/relay-config.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage, type Image } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
-import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { Architecture } from "../../image/spec.ts";
 import { kernelOptions, type TargetName } from "../../image/targets/target.ts";
@@ -21,6 +20,7 @@ import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
 import { findProgram, freePort, startMachine } from "../../installer/vm/machine.ts";
+import { readTestLock } from "./test-lock.ts";
 
 /** Without hardware acceleration, beside other work, on two cores. */
 const READY_TIMEOUT = 600_000;
@@ -61,7 +61,7 @@ export async function buildTestImage(
     const image = await withProgress(process.stderr, (onProgress) =>
       buildImage({
         spec: rootfsSpec(),
-        lock: readLock(),
+        lock: readTestLock(),
         cache: defaultCacheDirectory(process.env),
         mirrors,
         target,

@@ -4,12 +4,12 @@
  */
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
-import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { buildRootfs } from "../../image/rootfs/build-rootfs.ts";
 import { withProgress } from "../../installer/progress.ts";
 import { runInNamespace } from "./namespace.ts";
 import { ROOTFS_VARIABLE } from "./network.ts";
+import { hostArchitecture, prepareTestLock, readTestLock } from "./test-lock.ts";
 
 /** Resolves to the command's exit code. Throws when the root file system cannot be built. */
 export async function runWithRelays(command: readonly string[]): Promise<number> {
@@ -19,12 +19,13 @@ export async function runWithRelays(command: readonly string[]): Promise<number>
 
 /** Path of a squashfs for this machine's processor. */
 async function buildHostRootfs(): Promise<string> {
+  await prepareTestLock([hostArchitecture]);
   const mirrors = await chooseMirrors({ env: process.env });
   const { path } = await withProgress(process.stderr, (onProgress) =>
     buildRootfs({
-      architecture: process.arch === "arm64" ? "arm64" : "amd64",
+      architecture: hostArchitecture,
       spec: rootfsSpec(),
-      lock: readLock(),
+      lock: readTestLock(),
       cache: defaultCacheDirectory(process.env),
       mirrors,
       onProgress,
