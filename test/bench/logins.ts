@@ -15,7 +15,7 @@ import type { Relay } from "../support/relay.ts";
 import { runWithRelays } from "../support/rootfs.ts";
 import { waitFor } from "../support/wait.ts";
 import { cpuShares, readCpuTimes } from "./cpu.ts";
-import { printMedians, printShares } from "./tables.ts";
+import { type LoadResult, printMedians, printShares } from "./tables.ts";
 
 const CLIENTS = 40;
 const ROUNDS = 3;
@@ -51,17 +51,8 @@ const variants: readonly Variant[] = [
   { name: "the relay, INBOX made and opened too", settings: "", commands: ["SELECT INBOX"] },
 ];
 
-/** One timed stretch. CPU in milliseconds a login. */
-type Result = Readonly<{
-  perSecond: number;
-  p50: number;
-  p90: number;
-  relayCpu: number;
-  clientCpu: number;
-  /** Of all processors, by relay and clients: the rest was idle, waiting for the disk, or others'. */
-  coresUsed: number;
-  shares: readonly (readonly [program: string, milliseconds: number])[];
-}>;
+/** Milliseconds of a login. */
+type Result = LoadResult & Readonly<{ p50: number; p90: number }>;
 
 async function measure(): Promise<void> {
   await using network = await createTestNetwork("logins");

@@ -9,6 +9,16 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** One timed stretch under load. CPU in milliseconds for each thing done. */
+export type LoadResult = Readonly<{
+  perSecond: number;
+  relayCpu: number;
+  clientCpu: number;
+  /** Of all processors, by relays and clients: the rest was idle, waiting for the disk, or others'. */
+  coresUsed: number;
+  shares: readonly (readonly [program: string, milliseconds: number])[];
+}>;
+
 /** A figure of a run, and how it is shown. */
 export type Column<Result> = readonly [title: string, digits: number, figure: (result: Result) => number];
 

@@ -20,7 +20,7 @@ import type { Relay } from "../support/relay.ts";
 import { runWithRelays } from "../support/rootfs.ts";
 import { openSubmission, type SmtpSession } from "../support/smtp-session.ts";
 import { type CpuTimes, cpuShares, readCpuTimes } from "./cpu.ts";
-import { printMedians, printShares } from "./tables.ts";
+import { type LoadResult, printMedians, printShares } from "./tables.ts";
 
 const PAIRS = 20;
 const ROUNDS = 3;
@@ -48,15 +48,6 @@ type Pair = {
 
 type Route = Readonly<{ title: string; from: Relay; to: Relay; cgroups: readonly string[] }>;
 
-/** One timed stretch. CPU in milliseconds a message. */
-type Result = Readonly<{
-  perSecond: number;
-  relayCpu: number;
-  clientCpu: number;
-  coresUsed: number;
-  shares: readonly (readonly [program: string, milliseconds: number])[];
-}>;
-
 async function measure(): Promise<void> {
   await using network = await createTestNetwork("throughput");
   const a = await network.startRelay("_a.test", { settings });
@@ -71,7 +62,7 @@ async function measure(): Promise<void> {
     `\n${availableParallelism()} cores for relays and clients, load average before: ${loadavg()[0]!.toFixed(1)}`,
   );
 
-  const results = new Map<string, Result[]>();
+  const results = new Map<string, LoadResult[]>();
   for (let round = 0; round < ROUNDS; round++) {
     for (const withMilter of [false, true]) {
       for (const relay of [a, b]) await switchMilter(relay, withMilter);
@@ -83,7 +74,7 @@ async function measure(): Promise<void> {
   }
 
   console.log(`\n### Messages of 5 kB, ${PAIRS} senders, medians of ${ROUNDS} runs of ${SENDING / 1000} s\n`);
-  printMedians<Result>(
+  printMedians<LoadResult>(
     [
       ["messages/s", 0, (result) => result.perSecond],
       ["relay CPU ms/message", 2, (result) => result.relayCpu],
@@ -106,7 +97,7 @@ async function switchMilter(relay: Relay, on: boolean): Promise<void> {
   await relay.exec(["systemctl", "reload", "postfix"]);
 }
 
-async function measureRoute(route: Route): Promise<Result> {
+async function measureRoute(route: Route): Promise<LoadResult> {
   await using sessions = new AsyncDisposableStack();
   const pairs: Pair[] = [];
   for (let i = 0; i < PAIRS; i++) pairs.push(await openPair(route, sessions));
