@@ -1,9 +1,12 @@
 /** The relay as a device: its units, its sandboxes, its secrets, its doors, and what a restart keeps. */
-import { readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, readdir, writeFile } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { connect, type PeerCertificate } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { ports, runPaths } from "../../appliance/layout.ts";
+import { beginRotation } from "../../installer/dkim-rotation.ts";
 import { makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail } from "../support/mail.ts";
@@ -49,6 +52,13 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   it.each(["postfix.service", "dovecot.service"])("keeps %s in a sandbox", async (unit) => {
     expect(await exposure(unit)).toBeLessThanOrEqual(WORST_MAIL_SERVER_EXPOSURE);
     expect(await relay().journal(unit)).not.toMatch(/Operation not permitted|Permission denied/);
+  });
+
+  it("leaves memory for the others when one service wants it all", async () => {
+    for (const unit of ["homing-auth", "homing-milter", "homing-metadata", "dovecot"]) {
+      const most = await relay().exec(["systemctl", "show", "--property=MemoryMax", "--value", unit]);
+      expect(Number(most.stdout), unit).toBeLessThan(0.8 * totalmem());
+    }
   });
 
   async function exposure(unit: string): Promise<number> {
@@ -125,6 +135,25 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
       const left = await readdir(relay().bootFolder, { recursive: true });
       expect(left.filter((name) => name.endsWith(".pem"))).toEqual([]);
       expect(await readdir(join(relay().dataFolder, "relay", "keys"))).toHaveLength(3);
+    });
+
+    it("takes the changed relay folder as its owner copied it, and keeps nothing else of it", async () => {
+      const folder = join(ring.network().folder, "_a.test", "relay");
+      await beginRotation(folder);
+      const copy = join(relay().bootFolder, "relay");
+      await cp(folder, copy, { recursive: true });
+      await writeFile(join(copy, "keys", "._tls.pem"), "what a Mac adds");
+      await relay().restart();
+      expect(existsSync(copy)).toBe(false);
+      expect((await readdir(join(relay().dataFolder, "relay", "keys"))).sort()).toEqual([
+        "acme-account.pem",
+        "dkim-homing1.pem",
+        "dkim-homing2.pem",
+        "tls.pem",
+      ]);
+      expect(await relay().journal("homing-configure.service")).toMatch(
+        /wiped unread, for they are no part of a relay: .*"keys\/\._tls\.pem", "keys\/made-for"/,
+      );
     });
 
     it("has a machine id and a certificate of its own that stay", async () => {
