@@ -17,6 +17,13 @@ import { waitFor } from "../support/wait.ts";
 const GUESSES = 14;
 /** First logins at once, again and again, from one address. */
 const FLOOD_CONNECTIONS = 60;
+/** Wrong passwords under way at once: Dovecot's workers ask 30 at a time, so this is more than strangers can do. */
+const FLOOD_QUESTIONS = 200;
+/** The longest that a flood may last, in milliseconds. */
+const FLOOD_LIMIT = 20_000;
+/** Of a processor, what the account service gets: a hash then takes as long as on the smallest Pi, or longer. */
+const SLOW_PROCESSOR = "20%";
+const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 const encode = (text: string | Uint8Array) => Buffer.from(text).toString("base64");
 
 describeRelays("accounts", { "_a.test": {} }, (ring) => {
@@ -207,6 +214,71 @@ describeRelays("accounts", { "_a.test": {} }, (ring) => {
       expect(login).toMatch(/^OK/);
       await Promise.all(flood);
     });
+
+    it("who sends wrong passwords as fast as they can be hashed, from eight networks, delays no owner", async () => {
+      const owners: Account[] = [];
+      for (let count = 0; count < 5; count++) owners.push(await makeAccount(relay()));
+      // Afterwards nobody is remembered, and every login has to be hashed.
+      const slowly = (quota: string) =>
+        relay().exec(
+          `systemctl set-property --runtime homing-auth.service CPUQuota=${quota} && ` +
+            "systemctl restart homing-auth.service",
+        );
+      await slowly(SLOW_PROCESSOR);
+      const flood = relay().exec([nodeBinary, "-e", floodProgram]);
+      const times: number[] = [];
+      try {
+        await waitFor("the flood to run", FLOOD_LIMIT, async () => {
+          const connections = await relay().exec("wc -l < /proc/net/tcp");
+          return Number(connections.stdout) > FLOOD_QUESTIONS;
+        });
+        for (const owner of owners) {
+          const start = performance.now();
+          expect(await imapLogin(owner.address, owner.password, ownersAddress)).toMatch(/^OK/);
+          times.push(performance.now() - start);
+        }
+      } finally {
+        await relay().exec(["touch", floodOver]);
+        await slowly("");
+      }
+      const waits = JSON.parse((await flood).stdout) as number[];
+      expect(waits.length).toBeGreaterThan(FLOOD_QUESTIONS);
+      // Networks take turns: without, an owner would wait as long as they do.
+      expect(median(times), `the flood waits ${median(waits)} ms`).toBeLessThan(median(waits) / 2);
+    });
+
+    const floodOver = "/run/flood-over";
+    /** Tries ever new names that cannot become accounts, each of which takes a hash; prints how long each took. */
+    const floodProgram = `
+      const { existsSync, readFileSync } = require("node:fs");
+      const { Agent, request } = require("node:http");
+      const secret = readFileSync(${JSON.stringify(runPaths.authSecret)}, "utf8").trim();
+      const agent = new Agent({ keepAlive: true });
+      const end = performance.now() + ${FLOOD_LIMIT};
+      const waits = [];
+      let next = 0;
+      const ask = () => new Promise((resolve) => {
+        const start = performance.now();
+        const number = next++;
+        const user = String(number).padStart(9, "0") + "@_a.test";
+        const body = String(new URLSearchParams({ user, password: "short", ip: "198.51.100." + (number % 8) }));
+        const call = request({
+          agent, host: ${JSON.stringify(authListen.host)}, port: ${authListen.port}, path: "/verify", method: "POST",
+          headers: { Authorization: "Bearer " + secret, "Content-Length": body.length },
+        }, (answer) => answer.resume().once("end", () => {
+          if (answer.statusCode === 403) waits.push(performance.now() - start);
+          resolve();
+        }));
+        call.once("error", resolve);
+        call.end(body);
+      });
+      const client = async () => {
+        while (!existsSync(${JSON.stringify(floodOver)}) && performance.now() < end) await ask();
+      };
+      Promise.all(Array.from({ length: ${FLOOD_QUESTIONS} }, client)).then(() => {
+        console.log(JSON.stringify(waits));
+        process.exit();
+      });`;
 
     const imapLogin = async (user: string, password: string, localAddress: string): Promise<string> => {
       await using session = await openImap(relay().address, 993, { localAddress });
