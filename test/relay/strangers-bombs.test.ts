@@ -76,30 +76,27 @@ describeRelays("mail bombs", { "_b.test": { settings } }, (ring) => {
     const bomb = await signMail(await makeBomb(STRANGER, victim.address), thirdHost.key);
     let isEnough = false;
     let taken = 0;
-    /** One connection of the other server, which sends bombs without a pause. */
-    const bombard = async () => {
+    /** One connection of the other server, which sends bombs without a pause; a few go on as long as it takes. */
+    const bombard = async (goesOn: boolean) => {
       await using session = await openSmtp({ host: relay().address, port: 25, name: "_c.test" });
       await session.startTls();
-      while (!isEnough || taken < 3 * MAX_AT_ONCE) {
+      while (taken < 3 * MAX_AT_ONCE || (goesOn && !isEnough)) {
         expect(await sendExactly(session, STRANGER, victim.address, bomb)).toMatchObject({ code: 250 });
         taken++;
       }
     };
-    const bombardment = Promise.all(Array.from({ length: MAX_AT_ONCE }, bombard));
+    const bombardment = Promise.all(Array.from({ length: MAX_AT_ONCE }, (_, number) => bombard(number < 3)));
     /** Others who write to each other, from the first bomb that reached its aim on. */
     const others = async () => {
       await waitFor("the first bomb is delivered", TIMEOUT, async () => {
         return (await outcomes(victim, "sent")).length > 0;
       });
       await using sending = await openSubmission(relay().address, alice.address, alice.password);
-      await using receiving = await openInbox(relay().address, bob.address, bob.password);
-      const idle = await receiving.idle();
-      for (let count = 1; count <= 5; count++) {
+      for (let count = 1; count <= 3; count++) {
         const source = await encryptedMail({ from: alice.address, to: bob.address });
-        const notice = idle.next();
         const sent = await sending.send({ from: alice.address, to: [bob.address], source });
         expect(sent).toMatchObject({ code: 250 });
-        expect((await notice).exists).toBe(count);
+        await waitFor("the other's message", TIMEOUT, async () => (await mailbox(bob)).messages === count);
       }
     };
     // The bombs go on until the others have what they wrote: all of it happened meanwhile.
