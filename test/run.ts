@@ -48,6 +48,8 @@ const rings: readonly Ring[] = [
         "ldnsutils",
         "nftables",
         "gpg",
+        "syslinux",
+        "syslinux-common",
       ],
     },
   },

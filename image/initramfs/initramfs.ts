@@ -18,12 +18,15 @@ export class InitramfsError extends Error {
 /** File systems of the boot: the root, the overlay over it, the data partition, the boot partition with its names. */
 const FILE_SYSTEMS = ["squashfs", "overlay", "ext4", "vfat", "nls_cp437", "nls_ascii"];
 
-/** What leads to a disk, in the order in which it is loaded; dependencies are put before by themselves. */
+/** What leads to a disk and its data, in the order in which it is loaded; dependencies come before by themselves. */
 const DISK_DRIVERS: Readonly<Record<Architecture, readonly string[]>> = {
   amd64: [
+    ...["crc32c_generic", "crc32c_intel"], // ext4 asks for either by an alias, for which there is no modprobe here
     ...["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod"], // QEMU/KVM and most providers
     ...["nvme", "ahci", "ata_piix"], // others, VirtualBox
     ...["hv_vmbus", "hv_storvsc", "vmw_pvscsi", "xen_blkfront"], // Hyper-V, VMware, Xen
+    ...["mptspi", "mptsas", "sym53c8xx"], // LSI Logic, as VMware and VirtualBox offer it
+    ...["xhci_pci", "ehci_pci", "usb_storage", "uas"], // a disk on USB
   ],
   arm64: [
     ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "sd_mod", "nvme"], // arm64 virtual machines

@@ -85,8 +85,11 @@ const common: readonly SelectedPackage[] = [
 
 const perArchitecture: Readonly<Record<Architecture, readonly SelectedPackage[]>> = {
   amd64: [
-    { name: "linux-image-cloud-amd64", reason: "the kernel for virtual machines" },
+    // Debian's smaller kernel for clouds lacks the network cards that VirtualBox and VMware offer first.
+    { name: "linux-image-amd64", reason: "the kernel for virtual machines" },
     { name: "systemd-boot-efi", reason: "the UEFI boot loader", use: "boot" },
+    { name: "syslinux", reason: "the boot loader for a BIOS", use: "boot" },
+    { name: "syslinux-common", reason: "the boot code of the disk that starts it", use: "boot" },
     { name: "busybox-static", reason: "the tools of the initramfs", use: "initramfs" },
   ],
   arm64: [

@@ -1,7 +1,8 @@
 /**
- * Files of packages that do not go into the root file system: busybox for the initramfs, the UEFI boot loader
- * and the Raspberry Pi's firmware for the boot partition. Called by build-rootfs.ts.
+ * Files of packages that do not go into the root file system: busybox for the initramfs, the boot loaders for
+ * UEFI and BIOS and the Raspberry Pi's firmware for the boot partition. Called by build-rootfs.ts.
  */
+import { readSyslinux, type Syslinux } from "../formats/syslinux.ts";
 import type { Architecture } from "../spec.ts";
 import { type PackageContent, usrMergedPath } from "./merge.ts";
 
@@ -28,9 +29,11 @@ export type BootFiles = Readonly<{
   bootLoader: Uint8Array;
   /** By file name on the boot partition; empty on amd64. */
   firmware: ReadonlyMap<string, Uint8Array>;
+  /** undefined on arm64, which has no BIOS. */
+  biosLoader: Syslinux | undefined;
 }>;
 
-/** Throws BootFileError naming what is missing. */
+/** Throws SyslinuxError, and BootFileError naming what is missing. */
 export function pickBootFiles(architecture: Architecture, packages: readonly PackageContent[]): BootFiles {
   const pick = (packageName: string, path: string): Uint8Array => {
     const entry = packages
@@ -48,5 +51,12 @@ export function pickBootFiles(architecture: Architecture, packages: readonly Pac
     busybox: pick("busybox-static", "usr/bin/busybox"),
     bootLoader: pick("systemd-boot-efi", bootLoaders[architecture]),
     firmware,
+    biosLoader:
+      architecture === "amd64"
+        ? readSyslinux(
+            pick("syslinux", "usr/bin/syslinux"),
+            pick("syslinux-common", "usr/lib/syslinux/mbr/gptmbr.bin"),
+          )
+        : undefined,
   };
 }

@@ -97,13 +97,14 @@ export async function makeRootContent(
     },
     afterStep,
   );
-  const { busybox, bootLoader, firmware } = pickBootFiles(architecture, packages);
+  const { busybox, bootLoader, firmware, biosLoader } = pickBootFiles(architecture, packages);
   const boot: BootPieces = {
     kernel: kernel.image,
     initramfs: buildInitramfs(architecture, kernel, busybox, lock.generated),
     bootLoader,
     deviceTrees: kernel.deviceTrees,
     firmware,
+    biosLoader,
   };
   return { tree, boot, sbom, packages };
 }

@@ -18,6 +18,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Syslinux } from "../formats/syslinux.ts";
 import type { BootPieces } from "../targets/target.ts";
 
 export type StoredRootfs = Readonly<{
@@ -32,7 +33,21 @@ export type StoredRootfs = Readonly<{
 }>;
 
 /** What stands beside the squashfs. */
-type Manifest = { bytes: number; sha256: string; deviceTrees: string[]; firmware: string[] };
+type Manifest = {
+  bytes: number;
+  sha256: string;
+  deviceTrees: string[];
+  firmware: string[];
+  biosLoader: boolean;
+};
+
+/** Names of the parts of the loader for a BIOS. */
+const biosLoaderFiles = {
+  mbr: "gptmbr.bin",
+  bootSector: "ldlinux.bss",
+  ldlinuxSys: "ldlinux.sys",
+  ldlinuxC32: "ldlinux.c32",
+} as const satisfies Record<keyof Syslinux, string>;
 
 /** Root file systems that stay whatever their age; each takes some 140 MB. Enough to go back and forth. */
 export const KEPT_PER_ARCHITECTURE = 3;
@@ -77,6 +92,14 @@ async function readPieces(folder: string): Promise<StoredRootfs | undefined> {
     bootLoader: await read("loader.efi"),
     deviceTrees: await readAll(manifest.deviceTrees, "dtb"),
     firmware: await readAll(manifest.firmware, "firmware"),
+    biosLoader: manifest.biosLoader
+      ? {
+          mbr: await read(biosLoaderFiles.mbr),
+          bootSector: await read(biosLoaderFiles.bootSector),
+          ldlinuxSys: await read(biosLoaderFiles.ldlinuxSys),
+          ldlinuxC32: await read(biosLoaderFiles.ldlinuxC32),
+        }
+      : undefined,
   };
   return { path, bytes: manifest.bytes, sha256: manifest.sha256, boot, sbom: await read(sbomName) };
 }
@@ -103,6 +126,7 @@ export async function storeRootfs(
       sha256,
       deviceTrees: [...boot.deviceTrees.keys()],
       firmware: [...boot.firmware.keys()],
+      biosLoader: boot.biosLoader !== undefined,
     };
     await writeFile(join(aside, "manifest.json"), JSON.stringify(manifest, null, 2));
     while (!(await moveIfFree(aside, folder))) {
@@ -139,6 +163,10 @@ async function writeBootPieces(folder: string, boot: BootPieces): Promise<void> 
   await writeFile(join(folder, "loader.efi"), boot.bootLoader);
   for (const [name, content] of boot.deviceTrees) await writeFile(join(folder, "dtb", name), content);
   for (const [name, content] of boot.firmware) await writeFile(join(folder, "firmware", name), content);
+  if (boot.biosLoader === undefined) return;
+  for (const [part, name] of Object.entries(biosLoaderFiles)) {
+    await writeFile(join(folder, name), boot.biosLoader[part as keyof Syslinux]);
+  }
 }
 
 export type RootfsFolder = Readonly<{

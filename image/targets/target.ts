@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { buildFat32 } from "../formats/fat32.ts";
 import type { Region } from "../formats/regions.ts";
+import { installSyslinux, type Syslinux, syslinuxFiles } from "../formats/syslinux.ts";
 import type { Architecture } from "../spec.ts";
 
 export type TargetName = "vm" | "pi";
@@ -20,6 +21,8 @@ export type BootPieces = Readonly<{
   deviceTrees: ReadonlyMap<string, Uint8Array>;
   /** The Raspberry Pi's own boot files by file name; none on amd64. */
   firmware: ReadonlyMap<string, Uint8Array>;
+  /** For PCs that boot by BIOS; undefined on arm64. */
+  biosLoader: Syslinux | undefined;
 }>;
 
 export type DiskContent = Readonly<{
@@ -77,6 +80,8 @@ export type BootLayout = Readonly<{
   consoles: readonly string[];
   /** Further files by path. */
   files?: ReadonlyMap<string, Uint8Array | string>;
+  /** Makes the partition bootable by a BIOS. */
+  biosLoader?: Syslinux;
 }>;
 
 /**
@@ -85,25 +90,28 @@ export type BootLayout = Readonly<{
  */
 export function bootPartition(
   { boot, relay, time }: DiskContent,
-  { loaderName, consoles, files = new Map() }: BootLayout,
+  { loaderName, consoles, files = new Map(), biosLoader }: BootLayout,
 ): Region[] {
   const all = new Map<string, Uint8Array>([
     [`EFI/BOOT/${loaderName}`, boot.bootLoader],
     ["a/vmlinuz", boot.kernel],
     ["a/initrd", boot.initramfs],
   ]);
-  for (const [path, content] of [...loaderFiles(kernelOptions(relay, consoles)), ...files]) {
+  const options = kernelOptions(relay, consoles);
+  const biosFiles = biosLoader ? [...syslinuxFiles(biosLoader), ...biosSettings(options)] : [];
+  for (const [path, content] of [...loaderFiles(options), ...biosFiles, ...files]) {
     all.set(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
   }
   for (const [path, content] of relay) all.set(`relay/${path}`, content);
   const { startBytes, sizeBytes } = partitions.boot;
-  const { regions } = buildFat32(all, {
+  const volume = buildFat32(all, {
     sizeBytes,
     label: "HOMING",
     volumeId: bootVolumeId(relay),
     time,
     hiddenSectors: startBytes / SECTOR_BYTES,
   });
+  const regions = biosLoader ? installSyslinux(volume, biosLoader) : volume.regions;
   return regions.map(({ offset, bytes }) => ({ offset: offset + startBytes, bytes }));
 }
 
@@ -144,6 +152,20 @@ function loaderFiles(options: string): [string, string][] {
       `title Homing\nsort-key homing\nlinux /a/vmlinuz\ninitrd /a/initrd\noptions ${options}\n`,
     ],
   ];
+}
+
+/** The same for a BIOS (SYSLINUX, doc/syslinux.txt), which shows what it does on the screen and the serial port. */
+function biosSettings(options: string): [string, string][] {
+  const lines = [
+    "SERIAL 0 115200",
+    "DEFAULT homing-a",
+    "PROMPT 0",
+    "LABEL homing-a",
+    "  LINUX /a/vmlinuz",
+    "  INITRD /a/initrd",
+    `  APPEND ${options}`,
+  ];
+  return [["syslinux.cfg", `${lines.join("\n")}\n`]];
 }
 
 /** The kernel's command line for slot a; the console named last is the one that programs write to. */

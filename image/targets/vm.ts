@@ -1,8 +1,8 @@
 /**
- * Target "vm": a disk for x86-64 virtual machines that boot by UEFI. GPT; the boot partition is the EFI system
- * partition with systemd-boot. Called by image/build.ts; pure.
+ * Target "vm": a disk for x86-64 virtual machines that boot by UEFI or BIOS. GPT; the boot partition is the EFI
+ * system partition with systemd-boot, and with SYSLINUX for a BIOS. Called by image/build.ts; pure.
  */
-import { buildGpt, GPT_TYPE } from "../formats/gpt.ts";
+import { buildGpt, GPT_ATTRIBUTE, GPT_TYPE } from "../formats/gpt.ts";
 import {
   bootPartition,
   checkRootfsFits,
@@ -27,16 +27,19 @@ export const vm: Target = { name: "vm", architecture: "amd64", layOut };
 
 function layOut(content: DiskContent): Disk {
   checkRootfsFits(content.rootfsBytes);
+  const { biosLoader } = content.boot;
   const { rootA } = partitions;
   const sizeBytes = rootA.startBytes + rootA.sizeBytes + END_BYTES;
   const table = buildGpt({
     diskSectors: sizeBytes / SECTOR_BYTES,
     diskGuid: DISK_GUID,
+    ...(biosLoader ? { bootCode: biosLoader.mbr } : {}),
     partitions: [
       {
         type: GPT_TYPE.efiSystem,
         guid: BOOT_GUID,
         name: "homing-boot",
+        attributes: GPT_ATTRIBUTE.legacyBiosBootable,
         ...inSectors(partitions.boot),
       },
       {
@@ -53,7 +56,11 @@ function layOut(content: DiskContent): Disk {
     regions: [
       ...table,
       // The serial console last: it is the one that providers and `./homing vm` record.
-      ...bootPartition(content, { loaderName: "BOOTX64.EFI", consoles: ["tty0", "ttyS0,115200"] }),
+      ...bootPartition(content, {
+        loaderName: "BOOTX64.EFI",
+        consoles: ["tty0", "ttyS0,115200"],
+        ...(biosLoader ? { biosLoader } : {}),
+      }),
     ],
   };
 }

@@ -12,7 +12,14 @@ import type { DiskContent, TargetName } from "../../image/targets/target.ts";
 const hasSfdisk = spawnSync("sfdisk", ["--version"]).error === undefined;
 const piece = Buffer.from("piece");
 const content: DiskContent = {
-  boot: { kernel: piece, initramfs: piece, bootLoader: piece, deviceTrees: new Map(), firmware: new Map() },
+  boot: {
+    kernel: piece,
+    initramfs: piece,
+    bootLoader: piece,
+    deviceTrees: new Map(),
+    firmware: new Map(),
+    biosLoader: undefined,
+  },
   rootfsBytes: 4096,
   relay: new Map(),
   time: 1_790_000_000,

@@ -18,6 +18,12 @@ const boot = {
   bootLoader: Buffer.from("loader"),
   deviceTrees: new Map([["a.dtb", Buffer.from("tree")]]),
   firmware: new Map([["start.elf", Buffer.from("firmware")]]),
+  biosLoader: {
+    mbr: Buffer.from("mbr"),
+    bootSector: Buffer.from("boot sector"),
+    ldlinuxSys: Buffer.from("loader"),
+    ldlinuxC32: Buffer.from("module"),
+  },
 };
 const sbom = Buffer.from("{}");
 const now = Date.now();

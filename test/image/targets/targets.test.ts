@@ -19,6 +19,7 @@ const content: DiskContent = {
     bootLoader: Buffer.from("loader"),
     deviceTrees: new Map([["bcm2711-rpi-4-b.dtb", Buffer.from("tree")]]),
     firmware: new Map([["start4.elf", Buffer.from("firmware")]]),
+    biosLoader: undefined,
   },
   rootfsBytes: ROOTFS_BYTES,
   relay: new Map([
