@@ -143,7 +143,7 @@ function splitExtents(sector: number, count: number): { sector: number; count: n
 
 function emptyAdv(): Buffer {
   const sector = Buffer.alloc(SECTOR);
-  ADV_HEAD.forEach((word, index) => sector.writeUInt32LE(word, index * 4));
+  for (const [index, word] of ADV_HEAD.entries()) sector.writeUInt32LE(word, index * 4);
   sector.writeUInt32LE(ADV_TAIL, SECTOR - 4);
   return sector;
 }

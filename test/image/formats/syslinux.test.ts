@@ -1,7 +1,7 @@
 /** Making a FAT bootable by a BIOS, judged by what Debian's `syslinux --install` writes. The boot ring starts one. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -22,6 +22,10 @@ const parts = {
   mbr: "/usr/lib/syslinux/mbr/gptmbr.bin",
 };
 const missing = Object.values(parts).filter((path) => !existsSync(path));
+const readAt = async (file: FileHandle, offset: number, length: number) => {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
+  return buffer.subarray(0, bytesRead);
+};
 const hasMtools = existsSync("/usr/bin/mshowfat");
 
 describe("readSyslinux", () => {
@@ -41,46 +45,40 @@ describe.skipIf(missing.length > 0 || !hasMtools)("installSyslinux (needs syslin
   const syslinux = () => readSyslinux(readFileSync(parts.program), readFileSync(parts.mbr));
 
   // One of 512 bytes a cluster as in the images, one of 4 KiB; another loader before ours, so that it lies elsewhere.
-  it.each([64, 256, 512])(
-    "writes what syslinux --install writes, on a volume of %i MiB",
-    async (mebibytes) => {
-      const volume = buildFat32(
-        new Map([["a/vmlinuz", Buffer.alloc(3_000_001, 7)], ...syslinuxFiles(syslinux())]),
-        { ...options, sizeBytes: mebibytes * 2 ** 20 },
-      );
-      const image = join(folder, `${mebibytes}.img`);
-      await using file = await open(image, "w");
-      await file.truncate(volume.sizeBytes);
-      await writeRegions(file, installSyslinux(volume, syslinux()));
-      const ours = await readFile(image);
-      execFileSync("syslinux", ["--install", image], { stdio: ["ignore", "ignore", "pipe"] });
-      const theirs = await readFile(image);
+  it.each([64, 264])("writes what syslinux --install writes, on a volume of %i MiB", async (mebibytes) => {
+    const volume = buildFat32(
+      new Map([["a/vmlinuz", Buffer.alloc(3_000_001, 7)], ...syslinuxFiles(syslinux())]),
+      { ...options, sizeBytes: mebibytes * 2 ** 20 },
+    );
+    const image = join(folder, `${mebibytes}.img`);
+    await using file = await open(image, "w+");
+    await file.truncate(volume.sizeBytes);
+    await writeRegions(file, installSyslinux(volume, syslinux()));
+    const ours = await readAt(file, 0, SECTOR);
+    execFileSync("syslinux", ["--install", image], { stdio: ["ignore", "ignore", "pipe"] });
+    await using theirs = await open(image);
 
-      // Where mtools has put the loader; in one run, as on a fresh volume.
-      const shown = execFileSync("mshowfat", ["-i", image, `::/${LDLINUX_SYS}`], { encoding: "utf8" });
-      const [, first, last] = /<(\d+)-(\d+)>/.exec(shown) ?? [];
-      const before = volume.locate(LDLINUX_SYS);
-      expect(Number(last) - Number(first) + 1).toBe(before.clusterCount);
-      const place = {
-        ...before,
-        firstCluster: Number(first),
-        offset: before.offset + (Number(first) - before.firstCluster) * volume.clusterBytes,
-      };
-      const asPlaced: Fat32Volume = {
-        ...volume,
-        locate: () => place,
-        regions: [volume.regions[0]!, { offset: place.offset, bytes: new Uint8Array(place.bytes) }],
-      };
-      for (const { offset, bytes } of installSyslinux(asPlaced, syslinux())) {
-        expect(theirs.subarray(offset, offset + bytes.length).equals(bytes), `at ${offset}`).toBe(true);
-      }
-      // And ours at its own place differs from theirs by nothing but the place.
-      if (place.offset === before.offset) {
-        expect(ours.subarray(0, SECTOR).equals(theirs.subarray(0, SECTOR))).toBe(true);
-      }
-      expect(ours.readUInt32LE(28)).toBe(options.hiddenSectors);
-    },
-  );
+    // Where mtools has put the loader; in one run, as on a fresh volume.
+    const shown = execFileSync("mshowfat", ["-i", image, `::/${LDLINUX_SYS}`], { encoding: "utf8" });
+    const [, first, last] = /<(\d+)-(\d+)>/.exec(shown) ?? [];
+    const before = volume.locate(LDLINUX_SYS);
+    expect(Number(last) - Number(first) + 1).toBe(before.clusterCount);
+    const place = {
+      ...before,
+      firstCluster: Number(first),
+      offset: before.offset + (Number(first) - before.firstCluster) * volume.clusterBytes,
+    };
+    const asPlaced: Fat32Volume = {
+      ...volume,
+      locate: () => place,
+      regions: [volume.regions[0]!, { offset: place.offset, bytes: new Uint8Array(place.bytes) }],
+    };
+    for (const { offset, bytes } of installSyslinux(asPlaced, syslinux())) {
+      expect((await readAt(theirs, offset, bytes.length)).equals(bytes), `at ${offset}`).toBe(true);
+    }
+    // Where the partition lies on the disk is not the installer's business.
+    expect(ours.readUInt32LE(28)).toBe(options.hiddenSectors);
+  });
 
   it("leaves the volume sound for fsck.vfat", async () => {
     const volume = buildFat32(new Map(syslinuxFiles(syslinux())), { ...options, sizeBytes: 64 * 2 ** 20 });
