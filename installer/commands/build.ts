@@ -27,7 +27,7 @@ Makes the disk image of the relay in FOLDER (made by ./homing init). The first b
 for vm, 162 MB for pi) and, from npm, Node for the device (about 40 MB). Then a build takes half a minute to two minutes,
 and seconds when nothing but the relay's settings changed. Nothing on this computer is changed but the image and the cache.
 
-  --target vm    a virtual machine: x86-64, UEFI
+  --target vm    a virtual machine: x86-64, UEFI or BIOS
   --target pi    a Raspberry Pi 3, 4, 5 or Zero 2; also other arm64 machines with UEFI
   --out FILE     the image (default: FOLDER's name with -vm.img or -pi.img, in the current folder)
   --mirror URL   the Debian mirror to fetch from, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
@@ -151,8 +151,8 @@ function summary(
 const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
   vm: (path) => [
     `  Try it here:  ./homing vm ${path}`,
-    "  Or import it as the disk of a virtual machine: x86-64, UEFI without Secure",
-    "  Boot, 512 MB of memory or more. Enlarge the disk to 4 GB or more first",
+    "  Or import it as the disk of a virtual machine: x86-64, BIOS, or UEFI without",
+    "  Secure Boot, 512 MB of memory or more. Enlarge the disk to 4 GB or more first",
     "  (qemu-img resize, or your provider's disk size); all that is beyond the",
     "  image becomes room for mail.",
   ],

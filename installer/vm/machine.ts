@@ -171,8 +171,9 @@ const diskInUse = (disk: string): string => `${disk} is in use: another machine 
 
 const firstLine = (text: string): string => text.trim().split("\n")[0] ?? "";
 
-async function firmwareArguments(
-  firmware: { code: string; variables?: string },
+/** QEMU's arguments for a UEFI firmware; a copy of its variables is made in the folder `state`. */
+export async function firmwareArguments(
+  firmware: Readonly<{ code: string; variables?: string }>,
   state: string,
 ): Promise<string[]> {
   if (!firmware.variables) return ["-bios", firmware.code];

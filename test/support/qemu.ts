@@ -19,7 +19,7 @@ import { withProgress } from "../../installer/progress.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
-import { findProgram, freePort, startMachine } from "../../installer/vm/machine.ts";
+import { findProgram, firmwareArguments, freePort, startMachine } from "../../installer/vm/machine.ts";
 import { readTestLock } from "./test-lock.ts";
 
 /** Without hardware acceleration, beside other work, on two cores. */
@@ -156,15 +156,58 @@ export async function bootRaspberryPi3(
     // QEMU's USB controller stalls Linux' driver for minutes.
     "module_blacklist=dwc2",
   ].join(" ");
+  return bootByHand(name, emulators.arm64, [
+    ...["-machine", "raspi3b", "-accel", "tcg,thread=multi"],
+    ...["-kernel", join(folder, "kernel"), "-initrd", join(folder, "initrd"), "-dtb", join(folder, "dtb")],
+    ...["-append", options, "-drive", `if=sd,format=raw,file=${image.path}`],
+  ]);
+}
+
+/** What a hypervisor gives a PC: QEMU's names of machine, disk controller and network card. */
+export type PcHardware = Readonly<{
+  firmware: "BIOS" | "UEFI";
+  machine: "pc" | "q35";
+  /** Arguments that attach the drive "disk". */
+  disk: readonly string[];
+  /** Model of the network card. */
+  network: string;
+}>;
+
+/** Boots the vm image on other hardware than `./homing vm` gives it; the image stays as it is. */
+export async function bootPc(
+  { image, folder }: TestImage,
+  hardware: PcHardware,
+  name: string,
+): Promise<BootedMachine> {
+  const hostPort = await freePort(0);
+  const forward = `hostfwd=tcp:127.0.0.1:${hostPort}-:${ports.imaps}`;
+  const booted = await bootByHand(name, emulators.amd64, [
+    ...["-machine", hardware.machine, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
+    ...(hardware.firmware === "UEFI"
+      ? await firmwareArguments(findFirmware("amd64", findProgram(emulators.amd64)!)!, folder)
+      : []),
+    ...["-drive", `if=none,id=disk,format=raw,snapshot=on,file=${image.path}`, ...hardware.disk],
+    ...["-netdev", `user,id=net,${forward}`, "-device", `${hardware.network},netdev=net`],
+  ]);
+  return {
+    ...booted,
+    port: (guestPort) => {
+      if (guestPort !== ports.imaps) throw new Error(`port ${guestPort} is not forwarded`);
+      return hostPort;
+    },
+  };
+}
+
+/** Starts QEMU with a console and nothing else but what the arguments say; without network, there are no ports. */
+async function bootByHand(
+  name: string,
+  program: string,
+  hardware: readonly string[],
+): Promise<BootedMachine> {
   const watch = watchConsole(name);
   const child = spawn(
-    emulators.arm64,
-    [
-      ...["-machine", "raspi3b", "-accel", "tcg,thread=multi", "-no-reboot"],
-      ...["-display", "none", "-monitor", "none", "-serial", "stdio"],
-      ...["-kernel", join(folder, "kernel"), "-initrd", join(folder, "initrd"), "-dtb", join(folder, "dtb")],
-      ...["-append", options, "-drive", `if=sd,format=raw,file=${image.path}`],
-    ],
+    program,
+    [...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"], ...hardware],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   child.stdout.setEncoding("utf8").on("data", watch.onConsole);
