@@ -40,12 +40,19 @@ export type ShortName = Readonly<{
   needsLongName: boolean;
 }>;
 
+/** The short names of a directory so far. */
+export type TakenNames = Readonly<{
+  /** As eleven characters. */
+  names: Set<string>;
+  /** The last numeric tail by what the short name begins and ends with: all before it are taken. */
+  tails: Map<string, number>;
+}>;
+
 /**
- * The short name for `name`, different from all in `taken` (short names as eleven characters), with a
- * numeric tail ("LOADER~1CON") where something was lost. Adds it to `taken`. The same names in the same
- * order give the same short names.
+ * The short name for `name`, different from all in `taken`, with a numeric tail ("LOADER~1CON") where something was
+ * lost: the lowest that is free. Adds it to `taken`. The same names in the same order give the same short names.
  */
-export function shortNameFor(name: string, taken: Set<string>): ShortName {
+export function shortNameFor(name: string, taken: TakenNames): ShortName {
   const upper = name.toUpperCase();
   // The last dot begins the extension, unless nothing stands before it (".profile").
   const trimmed = upper.replace(/^\.+/, "").replaceAll(" ", "");
@@ -62,8 +69,15 @@ export function shortNameFor(name: string, taken: Set<string>): ShortName {
     extension.slice(0, EXTENSION_LENGTH).padEnd(EXTENSION_LENGTH);
   const isExact = fits && rejoined === upper;
   let short = padded("");
-  for (let tail = 1; taken.has(short) || (tail === 1 && !isExact); tail++) short = padded(`~${tail}`);
-  taken.add(short);
+  if (!isExact || taken.names.has(short)) {
+    // Only so much of the base stays beside a tail, however short the tail is.
+    const stem = `${base.slice(0, BASE_LENGTH - 2)}.${extension.slice(0, EXTENSION_LENGTH)}`;
+    let tail = taken.tails.get(stem) ?? 0;
+    do short = padded(`~${++tail}`);
+    while (taken.names.has(short));
+    taken.tails.set(stem, tail);
+  }
+  taken.names.add(short);
   return { bytes: Buffer.from(short, "ascii"), needsLongName: rejoined !== name || short !== padded("") };
 }
 

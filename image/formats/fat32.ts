@@ -17,12 +17,14 @@ import {
   ROOT_CLUSTER,
   SECTOR,
 } from "./fat-geometry.ts";
-import { checkLongName, FatNameError, longNameEntries, shortNameFor } from "./fat-names.ts";
+import { checkLongName, FatNameError, longNameEntries, shortNameFor, type TakenNames } from "./fat-names.ts";
 import type { Region } from "./regions.ts";
 
 export { FatNameError, FatSizeError };
 
 const ENTRY_SIZE = 32;
+/** fatgen103, "FAT Directory Structure"; Linux reads no further either (FAT_MAX_DIR_ENTRIES). */
+const DIRECTORY_ENTRIES_MAX = 65_536;
 const END_OF_CHAIN = 0x0fff_ffff;
 const FILE_BYTES_MAX = 0xffff_ffff;
 const ATTRIBUTE = { volumeId: 0x08, directory: 0x10, archive: 0x20 } as const;
@@ -179,7 +181,7 @@ function nameChildren(directory: FatNode): void {
   children.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   directory.children = new Map(children.map((child) => [child.name, child]));
   const folded = new Map<string, FatNode>();
-  const taken = new Set<string>();
+  const taken: TakenNames = { names: new Set(), tails: new Map() };
   for (const child of children) {
     const same = folded.get(child.name.toUpperCase());
     if (same !== undefined) throw new FatNameError(`${same.path} and ${child.path} are the same name on FAT`);
@@ -229,6 +231,12 @@ function directorySize(directory: FatNode): number {
   // The root holds the label, every other directory "." and "..".
   let size = directory.parent === undefined ? ENTRY_SIZE : 2 * ENTRY_SIZE;
   for (const child of directory.children.values()) size += child.longName.length + ENTRY_SIZE;
+  if (size > DIRECTORY_ENTRIES_MAX * ENTRY_SIZE) {
+    throw new FatSizeError(
+      `${directory.path || "the root folder"} has ${directory.children.size} files: a folder on FAT has room for ` +
+        `at most ${DIRECTORY_ENTRIES_MAX} entries, of which a long name takes several`,
+    );
+  }
   return size;
 }
 
