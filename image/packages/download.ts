@@ -47,8 +47,8 @@ export type DownloadOptions = Readonly<{
 }>;
 
 /**
- * A locked package cannot be had, or not as it is locked. `gone`: every place has answered, and none has it any
- * more, so that only another lock helps.
+ * A locked package cannot be had, or not as it is locked. `gone`: the mirror answers that it has it no more, and no
+ * other place gives it, so that only another lock helps.
  */
 export class DownloadError extends Error {
   override name = "DownloadError";
@@ -239,19 +239,16 @@ function explain(
       false,
     );
   }
-  const gone = problems.every(
-    (one) =>
-      one instanceof WrongFileError || one.kind === "wrong" || one.status === 404 || one.status === 410,
-  );
-  const place = gone ? "is gone: no place has the locked file any more" : "cannot be had";
-  const newest =
-    "take the newest packages: ./homing build … --refresh for this image, ./homing lock for all from now on.";
+  const isGone = (one: SourceProblem) =>
+    one instanceof WrongFileError || one.kind === "wrong" || one.status === 404 || one.status === 410;
+  const everywhere = problems.every(isGone);
+  const what = everywhere ? "is gone: no place has the locked file any more" : "cannot be had";
+  const mend = everywhere ? "Try" : `${networkMend(problems)} Or try`;
   return new DownloadError(
-    `the package ${name} ${version} ${place}:\n${reasons}\n` +
-      (gone
-        ? `Try another mirror with --mirror URL, or ${newest}`
-        : `${networkMend(problems)} Or try another mirror with --mirror URL, or ${newest}`),
-    gone,
+    `the package ${name} ${version} ${what}:\n${reasons}\n` +
+      `${mend} another mirror with --mirror URL, or take the newest packages: ./homing build … --refresh for this ` +
+      "image, ./homing lock for all from now on.",
+    isGone(problems[0]!),
   );
 }
 

@@ -15,7 +15,7 @@ import { readTar } from "../formats/tar.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
 import { explainCacheError, writeFileWhole } from "./cache.ts";
-import { isUnknownAuthority } from "./network-mend.ts";
+import { isUnknownAuthority, networkMend } from "./network-mend.ts";
 import { proxyEnvironment } from "./proxy.ts";
 
 export const NODE_VERSION = "24.21.0";
@@ -147,12 +147,25 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
   }
 }
 
+/** In npm's own way of counting: after one second and after two; left alone, it keeps silent for more than a minute. */
+const NPM_RETRIES = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-factor=2"];
+
+const NO_CONNECTION = /\b(EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|E(NET|HOST)UNREACH)\b/;
+
 /** What to do about a failure of npm, by what it printed. */
-export function npmMend(complaint: string): string {
-  return isUnknownAuthority(complaint)
-    ? "The registry's certificate is signed by an authority that Node does not know, as behind a proxy that opens " +
-        "encrypted connections. Name the authority's certificate: NODE_EXTRA_CA_CERTS=FILE in the environment, or " +
-        "npm config set cafile FILE."
+export function npmMend(
+  complaint: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  if (isUnknownAuthority(complaint)) {
+    return (
+      "The registry's certificate is signed by an authority that Node does not know, as behind a proxy that opens " +
+      "encrypted connections. Name the authority's certificate: NODE_EXTRA_CA_CERTS=FILE in the environment, or " +
+      "npm config set cafile FILE."
+    );
+  }
+  return NO_CONNECTION.test(complaint)
+    ? networkMend([], env)
     : "Check that npm is installed and the network is up.";
 }
 
@@ -161,7 +174,7 @@ function npmPack(spec: string, directory: string, signal: AbortSignal | undefine
   return new Promise((resolve, reject) => {
     const npm = spawn(
       windows ? "npm.cmd" : "npm",
-      ["pack", spec, "--pack-destination", directory, "--ignore-scripts", "--loglevel=error"],
+      ["pack", spec, "--pack-destination", directory, "--ignore-scripts", "--loglevel=error", ...NPM_RETRIES],
       {
         ...{ cwd: project, stdio: ["ignore", "ignore", "pipe"], shell: windows },
         env: { ...process.env, ...proxyEnvironment(process.env) },

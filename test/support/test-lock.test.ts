@@ -38,7 +38,7 @@ const lock: PackageLock = {
   architectures: { amd64: [pigeon], arm64: [pigeon] },
 };
 
-async function decide() {
+async function decide(snapshot = mirror.url) {
   const { privateKey, publicKey } = await testSigningKey();
   const packages = { "main/amd64": packageStanza("pigeon", { Version: "1.0-2" }) };
   for (const codename of ["trixie", "trixie-updates", "trixie-security", "trixie-backports"]) {
@@ -47,7 +47,7 @@ async function decide() {
     await publishSuite(mirror, { codename, date: now, key: privateKey, ...own });
   }
   return lockToBuildFrom(["amd64", "arm64"], {
-    ...{ lock, cache, now, keys: [publicKey], snapshot: mirror.url },
+    ...{ lock, cache, now, keys: [publicKey], snapshot },
     mirrors: { debian: mirror.url, security: mirror.url },
     select: () => ({ packages: [{ name: "pigeon", reason: "test" }], leftOut: {}, preferred: {} }),
     network: { wait: async () => {} },
@@ -64,8 +64,14 @@ describe.skipIf(!hasXz)("the packages that tests build from (skipped without xz)
     const renewed = await decide();
     expect(renewed?.lock.architectures.arm64).toMatchObject([{ name: "pigeon", version: "1.0-2" }]);
     expect(renewed?.reason).toBe(
-      "Debian has moved on: the package pigeon 1.0-1 is gone everywhere, so this run builds from today's packages " +
-        "(./homing lock renews the list).",
+      "Debian has moved on (the package pigeon 1.0-1 is gone): this run builds from today's packages; ./homing lock " +
+        "renews the list.",
+    );
+  });
+
+  it("are today's as well when the mirror has dropped one and the archive of old packages is out of order", async () => {
+    expect((await decide("http://127.0.0.1:1"))?.reason).toContain(
+      "(the package pigeon 1.0-1 cannot be had)",
     );
   });
 

@@ -70,9 +70,7 @@ export async function lockToBuildFrom(
     const what = error.message.split(":")[0]; // "the package a 1 is gone"
     return {
       lock: await refreshLock({ ...sources, previous: lock }),
-      reason:
-        `Debian has moved on: ${what} everywhere, so this run builds from today's packages (./homing lock renews ` +
-        "the list).",
+      reason: `Debian has moved on (${what}): this run builds from today's packages; ./homing lock renews the list.`,
     };
   }
 }

@@ -61,6 +61,11 @@ describe("fetchNodeRuntime", () => {
     const known = "npm error code SELF_SIGNED_CERT_IN_CHAIN";
     expect(npmMend(known)).toMatch(/NODE_EXTRA_CA_CERTS=FILE.*npm config set cafile FILE/);
     expect(npmMend("npm error code UNABLE_TO_VERIFY_LEAF_SIGNATURE")).toBe(npmMend(known));
-    expect(npmMend("npm error code ENOTFOUND")).toBe("Check that npm is installed and the network is up.");
+    const away = "npm error code ENOTFOUND";
+    expect(npmMend(away, {})).toBe("Check the network connection, then run the same command again.");
+    expect(npmMend(away, { HTTPS_PROXY: "http://p:1" })).toContain(
+      "the proxy that the environment names (HTTPS",
+    );
+    expect(npmMend("npm error code E500")).toBe("Check that npm is installed and the network is up.");
   });
 });
