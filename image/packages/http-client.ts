@@ -52,7 +52,10 @@ export function createHttpClient(
         else connected();
       });
       request.once("close", connected);
-      request.once("response", resolve);
+      request.once("response", (answer) => {
+        connected();
+        resolve(answer);
+      });
       // Stays for the whole exchange: an error after the answer's head is told by its body as well.
       request.on("error", reject);
     });

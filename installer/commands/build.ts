@@ -37,8 +37,8 @@ and seconds when nothing but the relay's settings changed. Nothing on this compu
   --refresh      take the newest Debian packages instead of those in the lock file, for this image only
   --replace      replace the image also when it has been booted: its accounts and mail are lost
 
-A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. A build that was stopped goes on where it was: run
-the same command again.
+A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. After a break the same command goes on with the
+downloads where they were.
 
 The image holds the relay's secret keys: keep it as you keep the relay folder. Beside it lies FILE.cdx.json, which
 lists every Debian and npm package in it (CycloneDX 1.6); it holds nothing secret.

@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -263,6 +264,11 @@ describe("fetchPackages from a mirror that misbehaves", () => {
     mirror.misbehave.set(pathOf(one), { how: { status, headers }, times: 1 });
     await isWhole(one, await fetchAll([one]));
     expect(pauses).toEqual([7000]);
+    const date = new Date(Date.now() + 30_000).toUTCString();
+    const three = offer("c");
+    mirror.misbehave.set(pathOf(three), { how: { status, headers: { "Retry-After": date } }, times: 1 });
+    await fetchAll([three]);
+    expect(pauses.pop()).toBeGreaterThan(10_000);
     const two = offer("b");
     mirror.misbehave.set(pathOf(two), { how: { status, headers: { "Retry-After": "3600" } }, times: 9 });
     await expect(fetchAll([two])).rejects.toThrow(
@@ -275,6 +281,20 @@ describe("fetchPackages from a mirror that misbehaves", () => {
     const one = offer("a");
     mirror.misbehave.set(pathOf(one), { how: "hang up", times: 2 });
     await isWhole(one, await fetchAll([one]));
+  });
+
+  it("goes to the next place when the server closes every connection at once", async () => {
+    const one = offer("a");
+    snapshot.files.set(`/debian/${snapshotTime}/${one.path}`, one.content);
+    const closing = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => closing.listen(0, "127.0.0.1", resolve));
+    const base = `http://127.0.0.1:${(closing.address() as AddressInfo).port}`;
+    try {
+      await isWhole(one, await fetchAll([one], { mirrors: { debian: base, security: base } }));
+    } finally {
+      closing.close();
+    }
+    expect(pauses).toEqual([500, 1000, 2000]);
   });
 
   it("follows redirects, but neither round in circles nor to what is no http address", async () => {
