@@ -212,6 +212,10 @@ function readPax(content: Buffer, into: Map<string, string>): void {
     }
     const key = record.slice(0, equals);
     if (key.startsWith("GNU.sparse.")) throw new TarError("sparse files are not supported");
+    // File capabilities among them: a program without its own would fail in ways that nobody could explain.
+    if (/^(SCHILY|LIBARCHIVE)\.(xattr|acl)\./.test(key)) {
+      throw new TarError(`extended attributes are not supported (${key}): they would be lost`);
+    }
     into.set(key, record.slice(equals + 1));
     at += length;
   }

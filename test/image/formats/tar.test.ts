@@ -101,6 +101,14 @@ describe.skipIf(!hasTar)("archives of GNU tar (skipped where there is none)", ()
     expect(() => readTar(transform("/etc/plain"))).toThrow(/leaves the archive's root/);
   });
 
+  it("refuses extended attributes, which an image could not keep", () => {
+    const made = spawnSync("tar", [
+      ...["-C", join(folder, "in"), "--format=pax", "-c", "plain"],
+      "--pax-option=SCHILY.xattr.security.capability:=x",
+    ]);
+    expect(() => readTar(made.stdout)).toThrow(/extended attributes.*SCHILY\.xattr\.security\.capability/);
+  });
+
   it("reads numbers in base 256", () => {
     const made = spawnSync("tar", [
       "-C",
