@@ -10,7 +10,7 @@ import { type DiskContent, MEBIBYTE, partitions, TargetError } from "../../../im
 
 const ROOTFS_BYTES = 5 * MEBIBYTE + 4096;
 const hasTool = (name: string) => spawnSync(name, ["--version"]).error === undefined;
-const missing = ["sfdisk", "fsck.vfat", "mtype"].filter((name) => !hasTool(name));
+const missing = ["sfdisk", "sgdisk", "fsck.vfat", "mtype"].filter((name) => !hasTool(name));
 
 const content: DiskContent = {
   boot: {
@@ -58,6 +58,10 @@ describe.each(["vm", "pi"] as const)("target %s", (name) => {
     );
     const verify = spawnSync("sfdisk", ["--verify", image], { encoding: "utf8" });
     expect(verify.stdout + verify.stderr).toMatch(/No errors detected/);
+  });
+
+  it.skipIf(name !== "vm" || missing.includes("sgdisk"))("has a GPT that sgdisk finds sound (sgdisk)", () => {
+    expect(execFileSync("sgdisk", ["-v", image], { encoding: "utf8" })).toContain("No problems found");
   });
 
   it.skipIf(missing.includes("fsck.vfat"))("has a sound boot partition (fsck.vfat)", async () => {
