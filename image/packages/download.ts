@@ -68,10 +68,55 @@ export async function fetchPackages(
   packages: readonly LockedPackage[],
   options: DownloadOptions,
 ): Promise<Map<string, string>> {
-  const { cache, onProgress } = options;
+  const { cache } = options;
   const paths = new Map(packages.map((one) => [one.name, packagePath(cache, one)]));
-  const total = packages.reduce((sum, { size }) => sum + size, 0);
-  const there = new Map<string, { done: number; reused: number }>();
+  const tally = createTally(packages, options.onProgress);
+  tally.show(); // a mirror may never answer
+  const isThere = async (one: LockedPackage) => {
+    if (!(await isCached(paths.get(one.name)!, one))) return false;
+    tally.set(one, one.size, one.size);
+    return true;
+  };
+  const unseen = [...packages];
+  const missing: LockedPackage[] = [];
+  await inParallel(options.signal, async () => {
+    const one = unseen.shift();
+    if (one && !(await isThere(one))) missing.push(one);
+    return one !== undefined;
+  });
+  tally.show();
+  if (missing.length === 0) return paths;
+
+  const missingBytes = sizeOf(missing);
+  const lacking = `${missing.length} of ${packages.length} packages (${megabytes(missingBytes)}) are missing in it`;
+  await requireWritable(cache, lacking);
+  missing.sort((a, b) => b.size - a.size); // the largest first: they take longest
+  const folder = join(cache, "packages");
+  const unreachable = new Map<string, SourceProblem>();
+  const ticking = setInterval(tally.show, PROGRESS_MILLISECONDS);
+  try {
+    await inParallel(options.signal, async (signal) => {
+      const one = await takeNext(missing, paths, folder);
+      // Another build may have brought it in the meantime.
+      if (one && !(await isThere(one))) {
+        const report = (done: number, reused: number) => tally.set(one, done, reused);
+        await fetchPackage(one, paths.get(one.name)!, { ...options, signal, lacking, unreachable }, report);
+      }
+      tally.show();
+      return one !== undefined;
+    });
+  } catch (error) {
+    throw await explainCacheError(error, folder, lacking, missingBytes);
+  } finally {
+    clearInterval(ticking);
+  }
+  return paths;
+}
+
+/** Counts what is there of each package, in bytes, and tells the sum. */
+function createTally(packages: readonly LockedPackage[], onProgress: ProgressReport | undefined) {
+  const there = new Map<LockedPackage, { done: number; reused: number }>();
+  const total = sizeOf(packages);
   const show = () => {
     const sum = { done: 0, reused: 0 };
     for (const { done, reused } of there.values()) {
@@ -80,70 +125,34 @@ export async function fetchPackages(
     }
     onProgress?.({ stage: "Fetching the Debian packages", ...sum, total, unit: "bytes" });
   };
-  show(); // a mirror may never answer
+  return {
+    show,
+    set(one: LockedPackage, done: number, reused: number) {
+      there.set(one, { done, reused });
+      show();
+    },
+  };
+}
 
-  // The first failure stops the others: nobody shall wait for 90 MB to read an error message.
+/**
+ * Repeats `step` in several places at once until it gives false. The first failure stops the others, for nobody shall
+ * wait for 90 MB to read an error message; it is thrown when all have ended, so that nothing writes to the cache then.
+ */
+async function inParallel(
+  outer: AbortSignal | undefined,
+  step: (signal: AbortSignal) => Promise<boolean>,
+): Promise<void> {
   const stop = new AbortController();
-  const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
-  const inParallel = async (work: () => Promise<void>) => {
-    const workers = Array.from({ length: PARALLEL_DOWNLOADS }, async () => {
-      try {
-        await work();
-      } catch (error) {
-        stop.abort(error); // has no effect after the first
-      }
-    });
-    await Promise.all(workers); // even after a failure: nothing may write to the cache once this returns
-    signal.throwIfAborted();
-  };
-
-  const unseen = [...packages];
-  const missing: LockedPackage[] = [];
-  const look = async (one: LockedPackage) => {
-    if (!(await isCached(paths.get(one.name)!, one))) return false;
-    there.set(one.name, { done: one.size, reused: one.size });
-    return true;
-  };
-  await inParallel(async () => {
-    for (let one = unseen.shift(); one; one = unseen.shift()) {
-      signal.throwIfAborted();
-      if (!(await look(one))) missing.push(one);
+  const signal = AbortSignal.any([stop.signal, ...(outer ? [outer] : [])]);
+  const workers = Array.from({ length: PARALLEL_DOWNLOADS }, async () => {
+    try {
+      while (await step(signal)) signal.throwIfAborted();
+    } catch (error) {
+      stop.abort(error); // has no effect after the first
     }
   });
-  show();
-  if (missing.length === 0) return paths;
-
-  const missingBytes = missing.reduce((sum, { size }) => sum + size, 0);
-  const lacking = `${missing.length} of ${packages.length} packages (${megabytes(missingBytes)}) are missing in it`;
-  await requireWritable(cache, lacking);
-  missing.sort((a, b) => b.size - a.size); // the largest first: they take longest
-  const folder = join(cache, "packages");
-  const unreachable = new Map<string, SourceProblem>();
-  const ticking = setInterval(show, PROGRESS_MILLISECONDS);
-  try {
-    await inParallel(async () => {
-      for (;;) {
-        const one = await takeNext(missing, paths, folder);
-        if (!one) return;
-        signal.throwIfAborted();
-        // Another build may have brought it in the meantime.
-        if (!(await look(one))) {
-          const report = (done: number, reused: number) => {
-            there.set(one.name, { done, reused });
-            show();
-          };
-          const surroundings = { ...options, signal, lacking, unreachable };
-          await fetchPackage(one, paths.get(one.name)!, surroundings, report);
-        }
-        show();
-      }
-    });
-  } catch (error) {
-    throw await explainCacheError(error, folder, lacking, missingBytes);
-  } finally {
-    clearInterval(ticking);
-  }
-  return paths;
+  await Promise.all(workers);
+  signal.throwIfAborted();
 }
 
 /**
@@ -250,6 +259,10 @@ function explain(
       "image, ./homing lock for all from now on.",
     isGone(problems[0]!),
   );
+}
+
+function sizeOf(packages: readonly LockedPackage[]): number {
+  return packages.reduce((sum, { size }) => sum + size, 0);
 }
 
 function megabytes(bytes: number): string {

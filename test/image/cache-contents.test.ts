@@ -1,5 +1,4 @@
 /** What is counted as needed in the cache, and that pruning takes nothing from a build (image/cache-contents.ts). */
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,6 +8,7 @@ import { fetchPackages, packagePath } from "../../image/packages/download.ts";
 import type { LockedPackage, PackageLock } from "../../image/packages/lock.ts";
 import { IN_USE_MILLISECONDS } from "../../image/rootfs/rootfs-cache.ts";
 import { sha256, startMirror } from "../support/mirror.ts";
+import { endedProcess } from "../support/package-source.ts";
 import { noSmallDisk, onSmallDisk } from "../support/small-disk.ts";
 
 let cache: string;
@@ -39,8 +39,6 @@ function packageOf(name: string, content = `the package ${name}`): LockedPackage
 function lockOf(...packages: LockedPackage[]): PackageLock {
   return { generated: 1, releases: [], architectures: { amd64: packages, arm64: [] } };
 }
-
-const endedProcess = () => spawnSync(process.execPath, ["--version"]).pid;
 
 describe("the contents of the cache", () => {
   it("are needed by the lock or by a build of the last hours, else removed", async () => {
