@@ -8,6 +8,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const PROXY_NAMES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"] as const;
 const EXCEPTION_NAMES = ["no_proxy", "NO_PROXY"] as const;
 
+/** This computer itself, say a local mirror: no other computer could reach it. */
+const OWN_NAMES = "localhost,127.0.0.1,::1";
+const withOwnNames = (exceptions: string): string =>
+  exceptions === "*" ? exceptions : `${exceptions},${OWN_NAMES}`;
+
 /** The environment names a proxy that cannot be used. */
 export class ProxyError extends Error {
   override name = "ProxyError";
@@ -31,10 +36,10 @@ export function proxyEnvironment(env: Environment): Record<string, string> {
     }
     settings[name] = url;
   }
-  for (const name of EXCEPTION_NAMES) {
-    const value = env[name];
-    if (value) settings[name] = value;
-  }
+  if (Object.keys(settings).length === 0) return settings;
+  const given = EXCEPTION_NAMES.filter((name) => env[name]?.trim());
+  for (const name of given) settings[name] = withOwnNames(env[name]!.trim());
+  if (given.length === 0) settings.NO_PROXY = OWN_NAMES;
   return settings;
 }
 

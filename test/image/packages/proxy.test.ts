@@ -48,11 +48,15 @@ describe("requests through a proxy", () => {
   });
 
   it.each(["NO_PROXY", "no_proxy"])("do not go there for what %s names", async (name) => {
-    const env = { HTTP_PROXY: `http://${proxy.address}`, [name]: "localhost,127.0.0.1" };
-    expect(await get(`${mirror.url}/debian/file`, env)).toBe("content");
-    await expect(get(far, { HTTP_PROXY: `http://${proxy.address}`, [name]: ".invalid" })).rejects.toThrow(
-      "ENOTFOUND",
-    );
+    const env = { HTTP_PROXY: `http://${proxy.address}`, [name]: "other.example, .invalid" };
+    await expect(get(far, env)).rejects.toThrow("ENOTFOUND");
+    await expect(get(far, { ...env, [name]: "*" })).rejects.toThrow("ENOTFOUND");
+    expect(proxy.requests).toEqual([]);
+    expect(await get(far, { ...env, [name]: "other.example" })).toBe("content");
+  });
+
+  it("do not go there for this computer itself", async () => {
+    expect(await get(`${mirror.url}/debian/file`, { HTTP_PROXY: proxy.address })).toBe("content");
     expect(proxy.requests).toEqual([]);
   });
 
@@ -167,8 +171,13 @@ describe("the proxies of the environment", () => {
   it("are taken as other programs take them", () => {
     expect(
       proxyEnvironment({ HTTP_PROXY: "proxy:3128", https_proxy: "https://p", NO_PROXY: "a,b", PATH: "/bin" }),
-    ).toEqual({ HTTP_PROXY: "http://proxy:3128", https_proxy: "https://p", NO_PROXY: "a,b" });
-    expect(proxyEnvironment({ HTTP_PROXY: "", http_proxy: " " })).toEqual({});
+    ).toEqual({
+      HTTP_PROXY: "http://proxy:3128",
+      https_proxy: "https://p",
+      NO_PROXY: "a,b,localhost,127.0.0.1,::1",
+    });
+    expect(proxyEnvironment({ http_proxy: "http://p" }).NO_PROXY).toBe("localhost,127.0.0.1,::1");
+    expect(proxyEnvironment({ HTTP_PROXY: "", http_proxy: " ", NO_PROXY: "a" })).toEqual({});
   });
 
   it.each(["socks5://me:secret@proxy:1080", "http://", "http://a b"])(
