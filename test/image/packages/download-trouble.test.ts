@@ -176,7 +176,7 @@ describe("fetchPackages from a mirror that misbehaves", () => {
       expect.stringMatching(/^ {2}http:.*: no connection \(connect ECONNREFUSED/),
       expect.stringMatching(/^ {2}http:.*: no connection \(connect ECONNREFUSED/),
       expect.stringMatching(
-        /^The cache is .*; 100 of 100 packages \(\d\.\d MB\) are missing in it\. Check the network connection, .* is kept\.$/,
+        /^The cache is .*; 100 of 100 packages \(\d\.\d MB\) are missing in it\. Check the network connection.* is kept\.$/,
       ),
     ]);
     // Six at once, two tries each at two places.
