@@ -24,7 +24,8 @@ const names = [
     "ahci",
     "ata_piix",
   ],
-  ...["hv_storvsc", "vmw_pvscsi", "xen-blkfront"],
+  ...["hv_storvsc", "vmw_pvscsi", "xen-blkfront", "mptspi", "mptsas", "sym53c8xx"],
+  ...["crc32c_generic", "crc32c-intel", "xhci-pci", "ehci-pci", "usb-storage", "uas"],
 ];
 const kernel = {
   release: "6.0",
