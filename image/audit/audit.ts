@@ -95,6 +95,14 @@ async function judge(options: AuditOptions): Promise<Audit> {
   );
   const findings: Finding[] = compareTrees(found.entries, expected.entries, time);
 
+  if (found.unreferencedBytes > 0) {
+    findings.push({
+      place: "root partition",
+      path: `${found.unreferencedBytes} bytes`,
+      problem: "of the root file system belong to no file",
+    });
+  }
+
   report({ stage: "Reading the rest of the disk" });
   const rootfsBytes = Math.ceil(found.bytes / SQUASHFS_ALIGNMENT) * SQUASHFS_ALIGNMENT;
   const disk = target.layOut({ boot: expected.boot, rootfsBytes, relay: options.relay ?? relay, time });

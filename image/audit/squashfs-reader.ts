@@ -51,6 +51,8 @@ export type FoundTree = Readonly<{
   bytes: number;
   /** Seconds since 1970 at which it was made. */
   time: number;
+  /** Bytes of the file system that belong to nothing that is listed: room to hide in. */
+  unreferencedBytes: number;
 }>;
 
 /** When the file system that begins where `read` does was made, in seconds since 1970. Throws AuditError. */
@@ -105,7 +107,8 @@ export async function readSquashfs(
   const directories = await readMetadata(read, directoryTable, firstFragmentBlock);
   const ids = await readTable(read, idTable, superblock.readUInt16LE(26) * 4, bytes); // no_ids
 
-  const contents = contentReader(read, fragments, blockSize);
+  const used: Range[] = [];
+  const contents = contentReader(read, fragments, blockSize, used);
   const entries = new Map<string, FoundEntry>();
   const known = new Map<number, FoundEntry>();
   const visited = new Set<number>();
@@ -155,7 +158,27 @@ export async function readSquashfs(
   };
   await outOfRange(visit(rootInode, "", 0));
   onProgress(done, inodeCount);
-  return { entries, bytes, time: superblock.readUInt32LE(8) }; // mkfs_time
+  if (known.size !== inodeCount) {
+    throw new AuditError(
+      `the root file system has ${inodeCount} inodes, and ${known.size} of them have a name`,
+    );
+  }
+  const unreferencedBytes = uncovered(used, SUPERBLOCK_SIZE, inodeTable);
+  return { entries, bytes, time: superblock.readUInt32LE(8), unreferencedBytes }; // mkfs_time
+}
+
+/** `end` exclusive. */
+export type Range = Readonly<{ start: number; end: number }>;
+
+/** How many bytes from `start` to `end` lie in none of the ranges. */
+export function uncovered(ranges: readonly Range[], start: number, end: number): number {
+  let bytes = 0;
+  let covered = start;
+  for (const range of [...ranges].sort((a, b) => a.start - b.start)) {
+    bytes += Math.max(0, Math.min(range.start, end) - covered);
+    covered = Math.max(covered, range.end);
+  }
+  return bytes + Math.max(0, end - covered);
 }
 
 /** Fields that point outside of what is there end in a RangeError of Buffer. */
@@ -168,13 +191,14 @@ async function outOfRange(work: Promise<void>): Promise<void> {
   }
 }
 
-/** Hashes files; the fragment read last is kept, for many small files lie in one. */
-function contentReader(read: ReadAt, fragments: Buffer, blockSize: number) {
+/** Hashes files, and notes in `used` which bytes of the image it read; the fragment read last is kept, for many small files lie in one. */
+function contentReader(read: ReadAt, fragments: Buffer, blockSize: number, used: Range[]) {
   let kept: { index: number; bytes: Buffer } | undefined;
   const block = async (start: number, size: number, maxBytes: number): Promise<Buffer> => {
     const length = size & (DATA_RAW - 1);
     if (length > blockSize) throw new AuditError(`the block at ${start} is larger than a block can be`);
     const stored = await read(start, length);
+    used.push({ start, end: start + length });
     return (size & DATA_RAW) !== 0 ? stored : decompress(stored, maxBytes, `block at ${start}`);
   };
   return async (

@@ -15,7 +15,7 @@ import type { ExpectedEntry } from "../../../image/audit/expected.ts";
 import { readFat } from "../../../image/audit/fat-reader.ts";
 import { readPartitions } from "../../../image/audit/partition-reader.ts";
 import { AuditError, type ReadAt, readFileAt, readRegionsAt } from "../../../image/audit/read-at.ts";
-import { readSquashfs } from "../../../image/audit/squashfs-reader.ts";
+import { readSquashfs, uncovered } from "../../../image/audit/squashfs-reader.ts";
 import { buildFat32 } from "../../../image/formats/fat32.ts";
 import { buildGpt, GPT_TYPE } from "../../../image/formats/gpt.ts";
 import { buildMbr, MBR_TYPE } from "../../../image/formats/mbr.ts";
@@ -88,7 +88,8 @@ async function squashfsOf(tree: Tree, name: string): Promise<Buffer> {
 describe("readSquashfs and compareTrees", () => {
   it("find nothing in what the writer wrote of the same tree", async () => {
     const image = await squashfsOf(sampleTree(), "same.squashfs");
-    const { entries, bytes, time } = await readSquashfs(inMemory(image));
+    const { entries, bytes, time, unreferencedBytes } = await readSquashfs(inMemory(image));
+    expect(unreferencedBytes).toBe(0);
     expect(compareTrees(entries, expectedOf(sampleTree()), TIME)).toEqual([]);
     expect(time).toBe(TIME);
     expect(image.length - bytes).toBeLessThan(4096);
@@ -167,6 +168,21 @@ describe("readSquashfs and compareTrees", () => {
 
 /** Each takes some milliseconds. */
 const DAMAGED_IMAGES = 300;
+
+describe("uncovered", () => {
+  it("counts what lies in no range, however they overlap", () => {
+    const ranges = [
+      { start: 50, end: 60 },
+      { start: 10, end: 20 },
+      { start: 15, end: 18 },
+      { start: 60, end: 70 },
+    ];
+    expect(uncovered(ranges, 10, 70)).toBe(30);
+    expect(uncovered(ranges, 0, 80)).toBe(50);
+    expect(uncovered(ranges, 12, 55)).toBe(30);
+    expect(uncovered([], 5, 9)).toBe(4);
+  });
+});
 
 describe("readFat", () => {
   const files = new Map<string, Buffer>([
