@@ -50,6 +50,7 @@ const rings: readonly Ring[] = [
         "gpg",
         "syslinux",
         "syslinux-common",
+        "device-tree-compiler",
       ],
     },
   },

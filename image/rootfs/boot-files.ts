@@ -18,8 +18,9 @@ const bootLoaders: Readonly<Record<Architecture, string>> = {
 
 const FIRMWARE_FOLDER = "usr/lib/raspi-firmware/";
 /**
- * Boot code of Pi 3 and Zero 2 (bootcode.bin, start.elf) and Pi 4 (start4.elf) with their companions; a Pi 5
- * has its own in flash. The other variants are for cameras, debugging and machines without a screen's memory.
+ * Boot code of Pi 3 and Zero 2 (bootcode.bin, start.elf) and of Pi 4, 400 and CM4 (start4.elf, which their boot loader
+ * in flash asks for) with their companions; a Pi 5 has all of its own in flash. The other variants are for cameras,
+ * debugging and machines without a screen's memory (Raspberry Pi documentation, "Boot folder contents").
  */
 const FIRMWARE = ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"];
 const FIRMWARE_LICENCE = "usr/share/doc/raspi-firmware/copyright";
