@@ -37,12 +37,13 @@ export function installDependencies() {
     process.stderr.write(
       "homing: installing the npm packages of package-lock.json into node_modules (once, about 550 MB on the disk)\n",
     );
-    const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-    const run = spawnSync(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
-      cwd: project,
-      stdio: ["ignore", 2, 2],
-      shell: process.platform === "win32",
-    });
+    const words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    const options = { cwd: project, stdio: ["ignore", 2, 2] };
+    // On Windows npm is a batch file, which only the shell runs; words beside it would not be quoted (DEP0190).
+    const run =
+      process.platform === "win32"
+        ? spawnSync(["npm.cmd", ...words].join(" "), { ...options, shell: true })
+        : spawnSync("npm", words, options);
     if (run.error || run.status !== 0) {
       throw new Error(
         `installing the npm packages failed (${run.error ? run.error.message : `npm ci ended with code ${run.status}`}). ` +

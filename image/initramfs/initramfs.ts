@@ -41,7 +41,7 @@ const DISK_DRIVERS: Readonly<Record<Architecture, readonly string[]>> = {
 /** Level 19 takes a second for these few megabytes and saves reading time on a slow card. */
 const ZSTD_LEVEL = 19;
 
-const script = readFileSync(new URL("init.sh", import.meta.url));
+const script = initramfsScript(readFileSync(new URL("init.sh", import.meta.url)));
 
 /** The finished archive. `time` is the time of everything in it, in seconds. Throws InitramfsError. */
 export function buildInitramfs(
@@ -91,6 +91,11 @@ function modulesInOrder(
   };
   for (const name of names) add(name);
   return [...ordered];
+}
+
+/** A carriage return would be part of every word at a line's end; editors and git may bring them on Windows. */
+export function initramfsScript(source: Buffer): Buffer {
+  return Buffer.from(source.toString("latin1").replaceAll("\r\n", "\n"), "latin1");
 }
 
 /** "kernel/fs/ext4/ext4.ko" → "ext4"; a module's name has no "-". */

@@ -19,8 +19,8 @@ const packageSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/),
   version: z.string().min(1),
   archive: z.enum(["debian", "security"]),
-  /** Below the archive's root, never absolute and never with "..". */
-  path: z.string().regex(/^pool\/(?!.*\.\.\/)[^\s]+\.deb$/),
+  /** Below the archive's root, never absolute and never with ".."; its name is one that Windows' disks take too. */
+  path: z.string().regex(/^pool\/(?!.*\.\.\/)[\w.+~/-]+\.deb$/),
   /** In bytes. */
   size: z.int().positive(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),

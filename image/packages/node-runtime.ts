@@ -169,18 +169,33 @@ export function npmMend(
     : "Check that npm is installed and the network is up.";
 }
 
+/**
+ * How npm is started with these words. On Windows it is a batch file, which only the shell runs, and Node quotes nothing
+ * for that (DEP0190): so words that need quotes, such as a folder whose name has a space, are refused. Throws
+ * TypeError for one.
+ */
+export function npmCommand(
+  words: readonly string[],
+  platform: NodeJS.Platform,
+): { command: string; args: readonly string[]; shell: boolean } {
+  if (platform !== "win32") return { command: "npm", args: words, shell: false };
+  const unsafe = words.find((word) => !/^[\w@.=/:-]+$/.test(word));
+  if (unsafe !== undefined) throw new TypeError(`"${unsafe}" cannot be given to npm on Windows`);
+  return { command: ["npm.cmd", ...words].join(" "), args: [], shell: true };
+}
+
 function npmPack(spec: string, directory: string, signal: AbortSignal | undefined): Promise<void> {
-  const windows = process.platform === "win32";
+  const { command, args, shell } = npmCommand(
+    ["pack", spec, "--ignore-scripts", "--loglevel=error", ...NPM_RETRIES],
+    process.platform,
+  );
   return new Promise((resolve, reject) => {
-    const npm = spawn(
-      windows ? "npm.cmd" : "npm",
-      ["pack", spec, "--pack-destination", directory, "--ignore-scripts", "--loglevel=error", ...NPM_RETRIES],
-      {
-        ...{ cwd: project, stdio: ["ignore", "ignore", "pipe"], shell: windows },
-        env: { ...process.env, ...proxyEnvironment(process.env) },
-        ...(signal ? { signal } : {}),
-      },
-    );
+    const npm = spawn(command, args, {
+      ...{ cwd: project, stdio: ["ignore", "ignore", "pipe"], shell },
+      // Not as an argument: see npmCommand.
+      env: { ...process.env, ...proxyEnvironment(process.env), npm_config_pack_destination: directory },
+      ...(signal ? { signal } : {}),
+    });
     let complaint = "";
     npm.stderr.setEncoding("utf8").on("data", (text: string) => {
       complaint += text;
