@@ -1,20 +1,16 @@
 /** The index of kernel modules, judged by kmod: depmod's files and what modprobe makes of ours. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decompressXz } from "../../../image/formats/xz.ts";
-import { defaultCacheDirectory } from "../../../image/packages/cache.ts";
-import { loadPackage } from "../../../image/packages/deb.ts";
-import { isPruned } from "../../../image/rootfs/kernel.ts";
 import { buildModuleIndex } from "../../../image/rootfs/module-index.ts";
+import { expectSameAsDepmod, layOutKernel } from "./depmod.ts";
 
 const RELEASE = "6.12.0-test";
 const hasKmod = ["/usr/sbin/depmod", "/sbin/depmod"].some(existsSync);
 const environment = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-const METADATA = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
 
 let scratch: string;
 beforeAll(async () => {
@@ -108,79 +104,10 @@ const KERNEL_FILES: Record<string, Buffer> = {
   ),
 };
 
-/** Lays a kernel's modules out as on the device; returns the folder to give to depmod -b. */
-async function layOut(
-  name: string,
-  release: string,
-  files: ReadonlyMap<string, Uint8Array>,
-): Promise<{ base: string; folder: string }> {
-  const base = join(scratch, name);
-  const folder = join(base, "lib/modules", release);
-  for (const [path, content] of files) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), content);
-  }
-  return { base, folder };
-}
-
-/** Every key of a binary index with its values in order, whatever the order of the nodes in the file. */
-function decodeTrie(file: Buffer): Map<string, string[]> {
-  const found = new Map<string, string[]>();
-  const visit = (reference: number, before: string): void => {
-    let at = reference & 0x0fff_ffff;
-    const text = (): string => {
-      const end = file.indexOf(0, at);
-      const start = at;
-      at = end + 1;
-      return file.toString("latin1", start, end);
-    };
-    const key = before + (reference & 0x8000_0000 ? text() : "");
-    const children: [string, number][] = [];
-    if (reference & 0x2000_0000) {
-      const [first, last] = [file[at]!, file[at + 1]!];
-      at += 2;
-      for (let character = first; character <= last; character++, at += 4) {
-        const child = file.readUInt32BE(at);
-        if (child !== 0) children.push([key + String.fromCharCode(character), child]);
-      }
-    }
-    if (reference & 0x4000_0000) {
-      const count = file.readUInt32BE(at);
-      at += 4;
-      const values = Array.from({ length: count }, () => {
-        const priority = file.readUInt32BE(at);
-        at += 4;
-        return `${priority} ${text()}`;
-      });
-      found.set(key, values);
-    }
-    for (const [name, child] of children) visit(child, name);
-  };
-  expect(file.readUInt32BE(0)).toBe(0xb007f457);
-  visit(file.readUInt32BE(8), "");
-  return found;
-}
-
-/** Compares with the files that depmod put into `folder`. */
-async function expectSameAsDepmod(index: ReadonlyMap<string, Uint8Array>, folder: string): Promise<void> {
-  for (const [name, content] of index) {
-    // depmod writes this one since kmod 33.
-    if (name === "modules.weakdep" && !existsSync(join(folder, name))) continue;
-    const theirs = await readFile(join(folder, name));
-    const ours = Buffer.from(content);
-    if (name.endsWith(".bin")) expect(decodeTrie(ours), name).toEqual(decodeTrie(theirs));
-    // depmod lists symbols in the order of a hash table.
-    else if (name === "modules.symbols") expect(lines(ours).sort(), name).toEqual(lines(theirs).sort());
-    else if (name === "modules.devname" && ours.length === 0) expect(lines(theirs).length).toBeLessThan(2);
-    else expect(lines(ours), name).toEqual(lines(theirs));
-  }
-}
-
-const lines = (bytes: Buffer) => bytes.toString("latin1").split("\n").filter(Boolean);
-
 describe("buildModuleIndex", () => {
   it.skipIf(!hasKmod)("says what depmod says (needs kmod)", async () => {
-    const { base, folder } = await layOut(
+    const { base, folder } = await layOutKernel(
+      scratch,
       "depmod",
       RELEASE,
       new Map([...MODULES, ...Object.entries(KERNEL_FILES)]),
@@ -191,7 +118,8 @@ describe("buildModuleIndex", () => {
 
   it.skipIf(!hasKmod)("lets modprobe find dependencies, aliases and patterns (needs kmod)", async () => {
     const index = buildModuleIndex(MODULES, KERNEL_FILES);
-    const { base } = await layOut(
+    const { base } = await layOutKernel(
+      scratch,
       "modprobe",
       RELEASE,
       new Map([...MODULES, ...Object.entries(KERNEL_FILES), ...index]),
@@ -260,31 +188,4 @@ describe("buildModuleIndex", () => {
     ).toThrow("modules of the same name");
     expect(() => buildModuleIndex(MODULES, {})).toThrow("the kernel's modules.order is missing");
   });
-
-  const packages = join(defaultCacheDirectory(), "packages");
-  const kernelPackage = existsSync(packages)
-    ? readdirSync(packages).find((name) => /linux-image-\d[^c]*-amd64_.*\.deb$/.test(name))
-    : undefined;
-  it.skipIf(!hasKmod || !kernelPackage)(
-    "says what depmod says of what is kept of Debian's kernel (needs kmod and a filled package cache)",
-    async () => {
-      const { entries } = await loadPackage(join(packages, kernelPackage!));
-      const files = new Map<string, Uint8Array>();
-      let release = "";
-      const found = entries.map(async ({ type, path, content }) => {
-        const [, version, rest] = /^(?:usr\/)?lib\/modules\/([^/]+)\/(.+)$/.exec(path) ?? [];
-        if (type !== "file" || version === undefined || rest === undefined || isPruned(rest)) return;
-        release = version;
-        if (rest.endsWith(".ko.xz")) files.set(rest.slice(0, -3), await decompressXz(content));
-        else if (rest.endsWith(".ko") || METADATA.includes(rest)) files.set(rest, content);
-      });
-      await Promise.all(found);
-      const modules = new Map([...files].filter(([path]) => path.endsWith(".ko")));
-      expect(modules.size).toBeGreaterThan(500);
-      const { base, folder } = await layOut("debian", release, files);
-      execFileSync("depmod", ["-b", base, release], { env: environment });
-      const kernelFiles = Object.fromEntries(METADATA.map((name) => [name, files.get(name)!]));
-      await expectSameAsDepmod(buildModuleIndex(modules, kernelFiles), folder);
-    },
-  );
 });
