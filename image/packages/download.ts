@@ -181,16 +181,21 @@ async function isCached(path: string, { size, sha256 }: LockedPackage): Promise<
   }
 }
 
-/** Takes a package out of the list, if possible one that no other build is fetching. */
+/**
+ * Takes a package out of the list, if possible one that no other build is fetching. Of two builds the later one begins
+ * at the other end: they meet in the middle.
+ */
 async function takeNext(
   missing: LockedPackage[],
   paths: ReadonlyMap<string, string>,
   folder: string,
 ): Promise<LockedPackage | undefined> {
   if (missing.length === 0) return undefined;
-  const parts = await partsIn(folder);
-  const busy = new Set(parts.filter(({ abandoned }) => !abandoned).map(({ target }) => target));
-  const free = missing.findIndex(({ name }) => !busy.has(paths.get(name)!));
+  const parts = (await partsIn(folder)).filter(({ abandoned }) => !abandoned);
+  const busy = new Set(parts.map(({ target }) => target));
+  const isFree = ({ name }: LockedPackage) => !busy.has(paths.get(name)!);
+  const isLater = parts.some(({ processId }) => processId < process.pid);
+  const free = isLater ? missing.findLastIndex(isFree) : missing.findIndex(isFree);
   return missing.splice(Math.max(free, 0), 1)[0];
 }
 

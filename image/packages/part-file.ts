@@ -35,20 +35,29 @@ export function asideName(path: string): string {
   return `${path}.${process.pid}-${randomBytes(4).toString("hex")}.part`;
 }
 
+export type PartOnDisk = Readonly<{
+  path: string;
+  /** Its final name. */
+  target: string;
+  processId: number;
+  /** Nobody writes to it any more. */
+  abandoned: boolean;
+}>;
+
 /** What is being written to, or was: the files in `folder` by the final name they shall have. */
-export async function partsIn(
-  folder: string,
-): Promise<{ path: string; target: string; abandoned: boolean }[]> {
+export async function partsIn(folder: string): Promise<PartOnDisk[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw error;
   });
-  const parts: { path: string; target: string; abandoned: boolean }[] = [];
+  const parts: PartOnDisk[] = [];
   for (const file of names) {
     const { name, pid } = partPattern.exec(file)?.groups ?? {};
     if (name === undefined) continue;
     const path = join(folder, file);
-    parts.push({ path, target: join(folder, name), abandoned: await isAbandoned(path, Number(pid)) });
+    const processId = Number(pid);
+    const abandoned = await isAbandoned(path, processId);
+    parts.push({ path, target: join(folder, name), processId, abandoned });
   }
   return parts;
 }
@@ -101,6 +110,8 @@ export async function openPart(target: string, size: number): Promise<PartFile> 
   }
 
   try {
+    // There at once, so that another build sees it and fetches something else first.
+    file = await open(path, "wx");
     await continueAbandoned(target, size, append, restart);
   } catch (error) {
     await restart();

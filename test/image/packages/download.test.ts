@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { LockedPackage } from "../../../image/packages/lock.ts";
 import { endedProcess, pathOf, snapshotTime, usePackageSource } from "../../support/package-source.ts";
 
 const source = usePackageSource();
@@ -147,5 +148,13 @@ describe("fetchPackages after builds that were ended", () => {
     leavePart(packages[0]!, Buffer.alloc(1), process.ppid);
     await fetchAll(packages);
     expect(source.mirror.requests.indexOf(pathOf(packages[0]!))).toBeGreaterThanOrEqual(6);
+  });
+
+  it("begins at the other end when an earlier build is at work", async () => {
+    const packages = Array.from({ length: 12 }, (_, number) => offer("x".repeat(12 - number)));
+    leavePart(offer("other"), Buffer.alloc(1), process.ppid);
+    await fetchAll(packages);
+    const order = (one: LockedPackage) => source.mirror.requests.indexOf(pathOf(one));
+    expect(order(packages[11]!)).toBeLessThan(order(packages[0]!));
   });
 });
