@@ -2,19 +2,24 @@
  * The finished root file system against Debian's packages, as dpkg-deb unpacks them and the kernel reads it: every
  * entry of every package is there as it is packaged, or was changed or left out for a reason that the builder tells.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { lstat, mkdtemp, readFile, readlink, rm } from "node:fs/promises";
+import { lstat, mkdtemp, open, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { accountForPackages, type PackagedFile, traceOrigins } from "../../image/audit/origins.ts";
+import { readFileAt } from "../../image/audit/read-at.ts";
+import { readSquashfs } from "../../image/audit/squashfs-reader.ts";
 import { readTar, type TarEntry } from "../../image/formats/tar.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { fetchPackages } from "../../image/packages/download.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { makeRootContent, readPrograms } from "../../image/rootfs/root-content.ts";
+import { SBOM_PATH } from "../../image/sbom/cyclonedx.ts";
+import { expectSameAsDepmod, PACKAGED_INDEX } from "../image/rootfs/depmod.ts";
 import { missingForRelays, ROOTFS_VARIABLE } from "../support/network.ts";
 import { readTestLock } from "../support/test-lock.ts";
 
@@ -69,6 +74,82 @@ describe.skipIf(missing !== undefined)(`the root file system${missing ? ` (${mis
     }
     expect(unexplained).toEqual([]);
     expect(checked).toBeGreaterThan(10_000);
+  });
+
+  it("is read by the kernel as the audit reads it, every byte of every file", async () => {
+    await using file = await open(process.env[ROOTFS_VARIABLE]!);
+    const { entries } = await readSquashfs(readFileAt(file));
+    // find(1), because readdir() follows links out of the folder.
+    const listed = execFileSync("find", [root, "-mindepth", "1", "-printf", "%P\\0"], { encoding: "utf8" });
+    expect(listed.split("\0").filter(Boolean).sort()).toEqual(
+      [...entries.keys()].filter((path) => path !== "").sort(),
+    );
+    for (const [path, { type, mode, uid, gid, time, sha256, target }] of entries) {
+      const place = join(root, path);
+      const found = await lstat(place);
+      const what = [found.mode & 0o7777, found.uid, found.gid, found.mtimeMs / 1000];
+      expect(what, path).toEqual([mode, uid, gid, time]);
+      if (type === "symlink") expect(await readlink(place), path).toBe(target);
+      if (type !== "file") continue;
+      const content = createHash("sha256")
+        .update(await readFile(place))
+        .digest("hex");
+      expect(content, path).toBe(sha256);
+    }
+  });
+
+  it("has the index of kernel modules that its own depmod makes", async () => {
+    const modules = join(root, "usr/lib/modules");
+    const [release] = await readdir(modules);
+    const folder = join(modules, release!);
+    execFileSync("mount", ["-t", "tmpfs", "tmpfs", join(root, "tmp")]);
+    try {
+      const depmod = spawnSync("chroot", [root, "depmod", "-o", "/tmp", release!], { encoding: "utf8" });
+      expect([depmod.status, depmod.stderr]).toEqual([0, ""]);
+      const made = join(root, "tmp/lib/modules", release!);
+      const index = (await readdir(folder)).filter(
+        (name) => name.startsWith("modules.") && !PACKAGED_INDEX.includes(name),
+      );
+      const contents = index.map(async (name) => [name, await readFile(join(folder, name))] as const);
+      await expectSameAsDepmod(new Map(await Promise.all(contents)), made);
+    } finally {
+      execFileSync("umount", [join(root, "tmp")]);
+    }
+  });
+
+  it("carries a bill of materials that says of the packages what dpkg-deb says", async () => {
+    const sbom = JSON.parse(await readFile(join(root, SBOM_PATH), "utf8")) as {
+      components: {
+        name: string;
+        version: string;
+        purl?: string;
+        properties?: { name: string; value: string }[];
+      }[];
+    };
+    const debian = new Map(
+      sbom.components.flatMap(({ purl, ...one }) =>
+        purl?.startsWith("pkg:deb/") ? [[one.name, one] as const] : [],
+      ),
+    );
+    for (const [name, path] of paths) {
+      const fields = execFileSync("dpkg-deb", ["--field", path, "Version", "Architecture", "Source"], {
+        encoding: "utf8",
+      });
+      const field = (key: string) => new RegExp(`^${key}: (.+)$`, "m").exec(fields)?.[1];
+      const component = debian.get(name);
+      const property = (key: string) =>
+        component?.properties?.find((one) => one.name === `homing:debian:${key}`)?.value;
+      const [source, sourceVersion] = (field("Source") ?? name).split(/ \(|\)/);
+      expect([
+        name,
+        component?.version,
+        property("architecture"),
+        property("source"),
+        property("source-version"),
+      ]).toEqual([
+        ...[name, field("Version"), field("Architecture"), source, sourceVersion ?? field("Version")],
+      ]);
+    }
   });
 
   it("changes few packaged files, each in a place that is known", () => {
