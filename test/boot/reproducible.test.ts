@@ -1,11 +1,13 @@
 /**
  * The same inputs give the same bytes: an image as the other tests of this ring have it, and one made by the command
- * line with nothing in its cache but packages, in another folder, time zone, language and umask.
+ * line with nothing in its cache but packages, in another folder, time zone, language and umask, on a disk as under
+ * Windows (test/support/foreign-disk.ts).
  */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, open, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
@@ -42,14 +44,26 @@ it("gives the same image from the same relay, whoever builds it where", async ()
         ...["-c", 'umask 077 && exec "$@"', "sh", process.execPath, launcher],
         ...["build", "relay", "--target", "vm", "--out", "second.img", "--cache", "cache"],
       ],
-      { cwd: folder, env: { ...process.env, ...elsewhere } },
+      { cwd: folder, env: { ...process.env, ...elsewhere, ...onForeignDisk(folder) } },
     );
     expect(await firstDifference(image.path, join(folder, "second.img"))).toBe("none");
     expect(image.rootfs.sbom).toEqual(await readFile(join(folder, "second.img.cdx.json")));
+    const uses = (await readFile(join(folder, "disk-uses"), "utf8")).trim().split("\n");
+    expect(Math.max(...uses.map((line) => Number(line.split(" ")[1])))).toBeGreaterThan(100);
+    expect(uses.filter((line) => !line.endsWith(" []"))).toEqual([]); // nothing was refused
   } finally {
     await rm(folder, { recursive: true });
   }
 });
+
+function onForeignDisk(folder: string): Record<string, string> {
+  const preload = pathToFileURL(join(import.meta.dirname, "..", "support", "foreign-disk-preload.ts"));
+  return {
+    NODE_OPTIONS: `--disable-warning=ExperimentalWarning --import=${preload}`,
+    HOMING_FOREIGN_DISK: folder,
+    HOMING_FOREIGN_DISK_REPORT: join(folder, "disk-uses"),
+  };
+}
 
 /** In blocks: an image is larger than what should be held in memory twice. */
 async function firstDifference(one: string, other: string): Promise<string> {
