@@ -111,7 +111,7 @@ const settings = z.object({
         1000 * GIGABYTE,
       ),
       minFreeDiskBytes: whole(
-        "No new accounts with less free space for mail, in bytes, or room for less than a file per 50 kB of it.",
+        "No new accounts with less free space for mail, in bytes (40 % is always enough), or a file per 50 kB of it.",
         GIGABYTE,
         0,
         1000 * GIGABYTE,

@@ -33,6 +33,23 @@ export function imapConnections({ memoryBytes }: Machine): number {
  */
 export const mostConnectionsOfSource = 500;
 
+/**
+ * A card of 2 GB has 0.8 GB for mail: where more is demanded than this share of the disk, in per cent, the share counts.
+ * It is still more than what Postfix demands (queue_minfree, 250 MB), so that sign-up stops before mail does.
+ */
+export const demandedPercentOfDisk = 40;
+
+/**
+ * Bytes of a file on average, mail and indexes together: a file system has room for so many files, however small,
+ * and must keep as many free as free bytes for those who have accounts.
+ */
+export const bytesPerFile = 50_000;
+
+/** Free bytes without which no account is made, on a disk of so many. */
+export function minFreeDiskBytes(setting: number, diskBytes: number): number {
+  return Math.min(setting, Math.floor((diskBytes / 100) * demandedPercentOfDisk));
+}
+
 /** At most half of the IMAP places, so that no single network takes them all: anybody can make accounts. */
 export function connectionsOfSource(machine: Machine): number {
   return Math.min(mostConnectionsOfSource, Math.floor(imapConnections(machine) / 2));

@@ -12,6 +12,7 @@ export async function readMachineState(mailDirectory: string): Promise<MachineSt
     loadAverage: loadavg()[0] ?? 0,
     availableMemoryBytes: availableMemory(memory),
     freeDiskBytes: disk.bavail * disk.bsize,
+    diskBytes: disk.blocks * disk.bsize,
     // Btrfs and others make room for files as they go, and say 0 of 0.
     freeFiles: disk.files === 0 ? Number.POSITIVE_INFINITY : disk.ffree,
   };

@@ -2,6 +2,7 @@
  * Which addresses and passwords may become an account, and what a refusal is called. Pure; called by
  * accounts.ts. Accounts that exist are never judged by these rules again, only normalised.
  */
+import { bytesPerFile, minFreeDiskBytes } from "../../appliance/files/capacity.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 
 /** Why a login is refused; goes to the log and, as a text, to whoever asks. */
@@ -61,18 +62,14 @@ const reservedLocalParts: ReadonlySet<string> = new Set([
   ...["bounce", "daemon", "mail", "mailer-daemon", "no-reply", "nobody", "noreply", "root", "system"],
 ]);
 
-/**
- * Bytes of a file on average, mail and indexes together: a file system has room for so many files, however small,
- * and must keep as many free as free bytes for those who have accounts.
- */
-const bytesPerFile = 50_000;
-
 /** What the machine has left, asked anew for every account to be made. */
 export type MachineState = Readonly<{
   /** One-minute load average. */
   loadAverage: number;
   availableMemoryBytes: number;
   freeDiskBytes: number;
+  /** Size of the file system, its own needs left out. */
+  diskBytes: number;
   /** How many more files the file system can hold; Infinity when it sets no number. */
   freeFiles: number;
 }>;
@@ -116,7 +113,8 @@ export function settingsRefusal(address: string, password: string, config: Relay
 export function machineRefusal(state: MachineState, signUp: RelayConfig["signUp"]): Refusal | undefined {
   if (state.loadAverage > signUp.maxLoadAverage) return "load-too-high";
   if (state.availableMemoryBytes < signUp.minFreeMemoryBytes) return "memory-too-low";
-  if (state.freeDiskBytes < signUp.minFreeDiskBytes) return "disk-too-full";
-  if (state.freeFiles < signUp.minFreeDiskBytes / bytesPerFile) return "disk-too-full";
+  const demanded = minFreeDiskBytes(signUp.minFreeDiskBytes, state.diskBytes);
+  if (state.freeDiskBytes < demanded) return "disk-too-full";
+  if (state.freeFiles < demanded / bytesPerFile) return "disk-too-full";
   return undefined;
 }

@@ -12,7 +12,13 @@ import { type AccountStore, openAccountStore } from "../../../services/auth/stor
 import { createLog } from "../../../services/lib/log.ts";
 
 const user = "abc123xyz@chat.example.org";
-const plenty = { loadAverage: 0, availableMemoryBytes: 1e9, freeDiskBytes: 1e10, freeFiles: 1e6 };
+const plenty = {
+  loadAverage: 0,
+  availableMemoryBytes: 1e9,
+  freeDiskBytes: 1e10,
+  diskBytes: 2e10,
+  freeFiles: 1e6,
+};
 const silent = createLog(() => {});
 const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
 const openStore = (path: string): AccountStore => openAccountStore({ path, writerProgram, log: silent });

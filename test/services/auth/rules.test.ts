@@ -154,6 +154,7 @@ describe("machineRefusal", () => {
     loadAverage: 5,
     availableMemoryBytes: 200_000_000,
     freeDiskBytes: 1_000_000_000,
+    diskBytes: 32_000_000_000,
     freeFiles: 20_000,
   };
   it.each([
@@ -162,6 +163,10 @@ describe("machineRefusal", () => {
     [{ availableMemoryBytes: 199_999_999 }, "memory-too-low"],
     [{ freeDiskBytes: 999_999_999 }, "disk-too-full"],
     [{ freeFiles: 19_999 }, "disk-too-full"],
+    // On a card of 2 GB: 40 % of what is left of it for mail.
+    [{ diskBytes: 800_000_000, freeDiskBytes: 320_000_000, freeFiles: 6400 }, undefined],
+    [{ diskBytes: 800_000_000, freeDiskBytes: 319_999_999 }, "disk-too-full"],
+    [{ diskBytes: 800_000_000, freeDiskBytes: 320_000_000, freeFiles: 6399 }, "disk-too-full"],
   ])("judges %j: %s", (change, refusal) => {
     expect(machineRefusal({ ...fine, ...change }, config().signUp)).toBe(refusal);
   });
@@ -177,6 +182,7 @@ describe("readMachineState", () => {
     expect(state.loadAverage).toBeGreaterThanOrEqual(0);
     expect(state.availableMemoryBytes).toBeGreaterThan(1_000_000);
     expect(state.freeDiskBytes).toBeGreaterThan(0);
+    expect(state.diskBytes).toBeGreaterThan(state.freeDiskBytes);
     expect(state.freeFiles).toBeGreaterThan(0);
   });
 
