@@ -5,9 +5,22 @@
 
 export const HOMING_VERSION = "0.1.0";
 
+/**
+ * How the data partition is laid out. Counted up by a change that an older system would spoil or not understand; such
+ * a system refuses the partition (image/initramfs/init.sh, appliance/life/configure.ts).
+ */
+export const DATA_VERSION = 1;
+
 /** Read-only program files in the root file system. */
 export const programDirectory = "/usr/lib/homing";
 export const nodeBinary = `${programDirectory}/node`;
+
+/** DATA_VERSION, for the initramfs. */
+export const knownDataVersionPath = `${programDirectory}/data-version`;
+
+/** Written by the initramfs: why there is no data partition; that it was damaged and is repaired (empty). */
+export const dataProblemPath = "/etc/homing/data-problem";
+export const dataRepairedPath = "/etc/homing/data-repaired";
 
 /** FAT boot partition; its folder `relay` carries the relay folder to the first boot. */
 export const bootDirectory = "/boot";
@@ -28,6 +41,8 @@ export const dataPaths = {
   /** Dovecot's indexes and UID lists, a folder for each account; no address is named so. */
   mailIndex: `${dataDirectory}/mail/index`,
   postfix: `${dataDirectory}/postfix`,
+  /** Two lines: DATA_VERSION and the version of Homing of the last system that made a relay of the partition. */
+  version: `${dataDirectory}/version`,
   /** Which DKIM key signs while there are two (dkimStatePath). */
   dkim: `${dataDirectory}/dkim`,
 } as const;
@@ -45,6 +60,14 @@ export const runPaths = {
   relayConfig: `${runDirectory}/relay.json`,
   /** Why the folder on the boot partition was not taken over; missing when nothing was wrong. */
   importProblem: `${runDirectory}/import-problem`,
+  /** Why this is no relay; missing when it is. */
+  configureProblem: `${runDirectory}/configure-problem`,
+  /** How much free room sign-up and Postfix demand, in bytes, for the status scripts (files/status.ts). */
+  room: `${runDirectory}/room`,
+  /** What the status page is made of, the page, and what the light shows ("healthy" or "attention"). */
+  state: `${runDirectory}/state`,
+  statusPage: `${runDirectory}/status-page`,
+  light: `${runDirectory}/light`,
   /** DKIM private key for the milter, 0440 root:homing-milter. */
   dkimKey: `${runDirectory}/milter/dkim.pem`,
   /** The one that will take over (dkim.next_selector), when there is one: private as above, and public, 0644. */

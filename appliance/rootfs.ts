@@ -9,9 +9,10 @@ import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts"
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
 import { sshdConfig } from "./files/ssh.ts";
+import { statusScripts } from "./files/status.ts";
 import { systemFiles } from "./files/system.ts";
-import { bootPartitionScript, homingUnits } from "./files/units.ts";
-import { dataPaths, users } from "./layout.ts";
+import { bootPartitionScript, homingUnits, relayUnits } from "./files/units.ts";
+import { DATA_VERSION, dataPaths, knownDataVersionPath, users } from "./layout.ts";
 
 const unitDirectory = "/usr/lib/systemd/system";
 
@@ -31,6 +32,8 @@ export function rootfsSpec(): RootfsSpec {
       ...named(homingUnits(), (unit) => `${unitDirectory}/${unit}`),
       ...named(dropIns(), (unit) => `${unitDirectory}/${unit}.d/homing.conf`),
       bootPartitionScript,
+      ...statusScripts(relayUnits),
+      { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
       // The closed rule set, until the settings are known.
       {
@@ -44,7 +47,7 @@ export function rootfsSpec(): RootfsSpec {
     ),
     bundles: [
       { name: "boot", entry: "appliance/life/boot.ts" },
-      { name: "ready", entry: "appliance/life/ready.ts" },
+      { name: "status", entry: "appliance/life/status.ts" },
       { name: "auth", entry: "services/auth/main.ts" },
       { name: "auth-writer", entry: "services/auth/store-writer.ts" },
       { name: "milter", entry: "services/milter/main.ts" },
@@ -53,7 +56,8 @@ export function rootfsSpec(): RootfsSpec {
     ],
     enable: [
       "homing.target",
-      "homing-ready.service",
+      "homing-status.service",
+      "homing-status.timer",
       "homing-auth.socket",
       "homing-recipients.socket",
       "homing-metadata.socket",

@@ -11,12 +11,14 @@ import { nftablesConf } from "./nftables.ts";
 import { postfixMainCf } from "./postfix-main.ts";
 import { postfixMasterCf } from "./postfix-master.ts";
 import { authorizedKeys, authorizedKeysPath } from "./ssh.ts";
+import { roomFile } from "./status.ts";
 
 /** The files for these settings on this machine. None of them holds a secret. */
 export function deviceFiles(config: RelayConfig, machine: Machine): DeviceFile[] {
   const keys = authorizedKeys(config);
   return [
     publicFile(runPaths.relayConfig, `${JSON.stringify(config, undefined, 2)}\n`),
+    publicFile(runPaths.room, roomFile(config)),
     publicFile("/etc/mailname", `${config.domain}\n`),
     publicFile("/etc/postfix/main.cf", postfixMainCf(config)),
     publicFile("/etc/postfix/master.cf", postfixMasterCf(config)),

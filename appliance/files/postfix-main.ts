@@ -12,6 +12,10 @@ type Parameters = Readonly<Record<string, string | number>>;
 /** Room that the queue leaves, in messages of the largest size: 250 MB unless the settings say otherwise. */
 const queueReserveInMessages = 8;
 
+/** Free bytes below which no mail is taken. */
+export const queueReserveBytes = (config: RelayConfig): number =>
+  queueReserveInMessages * config.messages.maxMessageBytes;
+
 /** A rule of smtpd_command_filter: every VRFY asks for the same name. */
 export const vrfyRule = "{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}";
 
@@ -207,7 +211,7 @@ function queue(config: RelayConfig): Parameters {
     // With less room on the data partition MAIL is answered 452, and Postfix itself asks for 1.5 messages (postconf(5)).
     // The more is for those already on their way in, for what the queue still delivers to mailboxes on the same
     // partition, and for accounts and indexes, which go on meanwhile.
-    queue_minfree: queueReserveInMessages * config.messages.maxMessageBytes,
+    queue_minfree: queueReserveBytes(config),
     // A bounce must not send the (encrypted, large) message back in full.
     bounce_size_limit: 1000,
   };

@@ -15,6 +15,7 @@ import {
   users,
 } from "../layout.ts";
 import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
+import { statusService, statusTimer } from "./status.ts";
 
 /** Every service that must be active before a relay may call itself ready. */
 export const relayUnits = [
@@ -85,7 +86,8 @@ export function homingUnits(): Record<string, string> {
     "homing-dkim.service": dkimService,
     "homing-dkim.timer": dkimTimer,
     "homing.target": homingTarget,
-    "homing-ready.service": readyService,
+    "homing-status.service": statusService,
+    "homing-status.timer": statusTimer,
   };
 }
 
@@ -233,25 +235,6 @@ const homingTarget = `[Unit]
 Description=Chatmail relay
 Wants=${relayUnits.join(" ")} systemd-networkd.service systemd-resolved.service
 After=${relayUnits.join(" ")} systemd-networkd.service systemd-resolved.service
-
-[Install]
-WantedBy=multi-user.target
-`;
-
-const readyService = `[Unit]
-Description=Say on the console that the relay is ready, or what is missing
-After=homing.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-# The addresses are worth waiting for; a relay without network says so as well.
-ExecStartPre=-/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=20
-ExecStart=${nodeBinary} ${programDirectory}/ready.mjs
-SyslogIdentifier=%N
-StandardOutput=journal+console
-StandardError=journal+console
-${sandboxLines({ network: "host", privateUsers: false })}
 
 [Install]
 WantedBy=multi-user.target

@@ -3,7 +3,10 @@
  * takes over the relay folder from the boot partition (import-relay.ts), makes what only the device can make,
  * and writes the configuration of all programs from relay.toml. Fails loudly: mail then does not start.
  */
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
+import { dirname } from "node:path";
+import { runPaths } from "../layout.ts";
 import { configureDevice } from "./configure.ts";
 
 const say = (text: string): void => {
@@ -13,10 +16,15 @@ const say = (text: string): void => {
 /** Their texts are for the person at the console; of any other error the place in the program matters. */
 const knownErrors = new Set(["ConfigureError", "ImportError", "RelayConfigError", "TlsKeyError"]);
 
+await rm(runPaths.configureProblem, { force: true });
 try {
   await configureDevice({ root: "/", say, now: new Date(), machine: { memoryBytes: totalmem() } });
 } catch (error) {
   const known = error instanceof Error && knownErrors.has(error.name);
-  say(`NOT CONFIGURED, mail stays off: ${known ? error.message : ((error as Error).stack ?? String(error))}`);
-  process.exit(1);
+  const text = known ? error.message : ((error as Error).stack ?? String(error));
+  say(`NOT CONFIGURED, mail stays off: ${text}`);
+  process.exitCode = 1;
+  // For the status page, which outlives the lines on the console.
+  await mkdir(dirname(runPaths.configureProblem), { recursive: true });
+  await writeFile(runPaths.configureProblem, `${known ? text : String(error)}\n`);
 }

@@ -12,8 +12,11 @@ import { deviceFiles } from "../files/device-files.ts";
 import { authorizedKeysPath, sshHostKeyPath } from "../files/ssh.ts";
 import {
   bootRelayDirectory,
+  DATA_VERSION,
   dataDirectory,
   dataPaths,
+  dataProblemPath,
+  HOMING_VERSION,
   runDirectory,
   runPaths,
   tlsCertificatePath,
@@ -57,7 +60,7 @@ type Device = Readonly<{
 /** @throws ConfigureError, ImportError, RelayConfigError and the like; and the errors of the disk. */
 export async function configureDevice(options: ConfigureOptions): Promise<RelayConfig> {
   const { root, say, now, machine, disk = realDisk } = options;
-  if (root === "/") await requireDataPartition();
+  await requireDataPartition(root);
   const device: Device = {
     at: (path) => join(root, path),
     say,
@@ -66,8 +69,10 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
     now,
     machine,
   };
+  await requireKnownData(device);
   await takeOverRelay(device);
   const config = await readSettings(device);
+  await keepDataVersion(device);
   await keepMachineId(device);
   await keepCertificate(device, config);
   if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
@@ -78,12 +83,43 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
 }
 
 /** Without it, accounts would be made in memory and lost: strangers could take them over after a restart. */
-async function requireDataPartition(): Promise<void> {
+async function requireDataPartition(folder: string): Promise<void> {
+  const problem = (await readIfPresent(join(folder, dataProblemPath)))?.toString().trim();
+  if (problem !== undefined) {
+    throw new ConfigureError(
+      `${problem}.\nNothing was formatted or deleted: accounts and mail may still be there. Copy the whole card or ` +
+        "disk before you try to mend it; to begin anew, without them, write a new image.",
+    );
+  }
+  if (folder !== "/") return;
   const [data, root] = await Promise.all([stat(dataDirectory), stat("/")]);
   if (data.dev !== root.dev) return;
   throw new ConfigureError(
-    `the data partition is not mounted at ${dataDirectory}: the card or disk may be full, damaged or too small`,
+    `the data partition is not mounted at ${dataDirectory}: the card or disk may be damaged or too small`,
   );
+}
+
+/** Version of the data and the system that wrote it; version 0 when that is not said or cannot be read. */
+async function readDataVersion({ at }: Device) {
+  const [version = "", by = ""] = (await readIfPresent(at(dataPaths.version)))?.toString().split("\n") ?? [];
+  return { version: /^\d{1,9}$/.test(version) ? Number(version) : 0, by };
+}
+
+/** The initramfs asks first, so that nothing is written; a container has none. */
+async function requireKnownData(device: Device): Promise<void> {
+  const { version, by } = await readDataVersion(device);
+  if (version <= DATA_VERSION) return;
+  throw new ConfigureError(
+    `the data partition is of version ${version} (${by}), this system knows version ${DATA_VERSION} at most: ` +
+      "start a newer one",
+  );
+}
+
+/** Only once there is a relay: an empty partition belongs to any version. */
+async function keepDataVersion(device: Device): Promise<void> {
+  if ((await readDataVersion(device)).version === DATA_VERSION) return;
+  const content = `${DATA_VERSION}\nHoming ${HOMING_VERSION}\n`;
+  await device.disk.put(device.at(dataPaths.version), content, { mode: 0o444 });
 }
 
 /** Names of files that people's computers leave in a folder are listed up to this many. */
@@ -110,7 +146,7 @@ async function takeOverRelay({ at, say, disk }: Device): Promise<void> {
         `the settings on the data partition: ${String(error)}`;
     const text = `${problem}\n${keysOnCard}`;
     say(text);
-    // For the last words on the console (ready.ts).
+    // For the last words on the console (status.ts).
     await mkdir(dirname(at(runPaths.importProblem)), { recursive: true });
     await writeFile(at(runPaths.importProblem), `${text}\n`);
   }

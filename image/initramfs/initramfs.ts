@@ -35,6 +35,7 @@ const DISK_DRIVERS: Readonly<Record<Architecture, readonly string[]>> = {
     ...["bcm2835", "sdhci_iproc", "sdhci_brcmstb"], // card slots: Pi 3 and Zero 2, Pi 4, Pi 5
     ...["irq_bcm2712_mip", "rp1_pci", "clk_rp1", "pinctrl_rp1"], // Pi 5's peripherals
     ...["reset_raspberrypi", "xhci_pci", "xhci_plat_hcd", "usb_storage", "uas"], // a disk on USB
+    ...["leds_gpio", "ledtrig_timer"], // the light of a Pi, which tells of trouble with the disk
   ],
 };
 

@@ -21,6 +21,7 @@ const WORST_EXPOSURE = 2.5;
 const WORST_MAIL_SERVER_EXPOSURE = 3.2;
 /** From the death of a service to its next answer. */
 const RESTART_TIMEOUT = 30_000;
+const STATUS_TIMEOUT = 60_000;
 
 describeRelays("a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
@@ -52,6 +53,38 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   it.each(["postfix.service", "dovecot.service"])("keeps %s in a sandbox", async (unit) => {
     expect(await exposure(unit)).toBeLessThanOrEqual(WORST_MAIL_SERVER_EXPOSURE);
     expect(await relay().journal(unit)).not.toMatch(/Operation not permitted|Permission denied/);
+  });
+
+  describe("its status page", () => {
+    const page = async () =>
+      (await relay().exec(`cat ${runPaths.statusPage} ${runPaths.light}`, { anyExitCode: true })).stdout;
+    /** The timer's next look comes within 20 seconds; the first may still wait for the network. */
+    const becomes = (what: string, pattern: RegExp) =>
+      waitFor(what, STATUS_TIMEOUT, async () => pattern.test(await page()));
+
+    it("names the relay, its addresses and what to do, and costs nothing in between", async () => {
+      await becomes("ready", /^homing: ready, relay _a\.test, version /);
+      const text = await page();
+      expect(text).toContain(`${relay().address}\n`);
+      expect(text).toMatch(/1\. in the DNS, publish .*Use other server, _a\.test\nhealthy\n$/s);
+      const pid = await relay().exec("systemctl show --property=MainPID --value homing-status.service");
+      expect(pid.stdout).toBe("0\n");
+    });
+
+    it("changes with the services and the addresses by itself", async () => {
+      await relay().exec("systemctl stop homing-metadata.socket homing-metadata.service");
+      await becomes("not ready", /^homing: NOT READY, .*\nhoming: homing-metadata\.service .*attention\n$/s);
+      await relay().exec("ip address add 2001:db8::99/64 dev lo scope global nodad");
+      await relay().exec("systemctl start homing-metadata.socket homing-metadata.service homing-status");
+      await becomes("ready again", /^homing: ready, .*, 2001:db8::99\n.*healthy\n$/s);
+      await relay().exec("ip address del 2001:db8::99/64 dev lo");
+    });
+
+    it("asks nobody to log in", async () => {
+      const { stdout } = await relay().exec("cat /proc/[0-9]*/comm");
+      expect(stdout).toContain("dovecot\n");
+      expect(stdout).not.toMatch(/^(agetty|getty|login|sulogin)$/m);
+    });
   });
 
   it("leaves memory for the others when one service wants it all", async () => {

@@ -1,9 +1,16 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { dataPaths, runPaths, tlsCertificatePath } from "../../../appliance/layout.ts";
+import {
+  DATA_VERSION,
+  dataPaths,
+  dataProblemPath,
+  HOMING_VERSION,
+  runPaths,
+  tlsCertificatePath,
+} from "../../../appliance/layout.ts";
 import { configureDevice } from "../../../appliance/life/configure.ts";
 import { type Disk, realDisk } from "../../../appliance/life/disk.ts";
 import { rootfsSpec } from "../../../appliance/rootfs.ts";
@@ -111,6 +118,31 @@ describe("the boot of a device", () => {
     for (const path of [runPaths.relayConfig, "/etc/postfix/main.cf", "/etc/dovecot/dovecot.conf"]) {
       expect(await readFile(at(path), "utf8"), path).not.toMatch(/PRIVATE KEY/);
     }
+  });
+
+  it("marks its data with their version, and refuses those of a newer system untouched", async () => {
+    await using device = await makeDevice();
+    await device.boot();
+    const { at } = device;
+    expect(await textOf(at(dataPaths.version))).toBe(`${DATA_VERSION}\nHoming ${HOMING_VERSION}\n`);
+    await restart(device);
+    await writeFile(at(`${dataPaths.version}.new`), "2\nHoming 9.1.0\n");
+    await rename(at(`${dataPaths.version}.new`), at(dataPaths.version));
+    await putFiles(device.partitions.from, relayFiles);
+    await expect(device.boot()).rejects.toThrow(/is of version 2 \(Homing 9\.1\.0\), .* version 1 at most/);
+    expect(existsSync(at("boot/relay/relay.toml"))).toBe(true);
+    expect(existsSync(at("etc/postfix/main.cf"))).toBe(false);
+  });
+
+  it("says what keeps the data partition away, and starts no mail", async () => {
+    await using device = await makeDevice();
+    await mkdir(device.at("/etc/homing"));
+    await writeFile(device.at(dataProblemPath), "the data partition /dev/sda4 is damaged\n");
+    await expect(device.boot()).rejects.toThrow(
+      /^the data partition \/dev\/sda4 is damaged\.\nNothing was formatted/,
+    );
+    expect(existsSync(device.at("etc/postfix/main.cf"))).toBe(false);
+    expect(existsSync(device.at("boot/relay/relay.toml"))).toBe(true);
   });
 
   it("keeps identity and certificate over a second boot", async () => {

@@ -25,7 +25,7 @@ it("removes the terminal's control sequences", () => {
 });
 
 it("removes the kernel's clock and the name of the program", () => {
-  expect(linesOf("[   61.387471] homing-ready[410]: homing: ready, relay _a.test\n")).toEqual([
+  expect(linesOf("[   61.387471] homing-status[410]: homing: ready, relay _a.test\n")).toEqual([
     "homing: ready, relay _a.test",
   ]);
   expect(linesOf("[    9.815626] systemd[1]: Failed\n")).toEqual(["Failed"]);

@@ -1,0 +1,123 @@
+/** The scripts that look and shine, run by a real shell; what they call of the system is replaced by small programs. */
+import { spawnSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { roomFile, statusScripts } from "../../../appliance/files/status.ts";
+import { runPaths } from "../../../appliance/layout.ts";
+import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+
+const here = process.platform === "win32" ? describe.skip : describe;
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "homing-status-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+const scriptOf = (name: string) =>
+  statusScripts(["a.service", "b.service"]).find(({ path }) => path.endsWith(`/${name}`))!.content;
+
+function run(name: string, args: string[], env: NodeJS.ProcessEnv = process.env) {
+  const { status, stderr } = spawnSync("sh", ["-c", scriptOf(name), name, ...args], {
+    env,
+    encoding: "utf8",
+  });
+  return { status, stderr };
+}
+
+here("the light", () => {
+  const led = (name: string, file: string) => readFile(join(folder, name, file), "utf8");
+  const make = async (name: string) => {
+    await mkdir(join(folder, name));
+    for (const file of ["trigger", "delay_on", "delay_off"]) await writeFile(join(folder, name, file), "");
+  };
+
+  it("beats like a heart while all is well, and blinks slowly when not", async () => {
+    await make("ACT");
+    await make("PWR");
+    expect(run("light", ["healthy", folder])).toEqual({ status: 0, stderr: "" });
+    expect(await led("ACT", "trigger")).toBe("heartbeat\n");
+    expect(run("light", ["attention", folder])).toEqual({ status: 0, stderr: "" });
+    expect([
+      await led("ACT", "trigger"),
+      await led("ACT", "delay_on"),
+      await led("ACT", "delay_off"),
+    ]).toEqual(["timer\n", "1000\n", "1000\n"]);
+    expect(await led("PWR", "trigger")).toBe("");
+  });
+
+  it("is the only one there is on a Pi 400", async () => {
+    await make("PWR");
+    run("light", ["attention", folder]);
+    expect(await led("PWR", "trigger")).toBe("timer\n");
+  });
+
+  it("is nothing that other machines have", () => {
+    expect(run("light", ["attention", folder])).toEqual({ status: 0, stderr: "" });
+  });
+});
+
+here("a look", () => {
+  /** Answers of stat: free blocks, blocks, block size, free files. */
+  let disk = "900000 1000000 4096 900000";
+  let states = "active\\nactive";
+  const settings = parseRelayConfig('domain = "chat.example.org"\n', "relay.toml");
+  const look = async () => {
+    const programs = {
+      systemctl: `printf '${states}\\n'; exit 3`,
+      ip: "printf '2: eth0 inet 192.0.2.5/24 brd x\\n2: eth0 inet6 2001:db8::5/64 scope global\\n'",
+      stat: `echo ${disk}`,
+      findmnt: "exit 1",
+    };
+    for (const [name, body] of Object.entries(programs)) {
+      await writeFile(join(folder, "bin", name), `#!/bin/sh\n${body}\n`);
+      await chmod(join(folder, "bin", name), 0o755);
+    }
+    const result = run("look", [folder], { ...process.env, PATH: `${folder}/bin:${process.env.PATH}` });
+    expect(result.stderr).toBe("");
+    return result.status === 0;
+  };
+  const seen = () => readFile(join(folder, `${runPaths.state}.new`), "utf8");
+  /** What `show` does at its end. */
+  const shown = async () => writeFile(join(folder, runPaths.state), await seen());
+
+  beforeEach(async () => {
+    [disk, states] = ["900000 1000000 4096 900000", "active\\nactive"];
+    await mkdir(join(folder, "bin"));
+    await mkdir(join(folder, "run/homing"), { recursive: true });
+    await writeFile(join(folder, runPaths.room), roomFile(settings));
+  });
+
+  it("sees units and addresses, and whether they are others than shown", async () => {
+    expect(await look()).toBe(true);
+    expect(await seen()).toBe(
+      "unit a.service active\nunit b.service active\naddress 192.0.2.5\naddress 2001:db8::5\n",
+    );
+    // Not shown yet: again.
+    expect(await look()).toBe(true);
+    await shown();
+    expect(await look()).toBe(false);
+    states = "active\\nfailed";
+    expect(await look()).toBe(true);
+    expect(await seen()).toContain("unit b.service failed\n");
+  });
+
+  it.each([
+    // 4 GB: sign-up wants 1 GB, mail 8 messages of the largest size (250 MB).
+    ["244141 1000000 4096 900000", ""],
+    ["244140 1000000 4096 900000", "room no-sign-up\n"],
+    ["244141 1000000 4096 19999", "room no-sign-up\n"],
+    ["61000 1000000 4096 900000", "room none\n"],
+    // A card of 2 GB: sign-up wants 40 % of what is left of it.
+    ["80000 200000 4096 200000", ""],
+    ["79999 200000 4096 200000", "room no-sign-up\n"],
+  ])("sees how much room there is: %s", async (answer, line) => {
+    disk = answer;
+    await look();
+    expect((await seen()).split("address 2001:db8::5\n")[1]).toBe(line);
+  });
+});

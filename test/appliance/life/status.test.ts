@@ -1,0 +1,120 @@
+import { describe, expect, it } from "vitest";
+import { readState, type Status, statusPage } from "../../../appliance/life/status.ts";
+
+const units = [
+  { unit: "postfix.service", state: "active" },
+  { unit: "dovecot.service", state: "active" },
+];
+const fine: Status = {
+  relay: { domain: "chat.example.org", signUp: "open" },
+  units,
+  addresses: ["192.0.2.5", "2001:db8::5"],
+  room: "enough",
+  readOnly: false,
+  repaired: false,
+};
+const { relay: _relay, ...noRelay } = fine;
+const pageOf = (change: Partial<Status>) => statusPage({ ...fine, ...change });
+
+describe("the status page", () => {
+  it("says that the relay is ready, with its name and addresses", () => {
+    const { lines, light } = pageOf({});
+    expect(lines[0]).toMatch(/^homing: ready, relay chat\.example\.org, version \d/);
+    expect(lines.slice(1, 3)).toEqual([
+      "homing: addresses 192.0.2.5, 2001:db8::5",
+      "homing: all services run",
+    ]);
+    expect(light).toBe("healthy");
+  });
+
+  it("says what to do next, with the public addresses for the DNS", () => {
+    expect(pageOf({}).lines.slice(3)).toEqual([
+      "homing: what to do next, once:",
+      "homing:   1. in the DNS, publish the records of dns-records.txt in your relay folder; address: A 192.0.2.5, AAAA 2001:db8::5",
+      "homing:   2. in your router's firewall, if any, let the TCP ports 25, 143, 465, 587, 993 in to 2001:db8::5",
+      "homing:   3. in Delta Chat: Create new profile, Use other server, chat.example.org",
+    ]);
+  });
+
+  it.each(["10.0.0.5", "172.16.0.5", "172.31.255.5", "192.168.178.5", "100.64.0.5", "100.127.0.5"])(
+    "behind a router, says which ports to forward to %s, and that the DNS gets another address",
+    (address) => {
+      const text = pageOf({ addresses: [address, "fd00::5"] }).lines.join("\n");
+      expect(text).toContain("address: A with the public address of your router\n");
+      expect(text).toContain(`forward the TCP ports 25, 143, 465, 587, 993 to ${address}\n`);
+      expect(text).not.toContain("AAAA");
+    },
+  );
+
+  it.each(["172.15.0.5", "172.32.0.5", "100.63.0.5", "100.128.0.5", "11.0.0.5"])(
+    "takes %s for a public address",
+    (address) => {
+      expect(pageOf({ addresses: [address] }).lines.join("\n")).toContain(`address: A ${address}\n`);
+    },
+  );
+
+  it("invites nobody while sign-up is closed", () => {
+    const text = pageOf({ relay: { domain: "chat.example.org", signUp: "closed" } }).lines.join("\n");
+    expect(text).toContain("sign-up is closed");
+    expect(text).not.toContain("Delta Chat");
+  });
+
+  it("never says ready while a unit is missing, and names it", () => {
+    const { lines, light } = pageOf({
+      units: [...units, { unit: "homing-milter.service", state: "failed" }],
+      addresses: ["192.0.2.5"],
+    });
+    expect(lines[0]).toMatch(/^homing: NOT READY, relay chat\.example\.org/);
+    expect(lines.slice(1)).toEqual([
+      "homing: addresses 192.0.2.5",
+      "homing: homing-milter.service (mail policy) is failed",
+    ]);
+    expect(light).toBe("attention");
+    expect(statusPage(noRelay).lines[0]).toMatch(/^homing: NOT READY, version/);
+  });
+
+  it("says why there is no relay, and nothing of the units that only follow", () => {
+    const { lines } = statusPage({
+      ...noRelay,
+      units: units.map(({ unit }) => ({ unit, state: "inactive" })),
+      configureProblem: "the data partition is damaged.\nCopy it.\n",
+    });
+    expect(lines.slice(2)).toEqual([
+      "homing: mail is off: the data partition is damaged.",
+      "homing: Copy it.",
+    ]);
+  });
+
+  it.each<[string, Partial<Status>, RegExp]>([
+    ["no address", { addresses: [] }, /^homing: no address yet/],
+    ["a full disk", { room: "none" }, /^homing: the disk is full: mail is refused/],
+    [
+      "a disk that is nearly full",
+      { room: "no-sign-up" },
+      /^homing: the disk is nearly full: no new accounts/,
+    ],
+    ["a disk that cannot be written", { readOnly: true }, /^homing: an error on the data partition/],
+    ["a disk that was repaired", { repaired: true }, /^homing: the data partition was damaged and has been/],
+    ["a folder that was not taken over", { importProblem: "NOT TAKEN OVER: x\ny\n" }, /^homing: y$/],
+  ])("is ready with %s, but asks for attention", (_what, change, line) => {
+    const { lines, light } = pageOf(change);
+    expect(lines[0]).toMatch(/^homing: ready/);
+    expect(lines).toContainEqual(expect.stringMatching(line));
+    expect(light).toBe("attention");
+  });
+
+  it("reads what was seen, IPv4 first", () => {
+    const text =
+      "unit a.service active\nunit b.service failed\naddress 2001:db8::5\naddress 192.0.2.5\nroom none\n";
+    expect(readState(text)).toEqual({
+      units: [
+        { unit: "a.service", state: "active" },
+        { unit: "b.service", state: "failed" },
+      ],
+      addresses: ["192.0.2.5", "2001:db8::5"],
+      room: "none",
+      readOnly: false,
+    });
+    expect(readState("data read-only\n")).toMatchObject({ room: "enough", readOnly: true });
+  });
+});
