@@ -45,12 +45,12 @@ const ZSTD_LEVEL = 19;
 const script = initramfsScript(readFileSync(new URL("init.sh", import.meta.url)));
 
 /** The finished archive. `time` is the time of everything in it, in seconds. Throws InitramfsError. */
-export function buildInitramfs(
+export async function buildInitramfs(
   architecture: Architecture,
   kernel: Pick<Kernel, "modules" | "builtIn" | "release">,
   busybox: Uint8Array,
   time: number,
-): Uint8Array {
+): Promise<Uint8Array> {
   const tree: Tree = new Map();
   for (const path of ["bin", "dev", "proc", "sys", "tools", "overlay", "data", "root"])
     setDirectory(tree, path);
@@ -59,7 +59,9 @@ export function buildInitramfs(
   setSymlink(tree, "bin/sh", "busybox");
   setFile(tree, "init", script, { mode: 0o755 });
   const modules = modulesInOrder([...FILE_SYSTEMS, ...DISK_DRIVERS[architecture]], kernel);
-  for (const path of modules) setFile(tree, `modules/${basename(path)}`, kernel.modules.get(path)!);
+  for (const path of modules) {
+    setFile(tree, `modules/${basename(path)}`, await kernel.modules.get(path)!.read());
+  }
   setFile(tree, "modules/order", modules.map((path) => `${basename(path)}\n`).join(""));
   const archive = Buffer.concat(buildCpio(tree, { time }));
   return zstdCompressSync(archive, {
@@ -87,7 +89,7 @@ function modulesInOrder(
       );
     }
     if (ordered.has(path)) return;
-    for (const dependency of dependencies(modules.get(path)!)) add(dependency);
+    for (const dependency of modules.get(path)!.depends) add(dependency);
     ordered.add(path);
   };
   for (const name of names) add(name);
@@ -102,14 +104,4 @@ export function initramfsScript(source: Buffer): Buffer {
 /** "kernel/fs/ext4/ext4.ko" → "ext4"; a module's name has no "-". */
 function moduleName(path: string): string {
   return basename(path, ".ko").replaceAll("-", "_");
-}
-
-/** Names in the "depends=" record of a module's .modinfo section. */
-function dependencies(module: Uint8Array): string[] {
-  const text = Buffer.from(module.buffer, module.byteOffset, module.byteLength).toString("latin1");
-  const depends = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? "";
-  return depends
-    .split(",")
-    .filter((name) => name !== "")
-    .map((name) => name.replaceAll("-", "_"));
 }

@@ -11,19 +11,27 @@ export class BootFileError extends Error {
   override name = "BootFileError";
 }
 
-const bootLoaders: Readonly<Record<Architecture, string>> = {
-  amd64: "usr/lib/systemd/boot/efi/systemd-bootx64.efi",
-  arm64: "usr/lib/systemd/boot/efi/systemd-bootaa64.efi",
-};
+type PackagedPath = readonly [packageName: string, path: string];
 
-const FIRMWARE_FOLDER = "usr/lib/raspi-firmware/";
+const bootLoaders: Readonly<Record<Architecture, PackagedPath>> = {
+  amd64: ["systemd-boot-efi", "usr/lib/systemd/boot/efi/systemd-bootx64.efi"],
+  arm64: ["systemd-boot-efi", "usr/lib/systemd/boot/efi/systemd-bootaa64.efi"],
+};
+const BUSYBOX: PackagedPath = ["busybox-static", "usr/bin/busybox"];
+const SYSLINUX: PackagedPath = ["syslinux", "usr/bin/syslinux"];
+const BIOS_BOOT_CODE: PackagedPath = ["syslinux-common", "usr/lib/syslinux/mbr/gptmbr.bin"];
+
 /**
  * Boot code of Pi 3 and Zero 2 (bootcode.bin, start.elf) and of Pi 4, 400 and CM4 (start4.elf, which their boot loader
  * in flash asks for) with their companions; a Pi 5 has all of its own in flash. The other variants are for cameras,
  * debugging and machines without a screen's memory (Raspberry Pi documentation, "Boot folder contents").
  */
-const FIRMWARE = ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"];
-const FIRMWARE_LICENCE = "usr/share/doc/raspi-firmware/copyright";
+const FIRMWARE: ReadonlyMap<string, PackagedPath> = new Map([
+  ...["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"].map(
+    (name): [string, PackagedPath] => [name, ["raspi-firmware", `usr/lib/raspi-firmware/${name}`]],
+  ),
+  ["LICENCE.raspi-firmware", ["raspi-firmware", "usr/share/doc/raspi-firmware/copyright"]],
+]);
 
 export type BootFiles = Readonly<{
   busybox: Uint8Array;
@@ -34,9 +42,15 @@ export type BootFiles = Readonly<{
   biosLoader: Syslinux | undefined;
 }>;
 
+/** Whether pickBootFiles takes the file at `path`, as merged into /usr, of the package. */
+export function isBootFile(packageName: string, path: string, architecture: Architecture): boolean {
+  const wanted = [bootLoaders[architecture], BUSYBOX, SYSLINUX, BIOS_BOOT_CODE, ...FIRMWARE.values()];
+  return wanted.some(([name, place]) => name === packageName && place === path);
+}
+
 /** Throws SyslinuxError, and BootFileError naming what is missing. */
 export function pickBootFiles(architecture: Architecture, packages: readonly PackageContent[]): BootFiles {
-  const pick = (packageName: string, path: string): Uint8Array => {
+  const pick = ([packageName, path]: PackagedPath): Uint8Array => {
     const entry = packages
       .find(({ name }) => name === packageName)
       ?.entries.find((one) => one.type === "file" && usrMergedPath(one.path) === path);
@@ -45,19 +59,12 @@ export function pickBootFiles(architecture: Architecture, packages: readonly Pac
   };
   const firmware = new Map<string, Uint8Array>();
   if (architecture === "arm64") {
-    for (const name of FIRMWARE) firmware.set(name, pick("raspi-firmware", FIRMWARE_FOLDER + name));
-    firmware.set("LICENCE.raspi-firmware", pick("raspi-firmware", FIRMWARE_LICENCE));
+    for (const [name, place] of FIRMWARE) firmware.set(name, pick(place));
   }
   return {
-    busybox: pick("busybox-static", "usr/bin/busybox"),
-    bootLoader: pick("systemd-boot-efi", bootLoaders[architecture]),
+    busybox: pick(BUSYBOX),
+    bootLoader: pick(bootLoaders[architecture]),
     firmware,
-    biosLoader:
-      architecture === "amd64"
-        ? readSyslinux(
-            pick("syslinux", "usr/bin/syslinux"),
-            pick("syslinux-common", "usr/lib/syslinux/mbr/gptmbr.bin"),
-          )
-        : undefined,
+    biosLoader: architecture === "amd64" ? readSyslinux(pick(SYSLINUX), pick(BIOS_BOOT_CODE)) : undefined,
   };
 }

@@ -32,6 +32,9 @@ const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "var/cache/debconf",
   ],
   "for Perl and polkit, which are not on the device": ["usr/share/perl5", "usr/share/polkit-1"],
+  "names and quirks of hardware: systemd-hwdb makes a database of them, which the device does not have": [
+    "usr/lib/udev/hwdb.d",
+  ],
   "duplicates of the other time zones": ["usr/share/zoneinfo/posix", "usr/share/zoneinfo/right"],
   "for programs that are not on the device: init scripts, cron, ifupdown, AppArmor, dracut and others": [
     "etc/init.d",

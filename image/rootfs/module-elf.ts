@@ -1,6 +1,6 @@
 /**
  * Reads from a kernel module what its index needs: the symbols it exports and imports, and its modinfo.
- * Called by image/rootfs/module-index.ts; pure. Formats: System V ABI, chapter 4 "Object Files" (64-bit,
+ * Called by image/rootfs/kernel.ts; pure. Formats: System V ABI, chapter 4 "Object Files" (64-bit,
  * little-endian); kernel include/linux/{export,moduleparam}.h for the sections.
  */
 
@@ -24,6 +24,7 @@ const SECTION_HEADER_SIZE = 64;
 const SYMBOL_SIZE = 24;
 const SECTION_UNDEFINED = 0;
 const CRC_PREFIX = "__crc_";
+const UNDERSCORE = 0x5f;
 
 /** `path` serves the message only. Throws ModuleFormatError. */
 export function readModule(path: string, bytes: Uint8Array): ModuleContent {
@@ -52,9 +53,14 @@ function readSections(elf: Buffer): ModuleContent {
   const imports: string[] = [];
   // The first symbol is the reserved null symbol.
   for (let at = SYMBOL_SIZE; at < symbols.length; at += SYMBOL_SIZE) {
-    const name = stringAt(strings, symbols.readUInt32LE(at)); // st_name
+    const nameOffset = symbols.readUInt32LE(at); // st_name
+    const isUndefined = symbols.readUInt16LE(at + 6) === SECTION_UNDEFINED; // st_shndx
+    // Most symbols are the module's own business: of these only those that may be checksums are worth reading.
+    if (!isUndefined && (strings[nameOffset] !== UNDERSCORE || strings[nameOffset + 1] !== UNDERSCORE))
+      continue;
+    const name = stringAt(strings, nameOffset);
     if (name.startsWith(CRC_PREFIX)) exports.push(name.slice(CRC_PREFIX.length));
-    else if (symbols.readUInt16LE(at + 6) === SECTION_UNDEFINED && name !== "") imports.push(name); // st_shndx
+    else if (isUndefined && name !== "") imports.push(name);
   }
   // A kernel without symbol versions has no checksums; then the names of its exports stand here.
   if (exports.length === 0) exports.push(...nulSeparated(sections.get("__ksymtab_strings")));

@@ -3,7 +3,7 @@
  * image/rootfs/kernel.ts; pure. Sources: depmod(8), modules.dep(5), modprobe.d(5), and kmod's
  * tools/depmod.c for the order of modules and dependencies.
  */
-import { readModule } from "./module-elf.ts";
+import type { ModuleContent } from "./module-elf.ts";
 import { encodeTrie, type TrieEntry } from "./module-trie.ts";
 
 /** The index cannot be made; the message names the module or file at fault. */
@@ -31,15 +31,14 @@ type Module = {
 /**
  * The index files by name (modules.dep, modules.alias.bin …), to be put beside modules.order.
  *
- * `modules`: uncompressed content by the path it is **installed** under, relative to
+ * `modules`: what was read from each, by the path it is **installed** under, relative to
  * /usr/lib/modules/RELEASE (kernel/fs/ext4/ext4.ko.xz): these paths stand in the index.
  * `kernelFiles`: modules.order, modules.builtin and modules.builtin.modinfo as the kernel's package has them.
  *
- * Throws ModuleFormatError or ModuleIndexError: a file that is no module, two modules of one name, a circle
- * of dependencies, a missing kernel file.
+ * Throws ModuleIndexError: two modules of one name, a circle of dependencies, a missing kernel file.
  */
 export function buildModuleIndex(
-  modules: ReadonlyMap<string, Uint8Array>,
+  modules: ReadonlyMap<string, ModuleContent>,
   kernelFiles: Readonly<Record<string, Uint8Array>>,
 ): Map<string, Uint8Array> {
   const kernelFile = (name: string): string => {
@@ -141,7 +140,7 @@ export function buildModuleIndex(
 }
 
 /** modules.dep(5): the kernel takes "-" and "_" in names as the same; "_" is the stored form. */
-function moduleName(path: string): string {
+export function moduleName(path: string): string {
   const file = path.slice(path.lastIndexOf("/") + 1);
   return file.replace(/\..*$/, "").replaceAll("-", "_");
 }
@@ -153,7 +152,7 @@ function normalizeAlias(alias: string): string {
 }
 
 /** Modules in the order of modules.order, those not in it behind, by path. */
-function loadModules(modules: ReadonlyMap<string, Uint8Array>, order: string): Module[] {
+function loadModules(modules: ReadonlyMap<string, ModuleContent>, order: string): Module[] {
   const place = new Map(order.split("\n").map((path, index) => [path, index]));
   const placeOf = (path: string) => place.get(path.replace(/(\.ko)\.\w+$/, "$1")) ?? place.size;
   const paths = [...modules.keys()].sort((a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1));
@@ -164,7 +163,7 @@ function loadModules(modules: ReadonlyMap<string, Uint8Array>, order: string): M
     const same = byName.get(name);
     if (same !== undefined) throw new ModuleIndexError(`${same} and ${path} are modules of the same name`);
     byName.set(name, path);
-    const { exports, imports, info } = readModule(path, modules.get(path)!);
+    const { exports, imports, info } = modules.get(path)!;
     const valuesOf = (key: string) => info.filter(([k]) => k === key).map(([, value]) => value);
     return {
       path,

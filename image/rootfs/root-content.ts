@@ -19,7 +19,9 @@ import { pickBootFiles } from "./boot-files.ts";
 import type { RootfsOptions } from "./build-rootfs.ts";
 import { readKernel } from "./kernel.ts";
 import type { PackageContent } from "./merge.ts";
+import { keepNeeded } from "./needed-content.ts";
 import { bundlePrograms, type Program } from "./runtime.ts";
+import { stripElf } from "./strip-elf.ts";
 import type { Tree } from "./tree.ts";
 
 /** Packages unpacked at once: xz runs on as many threads as there are processors, reading overlaps. */
@@ -29,7 +31,7 @@ export type RootContent = Readonly<{
   tree: Tree;
   boot: BootPieces;
   sbom: Uint8Array;
-  /** All locked packages of the architecture, sorted by name. */
+  /** All locked packages of the architecture, sorted by name; what no step reads is empty (needed-content.ts). */
   packages: readonly PackageContent[];
 }>;
 
@@ -60,15 +62,16 @@ export async function makeRootContent(
   const report: ProgressReport = options.onProgress ?? (() => {});
   const locked = lock.architectures[architecture];
   // All that needs the network comes first: what is missing shall show before minutes of work.
-  const runtime = await fetchNodeRuntime(architecture, {
+  const { node, license } = await fetchNodeRuntime(architecture, {
     cache,
     onProgress: report,
     ...(signal ? { signal } : {}),
   });
+  const runtime = { node: stripElf(node), license };
   const loaded = await loadPackages(locked, options, report);
   const packages = loaded.map(({ content }) => content);
   report({ stage: "Reading the kernel" });
-  const kernel = await readKernel(packages, signal);
+  const kernel = await readKernel(packages, architecture, signal);
   signal?.throwIfAborted();
   const uses = new Map(locked.map(({ name, use }) => [name, use]));
   const sources = new Map(loaded.map(({ content, source }) => [content.name, source]));
@@ -100,7 +103,7 @@ export async function makeRootContent(
   const { busybox, bootLoader, firmware, biosLoader } = pickBootFiles(architecture, packages);
   const boot: BootPieces = {
     kernel: kernel.image,
-    initramfs: buildInitramfs(architecture, kernel, busybox, lock.generated),
+    initramfs: await buildInitramfs(architecture, kernel, busybox, lock.generated),
     bootLoader,
     deviceTrees: kernel.deviceTrees,
     firmware,
@@ -111,7 +114,7 @@ export async function makeRootContent(
 
 async function loadPackages(
   locked: readonly LockedPackage[],
-  { cache, mirrors, lock, signal }: RootfsOptions,
+  { architecture, cache, mirrors, lock, signal }: RootfsOptions,
   report: ProgressReport,
 ): Promise<{ content: PackageContent; source: SourcePackage }[]> {
   const paths = await fetchPackages(locked, {
@@ -121,15 +124,19 @@ async function loadPackages(
     onProgress: report,
     ...(signal ? { signal } : {}),
   });
-  const waiting = [...paths];
+  // The largest first, or at the end all would wait for one thread with a kernel.
+  const waiting = locked
+    .toSorted((a, b) => b.size - a.size)
+    .map(({ name, use }) => ({ name, use, path: paths.get(name)! }));
   const total = waiting.length;
   const packages: { content: PackageContent; source: SourcePackage }[] = [];
   const work = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       signal?.throwIfAborted();
-      const [name, path] = next;
+      const { name, use, path } = next;
       const { control, entries } = await loadPackage(path, signal);
-      packages.push({ content: { name, entries }, source: sourceOf(name, control) });
+      const content = keepNeeded({ name, entries }, use, architecture);
+      packages.push({ content, source: sourceOf(name, control) });
       signal?.throwIfAborted();
       report({ stage: "Unpacking the packages", done: packages.length, total, unit: "packages" });
     }

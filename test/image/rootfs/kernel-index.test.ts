@@ -53,7 +53,7 @@ describe.each(["amd64", "arm64"] as const)("the kernel for %s", (architecture) =
           return { name, entries: (await loadPackage(file)).entries };
         }),
       );
-      const { release, files } = await readKernel(contents);
+      const { release, files } = await readKernel(contents, architecture);
       const prefix = `usr/lib/modules/${release}/`;
       const found = new Map([...files].map(([path, content]) => [path.slice(prefix.length), content]));
       const isMadeByUs = (path: string) => path.startsWith("modules.") && !PACKAGED_INDEX.includes(path);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { isPruned, KernelError, readKernel } from "../../../image/rootfs/kernel.ts";
+import { isKernelPart, KernelError, readKernel } from "../../../image/rootfs/kernel.ts";
+import { isPruned } from "../../../image/rootfs/module-choice.ts";
 import { tarEntry } from "./tar-entry.ts";
 
 describe("which kernel modules are left out", () => {
@@ -13,11 +14,13 @@ describe("which kernel modules are left out", () => {
     "kernel/drivers/net/ethernet/amazon/ena/ena.ko.xz",
     "kernel/drivers/scsi/virtio_scsi.ko.xz",
     "kernel/drivers/input/evdev.ko.xz",
+    "kernel/drivers/hid/hid-generic.ko.xz", // keyboards on USB
+    "kernel/drivers/hid/usbhid/usbhid.ko.xz",
     "kernel/fs/fat/vfat.ko.xz",
     "kernel/fs/overlayfs/overlay.ko.xz",
     "kernel/net/netfilter/nf_tables.ko.xz",
   ])("keeps %s", (path) => {
-    expect(isPruned(path)).toBe(false);
+    expect(isPruned(path, "arm64")).toBe(false);
   });
 
   it.each([
@@ -29,19 +32,46 @@ describe("which kernel modules are left out", () => {
     "kernel/fs/btrfs/btrfs.ko.xz",
     "kernel/lib/tests/list-test.ko.xz",
     "kernel/fs/ext4/ext4-inode-test.ko.xz",
+    "kernel/lib/test_bpf.ko.xz",
+    "kernel/drivers/hid/hid-sony.ko.xz",
+    "kernel/drivers/crypto/ccp/ccp.ko.xz",
   ])("leaves out %s", (path) => {
-    expect(isPruned(path)).toBe(true);
+    expect(isPruned(path, "arm64")).toBe(true);
+    expect(isPruned(path, "amd64")).toBe(true);
+  });
+});
+
+describe("which kernel modules a virtual machine goes without", () => {
+  it.each([
+    "kernel/drivers/net/wireless/broadcom/brcm80211/brcmfmac/brcmfmac.ko.xz",
+    "kernel/net/mac80211/mac80211.ko.xz",
+    "kernel/arch/x86/kvm/kvm.ko.xz",
+  ])("%s", (path) => {
+    expect(isPruned(path, "amd64")).toBe(true);
+    expect(isPruned(path, "arm64")).toBe(false);
+  });
+
+  it.each([
+    "kernel/arch/x86/crypto/aesni-intel.ko.xz",
+    "kernel/drivers/ata/ata_piix.ko.xz",
+    "kernel/drivers/hid/hid-hyperv.ko.xz",
+    "kernel/drivers/net/ethernet/amd/pcnet32.ko.xz",
+    "kernel/drivers/net/vmxnet3/vmxnet3.ko.xz",
+    "kernel/drivers/virtio/virtio_balloon.ko.xz",
+    "kernel/drivers/watchdog/i6300esb.ko.xz",
+  ])("but not without %s", (path) => {
+    expect(isPruned(path, "amd64")).toBe(false);
   });
 });
 
 describe("finding the kernel in the packages", () => {
   it("refuses packages without a kernel, with two kernels, or with a part missing", async () => {
-    await expect(readKernel([])).rejects.toThrow(KernelError);
+    await expect(readKernel([], "amd64")).rejects.toThrow(KernelError);
     const two = [
       { name: "linux", entries: [tarEntry("boot/vmlinuz-6.1"), tarEntry("usr/lib/modules/6.2/vmlinuz")] },
     ];
-    await expect(readKernel(two)).rejects.toThrow(/2 kernels instead of one: 6\.1 6\.2/);
+    await expect(readKernel(two, "amd64")).rejects.toThrow(/2 kernels instead of one: 6\.1 6\.2/);
     const partial = [{ name: "linux", entries: [tarEntry("boot/vmlinuz-6.1")] }];
-    await expect(readKernel(partial)).rejects.toThrow(/6\.1 bring no modules\.order/);
+    await expect(readKernel(partial, "amd64")).rejects.toThrow(/6\.1 bring no modules\.order/);
   });
 });
