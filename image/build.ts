@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { compressImage, IMAGE_MODE } from "./compressed-image.ts";
 import { writeRegions } from "./formats/regions.ts";
 import { explainNoRoom } from "./no-room.ts";
 import { checkOutputFile } from "./output-file.ts";
@@ -26,20 +27,23 @@ export type BuildOptions = Omit<RootfsOptions, "architecture"> &
     out: string;
     /** Refuses to replace an image that has been booted, for it holds accounts and mail. */
     keepUsed?: boolean;
+    /** Makes `out` a zstd file that holds the image. */
+    compress?: boolean;
   }>;
 
 export type Image = Readonly<{
-  /** Absolute path of the image file. */
+  /** Absolute path of the file that was written. */
   path: string;
+  /** Size of the image, whether compressed or not. */
   bytes: number;
-  /** Of the image file, hexadecimal. */
+  /** Of the image, hexadecimal. */
   sha256: string;
+  /** Size and SHA-256 of the file when that is compressed. */
+  compressed: Readonly<{ bytes: number; sha256: string }> | undefined;
   /** What the image is made of; its files lie in the cache. */
   rootfs: Rootfs;
 }>;
 
-/** Readable and writable by its owner only: the relay's keys are in it. */
-const IMAGE_MODE = 0o600;
 const COPY_BYTES = 4 << 20;
 
 /** Throws the errors of the steps, each with a name of its own; what was there before stays untouched then. */
@@ -57,18 +61,24 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     time: lock.generated,
   });
   const aside = `${path}.part`;
+  const compressedAside = `${path}.part.zst`;
   try {
     await writeDisk(disk, rootfs, aside, report, signal);
-    report({ stage: "Checking the image" });
-    const sha256 = await hashFile(aside, signal);
-    await rename(aside, path);
-    return { path, bytes: disk.sizeBytes, sha256, rootfs };
+    const finished = options.compress
+      ? await compressDisk(aside, compressedAside, disk.sizeBytes, report, signal)
+      : await checkDisk(aside, report, signal);
+    await rename(options.compress ? compressedAside : aside, path);
+    await rm(aside, { force: true });
+    return { path, bytes: disk.sizeBytes, rootfs, ...finished };
   } catch (error) {
-    const needed = rootfs.bytes + disk.regions.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const content = rootfs.bytes + disk.regions.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    // The image itself is there until it is compressed, which does not shrink it much.
+    const needed = options.compress ? 2 * content : content;
     const mend = "Make room, or give another place with --out.";
     // Before what was written goes: the room that was left is the one to tell.
     const explained = await explainNoRoom(error, path, needed, mend);
     await rm(aside, { force: true });
+    await rm(compressedAside, { force: true });
     throw explained;
   }
 }
@@ -103,6 +113,36 @@ async function copyRootfs(
     done += (chunk as Buffer).length;
     report({ stage: "Writing the image", done, total: rootfs.bytes, unit: "bytes" });
   }
+}
+
+type Finished = Pick<Image, "sha256" | "compressed">;
+
+async function checkDisk(
+  path: string,
+  report: ProgressReport,
+  signal: AbortSignal | undefined,
+): Promise<Finished> {
+  report({ stage: "Checking the image" });
+  return { sha256: await hashFile(path, signal), compressed: undefined };
+}
+
+async function compressDisk(
+  from: string,
+  to: string,
+  total: number,
+  report: ProgressReport,
+  signal: AbortSignal | undefined,
+): Promise<Finished> {
+  await rm(to, { force: true });
+  const stage = "Compressing the image";
+  const { imageSha256, ...compressed } = await compressImage(
+    from,
+    to,
+    total,
+    (done) => report({ stage, done, total, unit: "bytes" }),
+    signal,
+  );
+  return { sha256: imageSha256, compressed };
 }
 
 async function hashFile(path: string, signal: AbortSignal | undefined): Promise<string> {

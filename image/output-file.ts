@@ -1,10 +1,13 @@
 /**
  * Judges the place where an image shall be written before any work is done: it must be a new file, or an image that
  * Homing made, in a folder that is there. Called by image/build.ts. Reads only.
- * An image is known by its partition table and the boot partition's FAT, both as image/targets writes them.
+ * An image is known by its partition table and the boot partition's FAT, both as image/targets writes them; one that is
+ * compressed by zstd is looked into.
  */
-import { type FileHandle, open, realpath, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { open, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { createZstdDecompress } from "node:zlib";
 import { partitions, SECTOR_BYTES } from "./targets/target.ts";
 
 /** Nothing can or may be written at the path; the message says why and what to do. */
@@ -20,6 +23,10 @@ const GPT = { entries: 2 * SECTOR_BYTES, entryBytes: 128, typeBytes: 16 } as con
 const FAT_LABEL = { at: 71, text: "HOMING     " } as const;
 /** The device makes partitions 3 and 4 at its first boot (image/initramfs/init.sh). */
 const MADE_AT_FIRST_BOOT = [3, 4];
+/** All that is looked at: the partition table and the FAT's first sector. */
+const HEAD_BYTES = partitions.boot.startBytes + SECTOR_BYTES;
+/** RFC 8878 §3.1.1. */
+const ZSTD_MAGIC = 0xfd2fb528;
 
 /**
  * The absolute path to write to, links followed. Throws OutputFileError when something else than an image of ours
@@ -44,13 +51,13 @@ export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boo
   if (!there.isFile()) {
     throw new OutputFileError(`${out} is not a plain file; make the image first, then copy it to the device`);
   }
-  await using file = await open(real, "r");
-  if (!(await isImage(file))) {
+  const head = await readHead(real);
+  if (!isImage(head)) {
     throw new OutputFileError(
       `${out} exists and is no disk image made by Homing, so it is not replaced; give another name`,
     );
   }
-  if (keepUsed && (await wasBooted(file))) {
+  if (keepUsed && wasBooted(head)) {
     throw new OutputFileError(
       `${out} has been booted: the relay's accounts and mail are in it and would be lost. ` +
         "Give another name with --out, or say --replace to give them up.",
@@ -59,29 +66,48 @@ export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boo
   return real;
 }
 
-async function isImage(file: FileHandle): Promise<boolean> {
-  const table = await readAt(file, 0, SECTOR_BYTES);
-  const fat = await readAt(file, partitions.boot.startBytes, SECTOR_BYTES);
+function isImage(head: Buffer): boolean {
+  const table = head.subarray(0, SECTOR_BYTES);
+  const fat = head.subarray(partitions.boot.startBytes);
   const label = fat.toString("latin1", FAT_LABEL.at, FAT_LABEL.at + FAT_LABEL.text.length);
   return (
     [table, fat].every((sector) => sector.readUInt16LE(MBR.signature) === 0xaa55) && label === FAT_LABEL.text
   );
 }
 
-async function wasBooted(file: FileHandle): Promise<boolean> {
-  const mbr = await readAt(file, 0, SECTOR_BYTES);
-  const mbrType = (number: number) => mbr[MBR.records + (number - 1) * MBR.recordBytes + MBR.type];
+function wasBooted(head: Buffer): boolean {
+  const mbrType = (number: number) => head[MBR.records + (number - 1) * MBR.recordBytes + MBR.type];
   if (mbrType(1) !== MBR.gptProtective) return MADE_AT_FIRST_BOOT.some((number) => mbrType(number) !== 0);
-  const entries = await readAt(file, GPT.entries, Math.max(...MADE_AT_FIRST_BOOT) * GPT.entryBytes);
   return MADE_AT_FIRST_BOOT.some((number) => {
-    const start = (number - 1) * GPT.entryBytes;
-    return entries.subarray(start, start + GPT.typeBytes).some((byte) => byte !== 0);
+    const start = GPT.entries + (number - 1) * GPT.entryBytes;
+    return head.subarray(start, start + GPT.typeBytes).some((byte) => byte !== 0);
   });
 }
 
-/** Zeros behind the end of the file. */
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length);
-  await file.read(bytes, 0, length, position);
-  return bytes;
+/** The first HEAD_BYTES of the image in a file, compressed or not; zeros behind its end or what is damaged. */
+async function readHead(path: string): Promise<Buffer> {
+  const head = Buffer.alloc(HEAD_BYTES);
+  await using file = await open(path, "r");
+  await file.read(head, 0, HEAD_BYTES, 0);
+  return head.readUInt32LE(0) === ZSTD_MAGIC ? await decompressHead(path) : head;
+}
+
+async function decompressHead(path: string): Promise<Buffer> {
+  const head = Buffer.alloc(HEAD_BYTES);
+  let length = 0;
+  const compressed = createReadStream(path);
+  const image = createZstdDecompress();
+  compressed.on("error", (error) => image.destroy(error));
+  try {
+    for await (const chunk of compressed.pipe(image)) {
+      length += (chunk as Buffer).copy(head, length);
+      if (length === HEAD_BYTES) break;
+    }
+  } catch (error) {
+    // Damaged: what is behind belongs to no image of ours. Anything else is the file system's word.
+    if (!(error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code)))) throw error;
+  } finally {
+    compressed.destroy();
+  }
+  return head;
 }

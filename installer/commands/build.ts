@@ -11,17 +11,20 @@ import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { NODE_VERSION } from "../../image/packages/node-runtime.ts";
 import { refreshLock } from "../../image/packages/refresh.ts";
+import type { ProgressReport } from "../../image/progress.ts";
 import { checkSbomFile, writeSbomFile } from "../../image/sbom/sbom-file.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
 import { renewDnsRecords } from "../dns-records.ts";
+import { jsonEvents } from "../json-events.ts";
 import { withProgress } from "../progress.ts";
 import { publicDkimKeys, type RelayFolder, readRelayFolder } from "../relay-folder.ts";
 
 export const command: Command = {
   name: "build",
   summary: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
-  usage: "build FOLDER --target vm|pi [--out FILE] [--mirror URL] [--cache DIR] [--refresh] [--replace]",
+  usage:
+    "build FOLDER --target vm|pi [--out FILE] [--compress] [--mirror URL] [--cache DIR] [--refresh] [--replace] [--json]",
   help: `
 Makes the disk image of the relay in FOLDER (made by ./homing init). The first build fetches Debian packages (93 MB
 for vm, 162 MB for pi) and, from npm, Node for the device (about 40 MB). Then a build takes half a minute to two minutes,
@@ -30,12 +33,17 @@ and seconds when nothing but the relay's settings changed. Nothing on this compu
   --target vm    a virtual machine: x86-64, UEFI or BIOS
   --target pi    a Raspberry Pi 3, 4, 5 or Zero 2; also other arm64 machines with UEFI
   --out FILE     the image (default: FOLDER's name with -vm.img or -pi.img, in the current folder)
+  --compress     write it compressed, half the size or less (.img.zst), as Raspberry Pi Imager and zstd -d take it
   --mirror URL   the Debian mirror to fetch from, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
                  DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
                  https://ftp.debian.org/debian)
   --cache DIR    where downloads and root file systems are kept (default: ~/.cache/homing)
   --refresh      take the newest Debian packages instead of those in the lock file, for this image only
   --replace      replace the image also when it has been booted: its accounts and mail are lost
+  --json         for scripts: nothing but JSON on standard output, one object a line. Its "event" is "progress" (stage,
+                 and done of total in unit where they can be known), "note" (message), and at the end "done" (target,
+                 path with its bytes and sha256, compressed, image with bytes and sha256 of what is in it, rootfs,
+                 sbom, dnsRecords) or "error" (name, message)
 
 A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. After a break the same command goes on with the
 downloads where they were.
@@ -52,44 +60,103 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     out: { type: "string" },
     mirror: { type: "string" },
     cache: { type: "string" },
+    compress: { type: "boolean" },
     refresh: { type: "boolean" },
     replace: { type: "boolean" },
+    json: { type: "boolean" },
   });
   const [folder, surplus] = positionals;
   if (folder === undefined) throw new UsageError("which relay? Give the folder that ./homing init made");
   if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
   const target = parseTarget(values.target);
+  const order: Order = { ...values, folder, target, out: outputName(folder, target, values) };
+  if (!values.json) {
+    const built = await withProgress(io.stderr, (onProgress) => build(order, io, onProgress));
+    io.stdout.write(summary(built, target));
+    for (const note of built.notes) io.stderr.write(`Note: ${note}\n`);
+    return 0;
+  }
+  const events = jsonEvents(io.stdout);
+  try {
+    const built = await build(order, io, events.report);
+    for (const message of built.notes) await events.tell({ event: "note", message });
+    await events.tell({ event: "done", ...resultFields(built, target) });
+    return 0;
+  } catch (error) {
+    const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
+    const stopped = { name: "Stopped", message: "the build was stopped" };
+    await events.tell({ event: "error", ...(io.signal.aborted ? stopped : { name, message }) });
+    throw error; // the exit code and the text for people are the command line's (installer/main.ts)
+  }
+}
+
+/** What was asked for, with the defaults filled in that depend on it. */
+type Order = Readonly<{
+  folder: string;
+  target: TargetName;
+  out: string;
+  mirror?: string;
+  cache?: string;
+  compress?: boolean;
+  refresh?: boolean;
+  replace?: boolean;
+}>;
+
+type Built = Readonly<{
+  image: Image;
+  /** Path of the bill of materials. */
+  sbom: string;
+  /** Where the DNS records stand, or the command that shows them. */
+  records: string;
+  notes: readonly string[];
+}>;
+
+async function build(order: Order, io: CommandIo, onProgress: ProgressReport): Promise<Built> {
+  const { folder, target, out } = order;
   const relay = await readRelayFolder(folder);
-  const mirrors = await chooseMirrors({ mirror: values.mirror, env: io.env });
-  const out = values.out ?? join(`${basename(resolve(folder))}-${target}.img`);
+  const mirrors = await chooseMirrors({ mirror: order.mirror, env: io.env });
   await refuseInside(folder, out);
   await checkSbomFile(out);
-
-  const image = await withProgress(io.stderr, async (onProgress) => {
-    const follow = { mirrors, onProgress, signal: io.signal };
-    const locked = readLock();
-    const lock = values.refresh
-      ? await refreshLock({ ...follow, previous: locked, now: Date.now() / 1000 })
-      : locked;
-    return buildImage({
-      ...follow,
-      target,
-      spec: rootfsSpec(),
-      relay: relay.files,
-      out,
-      keepUsed: !values.replace,
-      lock,
-      cache: values.cache ?? defaultCacheDirectory(io.env),
-    });
+  const follow = { mirrors, onProgress, signal: io.signal };
+  const locked = readLock();
+  const lock = order.refresh
+    ? await refreshLock({ ...follow, previous: locked, now: Date.now() / 1000 })
+    : locked;
+  const image = await buildImage({
+    ...follow,
+    target,
+    spec: rootfsSpec(),
+    relay: relay.files,
+    out,
+    compress: order.compress ?? false,
+    keepUsed: !order.replace,
+    lock,
+    cache: order.cache ?? defaultCacheDirectory(io.env),
   });
   const sbom = await writeSbomFile(image.path, image.rootfs.sbom);
-  io.stdout.write(summary(image, sbom, target, await recordsPlace(folder, relay)));
-  if (process.version !== `v${NODE_VERSION}`) {
-    io.stderr.write(
-      `Note: built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.\n`,
-    );
-  }
-  return 0;
+  const notes =
+    process.version === `v${NODE_VERSION}`
+      ? []
+      : [
+          `built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.`,
+        ];
+  return { image, sbom, records: await recordsPlace(folder, relay), notes };
+}
+
+/** Compressed or not shows in the name: who writes an image to a card goes by it, and programs too. */
+function outputName(
+  folder: string,
+  target: TargetName,
+  { out, compress = false }: { out?: string | undefined; compress?: boolean | undefined },
+): string {
+  const ending = ".zst";
+  if (out === undefined) return join(`${basename(resolve(folder))}-${target}.img${compress ? ending : ""}`);
+  if (out.endsWith(ending) === compress) return out;
+  throw new UsageError(
+    compress
+      ? `a compressed image needs a name that ends in ${ending}, like ${out}${ending}`
+      : `a name that ends in ${ending} is for a compressed image: give --compress as well, or another name`,
+  );
 }
 
 /** The relay folder is for the relay's own files: an image in it could take the place of one of them. */
@@ -128,27 +195,54 @@ async function recordsPlace(folder: string, relay: RelayFolder): Promise<string>
   }
 }
 
-function summary(
-  { path, bytes, sha256, rootfs }: Image,
-  sbom: string,
-  target: TargetName,
-  records: string,
-): string {
+/** For scripts: `bytes` and `sha256` of the file at `path`, and what is in it once that is decompressed. */
+function resultFields({ image, sbom, records }: Built, target: TargetName): Record<string, unknown> {
+  const { path, bytes, sha256, compressed, rootfs } = image;
+  return {
+    target,
+    path,
+    bytes: compressed?.bytes ?? bytes,
+    sha256: compressed?.sha256 ?? sha256,
+    compressed: compressed !== undefined,
+    image: { bytes, sha256 },
+    rootfs: { bytes: rootfs.bytes, sha256: rootfs.sha256, reused: rootfs.reused },
+    sbom,
+    dnsRecords: records,
+  };
+}
+
+function summary({ image, sbom, records }: Built, target: TargetName): string {
+  const { path, bytes, sha256, compressed, rootfs } = image;
   const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
+  const parts = `root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""}`;
   return [
     `Image:    ${path}`,
-    `Size:     ${megabytes(bytes)} (root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""})`,
-    `SHA-256:  ${sha256}`,
+    ...(compressed
+      ? [
+          `Size:     ${megabytes(compressed.bytes)}, decompressed ${megabytes(bytes)} (${parts})`,
+          `SHA-256:  ${compressed.sha256}`,
+          `          ${sha256} when decompressed`,
+        ]
+      : [`Size:     ${megabytes(bytes)} (${parts})`, `SHA-256:  ${sha256}`]),
     `Contents: ${sbom} (CycloneDX)`,
     "",
     "It holds the relay's secret keys: do not give it away.",
     "",
     "What to do next:",
-    ...nextSteps[target](path),
+    ...(compressed ? compressedSteps(path) : nextSteps[target](path)),
     "  Then publish the relay's DNS records, with the machine's address:",
     `  ${records}`,
     "",
   ].join("\n");
+}
+
+/** Nothing but programs that write cards reads it as it is. */
+function compressedSteps(path: string): string[] {
+  return [
+    "  Write it to a card or a disk with Raspberry Pi Imager (“Use custom”, no OS",
+    "  customisation), which takes it as it is; or decompress it for other programs:",
+    `    zstd -d ${path}`,
+  ];
 }
 
 const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { targets } from "../../image/build.ts";
 import { writeRegions } from "../../image/formats/regions.ts";
@@ -31,6 +32,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+/** The first 2 MiB of the image as a zstd file. */
+async function compressedHead(image: string): Promise<Buffer> {
+  await using file = await open(image);
+  const { buffer } = await file.read(Buffer.alloc(2 << 20));
+  return zstdCompressSync(buffer);
+}
+
 const keep = { keepUsed: true };
 
 describe.each(["vm", "pi"] as const)("an image of target %s", (target: TargetName) => {
@@ -49,6 +57,12 @@ describe.each(["vm", "pi"] as const)("an image of target %s", (target: TargetNam
     expect(await checkOutputFile(image, keep)).toBe(image);
   });
 
+  it("may be replaced when it is compressed", async () => {
+    const compressed = `${image}.zst`;
+    await writeFile(compressed, await compressedHead(image));
+    expect(await checkOutputFile(compressed, keep)).toBe(compressed);
+  });
+
   it.skipIf(!hasSfdisk)("is kept once the device has made its partitions (sfdisk)", async () => {
     if (target === "vm") execFileSync("sfdisk", ["--relocate", "gpt-bak-std", image], { stdio: "ignore" });
     execFileSync("sfdisk", ["--append", "--no-reread", image], {
@@ -57,6 +71,8 @@ describe.each(["vm", "pi"] as const)("an image of target %s", (target: TargetNam
     });
     await expect(checkOutputFile(image, keep)).rejects.toThrow(/accounts and mail are in it .*--replace/);
     await expect(checkOutputFile(image, keep)).rejects.toThrow(OutputFileError);
+    await writeFile(`${image}.used.zst`, await compressedHead(image));
+    await expect(checkOutputFile(`${image}.used.zst`, keep)).rejects.toThrow(/accounts and mail are in it/);
     expect(await checkOutputFile(image, { keepUsed: false })).toBe(image);
   });
 });
@@ -69,6 +85,9 @@ describe("checkOutputFile", () => {
   it.each([
     ["a text", Buffer.from("dear diary\n")],
     ["an empty file", Buffer.alloc(0)],
+    ["a text in a zstd file", zstdCompressSync("dear diary\n")],
+    ["a zstd file that is cut off", zstdCompressSync(Buffer.alloc(3 << 20)).subarray(0, 20)],
+    ["a zstd file that is damaged", Buffer.from("28b52ffdffffffff", "hex")],
     ["a disk of somebody else", Buffer.alloc(3 << 20).fill("\x55\xaa", 510, 512)],
   ])("keeps %s", async (name, bytes) => {
     const file = join(folder, name);

@@ -25,6 +25,34 @@ describe("./homing build", () => {
     expect(stderr).toContain("Usage: ./homing build FOLDER --target vm|pi");
   });
 
+  it.each([
+    [["--compress", "--out", "a.img"], "a compressed image needs a name that ends in .zst, like a.img.zst"],
+    [["--out", "a.img.zst"], "a name that ends in .zst is for a compressed image: give --compress"],
+  ])("wants a name that tells whether an image is compressed: %j", async (options, text) => {
+    const { code, stderr } = await runHoming(["build", "relay", "--target", "vm", ...options]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(text)]);
+  });
+
+  it("--json says on standard output, as JSON, what is wrong", async () => {
+    const place = join(folder, "nothing");
+    const { code, stdout } = await runHoming(["build", place, "--target", "vm", "--json"]);
+    expect(code).toBe(1);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { event: "error", name: expect.stringMatching(/Error$/), message: expect.stringContaining(place) },
+    ]);
+  });
+
+  it("--json tells a build that was stopped", async () => {
+    const relay = join(folder, "stopped");
+    await runHoming(["init", "_a.test", "--dir", relay]);
+    const args = ["build", relay, "--target", "vm", "--json", "--out", join(folder, "stopped.img")];
+    const { code, stdout } = await runHoming(args, AbortSignal.abort("SIGINT"));
+    expect(code).toBe(130);
+    const last = stdout.trimEnd().split("\n").at(-1)!;
+    expect(JSON.parse(last)).toEqual({ event: "error", name: "Stopped", message: "the build was stopped" });
+  });
+
   it("says that a folder is no relay folder, and makes no image", async () => {
     const { code, stderr } = await runHoming(["build", join(folder, "nothing"), "--target", "vm"]);
     expect(code).toBe(1);
