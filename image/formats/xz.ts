@@ -9,9 +9,12 @@ import type { XzReply, XzRequest } from "./xz-worker.ts";
 
 /** Beyond this many threads the reading of the results by one thread is the limit. */
 const MAX_THREADS = 8;
+/** Threads without work for so long are ended: each holds on to some 50 MB of what it read and wrote. */
+const IDLE_MILLISECONDS = 500;
 
 type Task = {
   bytes: Uint8Array;
+  give: boolean;
   resolve: (content: Uint8Array) => void;
   reject: (reason: unknown) => void;
 };
@@ -20,16 +23,22 @@ type Thread = { worker: Worker; tasks: Map<number, Task> };
 const threads: Thread[] = [];
 const queue: Task[] = [];
 let lastId = 0;
+let idleTimer: NodeJS.Timeout | undefined;
 
 /**
  * The content of an .xz file. Throws XzError when it is damaged, cut off or of more than one stream, and the
  * signal's reason as soon as that is aborted.
  * Call it many times at once to use all processors; what has no free thread waits, holding only its input.
+ * With `give` the whole buffer behind `bytes` goes to the thread and is empty here from then on.
  */
-export async function decompressXz(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+export async function decompressXz(
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+  { give = false } = {},
+): Promise<Uint8Array> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  const task: Task = { bytes, resolve, reject };
+  const task: Task = { bytes, give, resolve, reject };
   const stop = () => {
     dropTask(task);
     reject(signal?.reason);
@@ -60,11 +69,18 @@ function startTasks(): void {
     const thread = threads.find(({ tasks }) => tasks.size === 0) ?? addThread();
     if (!thread) return;
     const task = queue.shift()!;
-    // A copy of its own: sending a view would send all of the buffer behind it, such as a whole package.
-    const request: XzRequest = { id: ++lastId, bytes: new Uint8Array(task.bytes) };
+    // Else a copy of its own: sending a view would send all of the buffer behind it, such as a whole package.
+    const request: XzRequest = { id: ++lastId, bytes: task.give ? task.bytes : new Uint8Array(task.bytes) };
     thread.tasks.set(request.id, task);
     thread.worker.ref(); // a thread at work keeps the process alive, an idle one does not
     thread.worker.postMessage(request, [request.bytes.buffer as ArrayBuffer]);
+  }
+}
+
+function endIdleThreads(): void {
+  for (const thread of threads.filter(({ tasks }) => tasks.size === 0)) {
+    threads.splice(threads.indexOf(thread), 1);
+    void thread.worker.terminate();
   }
 }
 
@@ -77,6 +93,8 @@ function addThread(): Thread | undefined {
     const task = thread.tasks.get(reply.id);
     thread.tasks.delete(reply.id);
     if (thread.tasks.size === 0) worker.unref();
+    clearTimeout(idleTimer);
+    idleTimer = setTimeout(endIdleThreads, IDLE_MILLISECONDS).unref();
     if ("content" in reply) task?.resolve(reply.content);
     else task?.reject(new XzError(reply.problem));
     startTasks();

@@ -37,7 +37,8 @@ export class DebError extends Error {
 export async function loadPackage(path: string, signal?: AbortSignal): Promise<DebianPackage> {
   const bytes = await readFile(path);
   try {
-    return await readDeb(bytes, signal);
+    // Small files may share their buffer with others.
+    return await readDeb(bytes, signal, { give: bytes.buffer.byteLength === bytes.length });
   } catch (error) {
     signal?.throwIfAborted();
     const problem = error instanceof Error ? error.message : String(error);
@@ -45,8 +46,15 @@ export async function loadPackage(path: string, signal?: AbortSignal): Promise<D
   }
 }
 
-/** Reads a .deb file from memory. Throws DebError, ArError, TarError, XzError or an error of node:zlib. */
-export async function readDeb(bytes: Uint8Array, signal?: AbortSignal): Promise<DebianPackage> {
+/**
+ * Reads a .deb file from memory; with `give` the buffer behind `bytes` may be empty afterwards, and the largest packages
+ * take half the memory. Throws DebError, ArError, TarError, XzError or an error of node:zlib.
+ */
+export async function readDeb(
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+  { give = false } = {},
+): Promise<DebianPackage> {
   // deb(5): the order is fixed; members whose names begin with "_" are for local use and left out.
   const members = readAr(bytes).filter(({ name }) => !name.startsWith("_"));
   const [version, controlMember, dataMember] = members;
@@ -55,10 +63,8 @@ export async function readDeb(bytes: Uint8Array, signal?: AbortSignal): Promise<
   if (!/^2\.\d+$/.test(format)) throw new DebError(`the format version "${format}" is unknown`);
   if (!controlMember?.name.startsWith("control.tar")) throw new DebError("control.tar is missing");
   if (!dataMember?.name.startsWith("data.tar")) throw new DebError("data.tar is missing");
-  const [controlTar, dataTar] = await Promise.all([
-    unpack(controlMember, signal),
-    unpack(dataMember, signal),
-  ]);
+  const controlTar = await unpack(controlMember, signal, { give: false });
+  const dataTar = await unpack(dataMember, signal, { give });
   const controlFiles = new Map<string, Uint8Array>();
   for (const { path, type, content } of readTar(controlTar)) {
     if (type === "file") controlFiles.set(path, content);
@@ -78,7 +84,11 @@ function readConffiles(text: string): string[] {
     .map((line) => line.slice(1));
 }
 
-async function unpack({ name, content }: ArMember, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function unpack(
+  { name, content }: ArMember,
+  signal: AbortSignal | undefined,
+  { give }: { give: boolean },
+): Promise<Uint8Array> {
   const limit = { maxOutputLength: MAX_MEMBER_BYTES };
   switch (name.slice(name.indexOf(".tar") + 4)) {
     case "":
@@ -86,7 +96,7 @@ async function unpack({ name, content }: ArMember, signal: AbortSignal | undefin
     case ".gz":
       return promisify(gunzip)(content, limit);
     case ".xz":
-      return decompressXz(content, signal);
+      return decompressXz(content, signal, { give });
     case ".zst":
       return promisify(zstdDecompress)(content, limit);
     default:

@@ -9,7 +9,12 @@ import { buildInitramfs } from "../initramfs/initramfs.ts";
 import { type DebianPackage, loadPackage } from "../packages/deb.ts";
 import { fetchPackages } from "../packages/download.ts";
 import type { LockedPackage } from "../packages/lock.ts";
-import { fetchNodeRuntime, NODE_VERSION, nodePackageName } from "../packages/node-runtime.ts";
+import {
+  fetchNodeRuntime,
+  NODE_VERSION,
+  type NodeRuntime,
+  nodePackageName,
+} from "../packages/node-runtime.ts";
 import type { ProgressReport } from "../progress.ts";
 import { buildSbom } from "../sbom/cyclonedx.ts";
 import { type NpmLock, packagesOfInputs, readNpmLock } from "../sbom/npm-packages.ts";
@@ -58,16 +63,11 @@ export async function makeRootContent(
   { bundles, npm }: Programs,
   afterStep?: Parameters<typeof assembleRootfs>[1],
 ): Promise<RootContent> {
-  const { architecture, spec, lock, cache, signal } = options;
+  const { architecture, spec, lock, signal } = options;
   const report: ProgressReport = options.onProgress ?? (() => {});
   const locked = lock.architectures[architecture];
   // All that needs the network comes first: what is missing shall show before minutes of work.
-  const { node, license } = await fetchNodeRuntime(architecture, {
-    cache,
-    onProgress: report,
-    ...(signal ? { signal } : {}),
-  });
-  const runtime = { node: stripElf(node), license };
+  const runtime = await readRuntime(options);
   const loaded = await loadPackages(locked, options, report);
   const packages = loaded.map(({ content }) => content);
   report({ stage: "Reading the kernel" });
@@ -110,6 +110,16 @@ export async function makeRootContent(
     biosLoader,
   };
   return { tree, boot, sbom, packages };
+}
+
+/** Node as it is installed. Both files are copies: a view would keep all of npm's package in memory. */
+async function readRuntime({ architecture, cache, onProgress, signal }: RootfsOptions): Promise<NodeRuntime> {
+  const { node, license } = await fetchNodeRuntime(architecture, {
+    cache,
+    ...(onProgress ? { onProgress } : {}),
+    ...(signal ? { signal } : {}),
+  });
+  return { node: stripElf(node), license: new Uint8Array(license) };
 }
 
 async function loadPackages(
