@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { isKernelPart, KernelError, readKernel } from "../../../image/rootfs/kernel.ts";
+import { KernelError, readKernel } from "../../../image/rootfs/kernel.ts";
 import { isPruned } from "../../../image/rootfs/module-choice.ts";
+import { moduleFile } from "./module-file.ts";
 import { tarEntry } from "./tar-entry.ts";
 
 describe("which kernel modules are left out", () => {
@@ -73,5 +74,37 @@ describe("finding the kernel in the packages", () => {
     await expect(readKernel(two, "amd64")).rejects.toThrow(/2 kernels instead of one: 6\.1 6\.2/);
     const partial = [{ name: "linux", entries: [tarEntry("boot/vmlinuz-6.1")] }];
     await expect(readKernel(partial, "amd64")).rejects.toThrow(/6\.1 bring no modules\.order/);
+  });
+
+  it("leaves out a module that needs one that is not there, and what needs that in turn", async () => {
+    const folder = "usr/lib/modules/6.1";
+    const module = (path: string, depends: string) =>
+      tarEntry(`${folder}/kernel/${path}`, {
+        content: moduleFile({ info: [`depends=${depends}`, "license=GPL"] }),
+      });
+    const metadata = ["modules.order", "modules.builtin.modinfo"].map((name) =>
+      tarEntry(`${folder}/${name}`, { content: Buffer.alloc(0) }),
+    );
+    const entries = [
+      tarEntry("boot/vmlinuz-6.1"),
+      ...metadata,
+      tarEntry(`${folder}/modules.builtin`, { content: Buffer.from("kernel/lib/crc-16.ko\n") }),
+      module("fs/whole.ko", "crc_16,jbd2"),
+      module("fs/jbd2.ko", ""),
+      module("net/mac80211/mac80211.ko", ""),
+      module("net/needs-radio.ko", "whole,mac80211"),
+      module("net/needs_it_too.ko", "needs-radio"),
+    ];
+    const names = async (architecture: "amd64" | "arm64") => {
+      const { modules, files } = await readKernel([{ name: "linux", entries }], architecture);
+      const installed = [...files.keys()].filter((path) => path.endsWith(".ko"));
+      expect(installed).toEqual([...modules.keys()].map((path) => `${folder}/${path}`));
+      expect(new TextDecoder().decode(files.get(`${folder}/modules.dep`)).split("\n")).toHaveLength(
+        modules.size + 1,
+      );
+      return [...modules].map(([path, { depends }]) => [path, ...depends]);
+    };
+    expect(await names("amd64")).toEqual([["kernel/fs/whole.ko", "crc_16", "jbd2"], ["kernel/fs/jbd2.ko"]]);
+    expect((await names("arm64")).map(([path]) => path)).toContain("kernel/net/needs_it_too.ko");
   });
 });
