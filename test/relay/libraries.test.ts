@@ -15,10 +15,13 @@ const ELF_MAGIC = Buffer.from("\x7fELF", "latin1");
 /** e_type of programs and libraries (System V ABI, chapter 4); others are objects that are never loaded so. */
 const LOADED_TYPES = [2, 3];
 
-/** Reads paths, one a line, and prints those whose libraries are not all found, with what the loader says. */
+/**
+ * Reads paths, one a line, and prints those whose libraries are not all found, with what the loader says. A library may
+ * count on what lies beside it: whoever loads it looks there (systemd's own ones).
+ */
 const SCRIPT = `
 while read -r path; do
-  said=$(${LOADER} --list "$path" 2>&1) && case $said in *"not found"*) false;; esac && continue
+  said=$(${LOADER} --library-path "\${path%/*}" --list "$path" 2>&1) && case $said in *"not found"*) false;; esac && continue
   case $said in *"statically linked"*|*"not a dynamic executable"*) continue;; esac
   printf '%s: %s\\n' "$path" "$said"
 done`;
