@@ -58,6 +58,10 @@ export function powerOn(
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
+  // Whatever ends this program, the guest must not stay behind.
+  const endWithUs = () => child.kill("SIGKILL");
+  process.once("exit", endWithUs);
+  child.once("exit", () => process.off("exit", endWithUs));
   const started = performance.now();
   const lines: string[] = [];
   const waiting = new Set<() => void>();
