@@ -11,6 +11,7 @@ import { ports, sshPort } from "../../appliance/layout.ts";
 import type { RelayOverrides } from "../../appliance/relay-config.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage, type Image } from "../../image/build.ts";
+import { readDeviceTree, writeDeviceTree } from "../../image/formats/device-tree.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { Architecture } from "../../image/spec.ts";
@@ -20,6 +21,8 @@ import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
 import { findProgram, firmwareArguments, freePort, startMachine } from "../../installer/vm/machine.ts";
+import { emulatedPi4 } from "./emulated-pi-4.ts";
+import type { Emulator } from "./newer-qemu.ts";
 import { readTestLock } from "./test-lock.ts";
 
 /** Without hardware acceleration, beside other work, on two cores. */
@@ -139,16 +142,30 @@ export async function bootImage(
  * Boots an image as the SD card of a Raspberry Pi 3. QEMU has none of the Pi's firmware: kernel, device tree and
  * initramfs are handed to it as the firmware would, from the same build. The machine has no network.
  */
-export async function bootRaspberryPi3(
+export async function bootRaspberryPi3(image: TestImage, name: string): Promise<BootedMachine> {
+  const tree = image.image.rootfs.boot.deviceTrees.get("bcm2837-rpi-3-b.dtb")!;
+  return bootRaspberryPi(image, name, [emulators.arm64], "raspi3b", tree);
+}
+
+/** The same as a Raspberry Pi 4, with the device tree that QEMU can serve. */
+export async function bootRaspberryPi4(
+  image: TestImage,
+  name: string,
+  emulator: Emulator,
+): Promise<BootedMachine> {
+  const tree = readDeviceTree(image.image.rootfs.boot.deviceTrees.get("bcm2711-rpi-4-b.dtb")!);
+  return bootRaspberryPi(image, name, emulator, "raspi4b", writeDeviceTree(emulatedPi4(tree)));
+}
+
+async function bootRaspberryPi(
   { image, folder, relay }: TestImage,
   name: string,
+  [program, ...words]: Emulator,
+  machine: "raspi3b" | "raspi4b",
+  deviceTree: Uint8Array,
 ): Promise<BootedMachine> {
-  const { boot } = image.rootfs;
-  const pieces = {
-    kernel: boot.kernel,
-    initrd: boot.initramfs,
-    dtb: boot.deviceTrees.get("bcm2837-rpi-3-b.dtb")!,
-  };
+  const { kernel, initramfs } = image.rootfs.boot;
+  const pieces = { kernel, initrd: initramfs, dtb: deviceTree };
   for (const [file, content] of Object.entries(pieces)) await writeFile(join(folder, file), content);
   const options = [
     // Both of the Pi's serial ports: which one QEMU shows first depends on the device tree.
@@ -156,8 +173,9 @@ export async function bootRaspberryPi3(
     // QEMU's USB controller stalls Linux' driver for minutes.
     "module_blacklist=dwc2",
   ].join(" ");
-  return bootByHand(name, emulators.arm64, [
-    ...["-machine", "raspi3b", "-accel", "tcg,thread=multi"],
+  return bootByHand(name, program, [
+    ...words,
+    ...["-machine", machine, "-accel", "tcg,thread=multi"],
     ...["-kernel", join(folder, "kernel"), "-initrd", join(folder, "initrd"), "-dtb", join(folder, "dtb")],
     ...["-append", options, "-drive", `if=sd,format=raw,file=${image.path}`],
   ]);
@@ -207,7 +225,7 @@ async function bootByHand(
   const watch = watchConsole(name);
   const child = spawn(
     program,
-    [...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"], ...hardware],
+    [...hardware, ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   child.stdout.setEncoding("utf8").on("data", watch.onConsole);
