@@ -1,6 +1,7 @@
 /**
  * The vm image on the hardware that hypervisors give, other than that of `./homing vm` (uefi.test.ts): firmware,
  * disk controllers and network cards, as far as QEMU imitates them. From the first boot to a login over the network.
+ * QEMU's LSI SAS 1068 is left out: Linux' driver finds the controller, but no disk behind it.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ports } from "../../appliance/layout.ts";
@@ -37,9 +38,7 @@ const all: readonly (PcHardware & { like: string })[] = [
     disk: ["-device", "ide-hd,drive=disk,bootindex=0"], // q35's is AHCI
     network: "e1000e",
   },
-  { like: "VMware", firmware: "BIOS", machine: "pc", disk: scsi("mptsas1068"), network: "vmxnet3" },
-  { like: "VMware", firmware: "UEFI", machine: "q35", disk: scsi("pvscsi"), network: "vmxnet3" },
-  { like: "older QEMU", firmware: "BIOS", machine: "pc", disk: scsi("lsi53c895a"), network: "pcnet" },
+  { like: "VMware", firmware: "BIOS", machine: "pc", disk: scsi("pvscsi"), network: "vmxnet3" },
   {
     like: "many PCs",
     firmware: "UEFI",
@@ -47,14 +46,9 @@ const all: readonly (PcHardware & { like: string })[] = [
     disk: ["-device", "nvme,serial=1,drive=disk,bootindex=0"],
     network: "rtl8139",
   },
-  {
-    like: "Proxmox",
-    firmware: "BIOS",
-    machine: "q35",
-    disk: scsi("virtio-scsi-pci"),
-    network: "virtio-net-pci",
-  },
 ];
+/** Of these only that the disk is found: the rest is the same. */
+const controllers = ["virtio-scsi-pci", "lsi53c895a"];
 
 const missing = missingForQemu("amd64");
 const what = "the vm image";
@@ -90,4 +84,15 @@ describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (
       expect(mailbox).toMatchObject({ exists: 0 });
     });
   }
+
+  it.each(controllers)("finds its disk behind %s", async (controller) => {
+    const hardware: PcHardware = {
+      firmware: "BIOS",
+      machine: "pc",
+      disk: scsi(controller),
+      network: "pcnet",
+    };
+    machine = await bootPc(image, hardware, `vm-${controller}`, "homing: slot");
+    expect(machine.lines).toContain("homing: slot a on /dev/sda2");
+  });
 });

@@ -27,6 +27,8 @@ import { readTestLock } from "./test-lock.ts";
 
 /** Without hardware acceleration, beside other work, on two cores. */
 const READY_TIMEOUT = 600_000;
+/** The line of a relay that has all its services. */
+const READY = "homing: ready";
 const SHUTDOWN_TIMEOUT = 180_000;
 
 const emulators: Readonly<Record<Architecture, string>> = {
@@ -191,22 +193,27 @@ export type PcHardware = Readonly<{
   network: string;
 }>;
 
-/** Boots the vm image on other hardware than `./homing vm` gives it; the image stays as it is. */
+/**
+ * Boots the vm image on other hardware than `./homing vm` gives it, until a line of the console begins with `until`;
+ * the image stays as it is.
+ */
 export async function bootPc(
   { image, folder }: TestImage,
   hardware: PcHardware,
   name: string,
+  until = READY,
 ): Promise<BootedMachine> {
   const hostPort = await freePort(0);
   const forward = `hostfwd=tcp:127.0.0.1:${hostPort}-:${ports.imaps}`;
-  const booted = await bootByHand(name, emulators.amd64, [
+  const qemu = [
     ...["-machine", hardware.machine, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
     ...(hardware.firmware === "UEFI"
       ? await firmwareArguments(findFirmware("amd64", findProgram(emulators.amd64)!)!, folder)
       : []),
     ...["-drive", `if=none,id=disk,format=raw,snapshot=on,file=${image.path}`, ...hardware.disk],
     ...["-netdev", `user,id=net,${forward}`, "-device", `${hardware.network},netdev=net`],
-  ]);
+  ];
+  const booted = await bootByHand(name, emulators.amd64, qemu, until);
   return {
     ...booted,
     port: (guestPort) => {
@@ -221,8 +228,9 @@ async function bootByHand(
   name: string,
   program: string,
   hardware: readonly string[],
+  until = READY,
 ): Promise<BootedMachine> {
-  const watch = watchConsole(name);
+  const watch = watchConsole(name, until);
   const child = spawn(
     program,
     [...hardware, ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]],
@@ -254,7 +262,7 @@ function endOf(child: ChildProcess): Promise<void> {
   });
 }
 
-function watchConsole(name: string) {
+function watchConsole(name: string, until = READY) {
   const output = join(import.meta.dirname, "..", "output", "boot");
   mkdirSync(output, { recursive: true });
   const logFile = join(output, `${name}.log`);
@@ -264,7 +272,7 @@ function watchConsole(name: string) {
   const split = consoleLines((line) => {
     lines.push(line);
     appendFileSync(logFile, `${((performance.now() - started) / 1000).toFixed(1).padStart(6)} ${line}\n`);
-    if (line.startsWith("homing: ready")) verdict.resolve("ready");
+    if (line.startsWith(until)) verdict.resolve("ready");
     if (line.startsWith("homing: NOT READY")) verdict.resolve("not ready");
   });
   appendFileSync(logFile, `${existsSync(logFile) ? "\n" : ""}=== ${new Date().toISOString()}\n`);
