@@ -50,6 +50,11 @@ describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (
     machine = powerOn(disk, `power-loss-${name}`, forwards);
     return machine;
   };
+  const bothMessages = () =>
+    waitFor("both messages are there", TIMEOUT, () =>
+      withInbox(mailPorts(), account, async ({ mailbox }) => mailbox !== false && mailbox.exists === 2),
+    );
+
   beforeAll(async () => {
     image = await buildTestImage("vm", DOMAIN, CARD_BYTES);
     disk = image.image.path;
@@ -106,9 +111,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (
     await withInbox(mailPorts(), account, async () => {});
     for (const text of ["one", "two"])
       await sendEncrypted(mailPorts(), account, account.address, publicKey, text);
-    await waitFor("both messages are there", TIMEOUT, () =>
-      withInbox(mailPorts(), account, async ({ mailbox }) => mailbox !== false && mailbox.exists === 2),
-    );
+    await bothMessages();
     await machine!.cut();
     await copyFile(disk, join(image.folder, "whole.img"));
   });
@@ -133,8 +136,9 @@ describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (
     await using stranger = await openSmtp({ host: "127.0.0.1", port: forwards.get(ports.smtp)! });
     await stranger.startTls();
     expect(await stranger.command("MAIL FROM:<stranger@_c.test>")).toMatchObject({ code: 452 });
+    // One may have been in the queue still when the power went: seen in the mailbox, but not yet synced.
+    await bothMessages();
     await withInbox(mailPorts(), account, async (client) => {
-      expect(client.mailbox).toMatchObject({ exists: 2 });
       expect(await client.messageDelete("1")).toBe(true);
       await client.noop();
       expect(client.mailbox).toMatchObject({ exists: 1 });
