@@ -24,6 +24,12 @@ export type Misbehaviour =
   | Readonly<{ status: number; headers?: Readonly<Record<string, string>> }>
   | Readonly<{ content: Buffer }>;
 
+/**
+ * In milliseconds: what comes in the same moment as the end of its connection is lost in Node's streams, and these
+ * tests want it to arrive.
+ */
+const BEFORE_BREAKING_OFF = 200;
+
 export type TestMirror = Readonly<{
   /** Base URL without a slash at the end. */
   url: string;
@@ -83,7 +89,7 @@ export async function startMirror(tls?: { key: string; cert: string }): Promise<
     if (how === "slowly") return sendInPieces(response, body, SLOWLY);
     if (how !== "break off" && how !== "fall silent") return void response.end(body);
     response.write(body.subarray(0, body.length >> 1), () => {
-      if (how === "break off") response.destroy();
+      if (how === "break off") setTimeout(() => response.destroy(), BEFORE_BREAKING_OFF);
     });
   };
   const server = tls ? createTlsServer(tls, answer) : createServer(answer);
