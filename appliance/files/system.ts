@@ -113,6 +113,9 @@ fs.inotify.max_user_watches = 262144
  * new length. Otherwise what is appended within a block that exists can reach the disk after the length, and a
  * power cut in between leaves zeros at the end of a Dovecot index. ext4 ignores the attribute unless the file
  * system is mounted with nodelalloc (image/initramfs/init.sh).
+ *
+ * r! removes at the start a lock that a power cut left: it names a process, whose number another one has by then, and
+ * Dovecot would show that mailbox no new mail for minutes.
  */
 const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
@@ -126,6 +129,7 @@ d ${dataPaths.dkim} 0755 ${users.dkim.name} ${users.dkim.name}
 d ${dataPaths.mail} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${dataPaths.mailIndex} 0700 ${users.vmail.name} ${users.vmail.name}
 h ${dataPaths.mailIndex} - - - - +j
+r! ${dataPaths.mailIndex}/*/.*/dovecot-uidlist.lock
 d ${dataPaths.postfix} 0755 root root
 d ${dataPaths.postfix}/queue 0755 root root
 d ${dataPaths.postfix}/state 0700 postfix postfix
