@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-import { MAX_CASE_MILLISECONDS } from "./cpu-limit.ts";
   canonicalIp,
   formatAddress,
   literalAddress,
@@ -9,6 +8,7 @@ import { MAX_CASE_MILLISECONDS } from "./cpu-limit.ts";
   parseFrom,
   sameAddress,
 } from "../../../services/milter/address.ts";
+import { MAX_CASE_MILLISECONDS } from "./cpu-limit.ts";
 
 describe("the From field", () => {
   it.each([
