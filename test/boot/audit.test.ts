@@ -42,7 +42,7 @@ it("lists what was put into a vm image or changed in it, and nothing else", asyn
   const { tree } = await makeRootContent(options, await readPrograms(options));
   setFile(tree, "usr/bin/evil", "#!/bin/sh\n", { mode: 0o4755 });
   setSymlink(tree, "etc/systemd/system/multi-user.target.wants/evil.service", "/usr/bin/evil");
-  setFile(tree, "etc/hosts", "192.0.2.66 deb.debian.org\n");
+  setFile(tree, "etc/hosts", "192.0.2.66 bank.example\n");
   tree.delete("usr/lib/systemd/system/nftables.service");
   const squashfs = join(made.folder, "evil.squashfs");
   await writeSquashfs(tree, squashfs, { time: lock.generated, level: 1 });

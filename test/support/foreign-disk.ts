@@ -97,7 +97,8 @@ export function installForeignDisk(root: string): ForeignDisk {
     if (!paths.some((path) => path !== undefined && isInside(path))) return undefined;
     calls++;
     if (plain === "symlink" || plain === "link") refuse("EPERM", name, paths.at(-1)!);
-    const random = plain === "mkdtemp" ? "XXXXXX" : ""; // what it adds to the name
+    // mkdtemp adds six characters to the name: any will do to judge it.
+    const random = plain === "mkdtemp" ? "random" : "";
     const [from, to] = paths as [string, string | undefined];
     // As between two drives.
     if (plain === "rename" && (!isInside(from) || !isInside(to!))) refuse("EXDEV", name, to!);

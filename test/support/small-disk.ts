@@ -9,7 +9,10 @@ export const noSmallDisk = "needs root to mount a small disk";
 
 export type SmallDisk = Readonly<{ path: string; makeReadOnly: () => void }>;
 
-/** Mounts a disk of so many KiB, unmounts it after `work`. False when this process may not mount. */
+/**
+ * Mounts a disk of so many KiB, unmounts it after `work`. False when this process may not mount; where nothing may be
+ * left out (HOMING_ALL_RINGS, .ci/run) that is an error.
+ */
 export async function onSmallDisk(
   kibibytes: number,
   work: (disk: SmallDisk) => Promise<void>,
@@ -18,6 +21,7 @@ export async function onSmallDisk(
   const mount = (...args: string[]) => spawnSync("mount", args).status === 0;
   if (!mount("-t", "tmpfs", "-o", `size=${kibibytes}k`, "tmpfs", path)) {
     await rmdir(path);
+    if (process.env.HOMING_ALL_RINGS) throw new Error(`cannot mount a tmpfs at ${path}`);
     return false;
   }
   try {

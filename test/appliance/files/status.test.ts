@@ -8,7 +8,7 @@ import { roomFile, statusScripts } from "../../../appliance/files/status.ts";
 import { runPaths } from "../../../appliance/layout.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 
-const here = process.platform === "win32" ? describe.skip : describe;
+const onPosix = describe.skipIf(process.platform === "win32");
 
 let folder: string;
 beforeEach(async () => {
@@ -29,7 +29,7 @@ function run(name: string, args: string[], env: NodeJS.ProcessEnv = process.env)
   return { status, stderr };
 }
 
-here("the light", () => {
+onPosix("the light", () => {
   const led = (name: string, file: string) => readFile(join(folder, name, file), "utf8");
   const make = async (name: string) => {
     await mkdir(join(folder, name));
@@ -61,7 +61,7 @@ here("the light", () => {
   });
 });
 
-here("a look", () => {
+onPosix("a look", () => {
   /** Answers of stat: free blocks, blocks, block size, free files. */
   let disk = "900000 1000000 4096 900000";
   let states = "active\\nactive";
