@@ -83,6 +83,8 @@ export const runPaths = {
   /** Where Postfix asks the account service for recipients. */
   recipientSocket: `${runDirectory}/recipients.sock`,
   metadataSocket: `${runDirectory}/metadata.sock`,
+  /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
+  metrics: `${runDirectory}/metrics`,
 } as const;
 
 /** Loopback address of the account service (services/auth). */
@@ -99,6 +101,7 @@ export const users = {
   dovecotAuth: { name: "homing-dovauth", id: 904 },
   /** Asks the name servers of the domain for the next DKIM key. */
   dkim: { name: "homing-dkim", id: 905 },
+  mux: { name: "homing-mux", id: 908 },
 } as const;
 
 /** Ports open to the world. */

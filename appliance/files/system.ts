@@ -118,6 +118,7 @@ fs.inotify.max_user_watches = 262144
  * Dovecot would show that mailbox no new mail for minutes.
  */
 const tmpfiles = `d ${runDirectory} 0755 root root
+d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
 d ${dataPaths.relay} 0700 root root
 d ${dataPaths.tls} 0700 root root
