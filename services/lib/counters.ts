@@ -95,7 +95,8 @@ export function createCounters(options: Readonly<{ path: string; log: Log; every
 
   return {
     counter: (name, help) => {
-      if (!name.endsWith("_total")) throw new CounterError(`the name of the counter ${name} has to end in _total`);
+      if (!name.endsWith("_total"))
+        throw new CounterError(`the name of the counter ${name} has to end in _total`);
       const made = family(name, "counter", help);
       return {
         add: (labels = {}, amount = 1) => {
