@@ -4,7 +4,7 @@
  */
 import { SBOM_PATH } from "../sbom/cyclonedx.ts";
 import type { Architecture, RootfsSpec } from "../spec.ts";
-import { applyBytePatches, bytePatches } from "./byte-patches.ts";
+import { applyBytePatches } from "./byte-patches.ts";
 import { mergePackages, type PackageContent } from "./merge.ts";
 import { addRuntime, type Program } from "./runtime.ts";
 import { writeSystemFiles } from "./system-files.ts";
@@ -45,7 +45,7 @@ export function assembleRootfs(
     [...input.packages].sort((a, b) => (a.name < b.name ? -1 : 1)),
   );
   afterStep(tree, PACKAGES_STEP);
-  applyBytePatches(tree, bytePatches[input.architecture]);
+  applyBytePatches(tree, input.architecture);
   afterStep(tree, "image/rootfs/byte-patches.ts");
   const groups = writeUsers(tree, input.spec.users);
   afterStep(tree, "image/rootfs/users.ts");

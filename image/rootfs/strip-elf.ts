@@ -3,17 +3,8 @@
  * list of sections, which stand behind the last loaded byte. Called by root-content.ts for Node, whose makers leave
  * them in (18 MB); pure. Format: System V ABI, chapters 4 and 5 (64-bit, little-endian).
  */
+import { readSegments } from "./elf-segments.ts";
 
-/** The bytes are not a program for a 64-bit little-endian machine, or it is damaged. */
-export class StripError extends Error {
-  override name = "StripError";
-}
-
-const ELF_MAGIC = 0x464c457f;
-const CLASS_64 = 2;
-const LITTLE_ENDIAN = 1;
-const HEADER_SIZE = 64;
-const PROGRAM_HEADER_SIZE = 56;
 /** Fields of the header that speak of sections: e_shoff (8 bytes), e_shentsize, e_shnum and e_shstrndx (2 each). */
 const SECTION_FIELDS = [
   [40, 48],
@@ -22,29 +13,12 @@ const SECTION_FIELDS = [
 
 /**
  * A copy that ends with the last byte that any segment has in the file, and names no sections. A stack trace of
- * machine code then knows the exported functions alone. Throws StripError.
+ * machine code then knows the exported functions alone. Throws ElfError.
  */
 export function stripElf(program: Uint8Array): Uint8Array {
   const elf = Buffer.from(program.buffer, program.byteOffset, program.byteLength);
-  if (
-    elf.length < HEADER_SIZE ||
-    elf.readUInt32LE(0) !== ELF_MAGIC ||
-    elf[4] !== CLASS_64 ||
-    elf[5] !== LITTLE_ENDIAN ||
-    elf.readUInt16LE(54) !== PROGRAM_HEADER_SIZE // e_phentsize
-  ) {
-    throw new StripError("not a program for a 64-bit little-endian machine");
-  }
-  const table = Number(elf.readBigUInt64LE(32)); // e_phoff
-  const count = elf.readUInt16LE(56); // e_phnum
-  let end = table + count * PROGRAM_HEADER_SIZE;
-  if (count === 0 || end > elf.length)
-    throw new StripError("the program's list of segments is not in the file");
-  for (let at = table; at < table + count * PROGRAM_HEADER_SIZE; at += PROGRAM_HEADER_SIZE) {
-    // p_offset and p_filesz
-    end = Math.max(end, Number(elf.readBigUInt64LE(at + 8)) + Number(elf.readBigUInt64LE(at + 32)));
-  }
-  if (end > elf.length) throw new StripError("a segment of the program ends behind the end of the file");
+  const { segments, tableEnd } = readSegments(elf);
+  const end = Math.max(tableEnd, ...segments.map(({ offset, bytes }) => offset + bytes));
   const stripped = new Uint8Array(elf.subarray(0, end));
   for (const [from, to] of SECTION_FIELDS) stripped.fill(0, from, to);
   return stripped;

@@ -3,7 +3,8 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { StripError, stripElf } from "../../../image/rootfs/strip-elf.ts";
+import { ElfError } from "../../../image/rootfs/elf-segments.ts";
+import { stripElf } from "../../../image/rootfs/strip-elf.ts";
 
 const onLinux = process.platform === "linux";
 const hasReadelf = spawnSync("readelf", ["--version"]).error === undefined;
@@ -54,8 +55,8 @@ describe("stripElf", () => {
   );
 
   it("refuses what is no program, and a program that is cut off", async () => {
-    expect(() => stripElf(Buffer.alloc(64))).toThrow(StripError);
-    expect(() => stripElf(Buffer.from("\x7fELF"))).toThrow(StripError);
+    expect(() => stripElf(Buffer.alloc(64))).toThrow(ElfError);
+    expect(() => stripElf(Buffer.from("\x7fELF"))).toThrow(ElfError);
     const elf = Buffer.alloc(64 + 56);
     elf.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
     elf.writeBigUInt64LE(64n, 32); // e_phoff
