@@ -71,7 +71,8 @@ blink $starting
 # before NVMe before USB (sd).
 boot_partition() {
 	for entry in /sys/class/block/*/partition; do
-		[ "$(cat "$entry")" = 1 ] || continue
+		# Without any disk the pattern itself is what is left.
+		[ -e "$entry" ] && [ "$(cat "$entry")" = 1 ] || continue
 		name=$(basename "${entry%/partition}")
 		[ "$(dd if="/dev/$name" bs=1 skip=67 count=4 2>/dev/null | od -An -tx4 | tr -d ' ')" = "$boot_id" ] || continue
 		echo "$name"
@@ -95,7 +96,7 @@ disk=$(basename "$(readlink -f "/sys/class/block/$boot/..")")
 # Name of partition number $1 of the disk, empty when there is none.
 partition() {
 	for entry in /sys/class/block/"$disk"/*/partition; do
-		[ "$(cat "$entry")" = "$1" ] && basename "$(dirname "$entry")" && return
+		[ -e "$entry" ] && [ "$(cat "$entry")" = "$1" ] && basename "$(dirname "$entry")" && return
 	done
 }
 
