@@ -50,9 +50,18 @@ describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (
     machine = powerOn(disk, `power-loss-${name}`, forwards);
     return machine;
   };
+  /**
+   * Two different ones: one may be there twice, delivered again after a cut that came before the disk knew that the
+   * queue was done with it (RFC 1047 §1).
+   */
   const bothMessages = () =>
     waitFor("both messages are there", TIMEOUT, () =>
-      withInbox(mailPorts(), account, async ({ mailbox }) => mailbox !== false && mailbox.exists === 2),
+      withInbox(mailPorts(), account, async (client) => {
+        const messages = await client.fetchAll("1:*", { envelope: true });
+        const different = new Set(messages.map(({ envelope }) => envelope?.messageId));
+        if (different.size !== 2) throw new Error(`INBOX has ${[...different].join(", ")}`);
+        return true;
+      }),
     );
 
   beforeAll(async () => {
@@ -139,9 +148,10 @@ describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (
     // The cut came right after the delivery, which leaves a lock of Dovecot's.
     await bothMessages();
     await withInbox(mailPorts(), account, async (client) => {
-      expect(await client.messageDelete("1")).toBe(true);
+      const [first] = (await client.search({ all: true }, { uid: true })) || [];
+      expect(await client.messageDelete(`${first}`, { uid: true })).toBe(true);
       await client.noop();
-      expect(client.mailbox).toMatchObject({ exists: 1 });
+      expect(await client.search({ all: true }, { uid: true })).not.toContain(first);
     });
     await full.cut();
   });
