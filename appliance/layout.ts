@@ -85,6 +85,10 @@ export const runPaths = {
   metadataSocket: `${runDirectory}/metadata.sock`,
   /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
   metrics: `${runDirectory}/metrics`,
+  /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */
+  webSocket: `${runDirectory}/web.sock`,
+  /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
+  acmeChallenges: `${runDirectory}/acme-challenge`,
 } as const;
 
 /** Loopback address of the account service (services/auth). */
@@ -101,11 +105,22 @@ export const users = {
   dovecotAuth: { name: "homing-dovauth", id: 904 },
   /** Asks the name servers of the domain for the next DKIM key. */
   dkim: { name: "homing-dkim", id: 905 },
+  web: { name: "homing-web", id: 906 },
+  /** Talks to certificate authorities and lays out their challenges. */
+  certificates: { name: "homing-certs", id: 907 },
+  /** Hands over what comes in on port 443. */
   mux: { name: "homing-mux", id: 908 },
 } as const;
 
 /** Ports open to the world. */
-export const ports = { smtp: 25, submissions: 465, submission: 587, imap: 143, imaps: 993 } as const;
+export const ports = {
+  smtp: 25,
+  http: 80,
+  submissions: 465,
+  submission: 587,
+  imap: 143,
+  imaps: 993,
+} as const;
 
 /** Open only on a relay that has keys of administrators. */
 export const sshPort = 22;

@@ -26,6 +26,9 @@ export function rootfsSpec(): RootfsSpec {
       users.metadata,
       users.dovecotAuth,
       users.dkim,
+      users.web,
+      users.certificates,
+      users.mux,
     ],
     files: [
       ...named(systemFiles()),
@@ -52,6 +55,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "auth-writer", entry: "services/auth/store-writer.ts" },
       { name: "milter", entry: "services/milter/main.ts" },
       { name: "metadata", entry: "services/metadata/main.ts" },
+      { name: "web", entry: "services/web/main.ts" },
       { name: "dkim", entry: "services/dkim/main.ts" },
     ],
     enable: [
@@ -62,6 +66,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-recipients.socket",
       "homing-metadata.socket",
       "homing-milter.socket",
+      "homing-http.socket",
+      "homing-web.socket",
       "homing-dkim.timer",
       "nftables.service",
       "systemd-networkd.service",

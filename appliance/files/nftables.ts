@@ -4,8 +4,8 @@
  */
 import { ports, sshPort } from "../layout.ts";
 
-/** Where clients look for autoconfiguration and web pages first. */
-const webPorts = [80, 443];
+/** Where clients look for autoconfiguration and web pages, and nothing answers yet. */
+const closedWebPorts = [443];
 
 /**
  * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
@@ -15,9 +15,9 @@ const newConnections = "100/second burst 500 packets";
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
 
-/** The rule set. `ssh` opens port 22; one source may hold `connections` to the mail ports at the same time. */
+/** The rule set. `ssh` opens port 22; one source may hold `connections` to the relay's ports at the same time. */
 export function nftablesConf(options: Readonly<{ ssh: boolean; connections: number }>): string {
-  const mailPorts = Object.values(ports).sort((a, b) => a - b);
+  const relayPorts = Object.values(ports).sort((a, b) => a - b);
   const sshRule = `
     tcp dport ${sshPort} jump ssh`;
   const sshChain = `
@@ -89,10 +89,10 @@ ${options.ssh ? sshChain : ""}
     udp sport 67 udp dport 68 accept
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
-    tcp dport { ${mailPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}
+    tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}
 
     # Nothing answers there, and clients must learn so at once: left in silence, setting up an account waits minutes.
-    tcp dport { ${webPorts.join(", ")} } limit rate ${newConnections} reject with tcp reset
+    tcp dport { ${closedWebPorts.join(", ")} } limit rate ${newConnections} reject with tcp reset
   }
 
   chain relay {

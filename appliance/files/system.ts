@@ -120,8 +120,9 @@ fs.inotify.max_user_watches = 262144
 const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
+d ${runPaths.acmeChallenges} 0755 ${users.certificates.name} ${users.certificates.name}
 d ${dataPaths.relay} 0700 root root
-d ${dataPaths.tls} 0700 root root
+d ${dataPaths.tls} 0755 root root
 d ${dataPaths.ssh} 0700 root root
 d ${dataPaths.clock} 0755 systemd-timesync systemd-timesync
 d ${dataPaths.accounts} 0700 ${users.auth.name} ${users.auth.name}

@@ -9,6 +9,7 @@ import {
   dataDirectory,
   dataPaths,
   nodeBinary,
+  ports,
   programDirectory,
   runDirectory,
   runPaths,
@@ -24,6 +25,7 @@ export const relayUnits = [
   "homing-auth.service",
   "homing-metadata.service",
   "homing-milter.service",
+  "homing-web.service",
   "dovecot.service",
   "postfix.service",
 ] as const;
@@ -39,6 +41,12 @@ const secretDirectories = [bootDirectory, dataPaths.relay, dataPaths.tls, dataPa
 export const milterNode: NodeSettings = {
   flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
   environment: { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "65536" },
+};
+
+/** What a request leaves behind is small and short-lived: young objects need little room. */
+const webNode: NodeSettings = {
+  flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
+  environment: { MALLOC_ARENA_MAX: "2" },
 };
 
 type NodeSettings = Readonly<{ flags: readonly string[]; environment: Readonly<Record<string, string>> }>;
@@ -82,6 +90,24 @@ export function homingUnits(): Record<string, string> {
       write: [runPaths.milterState],
       node: milterNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
+    }),
+    "homing-http.socket": socketUnit(
+      "http",
+      "Web service, port 80",
+      `ListenStream=${ports.http}\nService=homing-web.service`,
+    ),
+    "homing-web.socket": socketUnit("web", "Web service", unixSocket(runPaths.webSocket, users.mux.name)),
+    "homing-web.service": serviceUnit("web", "Web service", users.web.name, {
+      sockets: ["homing-http.socket", "homing-web.socket"],
+      network: "none",
+      credentials: { "tls-key": runPaths.tlsKey },
+      node: webNode,
+      hide: [
+        ...secretDirectories.filter((path) => path !== dataPaths.tls),
+        dataPaths.accounts,
+        dataPaths.mail,
+        dataPaths.metadata,
+      ],
     }),
     "homing-dkim.service": dkimService,
     "homing-dkim.timer": dkimTimer,
@@ -169,8 +195,14 @@ function serviceUnit(
   {
     sockets = [`homing-${name}.socket`],
     node = { flags: [], environment: {} },
+    credentials = {},
     ...permissions
-  }: Parameters<typeof sandboxLines>[0] & { sockets?: readonly string[]; node?: NodeSettings },
+  }: Parameters<typeof sandboxLines>[0] & {
+    sockets?: readonly string[];
+    node?: NodeSettings;
+    /** Files of root that it gets a copy of, by the name in $CREDENTIALS_DIRECTORY (systemd.exec(5)). */
+    credentials?: Readonly<Record<string, string>>;
+  },
 ): string {
   return `[Unit]
 Description=${title}
@@ -183,7 +215,7 @@ Type=exec
 User=${user}
 Sockets=${sockets.join(" ")}
 SyslogIdentifier=%N
-${environmentLines(node.environment)}ExecStart=${[nodeBinary, ...node.flags].join(" ")} ${programDirectory}/${name}.mjs
+${environmentLines(node.environment)}${credentialLines(credentials)}ExecStart=${[nodeBinary, ...node.flags].join(" ")} ${programDirectory}/${name}.mjs
 ${restartLines}
 # Memory grows with load, never without end: rather one service restarted than the machine out of memory.
 MemoryMax=40%
@@ -228,6 +260,12 @@ WantedBy=homing.target
 function environmentLines(environment: NodeSettings["environment"]): string {
   return Object.entries(environment)
     .map(([name, value]) => `Environment=${name}=${value}\n`)
+    .join("");
+}
+
+function credentialLines(credentials: Readonly<Record<string, string>>): string {
+  return Object.entries(credentials)
+    .map(([name, path]) => `LoadCredential=${name}:${path}\n`)
     .join("");
 }
 

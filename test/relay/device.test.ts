@@ -27,7 +27,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
 
   it("has its services active and nothing failed", async () => {
-    const units = ["auth", "milter", "metadata"].map((name) => `homing-${name}.service`);
+    const units = ["auth", "milter", "metadata", "web"].map((name) => `homing-${name}.service`);
     for (const unit of [
       ...units,
       "dovecot.service",
@@ -109,7 +109,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
       .map((address) => Number(address.slice(address.lastIndexOf(":") + 1)))
       .filter((port) => !Object.values<number>(ports).includes(port));
     expect(others.length).toBeGreaterThan(0);
-    const closed = [22, 80, 443, ...others];
+    const closed = [22, 443, ...others];
     const open = await Promise.all(closed.map((port) => canConnect(relay().address, port)));
     expect(closed.filter((_port, i) => open[i])).toEqual([]);
   });
@@ -141,7 +141,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     }
   });
 
-  it.each(["homing-auth", "homing-milter", "homing-metadata", "dovecot", "postfix"])(
+  it.each(["homing-auth", "homing-milter", "homing-metadata", "homing-web", "dovecot", "postfix"])(
     "starts %s again when it is killed",
     async (unit) => {
       const mainPid = async () =>

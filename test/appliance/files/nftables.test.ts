@@ -17,9 +17,9 @@ describe("the firewall", () => {
     expect(rules).toMatch(/hook forward priority filter; policy drop;/);
   });
 
-  it("opens the ports of mail", () => {
+  it("opens the ports of mail and the web", () => {
     expect(nftablesConf({ ssh: false, connections: 500 })).toContain(
-      "tcp dport { 25, 143, 465, 587, 993 } jump relay",
+      "tcp dport { 25, 80, 143, 465, 587, 993 } jump relay",
     );
   });
 

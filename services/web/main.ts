@@ -1,0 +1,22 @@
+/**
+ * homing-web.service: the web service on the device (service.ts), with the paths of appliance/layout.ts. Its key comes
+ * from systemd (LoadCredential=).
+ */
+import { join } from "node:path";
+import { ports, runPaths, tlsCertificatePath } from "../../appliance/layout.ts";
+import { createLog } from "../lib/log.ts";
+import { exitOnSignals } from "../lib/shutdown.ts";
+import { startWebService } from "./service.ts";
+
+const log = createLog();
+const { stop } = await startWebService({
+  settingsPath: runPaths.relayConfig,
+  certificate: { chain: tlsCertificatePath, key: join(process.env.CREDENTIALS_DIRECTORY ?? "", "tls-key") },
+  acmeChallenges: runPaths.acmeChallenges,
+  listen: {
+    http: { name: "http", host: "::", port: ports.http },
+    tls: { name: "web", path: runPaths.webSocket },
+  },
+  log,
+});
+exitOnSignals(log, stop);
