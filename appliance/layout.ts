@@ -89,6 +89,10 @@ export const runPaths = {
   webSocket: `${runDirectory}/web.sock`,
   /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
   acmeChallenges: `${runDirectory}/acme-challenge`,
+  /** Where services/web asks the account service for accounts. */
+  signUpSocket: `${runDirectory}/sign-up.sock`,
+  /** Where homing-ctl speaks to the account service: 0600 root. */
+  controlSocket: `${runDirectory}/control.sock`,
 } as const;
 
 /** Loopback address of the account service (services/auth). */

@@ -30,6 +30,10 @@ const MAX_DAYS = 3650;
 /** Ends the comment of a setting that nothing obeys yet: nobody shall rely on it. */
 const NOT_YET = "(not enforced in this version)";
 
+/** Who may make an account (sign_up.mode). */
+export const signUpModes = ["open", "invite", "closed"] as const;
+export type SignUpMode = (typeof signUpModes)[number];
+
 function whole(comment: string, byDefault: number, least: number, most: number) {
   return z
     .int()
@@ -94,9 +98,11 @@ const settings = z.object({
     }),
   signUp: z
     .object({
-      mode: z.enum(["open", "closed"]).default("open").register(settingNotes, {
-        comment: "“open”: a first login makes an account; “closed”: only accounts that exist can log in.",
-        allowed: "“open” or “closed”",
+      // What homing-ctl chooses on the device holds until this changes (services/auth/sign-up-mode.ts).
+      mode: z.enum(signUpModes).default("open").register(settingNotes, {
+        comment:
+          "“open”: a first login makes an account; “invite”: only an invitation does; “closed”: nothing does.",
+        allowed: "“open”, “invite” or “closed”",
       }),
       maxLoadAverage: decimal(
         "No new accounts while the load average over one minute is above this.",
@@ -125,6 +131,20 @@ const settings = z.object({
         1_000_000,
       ),
       networkPerHour: whole("Accounts that one network may make per hour in the long run.", 30, 1, 1_000_000),
+      // So that a flood from many networks stays small; whoever lets a browser work for it is let in all the same
+      // (services/auth/proof-of-work.ts).
+      relayBurst: whole(
+        "Accounts that all networks together may make at once before the next limit is felt.",
+        1000,
+        1,
+        1_000_000,
+      ),
+      relayPerHour: whole(
+        "Accounts that all networks together may make per hour in the long run.",
+        500,
+        1,
+        100_000_000,
+      ),
       refuseAutomaticRelays: yesNo(
         "Refuse accounts that a client makes by itself, as an extra relay for an account elsewhere.",
         false,

@@ -64,6 +64,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-status.timer",
       "homing-auth.socket",
       "homing-recipients.socket",
+      "homing-sign-up.socket",
+      "homing-control.socket",
       "homing-metadata.socket",
       "homing-milter.socket",
       "homing-http.socket",

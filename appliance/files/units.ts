@@ -65,8 +65,24 @@ export function homingUnits(): Record<string, string> {
       "Account service (recipients)",
       `${unixSocket(runPaths.recipientSocket, "postfix")}\nService=homing-auth.service`,
     ),
+    "homing-sign-up.socket": socketUnit(
+      "sign-up",
+      "Account service (sign-up)",
+      `${unixSocket(runPaths.signUpSocket, users.web.name)}\nService=homing-auth.service`,
+    ),
+    // Whoever reaches this one decides who gets an account: root alone.
+    "homing-control.socket": socketUnit(
+      "control",
+      "Account service (control)",
+      `ListenStream=${runPaths.controlSocket}\nSocketMode=0600\nService=homing-auth.service`,
+    ),
     "homing-auth.service": serviceUnit("auth", "Account service", users.auth.name, {
-      sockets: ["homing-auth.socket", "homing-recipients.socket"],
+      sockets: [
+        "homing-auth.socket",
+        "homing-recipients.socket",
+        "homing-sign-up.socket",
+        "homing-control.socket",
+      ],
       network: "none",
       write: [dataPaths.accounts],
       // Free memory and load decide on new accounts.

@@ -4,11 +4,12 @@
  * here may run in parallel for one address; the insert in the store decides who was first.
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
+import type { SignUpMode } from "../../appliance/relay-settings.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { networkOf } from "../lib/network.ts";
 import { createGuessLimits } from "./guess-limits.ts";
 import { createHashQueue, type HashQueue, QueueFullError } from "./hash-queue.ts";
-import { createPasswordHasher, type PasswordHasher } from "./password.ts";
+import { createPasswordHasher, matchesInvented, type PasswordHasher } from "./password.ts";
 import { createRecentLogins } from "./recent-logins.ts";
 import {
   type MachineState,
@@ -17,11 +18,8 @@ import {
   type Refusal,
   settingsRefusal,
 } from "./rules.ts";
-import { createSignUpLimits } from "./sign-up-limits.ts";
+import type { SignUpLimits } from "./sign-up-limits.ts";
 import type { AccountStore } from "./store.ts";
-
-/** How long a look at the machine's load, memory and disk holds, in milliseconds: none of them jumps. */
-const machineStateMs = 1_000;
 
 export type Verdict =
   | Readonly<{ kind: "ok"; created: boolean }>
@@ -53,7 +51,10 @@ export function createAccounts(
   parts: Readonly<{
     config: RelayConfig;
     store: AccountStore;
-    readMachineState: () => Promise<MachineState>;
+    /** Who may make an account just now. */
+    mode: () => SignUpMode;
+    limits: SignUpLimits;
+    machineState: () => Promise<MachineState>;
     /** Unix time in seconds. */
     now: () => number;
     log: Log;
@@ -63,15 +64,13 @@ export function createAccounts(
     steadyNow?: () => number;
   }>,
 ): Accounts {
-  const { config, store, log } = parts;
+  const { config, store, log, machineState, limits } = parts;
   const steadyNow = parts.steadyNow ?? (() => performance.now());
   const recent = createRecentLogins();
   const guesses = createGuessLimits(steadyNow);
-  const signUps = createSignUpLimits(config.signUp, steadyNow);
   const queue = parts.queue ?? createHashQueue();
   const hasher = parts.hasher ?? createPasswordHasher();
   const underWay = new Map<string, Promise<Verdict>>();
-  const machineState = heldFor(machineStateMs, steadyNow, parts.readMachineState);
 
   type Attempt = Readonly<{
     address: string;
@@ -86,11 +85,11 @@ export function createAccounts(
     const { address, password } = attempt;
     const known = store.findPassword(address);
     if (known !== undefined) return compare(attempt, known);
-    const refusal = settingsRefusal(address, password, config);
+    const refusal = settingsRefusal(address, password, config, parts.mode());
     if (refusal !== undefined) return refuse(attempt, refusal);
     const shortage = machineRefusal(await machineState(), config.signUp);
     if (shortage !== undefined) return refuse(attempt, shortage);
-    const giveBack = signUps.take(attempt.client);
+    const giveBack = limits.take(attempt.client);
     if (giveBack === undefined) return refuse(attempt, "too-many-new-accounts");
     const made = await make(attempt).catch((cause) => {
       giveBack();
@@ -166,7 +165,11 @@ export function createAccounts(
       const { address } = normalised;
       const fingerprint = recent.fingerprint(address, password);
       const stored = store.findPassword(address);
-      if (stored !== undefined && recent.matches(address, stored, fingerprint)) {
+      // No limit, no turn, no hash: nobody guesses what the relay invented, and what was right stays right.
+      if (
+        stored !== undefined &&
+        (matchesInvented(password, stored) || recent.matches(address, stored, fingerprint))
+      ) {
         return { kind: "ok", created: false };
       }
       const network = networkOf(client);
@@ -186,19 +189,5 @@ export function createAccounts(
       const normalised = normaliseAddress(user, config.domain);
       return "address" in normalised && store.findPassword(normalised.address) !== undefined;
     },
-  };
-}
-
-/** `read`, asked at most once in `milliseconds`; a failure is not held. */
-function heldFor<T>(milliseconds: number, now: () => number, read: () => Promise<T>): () => Promise<T> {
-  let held: { value: Promise<T>; since: number } | undefined;
-  return () => {
-    if (held !== undefined && now() - held.since < milliseconds) return held.value;
-    const value = read();
-    held = { value, since: now() };
-    value.catch(() => {
-      held = undefined;
-    });
-    return value;
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Token buckets by name, bounded in number: how often something may happen, with a burst (the generic cell
- * rate algorithm, ITU-T I.371 Annex A). Used by guess-limits.ts.
+ * rate algorithm, ITU-T I.371 Annex A). Used by guess-limits.ts and sign-up-limits.ts.
  */
 
 export type BucketOptions = Readonly<{
@@ -15,6 +15,8 @@ export type BucketOptions = Readonly<{
 export type Buckets = Readonly<{
   /** Whether `name` has a token at `now` (milliseconds of any steady clock). */
   has(name: string, now: number): boolean;
+  /** Milliseconds until `name` has one; 0 when it has. */
+  wait(name: string, now: number): number;
   /** Takes a token. Call only when there is one. */
   take(name: string, now: number): void;
   /** Undoes a take. */
@@ -36,8 +38,11 @@ export function createBuckets({ burst, refillMs, limit }: BucketOptions): Bucket
     }
   };
   const at = (name: string, now: number): number => Math.max(fullAt.get(name) ?? now, now);
+  const wait = (name: string, now: number): number =>
+    Math.max(0, at(name, now) - now - (burst - 1) * refillMs);
   return {
-    has: (name, now) => at(name, now) - now <= (burst - 1) * refillMs,
+    has: (name, now) => wait(name, now) === 0,
+    wait,
     take: (name, now) => set(name, at(name, now) + refillMs, now),
     giveBack: (name, now) => set(name, at(name, now) - refillMs, now),
     size: () => fullAt.size,

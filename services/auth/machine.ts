@@ -1,9 +1,13 @@
 /**
- * Reads how busy and how full the machine is. Called before an account is made (accounts.ts).
+ * Reads how busy and how full the machine is. Called before an account is made
+ * (accounts.ts, sign-up.ts).
  */
 import { readFile, statfs } from "node:fs/promises";
 import { loadavg } from "node:os";
 import type { MachineState } from "./rules.ts";
+
+/** How long a look at the machine's load, memory and disk holds, in milliseconds: none of them jumps. */
+const machineStateMs = 1_000;
 
 /** @param mailDirectory any path on the file system that holds the mail. */
 export async function readMachineState(mailDirectory: string): Promise<MachineState> {
@@ -23,4 +27,24 @@ export function availableMemory(meminfo: string): number {
   const kibibytes = /^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1];
   if (kibibytes === undefined) throw new Error("/proc/meminfo has no line MemAvailable");
   return Number(kibibytes) * 1024;
+}
+
+/**
+ * `read`, asked at most once a second; a failure is not held.
+ * @param now a steady clock in milliseconds.
+ */
+export function holdMachineState(
+  read: () => Promise<MachineState>,
+  now: () => number,
+): () => Promise<MachineState> {
+  let held: { value: Promise<MachineState>; since: number } | undefined;
+  return () => {
+    if (held !== undefined && now() - held.since < machineStateMs) return held.value;
+    const value = read();
+    held = { value, since: now() };
+    value.catch(() => {
+      held = undefined;
+    });
+    return value;
+  };
 }

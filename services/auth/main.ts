@@ -17,6 +17,8 @@ const { stop } = await startAuthService({
   mailDirectory: dataPaths.mail,
   listen: { name: "auth", ...authListen },
   recipients: { name: "recipients", path: runPaths.recipientSocket },
+  signUp: { name: "sign-up", path: runPaths.signUpSocket },
+  control: { name: "control", path: runPaths.controlSocket, mode: 0o600 },
   log,
 });
 exitOnSignals(log, stop);

@@ -1,9 +1,10 @@
 /**
  * Password hashes: Argon2id (RFC 9106), written as PHC strings with their parameters, so that a later version
  * may raise the cost and still verify what is stored; scrypt (RFC 7914) of earlier versions is verified too.
- * Called by accounts.ts through hash-queue.ts.
+ * Passwords that the relay itself invented (invention.ts) are stored under HMAC-SHA-256. Called by accounts.ts
+ * through hash-queue.ts, and by sign-up.ts.
  */
-import { argon2, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import { argon2, createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 
 /**
  * Cost: three passes over 2 MiB, about 2 ms on a PC and 20 ms on a Pi 3, so that a relay whose clients all
@@ -46,7 +47,10 @@ export type Derive = (
 export type PasswordHasher = Readonly<{
   /** The hash to store: `$argon2id$v=19$m=2048,t=3,p=1$<salt>$<hash>`, base64 without padding. */
   hash(password: string): Promise<string>;
-  /** Whether `password` is the one `stored` was made of; compared in constant time. @throws PasswordFormatError */
+  /**
+   * Whether `password` is the one `stored` was made of; compared in constant time. A wrong one takes as long whatever
+   * kind of current hash is stored. @throws PasswordFormatError
+   */
   verify(password: string, stored: string): Promise<boolean>;
   /** Takes as long as verifying does: for refusals whose speed would tell that there is no such account. */
   spend(password: string): Promise<void>;
@@ -54,10 +58,33 @@ export type PasswordHasher = Readonly<{
   isOutdated(stored: string): boolean;
 }>;
 
+/**
+ * The hash to store of a password that this relay invented, of 256 random bits: `$hmac-sha256$<salt>$<hash>`, keyed by
+ * the salt (RFC 2104). Stretching makes guesses costly, and there is nothing to guess here: 2^200 tries are beyond
+ * anybody at any speed. Never for what somebody chose.
+ */
+export function hashInvented(password: string): string {
+  const salt = randomBytes(saltBytes);
+  return `${inventedPrefix}${unpadded(salt)}$${unpadded(keyed(salt, password))}`;
+}
+
+/** Whether `stored` is of an invented password, and of this one; compared in constant time, within microseconds. */
+export function matchesInvented(password: string, stored: string): boolean {
+  if (!stored.startsWith(inventedPrefix)) return false;
+  const [salt, hash] = inventedParts(stored);
+  return timingSafeEqual(keyed(salt, password), hash);
+}
+
 /** @param derive another one only for tests that count. */
 export function createPasswordHasher(derive: Derive = deriveInPool): PasswordHasher {
   const decoy = formatHash(randomBytes(saltBytes), randomBytes(hashBytes));
   const verify = async (password: string, stored: string): Promise<boolean> => {
+    if (stored.startsWith(inventedPrefix)) {
+      if (matchesInvented(password, stored)) return true;
+      // A quick "no" would tell that there is such an account.
+      await verify(password, decoy);
+      return false;
+    }
     const { parameters, salt, hash } = parseHash(stored);
     return timingSafeEqual(await derive(password, salt, hash.length, parameters), hash);
   };
@@ -71,6 +98,7 @@ export function createPasswordHasher(derive: Derive = deriveInPool): PasswordHas
       await verify(password, decoy);
     },
     isOutdated(stored) {
+      if (stored.startsWith(inventedPrefix)) return false;
       const { parameters: found } = parseHash(stored);
       const { kind, m, t, p } = current;
       return found.kind !== kind || found.m !== m || found.t !== t || found.p !== p;
@@ -100,6 +128,19 @@ export function deriveInPool(
     const maxmem = 128 * r * (cost + p + 32);
     scrypt(password, salt, length, { N: cost, r, p, maxmem }, settle);
   });
+}
+
+const inventedPrefix = "$hmac-sha256$";
+const inventedForm = /^\$hmac-sha256\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})$/;
+
+function inventedParts(stored: string): [salt: Buffer, hash: Buffer] {
+  const match = inventedForm.exec(stored);
+  if (match === null) throw new PasswordFormatError("a stored hash of an invented password is damaged");
+  return [Buffer.from(match[1]!, "base64"), Buffer.from(match[2]!, "base64")];
+}
+
+function keyed(salt: Buffer, password: string): Buffer {
+  return createHmac("sha256", salt).update(password).digest();
 }
 
 function formatHash(salt: Buffer, hash: Buffer): string {

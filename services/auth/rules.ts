@@ -4,6 +4,7 @@
  */
 import { bytesPerFile, minFreeDiskBytes } from "../../appliance/files/capacity.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
+import type { SignUpMode } from "../../appliance/relay-settings.ts";
 
 /** Why a login is refused; goes to the log and, as a text, to whoever asks. */
 export type Refusal =
@@ -14,13 +15,19 @@ export type Refusal =
   | "local-part-length"
   | "reserved-name"
   | "sign-up-closed"
+  | "invitation-needed"
+  | "invitation-unknown"
+  | "invitation-used-up"
+  | "invitation-expired"
   | "password-too-short"
   | "password-too-long"
   | "automatic-relay"
   | "load-too-high"
   | "memory-too-low"
   | "disk-too-full"
-  | "too-many-new-accounts";
+  | "too-many-new-accounts"
+  | "proof-refused"
+  | "no-free-name";
 
 export const refusalTexts: Readonly<Record<Refusal, string>> = {
   "not-utf8": "Names and passwords are UTF-8",
@@ -30,13 +37,19 @@ export const refusalTexts: Readonly<Record<Refusal, string>> = {
   "local-part-length": "The name is too short or too long for a new account",
   "reserved-name": "This name is kept for the operator",
   "sign-up-closed": "This relay makes no new accounts",
+  "invitation-needed": "This relay makes accounts by invitation only",
+  "invitation-unknown": "This invitation does not exist, or was withdrawn",
+  "invitation-used-up": "This invitation was used already",
+  "invitation-expired": "This invitation has expired",
   "password-too-short": "The password is too short for a new account",
   "password-too-long": "The password is too long for a new account",
   "automatic-relay": "This relay takes no accounts that a client adds by itself",
   "load-too-high": "The relay is too busy for new accounts, try again later",
   "memory-too-low": "The relay is short of memory for new accounts, try again later",
   "disk-too-full": "The relay is short of disk space for new accounts, try again later",
-  "too-many-new-accounts": "Your network made many accounts already, try again later",
+  "too-many-new-accounts": "Too many accounts were made from your network or in all, try again later",
+  "proof-refused": "The proof of work is wrong, too old or was used already",
+  "no-free-name": "No name of the set length was found that is free",
 };
 
 /** RFC 5321 §4.5.3.1.1. */
@@ -91,21 +104,34 @@ export function normaliseAddress(user: string, domain: string): Normalised {
 }
 
 /** Why no account is made for a normalised address, or undefined when the settings allow it. */
-export function settingsRefusal(address: string, password: string, config: RelayConfig): Refusal | undefined {
-  const localPart = address.slice(0, address.indexOf("@"));
-  // RFC 5321 §4.1.2, Dot-string: other mail systems refuse leading, trailing and double dots.
-  if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(localPart)) return "local-part-characters";
-  const { localPartMinLength, localPartMaxLength, passwordMinLength } = config.accounts;
-  if (localPart.length < localPartMinLength || localPart.length > localPartMaxLength)
-    return "local-part-length";
-  if (reservedLocalParts.has(localPart)) return "reserved-name";
-  if (config.signUp.mode !== "open") return "sign-up-closed";
+export function settingsRefusal(
+  address: string,
+  password: string,
+  config: RelayConfig,
+  mode: SignUpMode = config.signUp.mode,
+): Refusal | undefined {
+  const name = nameRefusal(address, config);
+  if (name !== undefined) return name;
+  // An invitation is no part of a login: whoever has one gets an account over HTTPS (sign-up.ts).
+  if (mode !== "open") return mode === "closed" ? "sign-up-closed" : "invitation-needed";
   const passwordLength = [...password].length;
-  if (passwordLength < passwordMinLength) return "password-too-short";
+  if (passwordLength < config.accounts.passwordMinLength) return "password-too-short";
   if (passwordLength > maxPasswordLength) return "password-too-long";
   if (config.signUp.refuseAutomaticRelays && passwordLength === automaticRelayPasswordLength) {
     return "automatic-relay";
   }
+  return undefined;
+}
+
+/** Why a new account cannot have this normalised address, or undefined when it can. */
+export function nameRefusal(address: string, config: RelayConfig): Refusal | undefined {
+  const localPart = address.slice(0, address.indexOf("@"));
+  // RFC 5321 §4.1.2, Dot-string: other mail systems refuse leading, trailing and double dots.
+  if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(localPart)) return "local-part-characters";
+  const { localPartMinLength, localPartMaxLength } = config.accounts;
+  if (localPart.length < localPartMinLength || localPart.length > localPartMaxLength)
+    return "local-part-length";
+  if (reservedLocalParts.has(localPart)) return "reserved-name";
   return undefined;
 }
 

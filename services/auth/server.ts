@@ -8,27 +8,13 @@
  * Bodies are forms, answers JSON: {"result": "ok" | "mismatch" | "refused" | …, "reason"?, "text"?}.
  */
 import { hash, timingSafeEqual } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { describeError, type Log } from "../lib/log.ts";
+import type { IncomingMessage, Server } from "node:http";
+import type { Log } from "../lib/log.ts";
 import type { Accounts, Verdict } from "./accounts.ts";
-import { FieldEncodingError, FormError, parseForm } from "./form.ts";
+import { FieldEncodingError } from "./form.ts";
+import { BadRequestError, createJsonServer, type Reply, readForm, requireField } from "./json-server.ts";
 import { refusalTexts } from "./rules.ts";
 import { createTally } from "./tally.ts";
-
-/** An address of 320 and a password of 512 characters, each byte escaped as %XX, fit in twice over. */
-const maxBodyBytes = 8_192;
-/** Dovecot sends a dozen short headers. */
-const maxHeaderBytes = 8_192;
-/** On loopback a request arrives at once; a peer that dawdles is broken. */
-const requestLimitMs = 5_000;
-/** How often that limit is looked at; Node's own is 30 s (connectionsCheckingInterval). */
-const checkMs = 1_000;
-/** Dovecot's auth workers are 30 at most, with one connection each. Whoever lacks the secret is let go at once. */
-const maxConnections = 256;
-/** Longer than the 60 s after which Dovecot's client lets go, so that it never writes into a closing one. */
-const keepAliveMs = 75_000;
-
-type Reply = Readonly<{ status: number; body: Readonly<Record<string, string | boolean>> }>;
 
 /** Makes the HTTP server; the caller lets it listen. `secret`: what a Bearer token must be (RFC 6750 §2.1). */
 export function createAuthServer(parts: Readonly<{ accounts: Accounts; secret: string; log: Log }>): Server {
@@ -37,36 +23,11 @@ export function createAuthServer(parts: Readonly<{ accounts: Accounts; secret: s
   const expected = digest(`Bearer ${parts.secret}`);
   const isAllowed = (authorization: string): boolean => timingSafeEqual(digest(authorization), expected);
   const tallies = createTallies(log);
-  const server = createServer(
-    {
-      maxHeaderSize: maxHeaderBytes,
-      requestTimeout: requestLimitMs,
-      headersTimeout: requestLimitMs,
-      connectionsCheckingInterval: checkMs,
-      keepAliveTimeout: keepAliveMs,
-    },
-    (request, response) => {
-      // Nobody reads it, and it is made anew for every answer.
-      response.sendDate = false;
-      answer(request, { accounts: parts.accounts, isAllowed, tallies, log })
-        .catch((cause): Reply => {
-          if (cause instanceof BadRequestError)
-            return { status: cause.status, body: { result: "bad-request", text: cause.message } };
-          tallies.failed.note(describeError(cause));
-          return { status: 503, body: { result: "failed" } };
-        })
-        .then((reply) => {
-          // What was left unread of a body would be taken for the next request; strangers hold no place; and a
-          // server that stops waits for every connection.
-          if (!request.complete || reply.status === 401 || !server.listening)
-            response.setHeader("Connection", "close");
-          send(response, reply);
-        });
-    },
-  );
-  server.maxConnections = maxConnections;
-  server.on("drop", () => tallies.strangers.note("too many connections"));
-  server.on("clientError", (_error, socket) => socket.destroy());
+  const server = createJsonServer({
+    log,
+    answer: (request) => answer(request, { accounts: parts.accounts, isAllowed, tallies, log }),
+    onDrop: () => tallies.strangers.note("too many connections"),
+  });
   server.on("close", () => {
     for (const tally of Object.values(tallies)) tally.flush();
   });
@@ -86,18 +47,7 @@ function createTallies(log: Log) {
       }),
     ),
     refused: createTally((reason, count) => log.info("logins refused", { reason, count })),
-    failed: createTally((cause, count) => log.error("requests failed", { cause, count })),
   };
-}
-
-/** The request itself is wrong: a mistake in the configuration, or somebody is probing. */
-class BadRequestError extends Error {
-  override name = "BadRequestError";
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 async function answer(
@@ -121,7 +71,7 @@ async function answer(
   if (request.method !== "POST") throw new BadRequestError(405, "only POST is answered");
   if (request.url !== "/verify" && request.url !== "/exists") throw new BadRequestError(404, "no such path");
   log.debug("asked", { path: request.url });
-  const fields = readFields(await readBody(request));
+  const fields = await readFields(request);
   if (fields === undefined) {
     return request.url === "/exists" ? unknownReply : replyOf({ kind: "refused", refusal: "not-utf8" });
   }
@@ -164,48 +114,12 @@ function digest(text: string): Buffer {
   return hash("sha256", text, "buffer");
 }
 
-function readFields(body: string): Map<string, string> | undefined {
+/** undefined: no account has such a name or password (RFC 4616 §2 wants UTF-8). An answer, not a failure. */
+async function readFields(request: IncomingMessage): Promise<Map<string, string> | undefined> {
   try {
-    return parseForm(body);
+    return await readForm(request);
   } catch (cause) {
-    // No account has such a name or password (RFC 4616 §2 wants UTF-8): an answer, not a failure.
     if (cause instanceof FieldEncodingError) return undefined;
-    if (cause instanceof FormError) throw new BadRequestError(400, cause.message);
     throw cause;
   }
-}
-
-function requireField(fields: Map<string, string>, name: string): string {
-  const value = fields.get(name);
-  if (value === undefined) throw new BadRequestError(400, `the field ${name} is missing`);
-  return value;
-}
-
-/** By events, which cost a fifth of what asynchronous iteration does. */
-function readBody(request: IncomingMessage): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    request.on("data", (chunk: Buffer) => {
-      length += chunk.length;
-      if (length <= maxBodyBytes) {
-        chunks.push(chunk);
-        return;
-      }
-      // The rest stays unread; the answer closes the connection.
-      request.pause();
-      reject(new BadRequestError(413, `the body is larger than ${maxBodyBytes} bytes`));
-    });
-    request.on("end", () => resolve(Buffer.concat(chunks).toString("latin1")));
-    request.on("error", reject);
-  });
-}
-
-function send(response: ServerResponse, reply: Reply): void {
-  const body = JSON.stringify(reply.body);
-  response.writeHead(reply.status, {
-    "Content-Type": "application/json",
-    "Content-Length": Buffer.byteLength(body),
-  });
-  response.end(body);
 }

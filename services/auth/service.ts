@@ -8,9 +8,15 @@ import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
 import { createAccounts } from "./accounts.ts";
-import { readMachineState } from "./machine.ts";
+import { createControlServer } from "./control-server.ts";
+import { holdMachineState, readMachineState } from "./machine.ts";
+import { createProofs } from "./proof-of-work.ts";
 import { createRecipientServer } from "./recipients.ts";
 import { createAuthServer } from "./server.ts";
+import { createSignUp } from "./sign-up.ts";
+import { createSignUpLimits } from "./sign-up-limits.ts";
+import { createSignUpMode } from "./sign-up-mode.ts";
+import { createSignUpServer } from "./sign-up-server.ts";
 import { openAccountStore } from "./store.ts";
 
 /** 128 bits written as hex: below that a secret could be guessed, or the file was cut short. */
@@ -28,6 +34,10 @@ export type AuthServiceOptions = Readonly<{
   listen: ListenTarget;
   /** Where Postfix asks for recipients. */
   recipients: ListenTarget;
+  /** Where services/web asks for accounts. */
+  signUp: ListenTarget;
+  /** Where homing-ctl asks. */
+  control: ListenTarget;
   log: Log;
 }>;
 
@@ -38,6 +48,7 @@ export type AuthServiceOptions = Readonly<{
 export async function startAuthService(
   options: AuthServiceOptions,
 ): Promise<{ server: Server; stop: readonly ShutdownStep[] }> {
+  const { log } = options;
   const config = await loadRelayConfig(options.settingsPath);
   const secret = (await readFile(options.secretPath, "utf8")).trim();
   if (secret.length < minSecretLength) {
@@ -49,33 +60,49 @@ export async function startAuthService(
   const store = openAccountStore({
     path: options.databasePath,
     writerProgram: options.writerProgram,
-    log: options.log,
+    log,
   });
-  const accounts = createAccounts({
+  const steadyNow = () => performance.now();
+  const now = () => Date.now() / 1000;
+  const mode = await createSignUpMode({ store, settings: config.signUp.mode, log });
+  const rules = {
     config,
     store,
-    readMachineState: () => readMachineState(options.mailDirectory),
-    now: () => Date.now() / 1000,
-    log: options.log,
-  });
-  const server = createAuthServer({ accounts, secret, log: options.log });
-  const recipientServer = createRecipientServer({
-    exists: (address) => accounts.exists(address),
-    log: options.log,
+    mode: mode.current,
+    limits: createSignUpLimits(config.signUp, steadyNow),
+    machineState: holdMachineState(() => readMachineState(options.mailDirectory), steadyNow),
+    now,
+    log,
+  };
+  const accounts = createAccounts(rules);
+  const signUp = createSignUp({ ...rules, proofs: createProofs(now) });
+  const server = createAuthServer({ accounts, secret, log });
+  const recipientServer = createRecipientServer({ exists: (address) => accounts.exists(address), log });
+  const signUpServer = createSignUpServer({ signUp, log });
+  const controlServer = createControlServer({
+    domain: config.domain,
+    mode,
+    invites: store.invites,
+    now,
+    log,
   });
   const recipientConnections = trackConnections(recipientServer);
   await listenSocket(recipientServer, options.recipients);
+  await listenSocket(signUpServer, options.signUp);
+  await listenSocket(controlServer, options.control);
   await listenSocket(server, options.listen);
-  options.log.info("answering logins", {
+  log.info("answering logins", {
     domain: config.domain,
     accounts: store.count(),
-    signUp: config.signUp.mode,
+    signUp: mode.current(),
   });
   return {
     server,
     stop: [
       { name: "close connections", run: () => closeServer(server) },
       { name: "close recipient connections", run: () => recipientConnections.close() },
+      { name: "close connections of the web service", run: () => closeServer(signUpServer) },
+      { name: "close connections of homing-ctl", run: () => closeServer(controlServer) },
       { name: "close the account store", run: () => store.close() },
     ],
   };

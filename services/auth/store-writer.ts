@@ -1,22 +1,56 @@
 /**
  * The thread that writes the list of accounts: every message is a batch, written in one transaction, so that one
  * flush of a slow card serves all who wait. It is answered only after the commit reached the disk. Started by
- * store.ts, which is the only one to speak to it.
+ * writer-thread.ts, which is the only one to speak to it.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { openDatabase } from "../lib/database.ts";
-import { accountMigrations } from "./store.ts";
+import { accountMigrations } from "./account-schema.ts";
 
 export type WriterRequest = Readonly<{ path: string }>;
 
+/** Hash of an invitation's token, and Unix seconds now. */
+export type InviteUse = Readonly<{ tokenHash: Uint8Array; now: number }>;
+
 /** `password` is its hash. */
 export type ListChange =
-  | Readonly<{ kind: "add"; address: string; password: string /** Unix seconds. */; createdDay: number }>
+  | Readonly<{
+      kind: "add";
+      address: string;
+      password: string;
+      /** Unix seconds. */
+      createdDay: number;
+      /** The account is made only if this invitation has a use left, and takes it. */
+      invite?: InviteUse;
+    }>
   /** Of the password that is stored now. */
-  | Readonly<{ kind: "rehash"; address: string; password: string; stored: string }>;
+  | Readonly<{ kind: "rehash"; address: string; password: string; stored: string }>
+  | Readonly<{
+      kind: "add-invite";
+      tokenHash: Uint8Array;
+      uses: number;
+      /** Unix seconds; null: never. */
+      expires: number | null;
+      note: string;
+      /** Unix seconds. */
+      created: number;
+      /** Invitations there may be; those that nobody can use any more make room. */
+      limit: number;
+    }>
+  | Readonly<{ kind: "revoke-invite"; id: number }>
+  | Readonly<{ kind: "choose-mode"; mode: string; settingsMode: string }>
+  | Readonly<{ kind: "forget-mode" }>;
+
+export type ListOutcome = Readonly<{
+  made: boolean;
+  /** The account was not made for want of its invitation, not because the name is taken. */
+  noInvite?: boolean;
+  /** Of the invitation that was made. */
+  id?: number;
+}>;
 
 /** In the order of the batch: whether each change was made, or why none was. */
-export type WriterReply = Readonly<{ made: readonly boolean[] } | { error: string }>;
+export type WriterReply = Readonly<{ outcomes: readonly ListOutcome[] } | { error: string }>;
 
 const port = parentPort;
 if (port === null) throw new Error("store-writer.ts runs as a worker thread only");
@@ -31,6 +65,22 @@ const insert = database.prepare(
   "INSERT INTO accounts (address, password, created_day) VALUES (?, ?, ?) ON CONFLICT (address) DO NOTHING",
 );
 const rehash = database.prepare("UPDATE accounts SET password = ? WHERE address = ? AND password = ?");
+const takeUse = database.prepare(
+  `UPDATE invites SET uses_left = uses_left - 1
+   WHERE token_hash = ? AND uses_left > 0 AND (expires IS NULL OR expires > ?)`,
+);
+const giveUseBack = database.prepare("UPDATE invites SET uses_left = uses_left + 1 WHERE token_hash = ?");
+const countInvites = database.prepare("SELECT count(*) AS count FROM invites");
+const dropSpentInvites = database.prepare("DELETE FROM invites WHERE uses_left = 0 OR expires <= ?");
+const insertInvite = database.prepare(
+  "INSERT INTO invites (token_hash, uses, uses_left, expires, note, created) VALUES (?, ?, ?, ?, ?, ?)",
+);
+const deleteInvite = database.prepare("DELETE FROM invites WHERE id = ?");
+const chooseMode = database.prepare(
+  `INSERT INTO sign_up_choice (only_one, mode, settings_mode) VALUES (1, ?, ?)
+   ON CONFLICT (only_one) DO UPDATE SET mode = excluded.mode, settings_mode = excluded.settings_mode`,
+);
+const forgetMode = database.prepare("DELETE FROM sign_up_choice");
 
 port.on("message", (message: readonly ListChange[] | "close") => {
   if (message === "close") {
@@ -44,18 +94,47 @@ port.on("message", (message: readonly ListChange[] | "close") => {
 function write(batch: readonly ListChange[]): WriterReply {
   try {
     database.exec("BEGIN IMMEDIATE");
-    const made = batch.map(
-      (change) =>
-        (change.kind === "add"
-          ? insert.run(change.address, change.password, change.createdDay)
-          : rehash.run(change.password, change.address, change.stored)
-        ).changes === 1,
-    );
+    const outcomes = batch.map(make);
     database.exec("COMMIT");
-    return { made };
+    return { outcomes };
   } catch (cause) {
     // SQLite may have ended the transaction itself.
     if (database.isTransaction) database.exec("ROLLBACK");
     return { error: (cause as Error).message };
   }
+}
+
+function make(change: ListChange): ListOutcome {
+  switch (change.kind) {
+    case "add":
+      return addAccount(change);
+    case "rehash":
+      return { made: rehash.run(change.password, change.address, change.stored).changes === 1 };
+    case "add-invite":
+      return addInvite(change);
+    case "revoke-invite":
+      return { made: deleteInvite.run(change.id).changes === 1 };
+    case "choose-mode":
+      return { made: chooseMode.run(change.mode, change.settingsMode).changes === 1 };
+    case "forget-mode":
+      return { made: forgetMode.run().changes === 1 };
+  }
+}
+
+function addAccount(change: ListChange & { kind: "add" }): ListOutcome {
+  const { invite } = change;
+  if (invite !== undefined && takeUse.run(invite.tokenHash, invite.now).changes !== 1)
+    return { made: false, noInvite: true };
+  const made = insert.run(change.address, change.password, change.createdDay).changes === 1;
+  if (!made && invite !== undefined) giveUseBack.run(invite.tokenHash);
+  return { made };
+}
+
+function addInvite(change: ListChange & { kind: "add-invite" }): ListOutcome {
+  const { tokenHash, uses, expires, note, created, limit } = change;
+  const isFull = (): boolean => Number(countInvites.get()?.count) >= limit;
+  if (isFull()) dropSpentInvites.run(created);
+  if (isFull()) return { made: false };
+  const { lastInsertRowid } = insertInvite.run(tokenHash, uses, uses, expires, note, created);
+  return { made: true, id: Number(lastInsertRowid) };
 }

@@ -4,42 +4,21 @@
  * done here; what changes is written by a thread of its own (store-writer.ts), many with one flush of the disk.
  */
 import type { DatabaseSync } from "node:sqlite";
-import { Worker } from "node:worker_threads";
 import { DatabaseError, openDatabase, openDatabaseAlone } from "../lib/database.ts";
 import type { Log } from "../lib/log.ts";
+import { accountMigrations } from "./account-schema.ts";
+import { createInviteList, type InviteList } from "./invites.ts";
 import { isOneOf, sqliteErrors } from "./sqlite-errors.ts";
-import type { ListChange, WriterReply, WriterRequest } from "./store-writer.ts";
+import type { InviteUse, ListChange, ListOutcome } from "./store-writer.ts";
+import { AccountListError, createWriter, threadIdleMs } from "./writer-thread.ts";
 
 const secondsPerDay = 86_400;
-
-export const accountMigrations = [
-  `CREATE TABLE accounts (
-     address TEXT PRIMARY KEY NOT NULL,
-     password TEXT NOT NULL,
-     -- Start of the UTC day of creation, Unix seconds: the exact time would tell more than anybody needs.
-     created_day INTEGER NOT NULL
-   ) STRICT, WITHOUT ROWID`,
-] as const;
 
 /** A look-up waits this long for another process, in milliseconds: all logins wait with it. */
 const lookUpBusyMs = 200;
 
-/** Changes in one transaction: enough to share a slow disk's flush, few enough to be written in one go. */
-const maxBatch = 256;
-
-/**
- * How long the thread stays when nobody signs up, in milliseconds. It takes 11 MB, and 50 ms on a PC to start:
- * neither is for every relay to keep up all day, nor for every sign-up to wait for.
- */
-const threadIdleMs = 600_000;
-
 /** How often a list that could only be opened for reading is tried again, in milliseconds. */
 const reopenMs = 30_000;
-
-/** The list cannot answer for certain, or take no account now: a temporary failure for whoever asks. */
-export class AccountListError extends Error {
-  override name = "AccountListError";
-}
 
 export type AccountStore = Readonly<{
   /**
@@ -54,11 +33,24 @@ export type AccountStore = Readonly<{
    */
   create(address: string, passwordHash: string, now: number): Promise<boolean>;
   /**
+   * Adds an account and takes a use of an invitation, both or neither. "no-invite": it has none left, or is none.
+   * @throws AccountListError as create does.
+   */
+  createInvited(
+    account: Readonly<{ address: string; passwordHash: string }>,
+    use: InviteUse,
+  ): Promise<"made" | "taken" | "no-invite">;
+  /**
    * Stores another hash of the same password; false when `stored` is not what is stored now.
    * @throws AccountListError as create does.
    */
   rehash(address: string, stored: string, passwordHash: string): Promise<boolean>;
   count(): number;
+  invites: InviteList;
+  /** What the operator chose on the device, and what the settings said then. @throws Error of SQLite */
+  readModeChoice(): Readonly<{ mode: string; settingsMode: string }> | undefined;
+  /** Keeps a choice; undefined forgets it. @throws AccountListError as create does. */
+  keepModeChoice(choice: Readonly<{ mode: string; settingsMode: string }> | undefined): Promise<void>;
   /** Waits for accounts under way. */
   close(): Promise<void>;
 }>;
@@ -126,7 +118,7 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
     log.info("the account list is open for new accounts again", { path });
   };
 
-  const change = async (wanted: ListChange): Promise<boolean> => {
+  const change = async (wanted: ListChange): Promise<ListOutcome> => {
     if (damage !== undefined) throw new AccountListError("the account list is damaged and takes no accounts");
     if (writer === undefined) reopenIfDue();
     if (writer === undefined)
@@ -142,11 +134,27 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
         throw new AccountListError("the damaged account list cannot tell who is unknown");
       return undefined;
     },
-    create(address, password, now) {
-      const createdDay = Math.floor(now / secondsPerDay) * secondsPerDay;
-      return change({ kind: "add", address, password, createdDay });
+    async create(address, password, now) {
+      return (await change({ kind: "add", address, password, createdDay: dayOf(now) })).made;
     },
-    rehash: (address, stored, password) => change({ kind: "rehash", address, password, stored }),
+    async createInvited({ address, passwordHash: password }, invite) {
+      const createdDay = dayOf(invite.now);
+      const outcome = await change({ kind: "add", address, password, createdDay, invite });
+      if (outcome.made) return "made";
+      return outcome.noInvite === true ? "no-invite" : "taken";
+    },
+    rehash: async (address, stored, password) =>
+      (await change({ kind: "rehash", address, password, stored })).made,
+    invites: createInviteList({ read: (query) => guarded(() => query(reader.database)), change }),
+    readModeChoice() {
+      const row = guarded(() =>
+        reader.database.prepare("SELECT mode, settings_mode FROM sign_up_choice").get(),
+      );
+      return row && { mode: String(row.mode), settingsMode: String(row.settings_mode) };
+    },
+    async keepModeChoice(choice) {
+      await change(choice === undefined ? { kind: "forget-mode" } : { kind: "choose-mode", ...choice });
+    },
     count: () =>
       Number(guarded(() => reader.database.prepare("SELECT count(*) AS count FROM accounts").get())?.count),
     async close() {
@@ -154,6 +162,10 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
       reader.database.close();
     },
   };
+}
+
+function dayOf(now: number): number {
+  return Math.floor(now / secondsPerDay) * secondsPerDay;
 }
 
 type Reader = Readonly<{
@@ -189,80 +201,4 @@ function findDamage(database: DatabaseSync): string | undefined {
     if (isOneOf(cause, sqliteErrors.damage)) return (cause as Error).message;
     throw cause;
   }
-}
-
-type Pending = Readonly<{
-  change: ListChange;
-  resolve: (made: boolean) => void;
-  reject: (error: Error) => void;
-}>;
-
-/** The thread that writes, started when needed. While it waits for the disk, the next ones gather. */
-function createWriter(path: string, program: URL | string, idleMs: number) {
-  let thread: Worker | undefined;
-  let idleTimer: NodeJS.Timeout | undefined;
-  const gathering: Pending[] = [];
-  let underWay: readonly Pending[] = [];
-  let finished: (() => void) | undefined;
-
-  const start = (): Worker => {
-    const request: WriterRequest = { path };
-    const started = new Worker(program, { workerData: request });
-    started.on("message", settle);
-    // Nothing can be made without it: the service ends and systemd starts it afresh (lib/shutdown.ts).
-    started.on("error", (error) => {
-      throw error;
-    });
-    return started;
-  };
-
-  const settle = (reply: WriterReply): void => {
-    const answered = underWay;
-    underWay = [];
-    for (const [index, { resolve, reject }] of answered.entries()) {
-      if ("error" in reply) reject(new AccountListError(`the account list took no account: ${reply.error}`));
-      else resolve(reply.made[index] === true);
-    }
-    send();
-  };
-
-  const send = (): void => {
-    if (underWay.length > 0) return;
-    underWay = gathering.splice(0, maxBatch);
-    if (underWay.length > 0) {
-      clearTimeout(idleTimer);
-      thread ??= start();
-      thread.postMessage(underWay.map(({ change }) => change));
-      return;
-    }
-    finished?.();
-    idleTimer = setTimeout(end, idleMs).unref();
-  };
-
-  /** Undefined when there is no thread to end. */
-  const end = (): Promise<unknown> | undefined => {
-    const ending = thread;
-    thread = undefined;
-    if (ending === undefined) return undefined;
-    const ended = new Promise((resolve) => ending.once("exit", resolve));
-    ending.postMessage("close");
-    return ended;
-  };
-
-  return {
-    make: (change: ListChange): Promise<boolean> =>
-      new Promise((resolve, reject) => {
-        gathering.push({ change, resolve, reject });
-        send();
-      }),
-    async close(): Promise<void> {
-      if (underWay.length > 0) {
-        await new Promise<void>((resolve) => {
-          finished = resolve;
-        });
-      }
-      clearTimeout(idleTimer);
-      await end();
-    },
-  };
 }

@@ -27,6 +27,7 @@ max_load_average = 1000
 min_free_memory_bytes = 0
 min_free_disk_bytes = 0
 network_burst = 1_000_000
+relay_burst = 1_000_000
 `;
 
 type Measured = Readonly<{ perSecond: number; cpuMs: number }>;

@@ -168,7 +168,8 @@ async function makeLogFile(folder: string, domain: string): Promise<string> {
 
 /** What a test wishes; and new accounts for the one address of all clients, on a busy machine too. */
 function testSettings({ settings = {} }: RelayOptions): RelayOverrides {
-  return { ...settings, signUp: { maxLoadAverage: 1000, networkBurst: 1_000_000, ...settings.signUp } };
+  const signUp = { maxLoadAverage: 1000, networkBurst: 1_000_000, relayBurst: 1_000_000, ...settings.signUp };
+  return { ...settings, signUp };
 }
 
 /** A cable from the bridge into a network namespace of its own, where its end is called as on a real machine. */

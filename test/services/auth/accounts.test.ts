@@ -7,7 +7,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { type Accounts, createAccounts } from "../../../services/auth/accounts.ts";
 import { createHashQueue, type HashQueue } from "../../../services/auth/hash-queue.ts";
-import { createPasswordHasher, deriveInPool, type Parameters } from "../../../services/auth/password.ts";
+import {
+  createPasswordHasher,
+  deriveInPool,
+  hashInvented,
+  type Parameters,
+} from "../../../services/auth/password.ts";
+import { createSignUpLimits } from "../../../services/auth/sign-up-limits.ts";
 import { type AccountStore, openAccountStore } from "../../../services/auth/store.ts";
 import { createLog } from "../../../services/lib/log.ts";
 
@@ -21,6 +27,12 @@ const plenty = {
 };
 const silent = createLog(() => {});
 const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
+/** What createAccounts needs of the settings `more`. */
+const rulesOf = (more: string, machineState: () => Promise<typeof plenty> = async () => plenty) => {
+  const config = parseRelayConfig(`domain = "chat.example.org"\n${more}`, "relay.toml");
+  const limits = createSignUpLimits(config.signUp, () => performance.now());
+  return { config, mode: () => config.signUp.mode, limits, machineState, log: silent };
+};
 const openStore = (path: string): AccountStore => openAccountStore({ path, writerProgram, log: silent });
 const home = "192.0.2.1";
 /** What earlier versions stored for "long-password": scrypt, which takes another time than today's hashes. */
@@ -37,11 +49,9 @@ describe("accounts", () => {
 
   const create = (more = "", options: { state?: typeof plenty; queue?: HashQueue } = {}): Accounts =>
     createAccounts({
-      config: parseRelayConfig(`domain = "chat.example.org"\n${more}`, "relay.toml"),
+      ...rulesOf(more, async () => options.state ?? plenty),
       store,
-      readMachineState: async () => options.state ?? plenty,
       now: () => 1_800_000_000,
-      log: silent,
       hasher: createPasswordHasher((password, salt, length, parameters) => {
         derived.push(parameters);
         return deriveInPool(password, salt, length, parameters);
@@ -130,11 +140,9 @@ describe("accounts", () => {
     try {
       const first = create();
       const second = createAccounts({
-        config: parseRelayConfig('domain = "chat.example.org"', "relay.toml"),
+        ...rulesOf(""),
         store: other,
-        readMachineState: async () => plenty,
         now: () => 0,
-        log: silent,
       });
       const verdicts = await Promise.all([
         first.verify({ user, password: "password-a", address: home }),
@@ -227,11 +235,9 @@ describe("accounts", () => {
     ["the store fails", { store: () => Promise.reject(new Error("disk I/O error")) }, "disk I/O error"],
   ])("fails a login, and makes nothing, when %s", async (_what, broken, message) => {
     const accounts = createAccounts({
-      config: parseRelayConfig('domain = "chat.example.org"', "relay.toml"),
+      ...rulesOf("", "probes" in broken ? broken.probes : undefined),
       store: "store" in broken ? { ...store, create: broken.store } : store,
-      readMachineState: "probes" in broken ? broken.probes : async () => plenty,
       now: () => 0,
-      log: silent,
     });
     for (let i = 0; i < 2; i++)
       await expect(accounts.verify({ user, password: "long-password", address: home })).rejects.toThrow(
@@ -297,6 +303,50 @@ describe("accounts", () => {
     expect(await signUp("abc123xyz", home, "the-right-password")).toEqual({ kind: "ok", created: false });
     expect(await signUp("first0004", other)).toEqual(ok);
     expect(store.count()).toBe(5);
+  });
+
+  it("makes so many accounts for all networks together and no more", async () => {
+    const accounts = create("[sign_up]\nrelay_burst = 3\nrelay_per_hour = 1\n");
+    const kinds: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const name = `first000${i}@chat.example.org`;
+      const { kind } = await accounts.verify({
+        user: name,
+        password: "long-password",
+        address: `192.0.2.${i}`,
+      });
+      kinds.push(kind);
+    }
+    expect(kinds).toEqual(["ok", "ok", "ok", "refused", "refused"]);
+  });
+
+  it("lets in with the password that the relay invented at any time, without hashing", async () => {
+    await store.create(user, hashInvented("the-invented-password"), 0);
+    const accounts = create();
+    for (let i = 0; i < 20; i++)
+      await accounts.verify({ user, password: `wrong-password${i}`, address: home });
+    expect((await accounts.verify({ user, password: "wrong-again", address: home })).kind).toBe("throttled");
+    derived = [];
+    expect(await accounts.verify({ user, password: "the-invented-password", address: home })).toEqual({
+      kind: "ok",
+      created: false,
+    });
+    expect(derived).toEqual([]);
+    expect(store.findPassword(user)).toMatch(/^\$hmac-sha256\$/);
+  });
+
+  it("refuses a wrong password in the same time whoever chose the right one", async () => {
+    await store.create(user, hashInvented("the-invented-password"), 0);
+    const accounts = create();
+    await accounts.verify({ user: "chosen123@chat.example.org", password: "chosen-password", address: home });
+    const costs: Parameters[][] = [];
+    for (const name of [user, "chosen123@chat.example.org"]) {
+      derived = [];
+      await accounts.verify({ user: name, password: "wrong-password", address: "198.51.100.1" });
+      costs.push(derived);
+    }
+    expect(costs[0]).toHaveLength(1);
+    expect(costs[1]).toEqual(costs[0]);
   });
 
   it("counts nothing against a network when its account could not be made", async () => {

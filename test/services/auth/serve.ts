@@ -21,6 +21,8 @@ const { server, stop } = await startAuthService({
   mailDirectory,
   listen: { name: "auth", host: "127.0.0.1", port: 0 },
   recipients: { name: "recipients", path: `${databasePath}.recipients` },
+  signUp: { name: "sign-up", path: `${databasePath}.sign-up` },
+  control: { name: "control", path: `${databasePath}.control`, mode: 0o600 },
   log,
 });
 exitOnSignals(log, stop);

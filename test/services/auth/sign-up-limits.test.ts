@@ -6,7 +6,10 @@ describe("limits of sign-up", () => {
   let limits: SignUpLimits;
   beforeEach(() => {
     now = 0;
-    limits = createSignUpLimits({ networkBurst: 50, networkPerHour: 30 }, () => now);
+    limits = createSignUpLimits(
+      { networkBurst: 50, networkPerHour: 30, relayBurst: 1_000, relayPerHour: 3_600 },
+      () => now,
+    );
   });
 
   /** How many of `tries` may make an account. */
@@ -43,5 +46,32 @@ describe("limits of sign-up", () => {
   it("give back what was not used", () => {
     for (let i = 0; i < 200; i++) limits.take("192.0.2.1")?.();
     expect(make(() => "192.0.2.1", 1_000)).toBe(50);
+  });
+
+  it("let all networks together make their burst, then so many an hour, and say how long to wait", () => {
+    expect(make((i) => `10.0.${i >> 8}.${i & 255}`, 2_000)).toBe(1_000);
+    expect(limits.wait("192.0.2.1")).toBe(1_000);
+    now += 999;
+    expect(limits.wait("192.0.2.1")).toBe(1);
+    expect(make(() => "192.0.2.1", 10)).toBe(0);
+    now += 1;
+    expect(limits.wait("192.0.2.1")).toBe(0);
+    expect(make(() => "192.0.2.1", 10)).toBe(1);
+    // A network at its own limit takes nothing from the others.
+    now += 100_000;
+    make(() => "192.0.2.9", 10_000);
+    expect(limits.wait("192.0.2.9")).toBe(120_000);
+    expect(limits.wait("192.0.2.2")).toBe(0);
+  });
+
+  it("let those who worked for it in beyond, a network's allowance once more", () => {
+    make((i) => `10.0.${i >> 8}.${i & 255}`, 2_000);
+    let made = 0;
+    for (let i = 0; i < 200; i++) if (limits.takeProven("192.0.2.1") !== undefined) made += 1;
+    expect(made).toBe(50);
+    expect(limits.waitProven("192.0.2.1")).toBe(120_000);
+    expect(limits.waitProven("192.0.2.2")).toBe(0);
+    limits.takeProven("192.0.2.2")?.();
+    expect(limits.wait("192.0.2.2")).toBe(1_000);
   });
 });
