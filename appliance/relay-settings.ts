@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { contactUri } from "./contact.ts";
 import { DomainError, parseDomain } from "./domain.ts";
+import { signUpModes } from "./sign-up-modes.ts";
 import { sshPublicKeyProblem } from "./ssh-key.ts";
 
 /** What a person must know of a setting; rendered into relay.toml and into error texts. */
@@ -29,10 +30,6 @@ const MAX_DAYS = 3650;
 
 /** Ends the comment of a setting that nothing obeys yet: nobody shall rely on it. */
 const NOT_YET = "(not enforced in this version)";
-
-/** Who may make an account (sign_up.mode). */
-export const signUpModes = ["open", "invite", "closed"] as const;
-export type SignUpMode = (typeof signUpModes)[number];
 
 function whole(comment: string, byDefault: number, least: number, most: number) {
   return z

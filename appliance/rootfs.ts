@@ -12,7 +12,14 @@ import { sshdConfig } from "./files/ssh.ts";
 import { statusScripts } from "./files/status.ts";
 import { systemFiles } from "./files/system.ts";
 import { bootPartitionScript, homingUnits, relayUnits } from "./files/units.ts";
-import { DATA_VERSION, dataPaths, knownDataVersionPath, users } from "./layout.ts";
+import {
+  DATA_VERSION,
+  dataPaths,
+  knownDataVersionPath,
+  nodeBinary,
+  programDirectory,
+  users,
+} from "./layout.ts";
 
 const unitDirectory = "/usr/lib/systemd/system";
 
@@ -35,6 +42,11 @@ export function rootfsSpec(): RootfsSpec {
       ...named(homingUnits(), (unit) => `${unitDirectory}/${unit}`),
       ...named(dropIns(), (unit) => `${unitDirectory}/${unit}.d/homing.conf`),
       bootPartitionScript,
+      {
+        path: "/usr/bin/homing-ctl",
+        mode: 0o755,
+        content: `#!/bin/sh\n# The operator's command; see appliance/ctl/main.ts.\nexec ${nodeBinary} ${programDirectory}/ctl.mjs "$@"\n`,
+      },
       ...statusScripts(relayUnits),
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
@@ -57,6 +69,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "metadata", entry: "services/metadata/main.ts" },
       { name: "web", entry: "services/web/main.ts" },
       { name: "dkim", entry: "services/dkim/main.ts" },
+      { name: "ctl", entry: "appliance/ctl/main.ts" },
     ],
     enable: [
       "homing.target",

@@ -4,7 +4,7 @@
  * here may run in parallel for one address; the insert in the store decides who was first.
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
-import type { SignUpMode } from "../../appliance/relay-settings.ts";
+import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { networkOf } from "../lib/network.ts";
 import { createGuessLimits } from "./guess-limits.ts";

@@ -11,7 +11,7 @@
  * Bodies are forms; mistakes are answered 400 {"text"}, what does not work now 503 {"text"}.
  */
 import type { IncomingMessage, Server } from "node:http";
-import { signUpModes } from "../../appliance/relay-settings.ts";
+import { signUpModes } from "../../appliance/sign-up-modes.ts";
 import type { Log } from "../lib/log.ts";
 import type { InviteList } from "./invites.ts";
 import { BadRequestError, createJsonServer, type Reply, readForm, requireField } from "./json-server.ts";

@@ -4,7 +4,7 @@
  */
 import { bytesPerFile, minFreeDiskBytes } from "../../appliance/files/capacity.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
-import type { SignUpMode } from "../../appliance/relay-settings.ts";
+import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 
 /** Why a login is refused; goes to the log and, as a text, to whoever asks. */
 export type Refusal =

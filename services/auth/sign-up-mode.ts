@@ -2,7 +2,7 @@
  * Who may make an account just now: what relay.toml says, unless the operator chose otherwise on the device, which
  * holds until relay.toml says something else. Read by accounts.ts and sign-up.ts, changed by control-server.ts.
  */
-import { type SignUpMode, signUpModes } from "../../appliance/relay-settings.ts";
+import { type SignUpMode, signUpModes } from "../../appliance/sign-up-modes.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { AccountStore } from "./store.ts";
 

@@ -4,7 +4,7 @@
  * Called by sign-up-server.ts.
  */
 import type { RelayConfig } from "../../appliance/relay-config.ts";
-import type { SignUpMode } from "../../appliance/relay-settings.ts";
+import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import type { Log } from "../lib/log.ts";
 import { inventName, inventPassword } from "./invention.ts";
 import { hashToken, type InviteState } from "./invites.ts";

@@ -33,7 +33,14 @@ describe("the root file system of a relay", () => {
         (match) => match[1],
       ),
     );
-    expect([...started, ...workers].sort()).toEqual(spec.bundles.map((bundle) => bundle.name).sort());
+    const commands = spec.files.flatMap(({ content }) =>
+      [...String(content).matchAll(/^exec \S+ \/usr\/lib\/homing\/(\w+)\.mjs "\$@"$/gm)].map(
+        (match) => match[1],
+      ),
+    );
+    expect([...started, ...workers, ...commands].sort()).toEqual(
+      spec.bundles.map((bundle) => bundle.name).sort(),
+    );
   });
 
   it("enables and requires only units that exist", () => {
