@@ -38,7 +38,7 @@ export function installDependencies() {
       "homing: installing the npm packages of package-lock.json into node_modules (once, about 550 MB on the disk)\n",
     );
     const words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    const options = { cwd: project, stdio: ["ignore", 2, 2] };
+    const options = { cwd: project, stdio: ["ignore", 2, 2], env: { ...process.env, ...proxiesForNpm() } };
     // On Windows npm is a batch file, which only the shell runs; words beside it would not be quoted (DEP0190).
     const run =
       process.platform === "win32"
@@ -54,6 +54,16 @@ export function installDependencies() {
   } finally {
     release();
   }
+}
+
+/**
+ * The proxies of the environment in the form that npm takes: curl and apt are content with "proxy:3128", by which npm
+ * fails (EINVALIDPROXY). What image/packages/proxy.ts does for builds; nothing of TypeScript can be loaded yet.
+ */
+function proxiesForNpm() {
+  const names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"];
+  const bare = names.filter((name) => process.env[name]?.trim() && !process.env[name].includes("://"));
+  return Object.fromEntries(bare.map((name) => [name, `http://${process.env[name].trim()}`]));
 }
 
 /**

@@ -37,7 +37,7 @@ beforeEach(async () => {
   await writeFile(join(small, "package.json"), '{ "type": "module" }');
   await writeFile(join(small, "package-lock.json"), lock);
   // Makes node_modules as npm does, or fails as it is told.
-  const npm = `#!/bin/sh\necho "$@" >> npm-calls\n[ -e npm-fails ] && exit 3\nmkdir -p node_modules\n`;
+  const npm = `#!/bin/sh\necho "$@" >> npm-calls\necho "$HTTPS_PROXY $http_proxy" > npm-proxies\n[ -e npm-fails ] && exit 3\nmkdir -p node_modules\n`;
   await writeFile(join(small, "bin/npm"), npm, { mode: 0o755 });
 });
 afterEach(async () => {
@@ -47,13 +47,17 @@ afterEach(async () => {
 type Result = { code: number; stdout: string; stderr: string };
 
 /** Runs the small project's ./homing with the given directories first in PATH. */
-function homing(args: readonly string[], nodeDirectory = dirname(process.execPath)): Promise<Result> {
+function homing(
+  args: readonly string[],
+  nodeDirectory = dirname(process.execPath),
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Result> {
   const path = [join(small, "bin"), nodeDirectory, "/usr/bin", "/bin"].join(delimiter);
   return new Promise((resolve) => {
     execFile(
       join(small, "homing"),
       args,
-      { env: { ...process.env, PATH: path } },
+      { env: { ...process.env, PATH: path, ...environment } },
       (error, stdout, stderr) => {
         resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
       },
@@ -89,6 +93,14 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     const second = await homing([]);
     expect(second.stderr).toBe("");
     expect(await npmCalls()).toEqual(["ci --ignore-scripts --no-audit --no-fund --loglevel=error"]);
+  });
+
+  it("gives npm a proxy that is written without http:// in the form it takes", async () => {
+    const proxies = { HTTPS_PROXY: "proxy.example:3128", http_proxy: "http://other.example:8080" };
+    expect(await homing([], undefined, proxies)).toMatchObject({ code: 0 });
+    expect(await readFile(join(small, "npm-proxies"), "utf8")).toBe(
+      "http://proxy.example:3128 http://other.example:8080\n",
+    );
   });
 
   it("takes over the set-up of a start that was killed", async () => {
