@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { targets } from "../build.ts";
+import { companionPath, packageList } from "../companion-file.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { RootfsOptions } from "../rootfs/build-rootfs.ts";
 import type { TargetName } from "../targets/target.ts";
@@ -72,7 +73,8 @@ async function judge(options: AuditOptions): Promise<Audit> {
   if (time !== options.lock.generated) {
     throw new AuditError(
       `it is made of the Debian packages of ${day(time)}, and the lock file is of ${day(options.lock.generated)}: ` +
-        "give the lock file it was built with (--lock FILE)",
+        "give the lock file it was built with (--lock FILE; a build with --refresh has left it as " +
+        `${companionPath(options.image, packageList)})`,
     );
   }
 

@@ -23,8 +23,9 @@ the file IMAGE must hold, and compares: every file with its content, mode, owner
 to no file. Lists what differs and ends with 1; ends with 0 when nothing does. Packages that are not in the cache are
 fetched. It takes half a minute and 1 GB of memory, needs no root and changes nothing.
 
-An image can be judged by the version of Homing and the lock file that it was built with, until it is booted. What
-was built with --refresh has no lock file that is kept: renew it by ./homing lock before a build instead.
+An image can be judged by the version of Homing and the lock file that it was built with, until it is booted. A build
+with --refresh leaves its own lock file beside the image, IMAGE.lock.json. It tells which packages are right, so trust it
+no more than you trust whoever could have changed it.
 
   --relay FOLDER also compare the relay's settings and keys in the image with those in FOLDER; without it they only
                  have to be the files that a relay folder has

@@ -6,13 +6,13 @@ import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage, type Image, targets } from "../../image/build.ts";
+import { billOfMaterials, checkCompanion, packageList, writeCompanion } from "../../image/companion-file.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
-import { readLock } from "../../image/packages/lock.ts";
+import { lockText, readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { NODE_VERSION } from "../../image/packages/node-runtime.ts";
 import { refreshLock } from "../../image/packages/refresh.ts";
 import type { ProgressReport } from "../../image/progress.ts";
-import { checkSbomFile, writeSbomFile } from "../../image/sbom/sbom-file.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
 import { renewDnsRecords } from "../dns-records.ts";
@@ -39,12 +39,13 @@ but the image and the cache.
                  DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
                  https://ftp.debian.org/debian)
   --cache DIR    where downloads and root file systems are kept (default: ~/.cache/homing)
-  --refresh      take the newest Debian packages instead of those in the lock file, for this image only
+  --refresh      take the newest Debian packages instead of those in the lock file, for this image only; the list of
+                 them is kept beside it (FILE.lock.json), for ./homing audit
   --replace      replace the image also when it has been booted: its accounts and mail are lost
   --json         for scripts: nothing but JSON on standard output, one object a line. Its "event" is "progress" (stage,
                  and done of total in unit where they can be known), "note" (message), and at the end "done" (target,
                  path with its bytes and sha256, compressed, image with bytes and sha256 of what is in it, rootfs,
-                 sbom, dnsRecords) or "error" (name, message)
+                 sbom, lock with --refresh, dnsRecords) or "error" (name, message)
 
 A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. After a break the same command goes on with the
 downloads where they were.
@@ -107,6 +108,8 @@ type Built = Readonly<{
   image: Image;
   /** Path of the bill of materials. */
   sbom: string;
+  /** Path of the list of packages, when it is not the project's. */
+  packages: string | undefined;
   /** Where the DNS records stand, or the command that shows them. */
   records: string;
   notes: readonly string[];
@@ -117,7 +120,8 @@ async function build(order: Order, io: CommandIo, onProgress: ProgressReport): P
   const relay = await readRelayFolder(folder);
   const mirrors = await chooseMirrors({ mirror: order.mirror, env: io.env });
   await refuseInside(folder, out);
-  await checkSbomFile(out);
+  await checkCompanion(out, billOfMaterials);
+  if (order.refresh) await checkCompanion(out, packageList);
   const follow = { mirrors, onProgress, signal: io.signal };
   const locked = readLock();
   const lock = order.refresh
@@ -134,14 +138,15 @@ async function build(order: Order, io: CommandIo, onProgress: ProgressReport): P
     lock,
     cache: order.cache ?? defaultCacheDirectory(io.env),
   });
-  const sbom = await writeSbomFile(image.path, image.rootfs.sbom);
+  const sbom = await writeCompanion(image.path, billOfMaterials, image.rootfs.sbom);
+  const packages = order.refresh ? await writeCompanion(image.path, packageList, lockText(lock)) : undefined;
   const notes =
     process.version === `v${NODE_VERSION}`
       ? []
       : [
           `built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.`,
         ];
-  return { image, sbom, records: await recordsPlace(folder, relay), notes };
+  return { image, sbom, packages, records: await recordsPlace(folder, relay), notes };
 }
 
 /** Compressed or not shows in the name: who writes an image to a card goes by it, and programs too. */
@@ -197,7 +202,10 @@ async function recordsPlace(folder: string, relay: RelayFolder): Promise<string>
 }
 
 /** For scripts: `bytes` and `sha256` of the file at `path`, and what is in it once that is decompressed. */
-function resultFields({ image, sbom, records }: Built, target: TargetName): Record<string, unknown> {
+function resultFields(
+  { image, sbom, packages, records }: Built,
+  target: TargetName,
+): Record<string, unknown> {
   const { path, bytes, sha256, compressed, rootfs } = image;
   return {
     target,
@@ -208,11 +216,12 @@ function resultFields({ image, sbom, records }: Built, target: TargetName): Reco
     image: { bytes, sha256 },
     rootfs: { bytes: rootfs.bytes, sha256: rootfs.sha256, reused: rootfs.reused },
     sbom,
+    ...(packages !== undefined && { lock: packages }),
     dnsRecords: records,
   };
 }
 
-function summary({ image, sbom, records }: Built, target: TargetName): string {
+function summary({ image, sbom, packages, records }: Built, target: TargetName): string {
   const { path, bytes, sha256, compressed, rootfs } = image;
   const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
   const parts = `root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""}`;
@@ -226,6 +235,9 @@ function summary({ image, sbom, records }: Built, target: TargetName): string {
         ]
       : [`Size:     ${megabytes(bytes)} (${parts})`, `SHA-256:  ${sha256}`]),
     `Contents: ${sbom} (CycloneDX)`,
+    ...(packages === undefined
+      ? []
+      : [`Packages: ${packages}; keep it: ./homing audit judges this image by it (--lock)`]),
     "",
     "It holds the relay's secret keys: do not give it away.",
     "",

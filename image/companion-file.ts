@@ -1,0 +1,73 @@
+/**
+ * Files that lie beside an image and say what is in it: IMAGE.cdx.json, the bill of materials, by the name by which
+ * scanners know CycloneDX, and IMAGE.lock.json, the list of packages of a build with --refresh, by which the image can be
+ * judged later. Called by `./homing build`.
+ */
+import { open, rename, rm, writeFile } from "node:fs/promises";
+import { explainNoRoom } from "./no-room.ts";
+import { OutputFileError } from "./output-file.ts";
+
+export type Companion = Readonly<{
+  /** Follows the image's name. */
+  suffix: string;
+  /** Every such file of ours has this near its start. */
+  mark: string;
+  /** For error texts. */
+  what: string;
+}>;
+
+export const billOfMaterials: Companion = {
+  suffix: ".cdx.json",
+  mark: '"bomFormat": "CycloneDX"',
+  what: "bill of materials of an image",
+};
+
+/** image/packages/lock.ts writes it. */
+export const packageList: Companion = {
+  suffix: ".lock.json",
+  mark: '"generated": ',
+  what: "list of an image's packages",
+};
+
+const MARK_WITHIN_BYTES = 256;
+
+/** Path of such a file of the image at `image`. */
+export function companionPath(image: string, { suffix }: Companion): string {
+  return `${image}${suffix}`;
+}
+
+/** Throws OutputFileError when something else is at the place: it would be lost. */
+export async function checkCompanion(image: string, companion: Companion): Promise<void> {
+  const path = companionPath(image, companion);
+  try {
+    await using file = await open(path, "r");
+    const start = Buffer.alloc(MARK_WITHIN_BYTES);
+    const { bytesRead } = (await file.stat()).isFile() ? await file.read(start) : { bytesRead: 0 };
+    if (start.toString("latin1", 0, bytesRead).includes(companion.mark)) return;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    // Windows opens no folder.
+    if (!(error instanceof Error && "code" in error && error.code === "EISDIR")) throw error;
+  }
+  throw new OutputFileError(
+    `${path} exists and is no ${companion.what}, so it is not replaced; move it, or give another --out`,
+  );
+}
+
+/** Writes it, whole or not at all; returns its path. Throws NoRoomError and what the file system reports. */
+export async function writeCompanion(
+  image: string,
+  companion: Companion,
+  content: Uint8Array | string,
+): Promise<string> {
+  const path = companionPath(image, companion);
+  const aside = `${path}.part`;
+  try {
+    await writeFile(aside, content);
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw await explainNoRoom(error, path, content.length, "Make room, or give another place with --out.");
+  }
+  return path;
+}
