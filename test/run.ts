@@ -94,7 +94,10 @@ const rings: readonly Ring[] = [
     prerequisites: {
       needsRoot: false,
       required: true,
-      packages: ["qemu-system-x86", "qemu-system-arm", "qemu-utils", "ovmf", "qemu-efi-aarch64", "e2fsprogs"],
+      packages: [
+        ...["qemu-system-x86", "qemu-system-arm", "qemu-utils", "ovmf", "qemu-efi-aarch64", "e2fsprogs"],
+        ...["squashfs-tools", "dosfstools", "mtools", "fdisk", "gdisk", "cpio"],
+      ],
     },
   },
 ];
