@@ -15,6 +15,9 @@ export const DATA_VERSION = 1;
 export const programDirectory = "/usr/lib/homing";
 export const nodeBinary = `${programDirectory}/node`;
 
+/** The pages that friends see, as they are without the operator's own (runPaths.web). */
+export const webDirectory = `${programDirectory}/web`;
+
 /** DATA_VERSION, for the initramfs. */
 export const knownDataVersionPath = `${programDirectory}/data-version`;
 
@@ -87,6 +90,8 @@ export const runPaths = {
   metrics: `${runDirectory}/metrics`,
   /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */
   webSocket: `${runDirectory}/web.sock`,
+  /** The operator's own page files, from the relay folder. */
+  web: `${runDirectory}/web`,
   /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
   acmeChallenges: `${runDirectory}/acme-challenge`,
   /** Where services/web asks the account service for accounts. */

@@ -1,7 +1,7 @@
 /**
  * What makes a Debian root file system a relay: users, units, fixed configuration, programs. Data for
  * image/rootfs (image/spec.ts); the same for all relays. What depends on relay.toml is written at boot by
- * appliance/life/boot.ts.
+ * appliance/life/boot.ts. Reads the project's folder `web`.
  */
 import type { RootfsSpec, SpecFile, SpecLink } from "../image/spec.ts";
 import { mostConnectionsOfSource } from "./files/capacity.ts";
@@ -20,6 +20,7 @@ import {
   programDirectory,
   users,
 } from "./layout.ts";
+import { readWebDefaults } from "./web-defaults.ts";
 
 const unitDirectory = "/usr/lib/systemd/system";
 
@@ -49,6 +50,7 @@ export function rootfsSpec(): RootfsSpec {
       },
       ...statusScripts(relayUnits),
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
+      ...readWebDefaults(),
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
       // The closed rule set, until the settings are known.
       {

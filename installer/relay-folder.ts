@@ -20,6 +20,7 @@ import {
 } from "../appliance/relay-config.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
+import { readOperatorPages } from "./web-folder.ts";
 
 const makeKeyPair = promisify(generateKeyPair);
 
@@ -162,8 +163,8 @@ export function publicDkimKeys({ config, files }: RelayFolder): DkimKey[] {
 }
 
 /**
- * Reads and checks a relay folder. Throws RelayConfigError for wrong settings and RelayFolderError for a
- * missing or unusable key.
+ * Reads and checks a relay folder. Throws RelayConfigError for wrong settings, RelayFolderError for a
+ * missing or unusable key, and WebFolderError for page files that cannot be used.
  */
 export async function readRelayFolder(directory: string): Promise<RelayFolder> {
   const settingsPath = join(directory, "relay.toml");
@@ -184,6 +185,7 @@ export async function readRelayFolder(directory: string): Promise<RelayFolder> {
     checkKey(join(directory, path), content, type, mend);
     files.set(path, content);
   }
+  for (const [path, content] of await readOperatorPages(directory)) files.set(path, content);
   return { config, files };
 }
 

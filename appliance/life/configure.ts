@@ -29,9 +29,12 @@ import {
   relayFilePaths,
   relayKeyPaths,
 } from "../relay-config.ts";
+import { webFolderName } from "../web-files.ts";
 import { certificateServes, selfSignedCertificate } from "./certificate.ts";
 import { type Disk, readIfPresent, realDisk } from "./disk.ts";
-import { ImportError, type ImportPlaces, importRelay } from "./import-relay.ts";
+import { ImportError } from "./import-error.ts";
+import { type ImportPlaces, importRelay } from "./import-relay.ts";
+import { readWebFolder } from "./import-web.ts";
 import { type Owners, readOwners } from "./owners.ts";
 
 /** The device cannot become a relay as it is. */
@@ -78,6 +81,7 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
   if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
   await writeSecrets(device, config);
   await writeConfiguration(device, config);
+  await writeWebPages(device);
   say(`this is the relay ${config.domain}`);
   return config;
 }
@@ -262,4 +266,12 @@ async function writeConfiguration({ at, disk, owners, machine }: Device, config:
     await disk.makeDirectory(at(dirname(file.path)), { mode: 0o755 });
     await disk.put(at(file.path), file.content, attributes);
   }
+}
+
+/** The operator's page files, where services/web may read them: it sees nothing of the relay folder. */
+async function writeWebPages({ at, disk }: Device): Promise<void> {
+  const to = at(runPaths.web);
+  await rm(to, { recursive: true, force: true });
+  const web = await readWebFolder(at(`${dataPaths.relay}/${webFolderName}`));
+  await web?.copyTo(to, disk, { directory: 0o755, file: 0o644 });
 }

@@ -1,13 +1,15 @@
 /**
- * Moves the relay folder from the boot partition to the data partition: the settings and the keys they name are
- * copied, and only when the copy is on the medium, all that lies in the folder on the FAT is overwritten and removed.
+ * Moves the relay folder from the boot partition to the data partition: the settings, the keys they name and the
+ * operator's page files are copied, and only when the copy is on the medium, all that lies in the folder on the FAT is overwritten and removed.
  * People copy the folder as their computer shows it, so what else is in it (keys/made-for, .DS_Store, Thumbs.db,
  * ._tls.pem) is wiped unread. The power may go at any moment; the next boot carries on. Called by configure.ts.
  *
  * Order, and what a cut leaves behind:
- *   1. keys to the data partition          copied again
+ *   1. keys and page files to the          copied again
+ *      data partition
  *   2. relay.toml to the data partition    from here on there is a relay; all of it copied again
  *   3. keys that it no longer names go     from the data partition; looked for again
+ *      and page files that are not in it
  *   4. the mark `imported` on the FAT      from here on the FAT's files are never read again, only wiped
  *   5. wipe the FAT's folder, mark last    wiping goes on
  */
@@ -21,12 +23,10 @@ import {
   relayFilePaths,
   relayKeyPaths,
 } from "../relay-config.ts";
+import { webFolderName } from "../web-files.ts";
 import { type Disk, readIfPresent } from "./disk.ts";
-
-/** The relay folder on the boot partition cannot be taken over. The text names the file and the mend. */
-export class ImportError extends Error {
-  override name = "ImportError";
-}
+import { ImportError } from "./import-error.ts";
+import { readWebFolder } from "./import-web.ts";
 
 export type ImportPlaces = Readonly<{
   /** Folder on the boot partition. */
@@ -78,13 +78,16 @@ export async function importRelay(places: ImportPlaces): Promise<ImportOutcome> 
   await requireSameRelay(config, to);
   const newKeys = await keysToWrite(keys, to);
   await requireKeys(config, keys, to);
-  const known = new Set([settingsName, "keys", ...keys.keys()]);
+  const web = await readWebFolder(join(from, webFolderName));
+  const known = new Set([settingsName, "keys", ...keys.keys(), ...(web?.paths ?? [])]);
   const ignored = (await readdir(from, { recursive: true })).filter((path) => !known.has(path)).sort();
 
   await disk.makeDirectory(join(to, "keys"), { mode: 0o700 });
   for (const [path, content] of newKeys) await disk.put(join(to, path), content, { mode: 0o600 });
+  if (web !== undefined) await web.copyTo(join(to, webFolderName), disk, { directory: 0o700, file: 0o600 });
   await disk.put(join(to, settingsName), settings, { mode: 0o600 });
   await wipeOldKeys(config, to, disk);
+  if (web !== undefined) await web.wipeOthers(join(to, webFolderName), disk);
   await disk.put(join(from, markName), "The relay is on the data partition now.\n", { mode: 0o600 });
   await wipeFolder(from, disk);
   return { kind: "imported", ignored };

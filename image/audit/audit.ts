@@ -23,8 +23,8 @@ export { AuditError };
 export type AuditOptions = Omit<RootfsOptions, "architecture"> &
   Readonly<{
     image: string;
-    /** Which files a relay folder with these settings has; settings and keys themselves are the relay's own. */
-    relayFiles: (settings: Uint8Array) => readonly string[];
+    /** Which files a relay folder with these settings may have, of those found; their content is the relay's own. */
+    relayFiles: (settings: Uint8Array, found: readonly string[]) => readonly string[];
     /** The relay folder by path, to be compared with the image's. */
     relay?: ReadonlyMap<string, Uint8Array>;
   }>;
@@ -86,7 +86,7 @@ async function judge(options: AuditOptions): Promise<Audit> {
   }
   const settings = relay.get("relay.toml");
   if (!settings) throw new AuditError("its boot partition holds no relay folder");
-  const relayFiles = options.relayFiles(settings);
+  const relayFiles = options.relayFiles(settings, [...relay.keys()]);
   const expected = await makeExpected({ ...options, architecture: target.architecture });
 
   report({ stage: "Reading the root file system" });

@@ -5,6 +5,7 @@
 
 import { parseRelayConfig, relayFilePaths } from "../../appliance/relay-config.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
+import { isWebFilePath, webFolderName } from "../../appliance/web-files.ts";
 import { type Audit, auditImage } from "../../image/audit/audit.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { readLock } from "../../image/packages/lock.ts";
@@ -67,10 +68,13 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   return audit.findings.length === 0 ? 0 : 1;
 }
 
-/** The files that a relay folder with these settings has. Throws RelayConfigError. */
-function relayFilesOf(settings: Uint8Array): string[] {
+/** The files that a relay folder with these settings has, and any page files. Throws RelayConfigError. */
+function relayFilesOf(settings: Uint8Array, found: readonly string[]): string[] {
   const config = parseRelayConfig(new TextDecoder().decode(settings), "relay.toml in the image");
-  return Object.values(relayFilePaths(config)).filter((path) => path !== null);
+  const pages = found.filter(
+    (path) => path.startsWith(`${webFolderName}/`) && isWebFilePath(path.slice(webFolderName.length + 1)),
+  );
+  return [...Object.values(relayFilePaths(config)).filter((path) => path !== null), ...pages];
 }
 
 function text(image: string, { target, origins, relayFiles, findings }: Audit): string {

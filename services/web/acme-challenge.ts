@@ -2,6 +2,7 @@
  * Answers a certificate authority that checks our name (RFC 8555 §8.3): services/certificates lays a file named like
  * the token. Over plain HTTP, at any of the relay's names. Called by site.ts.
  */
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { HttpProblem, textAnswer, type WebRequest } from "./exchange.ts";
@@ -25,10 +26,13 @@ export function acmeChallengeRoutes(directory: string): Routes {
 }
 
 async function readShort(path: string): Promise<string | undefined> {
-  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
+  // A link may lead anywhere, and none belongs there.
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ELOOP") return undefined;
+      throw error;
+    },
+  );
   if (file === undefined) return undefined;
   try {
     const { bytesRead, buffer } = await file.read({ buffer: Buffer.alloc(maxAnswerBytes) });

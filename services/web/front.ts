@@ -2,7 +2,7 @@
  * The doors of the web service: port 80, and the socket where services/mux hands over TLS connections with the client's
  * address in front (services/lib/proxy-protocol.ts). Called by service.ts.
  */
-import type { Server as HttpServer } from "node:http";
+import type { Server as HttpServer, RequestListener } from "node:http";
 import type { ServerHttp2Session } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import { type SecureContext, TLSSocket } from "node:tls";
@@ -29,8 +29,10 @@ export type Front = Readonly<{
 /** Listens on both doors. Throws SocketInUseError, or the error of listen(2). */
 export async function openFront(options: FrontOptions): Promise<Front> {
   const { limits, log } = options;
-  const open = new Set<Socket>();
-  const sessions = new Set<ServerHttp2Session>();
+  /** Every connection, and what it does: a session of HTTP/2, a request of HTTP/1.1, or nothing yet. */
+  const open = new Map<Socket, ServerHttp2Session | "busy" | "idle">();
+  /** The connection below a TLS socket. */
+  const below = new WeakMap<object, Socket>();
   const peers = new WeakMap<object, Peer>();
   const http = createHttp1Server(
     options,
@@ -43,7 +45,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       socket.destroy();
       return false;
     }
-    open.add(socket);
+    open.set(socket, "idle");
     socket.once("close", () => open.delete(socket));
     return true;
   };
@@ -66,11 +68,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       Object.assign(socket, { secureConnecting: false });
       const peer = { client, isSecure: true };
       if (socket.alpnProtocol === "h2") {
-        const session = serveHttp2(socket, peer, options);
-        sessions.add(session);
-        session.once("close", () => sessions.delete(session));
+        open.set(raw, serveHttp2(socket, peer, options));
       } else {
         peers.set(socket, peer);
+        below.set(socket, raw);
         http.emit("connection", socket);
       }
     });
@@ -80,6 +81,15 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     // TLS connections were counted at their own door.
     if (!(socket instanceof TLSSocket)) admit(socket);
   });
+  const note: RequestListener = ({ socket }, response) => {
+    const connection = below.get(socket) ?? socket;
+    open.set(connection, "busy");
+    response.once("close", () => {
+      if (open.has(connection)) open.set(connection, "idle");
+    });
+  };
+  http.prependListener("request", note);
+  http.prependListener("checkContinue", note);
   const tls = createServer((socket) => {
     if (!admit(socket)) return;
     const drop = () => socket.destroy();
@@ -99,8 +109,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     tls,
     close: async () => {
       const closed = [http, tls].map((server) => new Promise((resolve) => server.close(resolve)));
-      http.closeIdleConnections();
-      for (const session of sessions) endSession(session);
+      for (const [connection, state] of open) {
+        if (state === "idle") connection.destroy();
+        else if (state !== "busy") endSession(state);
+      }
       await Promise.all(closed);
     },
   };

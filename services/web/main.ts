@@ -3,7 +3,7 @@
  * from systemd (LoadCredential=).
  */
 import { join } from "node:path";
-import { ports, runPaths, tlsCertificatePath } from "../../appliance/layout.ts";
+import { ports, runPaths, tlsCertificatePath, webDirectory } from "../../appliance/layout.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startWebService } from "./service.ts";
@@ -13,6 +13,7 @@ const { stop } = await startWebService({
   settingsPath: runPaths.relayConfig,
   certificate: { chain: tlsCertificatePath, key: join(process.env.CREDENTIALS_DIRECTORY ?? "", "tls-key") },
   acmeChallenges: runPaths.acmeChallenges,
+  pages: [webDirectory, runPaths.web],
   listen: {
     http: { name: "http", host: "::", port: ports.http },
     tls: { name: "web", path: runPaths.webSocket },

@@ -10,12 +10,17 @@ import { acmeChallengeRoutes } from "./acme-challenge.ts";
 import { watchCertificate } from "./certificate.ts";
 import { type Front, openFront } from "./front.ts";
 import { type WebLimits, webLimits } from "./limits.ts";
+import { createPages } from "./pages/pages.ts";
+import { readWebFolders } from "./pages/web-folder.ts";
 import { createSite } from "./site.ts";
+import { autoconfigRoutes, mtaStsRoutes, securityTextRoutes } from "./well-known.ts";
 
 export type WebServiceOptions = Readonly<{
   settingsPath: string;
   certificate: Readonly<{ chain: string; key: string }>;
   acmeChallenges: string;
+  /** Folders of page files; what is in a later one stands in for the same of an earlier one. */
+  pages: readonly string[];
   /** Port 80, and where services/mux hands over. */
   listen: Readonly<{ http: ListenTarget; tls: ListenTarget }>;
   limits?: WebLimits;
@@ -24,7 +29,7 @@ export type WebServiceOptions = Readonly<{
 
 /**
  * Starts the service; resolves when it listens.
- * @throws SettingsError, SocketInUseError, or what is wrong with the certificate.
+ * @throws SettingsError, SocketInUseError, or what is wrong with the certificate or the pages.
  */
 export async function startWebService(
   options: WebServiceOptions,
@@ -32,12 +37,19 @@ export async function startWebService(
   const { log, limits = webLimits } = options;
   const config = await loadRelayConfig(options.settingsPath);
   const certificate = await watchCertificate(options.certificate, log);
+  const pages = createPages({
+    config,
+    files: await readWebFolders(options.pages),
+    signUpMode: () => config.signUp.mode,
+  });
+  for (const problem of pages.problems) log.warn("the pages have a mistake", { problem });
   const site = createSite({
     domain: config.domain,
     everywhere: acmeChallengeRoutes(options.acmeChallenges),
-    autoconfig: {},
-    mtaSts: {},
-    relay: [],
+    autoconfig: autoconfigRoutes(config.domain),
+    mtaSts: mtaStsRoutes(config.domain),
+    relay: [pages.routes, autoconfigRoutes(config.domain), securityTextRoutes(config, () => new Date())],
+    problemPage: pages.problemPage,
   });
   const front = await openFront({
     site,

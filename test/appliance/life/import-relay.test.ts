@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { cp, readdir, readFile, stat } from "node:fs/promises";
+import { cp, readdir, readFile, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { realDisk } from "../../../appliance/life/disk.ts";
@@ -31,6 +31,58 @@ async function expectImported({ from, to }: Partitions): Promise<void> {
 }
 
 describe("the import of a relay folder", () => {
+  it("brings the operator's page files, and takes away those that are gone", async () => {
+    const pages = { "web/theme.css": "a", "web/de/home.md": "b", "web/logo.svg": "c" };
+    await using partitions = await makePartitions({ ...relayFiles, ...pages });
+    await putFiles(partitions.from, { "web/.DS_Store": "x", "web/Thumbs.db": "x", "web/notes.doc": "x" });
+    expect(await run(partitions)).toEqual({
+      kind: "imported",
+      ignored: ["web/.DS_Store", "web/Thumbs.db", "web/notes.doc"],
+    });
+    await expectImported(partitions);
+    for (const [path, content] of Object.entries(pages)) {
+      expect(await textOf(join(partitions.to, path))).toBe(content);
+    }
+    expect(existsSync(join(partitions.to, "web/notes.doc"))).toBe(false);
+    await putFiles(partitions.from, { ...relayFiles, "web/de/home.md": "d" });
+    await run(partitions);
+    expect((await readdir(join(partitions.to, "web"), { recursive: true })).sort()).toEqual([
+      "de",
+      "de/home.md",
+    ]);
+    expect(await textOf(join(partitions.to, "web/de/home.md"))).toBe("d");
+    // Without such a folder, as somebody brings who only changes a setting, the pages stay.
+    await putFiles(partitions.from, relayFiles);
+    await run(partitions);
+    expect(await textOf(join(partitions.to, "web/de/home.md"))).toBe("d");
+  });
+
+  it.each([
+    [
+      "too many page files",
+      Object.fromEntries([...Array(65).keys()].map((i) => [`web/p${i}.md`, ""])),
+      /65 files/,
+    ],
+    ["a page file that is too large", { "web/a.png": "x".repeat(524_289) }, /a\.png of 524289 bytes/],
+    [
+      "page files that are too large together",
+      Object.fromEntries([...Array(5).keys()].map((i) => [`web/${i}.png`, "x".repeat(500_000)])),
+      /2500000 bytes, at most 2097152/,
+    ],
+  ])("refuses %s and leaves both sides as they were", async (_what, pages, message) => {
+    await using partitions = await makePartitions({ ...relayFiles, ...pages });
+    await expect(run(partitions)).rejects.toThrow(message);
+    expect(await readdir(partitions.to)).toEqual([]);
+    expect(await textOf(join(partitions.from, "relay.toml"))).toBe(relayFiles["relay.toml"]);
+  });
+
+  it("refuses a symbolic link among the page files", async () => {
+    await using partitions = await makePartitions({ ...relayFiles, "web/home.md": "a" });
+    await symlink("../keys/tls.pem", join(partitions.from, "web", "key.txt"));
+    await expect(run(partitions)).rejects.toThrow(/symbolic link key\.txt/);
+    expect(await readdir(partitions.to)).toEqual([]);
+  });
+
   it("moves settings and keys to the data partition and removes them from the boot partition", async () => {
     await using partitions = await makePartitions();
     expect(await run(partitions)).toEqual(imported);
