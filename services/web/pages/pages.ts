@@ -5,7 +5,7 @@
  */
 import { Marked } from "marked";
 import type { RelayConfig } from "../../../appliance/relay-config.ts";
-import { type SignUpMode, signUpModes } from "../../../appliance/relay-settings.ts";
+import { type SignUpMode, signUpModes } from "../../../appliance/sign-up-modes.ts";
 import { type Answer, type HttpProblem, type RequestHead, textAnswer } from "../exchange.ts";
 import type { Routes } from "../router.ts";
 import { assetsOf, contentTag, revalidated } from "./assets.ts";
