@@ -4,7 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { constants, zstdCompressSync } from "node:zlib";
+import { promisify } from "node:util";
+import { constants, zstdCompress } from "node:zlib";
 import { buildCpio } from "../formats/cpio.ts";
 import type { Kernel } from "../rootfs/kernel.ts";
 import { setDirectory, setFile, setSymlink, type Tree } from "../rootfs/tree.ts";
@@ -39,13 +40,15 @@ const DISK_DRIVERS: Readonly<Record<Architecture, readonly string[]>> = {
   ],
 };
 
-/** Level 19 takes a second for these few megabytes and saves reading time on a slow card. */
+/** Level 19 takes four seconds of a processor for these few megabytes and saves reading time on a slow card. */
 const ZSTD_LEVEL = 19;
+/** More than what cannot be compressed grows by: three bytes for every 128 KiB, header and checksum (RFC 8878 §3.1). */
+const ZSTD_GROWTH_BYTES = 1 << 16;
 
 const script = initramfsScript(readFileSync(new URL("init.sh", import.meta.url)));
 
-/** The finished archive. `time` is the time of everything in it, in seconds. Throws InitramfsError. */
-export async function buildInitramfs(
+/** The archive, not yet compressed. `time` is the time of everything in it, in seconds. Throws InitramfsError. */
+export async function packInitramfs(
   architecture: Architecture,
   kernel: Pick<Kernel, "modules" | "builtIn" | "release">,
   busybox: Uint8Array,
@@ -63,8 +66,15 @@ export async function buildInitramfs(
     setFile(tree, `modules/${basename(path)}`, await kernel.modules.get(path)!.read());
   }
   setFile(tree, "modules/order", modules.map((path) => `${basename(path)}\n`).join(""));
-  const archive = Buffer.concat(buildCpio(tree, { time }));
-  return zstdCompressSync(archive, {
+  return Buffer.concat(buildCpio(tree, { time }));
+}
+
+/** The archive as a machine reads it; compressed in a thread of its own, whatever this one does in the meantime. */
+export function compressInitramfs(archive: Uint8Array): Promise<Uint8Array> {
+  return promisify(zstdCompress)(archive, {
+    // With both, all is one step, in which the thread never waits for this one.
+    pledgedSrcSize: archive.length,
+    chunkSize: archive.length + ZSTD_GROWTH_BYTES,
     params: {
       [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL,
       [constants.ZSTD_c_checksumFlag]: 1,

@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { abortable } from "../abortable.ts";
-import { buildInitramfs } from "../initramfs/initramfs.ts";
+import { compressInitramfs, packInitramfs } from "../initramfs/initramfs.ts";
 import { type DebianPackage, loadPackage } from "../packages/deb.ts";
 import { fetchPackages } from "../packages/download.ts";
 import type { LockedPackage } from "../packages/lock.ts";
@@ -73,6 +73,10 @@ export async function makeRootContent(
   report({ stage: "Reading the kernel" });
   const kernel = await readKernel(packages, architecture, signal);
   signal?.throwIfAborted();
+  const { busybox, bootLoader, firmware, biosLoader } = pickBootFiles(architecture, packages);
+  // Takes seconds of a processor, which the steps up to the next await leave idle.
+  const initramfs = compressInitramfs(await packInitramfs(architecture, kernel, busybox, lock.generated));
+  initramfs.catch(() => {}); // awaited below, unless another step fails before
   const uses = new Map(locked.map(({ name, use }) => [name, use]));
   const sources = new Map(loaded.map(({ content, source }) => [content.name, source]));
   const sbom = buildSbom({
@@ -100,10 +104,9 @@ export async function makeRootContent(
     },
     afterStep,
   );
-  const { busybox, bootLoader, firmware, biosLoader } = pickBootFiles(architecture, packages);
   const boot: BootPieces = {
     kernel: kernel.image,
-    initramfs: await buildInitramfs(architecture, kernel, busybox, lock.generated),
+    initramfs: await initramfs,
     bootLoader,
     deviceTrees: kernel.deviceTrees,
     firmware,
