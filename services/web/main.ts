@@ -14,6 +14,7 @@ const { stop } = await startWebService({
   certificate: { chain: tlsCertificatePath, key: join(process.env.CREDENTIALS_DIRECTORY ?? "", "tls-key") },
   acmeChallenges: runPaths.acmeChallenges,
   pages: [webDirectory, runPaths.web],
+  signUpSocket: runPaths.signUpSocket,
   listen: {
     http: { name: "http", host: "::", port: ports.http },
     tls: { name: "web", path: runPaths.webSocket },

@@ -6,12 +6,14 @@ import type { ListenTarget } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import type { ShutdownStep } from "../lib/shutdown.ts";
+import { createAccountClient, currentMode } from "./account-client.ts";
 import { acmeChallengeRoutes } from "./acme-challenge.ts";
 import { watchCertificate } from "./certificate.ts";
 import { type Front, openFront } from "./front.ts";
 import { type WebLimits, webLimits } from "./limits.ts";
 import { createPages } from "./pages/pages.ts";
 import { readWebFolders } from "./pages/web-folder.ts";
+import { signUpRoutes } from "./sign-up.ts";
 import { createSite } from "./site.ts";
 import { autoconfigRoutes, mtaStsRoutes, securityTextRoutes } from "./well-known.ts";
 
@@ -21,6 +23,8 @@ export type WebServiceOptions = Readonly<{
   acmeChallenges: string;
   /** Folders of page files; what is in a later one stands in for the same of an earlier one. */
   pages: readonly string[];
+  /** Where services/auth makes accounts. */
+  signUpSocket: string;
   /** Port 80, and where services/mux hands over. */
   listen: Readonly<{ http: ListenTarget; tls: ListenTarget }>;
   limits?: WebLimits;
@@ -37,10 +41,11 @@ export async function startWebService(
   const { log, limits = webLimits } = options;
   const config = await loadRelayConfig(options.settingsPath);
   const certificate = await watchCertificate(options.certificate, log);
+  const accounts = createAccountClient(options.signUpSocket);
   const pages = createPages({
     config,
     files: await readWebFolders(options.pages),
-    signUpMode: () => config.signUp.mode,
+    signUpMode: currentMode(accounts, config.signUp.mode, log),
   });
   for (const problem of pages.problems) log.warn("the pages have a mistake", { problem });
   const site = createSite({
@@ -48,7 +53,12 @@ export async function startWebService(
     everywhere: acmeChallengeRoutes(options.acmeChallenges),
     autoconfig: autoconfigRoutes(config.domain),
     mtaSts: mtaStsRoutes(config.domain),
-    relay: [pages.routes, autoconfigRoutes(config.domain), securityTextRoutes(config, () => new Date())],
+    relay: [
+      pages.routes,
+      signUpRoutes({ domain: config.domain, accounts, pages, log }),
+      autoconfigRoutes(config.domain),
+      securityTextRoutes(config, () => new Date()),
+    ],
     problemPage: pages.problemPage,
   });
   const front = await openFront({
@@ -63,6 +73,7 @@ export async function startWebService(
     front,
     stop: [
       { name: "close connections", run: () => front.close() },
+      { name: "let go of the account service", run: () => accounts.close() },
       { name: "stop watching the certificate", run: () => certificate.stop() },
     ],
   };

@@ -17,14 +17,14 @@ import { escapeHtml, fillHtml, fillMarkdown, unfilled, type Values } from "./tem
 import type { WebFiles } from "./web-folder.ts";
 
 /** Shown by the service at a moment of its own, not found in the menu nor at an address of their own. */
-const innerPages = ["problem", "invite", "proof"];
+const innerPages = ["problem", "invite", "proof", "refusal"];
 const home = "home";
 
 export type PagesOptions = Readonly<{
   config: RelayConfig;
   files: WebFiles;
-  /** How one signs up at this moment. */
-  signUpMode: () => SignUpMode;
+  /** How one signs up at this moment. Asked for each page of the menu. */
+  signUpMode: () => SignUpMode | Promise<SignUpMode>;
 }>;
 
 export type Pages = Readonly<{
@@ -32,6 +32,8 @@ export type Pages = Readonly<{
   /** The page NAME.md in the reader's language, with more values than every page has. */
   show(head: RequestHead, name: string, more?: (words: Words) => Values, status?: number): Answer;
   problemPage(head: RequestHead, problem: HttpProblem): Answer;
+  /** The short texts in the reader's language. */
+  wordsFor(head: RequestHead): Words;
   /** What is wrong with the files, a line each. The pages are shown all the same. */
   problems: readonly string[];
 }>;
@@ -106,11 +108,14 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
     body: html,
   });
 
+  /** As of the last page of the menu; the others say nothing of it. */
+  let mode: SignUpMode = config.signUp.mode;
+
   /** Every page is made once for each language and way to sign up. */
   const made = new Map<string, Readonly<{ answer: Answer; tag: string }>>();
-  const plainPage = (head: RequestHead, name: string): Answer => {
+  const plainPage = async (head: RequestHead, name: string): Promise<Answer> => {
     const { language, root } = languageOf(head);
-    const mode = signUpMode();
+    mode = await signUpMode();
     const key = [root, language.tag, name, mode].join(" ");
     let page = made.get(key);
     if (page === undefined) {
@@ -125,7 +130,7 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
 
   const show: Pages["show"] = (head, name, more = () => ({}), status = 200) => {
     const { language, root } = languageOf(head);
-    const shown = answer(language, render(language, name, root, signUpMode(), more(language.words)), status);
+    const shown = answer(language, render(language, name, root, mode, more(language.words)), status);
     return { ...shown, headers: { ...shown.headers, "cache-control": "no-store" } };
   };
 
@@ -161,6 +166,7 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
         problem.status,
       );
     },
+    wordsFor: (head) => languageOf(head).language.words,
     problems,
   };
 }
@@ -168,7 +174,7 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
 /** "/", "/info" in the reader's language; "/de/", "/de/info" in that one. */
 function pageRoutes(
   languages: readonly Language[],
-  page: (head: RequestHead, name: string) => Answer,
+  page: (head: RequestHead, name: string) => Promise<Answer>,
 ): Routes {
   const routes: Record<string, Routes[string]> = {};
   const names = new Set(languages.flatMap(({ pages }) => [...pages.keys()]));

@@ -48,6 +48,7 @@ beforeAll(async () => {
     certificate: { chain: join(folder, "tls", "certificate.pem"), key: join(folder, "key.pem") },
     acmeChallenges: join(folder, "acme"),
     pages: [webDefaultsFolder, join(folder, "pages")],
+    signUpSocket: join(folder, "nobody-listens"),
     listen: {
       http: { name: "http", host: "127.0.0.1", port: 0 },
       tls: { name: "web", path: join(folder, "web.sock") },

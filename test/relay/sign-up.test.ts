@@ -1,0 +1,153 @@
+/** Friends get an account in one tap: real Delta Chat cores at `/new`, with and without invitations, and homing-ctl. */
+import { once } from "node:events";
+import { request } from "node:https";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, expect, it } from "vitest";
+import { dataPaths, runPaths } from "../../appliance/layout.ts";
+import { inventAccount } from "../support/accounts.ts";
+import { type Client, createClient, secureJoin } from "../support/client.ts";
+import { openImap } from "../support/imap-session.ts";
+import { describeRelays } from "../support/ring.ts";
+
+type Answer = Readonly<{ status: number; headers: Readonly<Record<string, unknown>>; text: string }>;
+
+describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
+  const relay = () => ring.relay("_a.test");
+  const clients: Client[] = [];
+  const client = async (name: string): Promise<Client> => {
+    const made = await createClient(name);
+    clients.push(made);
+    return made;
+  };
+  afterAll(async () => {
+    for (const one of clients) await one[Symbol.asyncDispose]();
+  });
+
+  const ctl = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const { stdout } = await relay().exec(["homing-ctl", ...args, "--json"]);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+  const ask = async (method: string, path: string, language = "en"): Promise<Answer> => {
+    const call = request({
+      host: relay().address,
+      servername: "_a.test",
+      headers: { host: "_a.test", "accept-language": language, accept: "text/html" },
+      rejectUnauthorized: false,
+      agent: false,
+      method,
+      path,
+    });
+    call.end();
+    const [response] = await once(call, "response");
+    let text = "";
+    for await (const piece of response) text += piece;
+    return { status: response.statusCode, headers: response.headers, text };
+  };
+  const storedPassword = (address: string): string => {
+    const path = join(relay().dataFolder, dataPaths.accounts.slice("/data/".length), "accounts.sqlite");
+    const list = new DatabaseSync(path, { readOnly: true });
+    try {
+      return String(list.prepare("SELECT password FROM accounts WHERE address = ?").get(address)?.password);
+    } finally {
+      list.close();
+    }
+  };
+  /** What a first login with a name of one's own comes to. */
+  const login = async (): Promise<string> => {
+    const { address, password } = inventAccount("_a.test");
+    await using session = await openImap(relay().address);
+    return (await session.command(`LOGIN ${address} ${password}`)).status;
+  };
+
+  let alice: Client;
+
+  it("a core gets its account from /new, whose name and password the relay invented", async () => {
+    alice = await client("alice");
+    const { address } = await alice.onboard("dcaccount:https://_a.test/new");
+    expect(address).toMatch(/^[a-z0-9]{9}@_a\.test$/);
+    expect((await alice.rpc.getInfo(alice.accountId)).is_chatmail).toBe("true");
+    expect(storedPassword(address)).toMatch(/^\$hmac-sha256\$/);
+  });
+
+  it("whoever opens /new in a browser is sent to the app", async () => {
+    const { status, headers } = await ask("GET", "/new");
+    expect(status).toBe(302);
+    expect(headers.location).toBe("dcaccount:https://_a.test/new");
+  });
+
+  it("by invitation only: a core gets in with one, and a page shows it", async () => {
+    expect(await ctl("sign-up", "invite")).toEqual({ mode: "invite", settings: "open" });
+    const { token, link } = (await ctl("invite", "create", "--note", "Bob")) as Record<string, string>;
+    expect(link).toBe(`https://_a.test/i/${token}`);
+    // Looking at it uses nothing up.
+    for (let i = 0; i < 3; i++) {
+      const page = await ask("GET", `/i/${token}`);
+      expect(page.status).toBe(200);
+      expect(page.text).toContain(`dcaccount:https://_a.test/new?t&#61;${token}`.replace("&#61;", "="));
+      expect(page.headers["cache-control"]).toBe("no-store");
+    }
+    const bob = await client("bob");
+    await bob.onboard(`dcaccount:https://_a.test/new?t=${token}`);
+    // Those who were there before go on.
+    const { inviterChat, joinerChat } = await secureJoin(alice, bob);
+    await alice.sendText(inviterChat, "welcome");
+    await bob.waitForMessages(joinerChat, 1, (message) => message.text === "welcome");
+
+    const late = await client("late");
+    const refusal = await late.rpc
+      .addTransportFromQr(late.accountId, `dcaccount:https://_a.test/new?t=${token}`)
+      .then(() => "", String);
+    expect(refusal).toContain("This invitation was used already");
+    const page = await ask("GET", `/i/${token}`, "de-AT,de;q=0.9");
+    expect(page.status).toBe(410);
+    expect(page.text).toContain("Diese Einladung wurde schon benutzt");
+    const again = await ask("POST", `/new?t=${token}`, "de");
+    expect(again.status).toBe(410);
+    expect(JSON.parse(again.text).reason).toContain("Diese Einladung wurde schon benutzt");
+  });
+
+  it("without an invitation neither /new nor a login makes an account", async () => {
+    const { status, text } = await ask("POST", "/new");
+    expect(status).toBe(403);
+    expect(JSON.parse(text).reason).toContain("invitation");
+    expect(await login()).toBe("NO");
+  });
+
+  it("closed: nobody gets in, also after the service started anew, and those who have an account go on", async () => {
+    const { token } = (await ctl("invite", "create")) as Record<string, string>;
+    await ctl("sign-up", "closed");
+    await relay().exec("systemctl restart homing-auth");
+    expect(await ctl("sign-up")).toEqual({ mode: "closed", settings: "open" });
+    expect((await ask("POST", `/new?t=${token}`)).status).toBe(403);
+    expect((await ask("GET", `/i/${token}`)).status).toBe(403);
+    expect(await login()).toBe("NO");
+    const address = (await alice.rpc.getConfig(alice.accountId, "configured_addr"))!;
+    const password = (await alice.rpc.getConfig(alice.accountId, "configured_mail_pw"))!;
+    await using session = await openImap(relay().address);
+    expect((await session.command(`LOGIN ${address} ${password}`)).status).toBe("OK");
+  });
+
+  it("open again: at once, and the invitation is unused", async () => {
+    await ctl("sign-up", "open");
+    expect(await login()).toBe("OK");
+    expect((await ask("POST", "/new")).status).toBe(200);
+    const invites = (await ctl("invite", "list")) as unknown as { usesLeft: number }[];
+    expect(invites.map(({ usesLeft }) => usesLeft)).toEqual([0, 1]);
+  });
+
+  it("root alone speaks to the control socket, the web service alone to that for sign-up", async () => {
+    const { stdout } = await relay().exec([
+      "stat",
+      "--format",
+      "%a %U %G",
+      runPaths.controlSocket,
+      runPaths.signUpSocket,
+    ]);
+    expect(stdout.trim().split("\n")).toEqual(["600 root root", "660 root homing-web"]);
+    const asNobody = await relay()
+      .exec(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "homing-ctl", "sign-up"])
+      .then(() => "", String);
+    expect(asNobody).toContain("only root may do this");
+  });
+});
