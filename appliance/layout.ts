@@ -48,6 +48,8 @@ export const dataPaths = {
   version: `${dataDirectory}/version`,
   /** Which DKIM key signs while there are two (dkimStatePath). */
   dkim: `${dataDirectory}/dkim`,
+  /** What services/certificates remembers of the certificate authority. */
+  certificates: `${dataDirectory}/certificates`,
 } as const;
 
 /** The selector of the DKIM key that took over; missing before the first change of keys. Written by services/dkim. */
@@ -55,6 +57,14 @@ export const dkimStatePath = `${dataPaths.dkim}/signing`;
 
 /** The certificate chain that Postfix and Dovecot show; its key is runPaths.tlsKey. */
 export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
+
+/** The account at the authority, an order under way, failures and when to try again (services/certificates). */
+export const certificateStatePath = `${dataPaths.certificates}/state.json`;
+/** When to look again, in seconds since 1970: a small script reads it, so that Node starts only when it is time. */
+export const certificateNextPath = `${dataPaths.certificates}/next`;
+
+/** Made by systemd-timesyncd once the clock was set by a time server (systemd-timesyncd.service(8)). */
+export const clockSyncedPath = "/run/systemd/timesync/synchronized";
 
 /** Written at every boot by `homing-configure`, read by the services. */
 export const runDirectory = "/run/homing";
@@ -98,7 +108,18 @@ export const runPaths = {
   signUpSocket: `${runDirectory}/sign-up.sock`,
   /** Where homing-ctl speaks to the account service: 0600 root. */
   controlSocket: `${runDirectory}/control.sock`,
+  /**
+   * What services/certificates gets by LoadCredential, 0600 root; there only where an authority is asked. The key for
+   * changes of the DNS is empty unless the settings name one.
+   */
+  acmeAccountKey: `${runDirectory}/acme/account.pem`,
+  dnsUpdateKey: `${runDirectory}/acme/dns-update.key`,
+  /** Why there is no certificate, or no new one, in words for the owner; missing while all is well. */
+  certificateProblem: `${runDirectory}/certificates/problem`,
 } as const;
+
+/** Made by services/certificates when it first ran since the boot. */
+export const certificateLookedPath = `${runDirectory}/certificates/looked`;
 
 /** Loopback address of the account service (services/auth). */
 export const authListen = { host: "127.0.0.1", port: 8090 } as const;
@@ -115,7 +136,7 @@ export const users = {
   /** Asks the name servers of the domain for the next DKIM key. */
   dkim: { name: "homing-dkim", id: 905 },
   web: { name: "homing-web", id: 906 },
-  /** Talks to certificate authorities and lays out their challenges. */
+  /** Asks the certificate authority; owns the certificate, not its key. */
   certificates: { name: "homing-certs", id: 907 },
   /** Hands over what comes in on port 443. */
   mux: { name: "homing-mux", id: 908 },

@@ -5,7 +5,7 @@
  */
 import { parse as parseToml, TomlError } from "smol-toml";
 import { z } from "zod";
-import { parseDomain } from "./domain.ts";
+import { isTestDomain, parseDomain } from "./domain.ts";
 import { nearestName } from "./nearest.ts";
 import { relayConfigSchema, settingNotes } from "./relay-settings.ts";
 import { tomlLines } from "./toml-lines.ts";
@@ -45,13 +45,35 @@ export function relayFilePaths(config: RelayConfig) {
     dkimNextKey: config.dkim.nextSelector === "" ? null : dkimKeyPath(config.dkim.nextSelector),
     tlsKey: "keys/tls.pem",
     acmeAccountKey: "keys/acme-account.pem",
+    /** The owner's own certificate and key, null unless the settings want them. */
+    ownCertificate: certificateSource(config) === "files" ? "keys/certificate.pem" : null,
+    ownCertificateKey: certificateSource(config) === "files" ? "keys/certificate-key.pem" : null,
+    /** The secret for changes of the DNS, null unless the settings want it. */
+    dnsUpdateKey:
+      certificateSource(config) === "acme" && config.certificates.challenge === "dns-01"
+        ? "keys/dns-update.key"
+        : null,
   } as const;
 }
 
-/** The keys among them, as far as the settings name them. */
+/** Where this relay's certificate comes from: no authority and no owner's wish makes one for a test domain. */
+export function certificateSource({
+  domain,
+  certificates,
+}: RelayConfig): RelayConfig["certificates"]["source"] {
+  return isTestDomain(domain) ? "self-signed" : certificates.source;
+}
+
+/** The private keys among them, as far as the settings name them. */
 export function relayKeyPaths(config: RelayConfig): string[] {
-  const { dkimKey, dkimNextKey, tlsKey, acmeAccountKey } = relayFilePaths(config);
-  return [dkimKey, ...(dkimNextKey === null ? [] : [dkimNextKey]), tlsKey, acmeAccountKey];
+  const { dkimKey, dkimNextKey, tlsKey, acmeAccountKey, ownCertificateKey } = relayFilePaths(config);
+  return [dkimKey, dkimNextKey, tlsKey, acmeAccountKey, ownCertificateKey].filter((path) => path !== null);
+}
+
+/** What the owner puts into the folder by hand and may replace at any time, as far as the settings name it. */
+export function ownerFilePaths(config: RelayConfig): string[] {
+  const { ownCertificate, ownCertificateKey, dnsUpdateKey } = relayFilePaths(config);
+  return [ownCertificate, ownCertificateKey, dnsUpdateKey].filter((path) => path !== null);
 }
 
 /** Where the DKIM key of a selector lies in a relay folder. */

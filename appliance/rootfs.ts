@@ -5,6 +5,7 @@
  */
 import type { RootfsSpec, SpecFile, SpecLink } from "../image/spec.ts";
 import { mostConnectionsOfSource } from "./files/capacity.ts";
+import { certificateDueScript } from "./files/certificates.ts";
 import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
@@ -49,6 +50,7 @@ export function rootfsSpec(): RootfsSpec {
         content: `#!/bin/sh\n# The operator's command; see appliance/ctl/main.ts.\nexec ${nodeBinary} ${programDirectory}/ctl.mjs "$@"\n`,
       },
       ...statusScripts(relayUnits),
+      certificateDueScript,
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       ...readWebDefaults(),
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
@@ -72,6 +74,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "web", entry: "services/web/main.ts" },
       { name: "dkim", entry: "services/dkim/main.ts" },
       { name: "ctl", entry: "appliance/ctl/main.ts" },
+      { name: "certificates", entry: "services/certificates/main.ts" },
     ],
     enable: [
       "homing.target",
@@ -86,6 +89,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-http.socket",
       "homing-web.socket",
       "homing-dkim.timer",
+      "homing-certificates.timer",
+      "homing-certificate.path",
       "nftables.service",
       "systemd-networkd.service",
       "systemd-resolved.service",

@@ -9,9 +9,11 @@ import { basename, dirname, join, resolve } from "node:path";
 import { getSystemErrorMessage, promisify } from "node:util";
 import { type DkimKey, dkimPublicKey } from "../appliance/dns/records.ts";
 import { createSynced, syncDirectory } from "../appliance/durable.ts";
+import { checkOwnerFiles, OwnerFileError } from "../appliance/owner-files.ts";
 import {
   dkimKeyPath,
   maxRelayFileBytes,
+  ownerFilePaths,
   parseRelayConfig,
   type RelayConfig,
   type RelayOverrides,
@@ -186,7 +188,25 @@ export async function readRelayFolder(directory: string): Promise<RelayFolder> {
     files.set(path, content);
   }
   for (const [path, content] of await readOperatorPages(directory)) files.set(path, content);
+  await addOwnerFiles(directory, config, files);
   return { config, files };
+}
+
+/** The certificate and secrets that the settings want from the owner (RelayFolderError when they are not right). */
+async function addOwnerFiles(
+  directory: string,
+  config: RelayConfig,
+  files: Map<string, Uint8Array>,
+): Promise<void> {
+  for (const path of ownerFilePaths(config)) {
+    files.set(path, await readOrExplain(join(directory, path), "[certificates] in relay.toml wants it."));
+  }
+  try {
+    checkOwnerFiles(config, (path) => Buffer.from(files.get(path) ?? []).toString(), new Date());
+  } catch (error) {
+    if (!(error instanceof OwnerFileError)) throw error;
+    throw new RelayFolderError(`${join(directory, "keys")}: ${error.message}`, { cause: error });
+  }
 }
 
 /** What to do about a folder without settings. Throws RelayFolderError when it is no folder at all. */

@@ -101,6 +101,12 @@ async function ask(
   return { everywhere, findings: byServer.flat() };
 }
 
+/** The addresses of all name servers of the name's zone. Throws ZoneError when nobody can say which there are. */
+export async function nameServerAddresses(name: string, system: NameLookups): Promise<string[]> {
+  const servers = (await nameServersOf(name, system)).slice(0, limits.servers);
+  return (await Promise.all(servers.map((server) => addressesOf(server, system)))).flat();
+}
+
 /** The name servers of the closest zone above the name. */
 async function nameServersOf(name: string, system: NameLookups): Promise<string[]> {
   const labels = name.split(".");

@@ -15,7 +15,7 @@ const MAX_STRING_BYTES = 255;
 /** How long senders remember the MTA-STS policy: four weeks (RFC 8461 §3.2 allows up to a year). In seconds. */
 const MTA_STS_MAX_AGE = 2_419_200;
 
-type RecordData =
+export type RecordData =
   | Readonly<{ type: "A" | "AAAA"; address: string }>
   | Readonly<{ type: "MX"; preference: number; exchange: string }>
   | Readonly<{ type: "CNAME"; target: string }>

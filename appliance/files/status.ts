@@ -46,6 +46,7 @@ END
   done
   ip -oneline address show up scope global | awk '{ sub("/.*", "", $4); print "address", $4 }'
   [ ! -e "$root${runPaths.room}" ] || room
+  [ ! -e "$root${runPaths.certificateProblem}" ] || echo "certificate $(cksum <"$root${runPaths.certificateProblem}")"
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"
 } >"$state.new"
 [ "$(cat "$state.new")" != "$(cat "$state" 2>/dev/null)" ]

@@ -2,6 +2,7 @@
  * The parts of the system that are the same on every relay: network, names, time, log, kernel settings,
  * directories. Put into the root file system by appliance/rootfs.ts; nothing here depends on relay.toml.
  */
+import { dirname } from "node:path";
 import { dataPaths, runDirectory, runPaths, users } from "../layout.ts";
 
 /** File text by absolute path. */
@@ -122,7 +123,9 @@ d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
 d ${runPaths.acmeChallenges} 0755 ${users.certificates.name} ${users.certificates.name}
 d ${dataPaths.relay} 0700 root root
-d ${dataPaths.tls} 0755 root root
+d ${dataPaths.tls} 0755 ${users.certificates.name} ${users.certificates.name}
+d ${dataPaths.certificates} 0700 ${users.certificates.name} ${users.certificates.name}
+d ${dirname(runPaths.certificateProblem)} 0755 ${users.certificates.name} ${users.certificates.name}
 d ${dataPaths.ssh} 0700 root root
 d ${dataPaths.clock} 0755 systemd-timesync systemd-timesync
 d ${dataPaths.accounts} 0700 ${users.auth.name} ${users.auth.name}

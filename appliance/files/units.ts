@@ -15,6 +15,7 @@ import {
   runPaths,
   users,
 } from "../layout.ts";
+import { certificateUnits } from "./certificates.ts";
 import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
 import { statusService, statusTimer } from "./status.ts";
 
@@ -127,6 +128,7 @@ export function homingUnits(): Record<string, string> {
     }),
     "homing-dkim.service": dkimService,
     "homing-dkim.timer": dkimTimer,
+    ...certificateUnits(secretDirectories),
     "homing.target": homingTarget,
     "homing-status.service": statusService,
     "homing-status.timer": statusTimer,

@@ -19,10 +19,10 @@ import {
   HOMING_VERSION,
   runDirectory,
   runPaths,
-  tlsCertificatePath,
   users,
 } from "../layout.ts";
 import {
+  certificateSource,
   parseRelayConfig,
   type RelayConfig,
   RelayConfigError,
@@ -30,11 +30,11 @@ import {
   relayKeyPaths,
 } from "../relay-config.ts";
 import { webFolderName } from "../web-files.ts";
-import { certificateServes, selfSignedCertificate } from "./certificate.ts";
 import { type Disk, readIfPresent, realDisk } from "./disk.ts";
 import { ImportError } from "./import-error.ts";
 import { type ImportPlaces, importRelay } from "./import-relay.ts";
 import { readWebFolder } from "./import-web.ts";
+import { keepCertificate } from "./keep-certificate.ts";
 import { type Owners, readOwners } from "./owners.ts";
 
 /** The device cannot become a relay as it is. */
@@ -77,9 +77,9 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
   const config = await readSettings(device);
   await keepDataVersion(device);
   await keepMachineId(device);
-  await keepCertificate(device, config);
+  const { keyPem } = await keepCertificate(device, config);
   if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
-  await writeSecrets(device, config);
+  await writeSecrets(device, config, keyPem);
   await writeConfiguration(device, config);
   await writeWebPages(device);
   say(`this is the relay ${config.domain}`);
@@ -208,15 +208,6 @@ async function keepMachineId({ at, say, disk }: Device): Promise<void> {
   }
 }
 
-async function keepCertificate({ at, say, disk, now }: Device, config: RelayConfig): Promise<void> {
-  const keyPem = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).tlsKey}`), "utf8");
-  const present = await readIfPresent(at(tlsCertificatePath));
-  const input = { domain: config.domain, keyPem, now };
-  if (present !== undefined && certificateServes(present.toString(), input)) return;
-  await disk.put(at(tlsCertificatePath), await selfSignedCertificate(input), { mode: 0o644 });
-  say("made a self-signed certificate");
-}
-
 async function keepSshHostKey({ at, say, disk }: Device): Promise<void> {
   const path = at(sshHostKeyPath);
   if ((await readIfPresent(path)) !== undefined) return;
@@ -232,7 +223,8 @@ async function keepSshHostKey({ at, say, disk }: Device): Promise<void> {
 }
 
 /** What the services need of the relay's secrets, each readable only by the one that needs it. In memory. */
-async function writeSecrets({ at, disk, owners }: Device, config: RelayConfig): Promise<void> {
+async function writeSecrets(device: Device, config: RelayConfig, tlsKeyPem: string): Promise<void> {
+  const { at, disk, owners } = device;
   const milterGroup = { uid: owners.uid("root"), gid: owners.gid(users.milter.name) };
   await disk.makeDirectory(at(dirname(runPaths.dkimKey)), { mode: 0o750, ...milterGroup });
   const dkim = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).dkimKey}`));
@@ -249,14 +241,32 @@ async function writeSecrets({ at, disk, owners }: Device, config: RelayConfig): 
   }
 
   await disk.makeDirectory(at(dirname(runPaths.tlsKey)), { mode: 0o700 });
-  const tlsKey = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).tlsKey}`));
-  await disk.put(at(runPaths.tlsKey), tlsKey, { mode: 0o600 });
+  await disk.put(at(runPaths.tlsKey), tlsKeyPem, { mode: 0o600 });
+  await writeAuthorityKeys(device, config);
 
   const authPair = { uid: owners.uid(users.auth.name), gid: owners.gid(users.dovecotAuth.name) };
   await disk.makeDirectory(at(dirname(runPaths.authSecret)), { mode: 0o550, ...authPair });
   // One secret per boot: when this runs again, the services still hold the old one.
   if ((await readIfPresent(at(runPaths.authSecret))) !== undefined) return;
   await disk.put(at(runPaths.authSecret), randomBytes(32).toString("hex"), { mode: 0o440, ...authPair });
+}
+
+/** For services/certificates, which runs only where they are. */
+async function writeAuthorityKeys({ at, disk }: Device, config: RelayConfig): Promise<void> {
+  if (certificateSource(config) !== "acme") {
+    await rm(at(dirname(runPaths.acmeAccountKey)), { recursive: true, force: true });
+    return;
+  }
+  const { acmeAccountKey, dnsUpdateKey } = relayFilePaths(config);
+  await disk.makeDirectory(at(dirname(runPaths.acmeAccountKey)), { mode: 0o700 });
+  const pairs = [
+    [runPaths.dnsUpdateKey, dnsUpdateKey],
+    [runPaths.acmeAccountKey, acmeAccountKey],
+  ] as const;
+  for (const [path, from] of pairs) {
+    const content = from === null ? undefined : await readIfPresent(at(`${dataPaths.relay}/${from}`));
+    await disk.put(at(path), content ?? "", { mode: 0o600 });
+  }
 }
 
 async function writeConfiguration({ at, disk, owners, machine }: Device, config: RelayConfig): Promise<void> {

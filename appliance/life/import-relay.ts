@@ -16,8 +16,10 @@
 import { createPrivateKey } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { checkOwnerFiles, OwnerFileError } from "../owner-files.ts";
 import {
   maxRelayFileBytes,
+  ownerFilePaths,
   parseRelayConfig,
   type RelayConfig,
   relayFilePaths,
@@ -76,8 +78,9 @@ export async function importRelay(places: ImportPlaces): Promise<ImportOutcome> 
   );
   const keys = await readKeys(config, from);
   await requireSameRelay(config, to);
-  const newKeys = await keysToWrite(keys, to);
+  const newKeys = await keysToWrite(config, keys, to);
   await requireKeys(config, keys, to);
+  await requireOwnerFiles(config, keys, to);
   const web = await readWebFolder(join(from, webFolderName));
   const known = new Set([settingsName, "keys", ...keys.keys(), ...(web?.paths ?? [])]);
   const ignored = (await readdir(from, { recursive: true })).filter((path) => !known.has(path)).sort();
@@ -95,7 +98,7 @@ export async function importRelay(places: ImportPlaces): Promise<ImportOutcome> 
 
 /** The owner withdrew them (retire-dkim); their folder on the data partition holds nothing but keys. */
 async function wipeOldKeys(config: RelayConfig, to: string, disk: Disk): Promise<void> {
-  const named = relayKeyPaths(config).map((path) => basename(path));
+  const named = allKeyPaths(config).map((path) => basename(path));
   for (const entry of await readdir(join(to, "keys"), { withFileTypes: true })) {
     if (entry.isFile() && !named.includes(entry.name)) await disk.wipe(join(to, "keys", entry.name));
   }
@@ -113,12 +116,21 @@ async function wipeFolder(folder: string, disk: Disk): Promise<void> {
   await disk.removeDirectory(folder);
 }
 
-/** The keys that the settings name, as far as they are there, by path. */
+const allKeyPaths = (config: RelayConfig) => [
+  ...new Set([...relayKeyPaths(config), ...ownerFilePaths(config)]),
+];
+
+/** The keys that the settings name and what belongs to them, as far as they are there, by path. */
 async function readKeys(config: RelayConfig, from: string): Promise<Map<string, Buffer>> {
   const keys = new Map<string, Buffer>();
-  for (const path of relayKeyPaths(config)) {
+  const ownerFiles = ownerFilePaths(config);
+  for (const path of allKeyPaths(config)) {
     const content = await readLimited(from, path);
     if (content === undefined) continue;
+    if (ownerFiles.includes(path)) {
+      keys.set(path, content);
+      continue;
+    }
     try {
       createPrivateKey(content);
     } catch (cause) {
@@ -147,14 +159,21 @@ async function requireSameRelay(config: RelayConfig, to: string): Promise<void> 
   );
 }
 
-/** Keys that the data partition does not have yet. A key is never replaced: clients and the DNS know it. */
-async function keysToWrite(keys: ReadonlyMap<string, Buffer>, to: string): Promise<Map<string, Buffer>> {
+/**
+ * Keys that the data partition does not have yet. A key is never replaced: clients and the DNS know it. What the owner
+ * brought himself is his to change.
+ */
+async function keysToWrite(
+  config: RelayConfig,
+  keys: ReadonlyMap<string, Buffer>,
+  to: string,
+): Promise<Map<string, Buffer>> {
   const missing = new Map<string, Buffer>();
   const started = (await readIfPresent(join(to, settingsName))) !== undefined;
   for (const [path, content] of keys) {
     const present = await readIfPresent(join(to, path));
     if (present?.equals(content)) continue;
-    if (present !== undefined && started) {
+    if (present !== undefined && started && !ownerFilePaths(config).includes(path)) {
       throw new ImportError(
         `relay/${path} on the boot partition differs from the key this relay has: remove it from the ` +
           "boot partition to keep the present one, or erase the device to begin anew",
@@ -177,6 +196,28 @@ async function requireKeys(
     throw new ImportError(
       `the relay has no ${path}, neither on the boot nor on the data partition: build the image again from ` +
         "the relay folder",
+    );
+  }
+}
+
+/** Without a look at the clock, which is not set yet. */
+async function requireOwnerFiles(
+  config: RelayConfig,
+  keys: ReadonlyMap<string, Buffer>,
+  to: string,
+): Promise<void> {
+  const contents = new Map<string, string>();
+  for (const path of ownerFilePaths(config)) {
+    const content = keys.get(path) ?? (await readIfPresent(join(to, path)));
+    if (content !== undefined) contents.set(path, content.toString());
+  }
+  try {
+    checkOwnerFiles(config, (path) => contents.get(path));
+  } catch (error) {
+    if (!(error instanceof OwnerFileError)) throw error;
+    throw new ImportError(
+      `relay/${error.message}. Correct it in the folder “relay” on the boot partition, or build the image again`,
+      { cause: error },
     );
   }
 }

@@ -24,6 +24,8 @@ export type Status = Readonly<{
   configureProblem?: string | undefined;
   /** Why a relay folder on the boot partition was not taken over. */
   importProblem?: string | undefined;
+  /** Why there is no certificate that clients accept, or no new one. */
+  certificateProblem?: string | undefined;
 }>;
 
 export type Page = Readonly<{ lines: readonly string[]; light: "healthy" | "attention" }>;
@@ -93,7 +95,7 @@ function downLines({ units, configureProblem }: Status): string[] {
     .map(({ unit, state }) => `${unit} (${unitNames[unit] ?? unit}) is ${state || "unknown"}`);
 }
 
-function troubleLines({ room, readOnly, repaired, importProblem }: Status): string[] {
+function troubleLines({ room, readOnly, repaired, importProblem, certificateProblem }: Status): string[] {
   const lines: string[] = [];
   if (room === "none") {
     lines.push(
@@ -115,6 +117,7 @@ function troubleLines({ room, readOnly, repaired, importProblem }: Status): stri
     );
   }
   if (importProblem !== undefined) lines.push(...split(importProblem));
+  if (certificateProblem !== undefined) lines.push(...split(`certificate: ${certificateProblem}`));
   return lines;
 }
 
@@ -154,6 +157,7 @@ if (import.meta.main) {
     repaired: (await textOf(dataRepairedPath)) !== undefined,
     configureProblem: await textOf(runPaths.configureProblem),
     importProblem: await textOf(runPaths.importProblem),
+    certificateProblem: await textOf(runPaths.certificateProblem),
   });
   await writeFile(runPaths.statusPage, page.lines.map((line) => `${line}\n`).join(""));
   await writeFile(runPaths.light, `${page.light}\n`);

@@ -20,6 +20,7 @@ const requiredParts: Readonly<Record<keyof RelayConfig, true>> = {
   messages: true,
   sending: true,
   dkim: true,
+  certificates: true,
   ssh: true,
   push: true,
 };

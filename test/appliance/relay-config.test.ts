@@ -69,6 +69,18 @@ const defaults: RelayConfig = {
   },
   sending: { perMinute: 60, burst: 10 },
   dkim: { selector: "homing1", nextSelector: "" },
+  certificates: {
+    source: "acme",
+    acmeDirectory: "https://acme-v02.api.letsencrypt.org/directory",
+    email: "",
+    challenge: "http-01",
+    profile: "",
+    alsoForIp: [],
+    rfc2136Server: "",
+    rfc2136Zone: "",
+    rfc2136KeyName: "",
+    rfc2136Algorithm: "hmac-sha256",
+  },
   ssh: { authorizedKeys: [] },
   push: { enabled: true, keepTokenDays: 90, retryHours: 5 },
 };
@@ -237,7 +249,7 @@ describe("renderRelayToml", () => {
     const text = renderRelayToml("chat.example.org");
     expect(parseRelayConfig(text, "relay.toml")).toEqual(defaults);
     const lines = text.split("\n");
-    const settings = lines.flatMap((line, index) => (/^[a-z_]+ = /.test(line) ? [index] : []));
+    const settings = lines.flatMap((line, index) => (/^[a-z0-9_]+ = /.test(line) ? [index] : []));
     const values = Object.values(defaults).flatMap((value) =>
       typeof value === "object" ? Object.values(value) : [value],
     );

@@ -1,0 +1,121 @@
+/**
+ * The units around services/certificates: a timer and a small script that starts it only when it is time, and the
+ * path unit by which Postfix and Dovecot take over a new certificate. services/web watches the file itself. Put into
+ * the root file system by appliance/rootfs.ts.
+ */
+import { dirname } from "node:path";
+import {
+  certificateLookedPath,
+  certificateNextPath,
+  dataDirectory,
+  dataPaths,
+  nodeBinary,
+  programDirectory,
+  runPaths,
+  tlsCertificatePath,
+  users,
+} from "../layout.ts";
+import { sandboxLines } from "./sandbox.ts";
+
+/** Between two looks at the clock; each costs two processes of a millisecond. */
+const LOOK_EVERY = "2min";
+/** What services/certificates plans is never further away: a later time means that the clock was set back. In days. */
+export const LONGEST_PLAN_DAYS = 10;
+
+export const certificateDueScript = {
+  path: `${programDirectory}/certificate-due`,
+  mode: 0o755,
+  content: `#!/bin/sh
+# certificate-due: exit code 0 when services/certificates has something to do. Called by homing-certificates.service.
+set -eu
+# People start a relay again when they have mended something.
+[ -e ${certificateLookedPath} ] || exit 0
+read -r next <${certificateNextPath} || exit 0
+case "$next" in '' | *[!0-9]*) exit 0 ;; esac
+now=$(date +%s)
+[ "$now" -ge "$next" ] || [ $((next - now)) -gt ${LONGEST_PLAN_DAYS * 86_400} ]
+`,
+} as const;
+
+/** Unit file text by unit name. `hide`: directories with secrets of others. */
+export function certificateUnits(hide: readonly string[]): Record<string, string> {
+  return {
+    "homing-certificates.service": certificatesService(hide),
+    "homing-certificates.timer": certificatesTimer,
+    "homing-certificate.path": certificatePath,
+    "homing-certificate.service": certificateService,
+  };
+}
+
+/** Only where an authority is asked: configure.ts writes the account key then. */
+const certificatesService = (hide: readonly string[]) => `[Unit]
+Description=Get and renew the certificate
+Requires=homing-configure.service
+After=homing-configure.service network.target
+ConditionPathExists=${runPaths.acmeAccountKey}
+
+[Service]
+Type=oneshot
+User=${users.certificates.name}
+LoadCredential=tls.pem:${runPaths.tlsKey}
+LoadCredential=account.pem:${runPaths.acmeAccountKey}
+LoadCredential=dns-update.key:${runPaths.dnsUpdateKey}
+SyslogIdentifier=%N
+# Not that systemd ran it once more; only what it says.
+LogLevelMax=info
+SyslogLevel=info
+ExecCondition=${certificateDueScript.path}
+ExecStart=${nodeBinary} ${programDirectory}/certificates.mjs
+# An authority may take minutes to look at a challenge, and a name server to show one.
+TimeoutStartSec=30min
+${sandboxLines({
+  network: "world",
+  write: [
+    ...[dataPaths.certificates, dataPaths.tls],
+    ...[runPaths.acmeChallenges, dirname(runPaths.certificateProblem), runPaths.metrics],
+  ],
+  hide: [
+    ...hide.filter((path) => path !== dataPaths.tls),
+    dataPaths.accounts,
+    dataPaths.mail,
+    dataPaths.metadata,
+  ],
+})}
+`;
+
+/** Soon after the start, for nobody should wait for the first one; spread, since authorities serve many. */
+const certificatesTimer = `[Unit]
+Description=See from time to time whether there is something to do for the certificate
+
+[Timer]
+OnActiveSec=10s
+OnUnitInactiveSec=${LOOK_EVERY}
+RandomizedDelaySec=20s
+AccuracySec=5s
+
+[Install]
+WantedBy=homing.target
+`;
+
+const certificatePath = `[Unit]
+Description=See when there is a new certificate
+
+[Path]
+PathChanged=${tlsCertificatePath}
+
+[Install]
+WantedBy=homing.target
+`;
+
+/** Both finish what they have: a connection lives on with the certificate that it began with. */
+const certificateService = `[Unit]
+Description=Let the mail servers take over the new certificate
+After=homing-configure.service
+
+[Service]
+Type=oneshot
+SyslogIdentifier=%N
+ExecStart=/usr/bin/systemctl try-reload-or-restart dovecot.service postfix.service
+TimeoutStartSec=2min
+${sandboxLines({ network: "none", hide: [dataDirectory], privateUsers: false })}
+`;

@@ -1,0 +1,159 @@
+/** Changes of a zone by RFC 2136 with TSIG (appliance/dns/rfc2136.ts), judged by a real name server. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ZoneRecord } from "../../../appliance/dns/provider.ts";
+import { parseTsigSecret, rfc2136Provider } from "../../../appliance/dns/rfc2136.ts";
+import { parseDnsServer } from "../../../appliance/dns/server-address.ts";
+import type { TsigKey } from "../../../appliance/dns/tsig.ts";
+import { type Knot, missingKnot, startKnot } from "../../support/knot.ts";
+
+const zone = "c.test";
+const secrets = { sha256: Buffer.alloc(32, "a"), sha512: Buffer.alloc(64, "b") };
+const keys: TsigKey[] = [
+  { name: "relay-key", algorithm: "hmac-sha256", secret: secrets.sha256 },
+  { name: "other.key", algorithm: "hmac-sha512", secret: secrets.sha512 },
+];
+
+describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "here"})`, () => {
+  let folder: string;
+  let knot: Knot;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "homing-rfc2136-"));
+    const texts = keys.map(({ secret, ...key }) => ({
+      ...key,
+      secret: Buffer.from(secret).toString("base64"),
+    }));
+    knot = await startKnot(folder, zone, [`text.${zone}. 300 TXT "of somebody else"`], texts);
+  });
+  afterAll(async () => {
+    await knot[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true });
+  });
+  const provider = (key: TsigKey = keys[0]!, more: { zone?: string; now?: () => number } = {}) =>
+    rfc2136Provider({ server: { host: "127.0.0.1", port: knot.port }, zone, key, ...more });
+
+  it.each(keys)("adds and removes a value with $algorithm, and leaves its neighbours", async (key) => {
+    const record = { name: `text.${zone}`, type: "TXT", ttl: 300, text: `by ${key.name}` } as const;
+    await provider(key).add(record);
+    await provider(key).add(record);
+    expect((await knot.lookups.resolveTxt(record.name)).flat().sort()).toEqual([
+      record.text,
+      "of somebody else",
+    ]);
+    expect(
+      (await provider(key).list(record.name, "TXT")).map((one) => "text" in one && one.text).sort(),
+    ).toEqual([record.text, "of somebody else"]);
+    await provider(key).remove({ ...record, ttl: 5 });
+    await provider(key).remove(record);
+    expect(await knot.lookups.resolveTxt(record.name)).toEqual([["of somebody else"]]);
+  });
+
+  it.each([
+    { type: "A", address: "192.0.2.7" },
+    { type: "AAAA", address: "2001:db8::1:0:0:7" },
+    { type: "MX", preference: 10, exchange: "mail.c.test" },
+    { type: "TXT", text: `v=DKIM1;${"x".repeat(400)};"quotes" and \\ too` },
+    { type: "SRV", priority: 0, weight: 1, port: 993, target: "c.test" },
+    { type: "CAA", flags: 0, tag: "issue", value: "letsencrypt.org;accounturi=https://ca.example/1" },
+    { type: "CNAME", target: "c.test" },
+  ] as const)("keeps and shows a record of type $type", async (data) => {
+    const record: ZoneRecord = { ...data, name: `kind-${data.type.toLowerCase()}.${zone}`, ttl: 120 };
+    await provider().add(record);
+    expect(await provider().list(record.name, record.type)).toEqual([record]);
+    await provider().remove(record);
+    expect(await provider().list(record.name, record.type)).toEqual([]);
+  });
+
+  it.each<[what: string, key: TsigKey, more: { zone?: string; now?: () => number }, words: RegExp]>([
+    ["another secret", { ...keys[0]!, secret: secrets.sha512 }, {}, /BADSIG: .*keys\/dns-update\.key/],
+    ["a key that it lacks", { ...keys[0]!, name: "nobody" }, {}, /BADKEY: .*rfc2136_key_name/],
+    ["another zone", keys[0]!, { zone: "d.test" }, /NOTAUTH: .*rfc2136_zone/],
+    ["a name outside the zone", keys[0]!, {}, /NOTZONE: .*outside/],
+    ["a clock that is wrong", keys[0]!, { now: () => Date.now() - 3_600_000 }, /clock/],
+  ])("says what is wrong with %s", async (what, key, more, words) => {
+    const name = what === "a name outside the zone" ? "x.elsewhere.test" : `x.${zone}`;
+    const adding = provider(key, more).add({ name, type: "TXT", ttl: 60, text: "x" });
+    await expect(adding).rejects.toThrow(words);
+    await expect(adding).rejects.toMatchObject({ name: "DnsProviderError" });
+    await expect(adding).rejects.not.toThrow(Buffer.from(key.secret).toString("base64"));
+  });
+
+  it("believes nobody who answers in the server's place", async () => {
+    // Passes everything on but for one bit, or leaves the signature away.
+    for (const spoil of ["bit", "signature"]) {
+      await using liar = await startLiar(knot.port, spoil === "bit");
+      const there = rfc2136Provider({ server: { host: "127.0.0.1", port: liar.port }, zone, key: keys[0]! });
+      await expect(there.list(`text.${zone}`, "TXT")).rejects.toThrow(
+        /somebody else may answer|does not speak DNS/,
+      );
+    }
+  });
+
+  it("gives up on who does not answer", async () => {
+    const closed = rfc2136Provider({ server: { host: "127.0.0.1", port: 1 }, zone, key: keys[0]! });
+    await expect(closed.list(`text.${zone}`, "TXT")).rejects.toThrow(
+      /port 1, does not answer over TCP: .*ECONNREFUSED/,
+    );
+  });
+});
+
+/** Between client and server: flips a bit of the answer's text, or cuts its last record off. */
+async function startLiar(port: number, flips: boolean): Promise<AsyncDisposable & { port: number }> {
+  const { connect } = await import("node:net");
+  const server = createServer((client) => {
+    const up = connect(port, "127.0.0.1");
+    client.pipe(up);
+    client.on("error", () => up.destroy());
+    up.on("error", () => client.destroy());
+    up.on("data", (chunk) => {
+      const answer = Buffer.from(chunk);
+      if (flips) answer[answer.indexOf("of somebody")]! ^= 1;
+      else answer.writeUInt16BE(0, 2 + 10);
+      client.write(answer);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}
+
+describe("the secret of a key", () => {
+  it.each([
+    ["YWJj", "abc"],
+    ["YWJj\n", "abc"],
+    ["YWI=", "ab"],
+    ["YWI", "ab"],
+  ])("is read from %j", (text, secret) => {
+    expect(Buffer.from(parseTsigSecret(text)!).toString()).toBe(secret);
+  });
+
+  it.each(["", "\n", "YWJj YWJj", "key: YWJj", "ä"])("is not taken from %j", (text) => {
+    expect(parseTsigSecret(text)).toBeUndefined();
+  });
+});
+
+describe("the address of a name server", () => {
+  it.each([
+    ["ns.example.org", "ns.example.org", 53],
+    ["ns.example.org:5353", "ns.example.org", 5353],
+    ["192.0.2.1", "192.0.2.1", 53],
+    ["192.0.2.1:54", "192.0.2.1", 54],
+    ["2001:db8::1", "2001:db8::1", 53],
+    ["[2001:db8::1]:54", "2001:db8::1", 54],
+  ])("is read from %s", (text, host, port) => {
+    expect(parseDnsServer(text)).toEqual({ host, port });
+  });
+
+  it.each(["", "a b", "https://x", "x:0", "x:99999", "[x]:53", "[2001:db8::1", "-x.test"])(
+    "is not %j",
+    (text) => {
+      expect(parseDnsServer(text)).toBeUndefined();
+    },
+  );
+});

@@ -1,0 +1,96 @@
+/**
+ * A real name server that takes changes (RFC 2136) signed by TSIG: Debian's Knot with one zone on the loopback address.
+ * Used by the tests of appliance/dns and services/certificates.
+ */
+import { spawnSync } from "node:child_process";
+import { Resolver } from "node:dns/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { NameLookups, Resolvers } from "../../appliance/dns/published.ts";
+import { startTied, waitForExit } from "./commands.ts";
+import { freePort } from "./free-port.ts";
+import { waitFor } from "./wait.ts";
+
+export type Knot = AsyncDisposable &
+  Readonly<{
+    port: number;
+    /** ADDRESS:PORT. */
+    server: string;
+    /** Asks this server, whoever is meant. */
+    resolvers: Resolvers;
+    lookups: NameLookups;
+  }>;
+
+export type KnotKey = Readonly<{ name: string; algorithm: string; secret: string }>;
+
+const START_TIMEOUT = 20_000;
+
+/** Why there is no Knot; undefined when there is. For `describe.skipIf`. */
+export const missingKnot =
+  spawnSync("/usr/sbin/knotd", ["--version"]).error === undefined ? undefined : "needs knot";
+
+/** `records` are lines of a zone file, below the SOA and NS records of the zone. All `keys` may change the zone. */
+export async function startKnot(
+  folder: string,
+  zone: string,
+  records: readonly string[],
+  keys: readonly KnotKey[],
+): Promise<Knot> {
+  const home = join(folder, "knot");
+  await mkdir(home, { recursive: true });
+  const port = await freePort();
+  await writeFile(
+    join(home, "zone"),
+    [
+      `${zone}. 60 SOA ns.${zone}. nobody.${zone}. 1 60 60 600 1`,
+      `${zone}. 60 NS ns.${zone}.`,
+      `ns.${zone}. 60 A 127.0.0.1`,
+      ...records,
+      "",
+    ].join("\n"),
+  );
+  const keyLines = keys.map(
+    ({ name, algorithm, secret }) => `  - id: ${name}\n    algorithm: ${algorithm}\n    secret: ${secret}`,
+  );
+  await writeFile(
+    join(home, "knot.conf"),
+    `server:
+  listen: 127.0.0.1@${port}
+  rundir: ${home}
+log:
+  - target: stderr
+    any: info
+database:
+  storage: ${home}
+key:
+${keyLines.join("\n")}
+acl:
+  - id: changes
+    key: [${keys.map(({ name }) => name).join(", ")}]
+    action: [update, transfer]
+zone:
+  - domain: ${zone}
+    file: ${join(home, "zone")}
+    zonefile-sync: -1
+    acl: changes
+`,
+  );
+  const program = startTied(["/usr/sbin/knotd", "-c", join(home, "knot.conf")], join(home, "log"));
+  const lookups = new Resolver({ timeout: 2000, tries: 2 });
+  lookups.setServers([`127.0.0.1:${port}`]);
+  await waitFor("knot answers", START_TIMEOUT, async () => {
+    if (program.exitCode !== null) throw new Error(`knotd ended; see ${join(home, "log")}`);
+    return (await lookups.resolveNs(zone)).length > 0;
+  });
+  return {
+    port,
+    server: `127.0.0.1:${port}`,
+    resolvers: { system: lookups, at: () => lookups },
+    lookups,
+    [Symbol.asyncDispose]: async () => {
+      const ending = waitForExit(program, "knotd", START_TIMEOUT);
+      program.kill("SIGKILL");
+      await ending;
+    },
+  };
+}
