@@ -25,6 +25,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "boot a relay in QEMU on this computer",
     load: () => import("./commands/vm.ts"),
   },
+  web: {
+    summary: "show a relay's web pages on this computer while you change them",
+    load: () => import("./commands/web.ts"),
+  },
   keys: {
     summary: "show a relay's DKIM keys and DNS records, or change its DKIM key",
     load: () => import("./commands/keys.ts"),

@@ -53,6 +53,8 @@ const rings: readonly Ring[] = [
         "device-tree-compiler",
         "pebble",
         "knot",
+        "chromium",
+        "zbar-tools",
       ],
     },
   },

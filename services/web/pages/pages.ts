@@ -71,7 +71,7 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
       ...values,
       name,
       content: { html: content },
-      title: { html: name === home ? heading : `${heading} – ${htmlText(values.domain)}` },
+      title: { html: `${heading} – ${htmlText(values.domain)}` },
       menu: { html: menu(language, name, root) },
       languages: { html: languageMenu(languages, name) },
     });

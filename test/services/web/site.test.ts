@@ -103,7 +103,7 @@ describe("the pages", () => {
       /<h1>Eigene Seite von chat\.example\.org<\/h1>\s*<p>\{\{nonsense\}\}/,
     );
     expect((await ask(domain, "/theme.css")).body).toBe(":root { --paper: pink }");
-    expect((await ask(domain, "/en/")).body).toContain("Chat at chat.example.org");
+    expect((await ask(domain, "/en/")).body).toContain("Chat with the people you like");
     expect(log.join("")).toContain("de/home.md: there is no {{nonsense}}");
   });
 
