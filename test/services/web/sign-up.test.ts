@@ -1,107 +1,31 @@
 /** Getting an account over HTTPS: the web service and the account service together, as apps and browsers see them. */
-import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { askControl } from "../../../appliance/ctl/control-client.ts";
-import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
-import { parseRelayConfig } from "../../../appliance/relay-config.ts";
-import { webDefaultsFolder } from "../../../appliance/web-defaults.ts";
-import { startAuthService } from "../../../services/auth/service.ts";
-import { createLog } from "../../../services/lib/log.ts";
-import type { ShutdownStep } from "../../../services/lib/shutdown.ts";
-import { startWebService } from "../../../services/web/service.ts";
 import { solvePuzzle } from "../auth/solve-puzzle.ts";
-
-const domain = "_a.test";
-/** Three accounts in all, then one in a minute; two for a network. */
-const settings = `domain = "${domain}"
-[sign_up]
-max_load_average = 1000
-min_free_memory_bytes = 0
-min_free_disk_bytes = 0
-relay_burst = 3
-relay_per_hour = 60
-network_burst = 2
-network_per_hour = 1
-`;
-const log = createLog(() => {});
+import { domain, proxyHeaderOf, type RunningSignUp, runSignUp } from "./running-sign-up.ts";
 
 type Answer = Readonly<{ status: number; headers: NodeJS.Dict<string | string[]>; text: string }>;
 
 describe("sign-up on the web", () => {
-  let folder: string;
-  let stopAuth: readonly ShutdownStep[];
-  let stopWeb: readonly ShutdownStep[];
-  const at = (name: string): string => join(folder, name);
-  const run = async (steps: readonly ShutdownStep[]): Promise<void> => {
-    for (const step of steps) await step.run();
-  };
-  const control = () => askControl(at("control.sock"));
-
-  /** A new one has its limits whole again. */
-  const startAuth = async (): Promise<void> => {
-    const { stop } = await startAuthService({
-      settingsPath: at("relay.json"),
-      secretPath: at("secret"),
-      databasePath: at("accounts.sqlite"),
-      writerProgram: new URL("../../../services/auth/store-writer.ts", import.meta.url),
-      mailDirectory: folder,
-      listen: { name: "auth", host: "127.0.0.1", port: 0 },
-      recipients: { name: "recipients", path: at("recipients.sock") },
-      signUp: { name: "sign-up", path: at("sign-up.sock") },
-      control: { name: "control", path: at("control.sock"), mode: 0o600 },
-      log,
-    });
-    stopAuth = stop;
-  };
-
+  let running: RunningSignUp;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "homing-web-new-"));
-    await writeFile(at("relay.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
-    await writeFile(at("secret"), "0123456789abcdef0123456789abcdef");
-    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-    await writeFile(at("key.pem"), keyPem);
-    await writeFile(at("chain.pem"), await selfSignedCertificate({ domain, keyPem, now: new Date() }));
-    await startAuth();
-    const { stop } = await startWebService({
-      settingsPath: at("relay.json"),
-      certificate: { chain: at("chain.pem"), key: at("key.pem") },
-      acmeChallenges: at("acme"),
-      pages: [webDefaultsFolder],
-      signUpSocket: at("sign-up.sock"),
-      listen: {
-        http: { name: "http", host: "127.0.0.1", port: 0 },
-        tls: { name: "web", path: at("web.sock") },
-      },
-      log,
-    });
-    stopWeb = stop;
+    running = await runSignUp();
   });
-  afterAll(async () => {
-    await run(stopWeb);
-    await run(stopAuth);
-    await rm(folder, { recursive: true });
-  });
+  afterAll(() => running[Symbol.asyncDispose]());
   beforeEach(async () => {
-    await run(stopAuth);
-    await startAuth();
-    await control()("PUT", "/sign-up", { mode: "open" });
+    await running.stopAuth();
+    await running.startAuth();
+    await running.control("PUT", "/sign-up", { mode: "open" });
   });
 
   /** A request as services/mux hands it over, from 192.0.2.`client`. */
   const ask = async (line: string, options: { language?: string; client?: number } = {}): Promise<Answer> => {
     const [method, path] = line.split(" ");
-    const header = Buffer.from("0d0a0d0a000d0a515549540a2111000cc0000200c000020110e101bb", "hex");
-    header[19] = options.client ?? 7;
-    const raw = connect(at("web.sock"));
-    raw.write(header);
+    const raw = connect(running.webSocket);
+    raw.write(proxyHeaderOf(options.client ?? 7));
     const socket = tlsConnect({ socket: raw, servername: domain, rejectUnauthorized: false });
     const agent = Object.assign(new Agent(), { createConnection: () => socket });
     const headers = { host: domain, "accept-language": options.language ?? "en", connection: "close" };
@@ -113,7 +37,7 @@ describe("sign-up on the web", () => {
     return { status: response.statusCode, headers: response.headers, text };
   };
   const invitation = async (): Promise<string> =>
-    String((await control()("POST", "/invites", { uses: "1", note: "" })).token);
+    String((await running.control("POST", "/invites", { uses: "1", note: "" })).token);
   const flood = async (): Promise<void> => {
     for (const client of [1, 2, 3]) expect((await ask("POST /new", { client })).status).toBe(200);
   };
@@ -137,7 +61,7 @@ describe("sign-up on the web", () => {
   });
 
   it("shows an invitation without using it up, and says when it is used up, in the reader's language", async () => {
-    await control()("PUT", "/sign-up", { mode: "invite" });
+    await running.control("PUT", "/sign-up", { mode: "invite" });
     const token = await invitation();
     for (let i = 0; i < 3; i++) {
       const page = await ask(`GET /i/${token}`);
@@ -161,7 +85,7 @@ describe("sign-up on the web", () => {
   });
 
   it("says why not: nobody, no invitation, an unknown one", async () => {
-    await control()("PUT", "/sign-up", { mode: "invite" });
+    await running.control("PUT", "/sign-up", { mode: "invite" });
     const reasonOf = ({ status, text }: Answer) => [status, JSON.parse(text).reason];
     expect(reasonOf(await ask("POST /new"))).toEqual([403, expect.stringContaining("by invitation only")]);
     for (const token of ["x", "%00", "a".repeat(24), "a".repeat(1_500), "..%2F..%2Fetc", "%F0%9F%90%B4"]) {
@@ -171,7 +95,7 @@ describe("sign-up on the web", () => {
       expect([403], token).toContain(status);
     }
     expect((await ask("GET /new")).status).toBe(403);
-    await control()("PUT", "/sign-up", { mode: "closed" });
+    await running.control("PUT", "/sign-up", { mode: "closed" });
     expect(reasonOf(await ask("POST /new"))).toEqual([403, expect.stringContaining("no new profiles")]);
     expect((await ask(`GET /i/${await invitation()}`)).status).toBe(403);
     expect((await ask("GET /new")).text).toContain("no new profiles");
@@ -179,7 +103,7 @@ describe("sign-up on the web", () => {
 
   it("shows on the home page at once what the operator chose", async () => {
     await expect.poll(async () => (await ask("GET /")).text).toContain("dcaccount:");
-    await control()("PUT", "/sign-up", { mode: "closed" });
+    await running.control("PUT", "/sign-up", { mode: "closed" });
     await expect.poll(async () => (await ask("GET /")).text).not.toContain("dcaccount:");
   });
 
@@ -213,12 +137,12 @@ describe("sign-up on the web", () => {
 
   it("holds up nobody with an invitation in a flood", async () => {
     await flood();
-    await control()("PUT", "/sign-up", { mode: "invite" });
+    await running.control("PUT", "/sign-up", { mode: "invite" });
     expect((await ask(`POST /new?t=${await invitation()}`)).status).toBe(200);
   });
 
   it("says that it does not work just now while the account service is away, and goes on afterwards", async () => {
-    await run(stopAuth);
+    await running.stopAuth();
     try {
       const app = await ask("POST /new", { language: "de" });
       expect(app.status).toBe(503);
@@ -228,7 +152,7 @@ describe("sign-up on the web", () => {
       expect((await ask("GET /i/abc")).status).toBe(503);
       expect((await ask("GET /")).status).toBe(200);
     } finally {
-      await startAuth();
+      await running.startAuth();
     }
     expect((await ask("POST /new")).status).toBe(200);
   });
