@@ -102,6 +102,8 @@ export const runPaths = {
   webSocket: `${runDirectory}/web.sock`,
   /** The operator's own page files, from the relay folder. */
   web: `${runDirectory}/web`,
+  /** Where Postfix hands over mail for others (LMTP). */
+  transportSocket: `${runDirectory}/transport.sock`,
   /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
   acmeChallenges: `${runDirectory}/acme-challenge`,
   /** Where services/web asks the account service for accounts. */
@@ -124,6 +126,19 @@ export const certificateLookedPath = `${runDirectory}/certificates/looked`;
 /** Loopback address of the account service (services/auth). */
 export const authListen = { host: "127.0.0.1", port: 8090 } as const;
 
+/** Postfix's port for mail that came by HTTPS (services/web), with a PROXY header in front: port 25 in all else. */
+export const httpsMailListen = { host: "127.0.0.1", port: 10024 } as const;
+
+/** Postfix's port for mail that services/transport hands back to go by SMTP, and the name it says there. */
+export const handBackListen = { host: "127.0.0.1", port: 10026 } as const;
+export const handBackName = "homing-transport";
+
+/** Where Postfix takes to services/transport what its own SMTP client could not deliver. */
+export const transportFallbackListen = { host: "127.0.0.1", port: 10027 } as const;
+
+/** Certificates of the authorities that Debian trusts. */
+export const systemRootsPath = "/etc/ssl/certs/ca-certificates.crt";
+
 /** Fixed user and group ids (image/spec.ts, SystemUser). Never renumber: data on devices is owned by them. */
 export const users = {
   /** Owns all mail; Dovecot's imap and lmtp processes run as it. */
@@ -140,6 +155,8 @@ export const users = {
   certificates: { name: "homing-certs", id: 907 },
   /** Hands over what comes in on port 443. */
   mux: { name: "homing-mux", id: 908 },
+  /** Takes mail to other relays. */
+  transport: { name: "homing-transport", id: 909 },
 } as const;
 
 /** Ports open to the world. */

@@ -2,7 +2,7 @@
  * Postfix's main.cf (postconf(5), Postfix 3.10) from the relay's settings. What differs between the ports
  * stands in master.cf (postfix-master.ts).
  */
-import { dataPaths, runPaths, tlsCertificatePath } from "../layout.ts";
+import { dataPaths, runPaths, tlsCertificatePath, transportFallbackListen } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { lmtpSocketPath } from "./dovecot.ts";
 
@@ -16,6 +16,9 @@ const queueReserveInMessages = 8;
 export const queueReserveBytes = (config: RelayConfig): number =>
   queueReserveInMessages * config.messages.maxMessageBytes;
 
+/** The service of master.cf that hands mail for others to services/transport. */
+export const outgoingTransport = "outgoing";
+
 /** A rule of smtpd_command_filter: every VRFY asks for the same name. */
 export const vrfyRule = "{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}";
 
@@ -24,7 +27,8 @@ export function postfixMainCf(config: RelayConfig): string {
   const sections: Readonly<Record<string, Parameters>> = {
     "Who we are": identity(config),
     "Mail for this relay goes to Dovecot, to accounts that exist": localDelivery(),
-    "Mail for others goes over verified TLS": remoteDelivery(),
+    "Mail for others goes by HTTPS if it can (services/transport), otherwise by SMTP over verified TLS":
+      remoteDelivery(),
     "What we offer to those who connect": serverTls(),
     "What is taken, and what is refused at once": acceptance(config),
     "Every message passes the milter, or waits": milter(),
@@ -82,14 +86,26 @@ function localDelivery(): Parameters {
 }
 
 function remoteDelivery(): Parameters {
+  const fallback = `[${transportFallbackListen.host}]:${transportFallbackListen.port}`;
   return {
+    default_transport: `${outgoingTransport}:unix:${runPaths.transportSocket}`,
+    // The service sees all other relays behind one socket: many at once, and one that is slow stops no other. While it
+    // restarts, a message waits for its own next attempt alone.
+    [`${outgoingTransport}_destination_concurrency_limit`]: 50,
+    [`${outgoingTransport}_initial_destination_concurrency`]: 20,
+    [`${outgoingTransport}_destination_concurrency_failed_cohort_limit`]: 0,
+    [`${outgoingTransport}_destination_recipient_limit`]: 50,
+    // What neither worked by HTTPS nor works by SMTP is tried by HTTPS again: a line may have port 25 closed.
+    smtp_fallback_relay: fallback,
+    // For each of at most smtp_mx_address_limit (5) addresses: services/transport/destinations.ts counts on it.
+    smtp_connect_timeout: "10s",
     smtp_tls_security_level: "verify",
     smtp_tls_CAfile: "/etc/ssl/certs/ca-certificates.crt",
     // SNI, so that a host with many names shows the right certificate.
     smtp_tls_servername: "hostname",
     smtp_tls_mandatory_protocols: ">=TLSv1.2",
     // Address literals and test names (with a leading underscore) can have no certificate that verifies.
-    smtp_tls_policy_maps: "regexp:{{/^\\[[^]]+\\](:|$$)/ encrypt} {/^_/ encrypt}}",
+    smtp_tls_policy_maps: `regexp:{{/^${fallback.replaceAll(/[[\].]/g, "\\$&")}$$/ none} {/^\\[[^]]+\\](:|$$)/ encrypt} {/^_/ encrypt}}`,
     smtp_tls_session_cache_database: "lmdb:$data_directory/smtp_sessions",
     smtp_tls_loglevel: 1,
     // A connection kept open saves the TLS handshake of the next message in a conversation.

@@ -2,9 +2,9 @@
  * Postfix's master.cf (master(5)): port 25 for other relays, 465 and 587 for accounts, and the daemons
  * behind them. Nothing runs in a chroot: systemd's sandbox stands around all of it.
  */
-import { ports } from "../layout.ts";
+import { handBackListen, handBackName, httpsMailListen, ports } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
-import { vrfyRule } from "./postfix-main.ts";
+import { outgoingTransport, vrfyRule } from "./postfix-main.ts";
 
 /** Options of one service, as -o lines. */
 type Options = Readonly<Record<string, string>>;
@@ -53,16 +53,31 @@ function recipientRules(domain: string): string {
  */
 const queueFileOverhead = 1_000_000;
 
+/** For other relays: to accounts of ours alone, which the policy then judges as mail from outside. */
+function incomingOptions(domain: string): Options {
+  return {
+    milter_macro_daemon_name: "mx",
+    smtpd_relay_restrictions: "reject_unauth_destination",
+    smtpd_command_filter: `regexp:{${vrfyRule} ${recipientRules(domain)}}`,
+    smtpd_recipient_restrictions: `check_recipient_access regexp:{{${namesWithoutMailbox} 550 5.1.1 User unknown}}`,
+  };
+}
+
 /** The text of master.cf. */
 export function postfixMasterCf(config: RelayConfig): string {
   const queueFileLimit = `${config.messages.maxMessageBytes + queueFileOverhead}`;
   const services = [
     service(`${ports.smtp}`, "inet", "n", "smtpd", {
       syslog_name: "postfix/mx",
-      milter_macro_daemon_name: "mx",
-      smtpd_relay_restrictions: "reject_unauth_destination",
-      smtpd_command_filter: `regexp:{${vrfyRule} ${recipientRules(config.domain)}}`,
-      smtpd_recipient_restrictions: `check_recipient_access regexp:{{${namesWithoutMailbox} 550 5.1.1 User unknown}}`,
+      ...incomingOptions(config.domain),
+    }),
+    // The same for mail that came by HTTPS, which had TLS; the peer's address stands in front.
+    service(`${httpsMailListen.host}:${httpsMailListen.port}`, "inet", "n", "smtpd", {
+      syslog_name: "postfix/https",
+      ...incomingOptions(config.domain),
+      smtpd_upstream_proxy_protocol: "haproxy",
+      smtpd_upstream_proxy_timeout: "5s",
+      smtpd_tls_security_level: "none",
     }),
     service(`${ports.submissions}`, "inet", "n", "smtpd", {
       syslog_name: "postfix/smtps",
@@ -89,6 +104,36 @@ export function postfixMasterCf(config: RelayConfig): string {
       },
       "0",
     ),
+    // What services/transport gives back: from here SMTP is the only way. It was judged and signed when it came in.
+    service(`${handBackListen.host}:${handBackListen.port}`, "inet", "n", "smtpd", {
+      syslog_name: "postfix/handed-back",
+      content_filter: "smtp:",
+      receive_override_options: "no_milters,no_unknown_recipient_checks,no_address_mappings",
+      smtpd_milters: "",
+      smtpd_tls_security_level: "none",
+      smtpd_client_restrictions: "permit_mynetworks,reject",
+      smtpd_relay_restrictions: "permit_mynetworks,reject",
+      smtpd_client_connection_count_limit: "0",
+      cleanup_service_name: "handed-back-cleanup",
+    }),
+    // Without the Received field of the way through ourselves.
+    service(
+      "handed-back-cleanup",
+      "unix",
+      "n",
+      "cleanup",
+      {
+        syslog_name: "postfix/handed-back",
+        header_checks: `regexp:{{/^Received: from ${handBackName} / IGNORE}}`,
+        message_size_limit: queueFileLimit,
+      },
+      "0",
+    ),
+    // The message as it is: its signature is for others.
+    service(outgoingTransport, "unix", "-", "lmtp", {
+      syslog_name: `postfix/${outgoingTransport}`,
+      lmtp_header_checks: "",
+    }),
     service("pickup", "unix", "n", "pickup", {}, "1", "60"),
     // What reaches the milter from here, not from a port, is our own bounces (internal_mail_filter_classes).
     service(

@@ -13,6 +13,7 @@ import {
   programDirectory,
   runDirectory,
   runPaths,
+  transportFallbackListen,
   users,
 } from "../layout.ts";
 import { certificateUnits } from "./certificates.ts";
@@ -27,6 +28,7 @@ export const relayUnits = [
   "homing-metadata.service",
   "homing-milter.service",
   "homing-web.service",
+  "homing-transport.service",
   "dovecot.service",
   "postfix.service",
 ] as const;
@@ -116,7 +118,8 @@ export function homingUnits(): Record<string, string> {
     "homing-web.socket": socketUnit("web", "Web service", unixSocket(runPaths.webSocket, users.mux.name)),
     "homing-web.service": serviceUnit("web", "Web service", users.web.name, {
       sockets: ["homing-http.socket", "homing-web.socket"],
-      network: "none",
+      // Mail that comes by HTTPS goes on to Postfix.
+      network: "loopback",
       credentials: { "tls-key": runPaths.tlsKey },
       node: webNode,
       hide: [
@@ -125,6 +128,23 @@ export function homingUnits(): Record<string, string> {
         dataPaths.mail,
         dataPaths.metadata,
       ],
+    }),
+    "homing-transport.socket": socketUnit(
+      "transport",
+      "Delivery to other relays",
+      unixSocket(runPaths.transportSocket, "postfix"),
+    ),
+    "homing-transport-fallback.socket": socketUnit(
+      "transport-fallback",
+      "Delivery to other relays, when SMTP failed",
+      `ListenStream=${transportFallbackListen.host}:${transportFallbackListen.port}\nService=homing-transport.service`,
+    ),
+    "homing-transport.service": serviceUnit("transport", "Delivery to other relays", users.transport.name, {
+      sockets: ["homing-transport.socket", "homing-transport-fallback.socket"],
+      network: "world",
+      write: [runPaths.metrics],
+      node: webNode,
+      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
     "homing-dkim.service": dkimService,
     "homing-dkim.timer": dkimTimer,

@@ -3,7 +3,13 @@
  * from systemd (LoadCredential=).
  */
 import { join } from "node:path";
-import { ports, runPaths, tlsCertificatePath, webDirectory } from "../../appliance/layout.ts";
+import {
+  httpsMailListen,
+  ports,
+  runPaths,
+  tlsCertificatePath,
+  webDirectory,
+} from "../../appliance/layout.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startWebService } from "./service.ts";
@@ -15,6 +21,7 @@ const { stop } = await startWebService({
   acmeChallenges: runPaths.acmeChallenges,
   pages: [webDirectory, runPaths.web],
   signUpSocket: runPaths.signUpSocket,
+  mail: httpsMailListen,
   listen: {
     http: { name: "http", host: "::", port: ports.http },
     tls: { name: "web", path: runPaths.webSocket },

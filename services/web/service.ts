@@ -11,6 +11,7 @@ import { acmeChallengeRoutes } from "./acme-challenge.ts";
 import { watchCertificate } from "./certificate.ts";
 import { type Front, openFront } from "./front.ts";
 import { type WebLimits, webLimits } from "./limits.ts";
+import { mxdelivRoutes } from "./mxdeliv.ts";
 import { createPages } from "./pages/pages.ts";
 import { readWebFolders } from "./pages/web-folder.ts";
 import { signUpRoutes } from "./sign-up.ts";
@@ -25,6 +26,8 @@ export type WebServiceOptions = Readonly<{
   pages: readonly string[];
   /** Where services/auth makes accounts. */
   signUpSocket: string;
+  /** Where Postfix takes mail that came by HTTPS. */
+  mail: Readonly<{ host: string; port: number }>;
   /** Port 80, and where services/mux hands over. */
   listen: Readonly<{ http: ListenTarget; tls: ListenTarget }>;
   limits?: WebLimits;
@@ -58,6 +61,13 @@ export async function startWebService(
       signUpRoutes({ domain: config.domain, accounts, pages, log }),
       autoconfigRoutes(config.domain),
       securityTextRoutes(config, () => new Date()),
+      mxdelivRoutes({
+        domain: config.domain,
+        postfix: options.mail,
+        maxMessageBytes: config.messages.maxMessageBytes,
+        maxRecipients: config.messages.maxRecipients,
+        log,
+      }),
     ],
     problemPage: pages.problemPage,
   });

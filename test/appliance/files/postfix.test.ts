@@ -32,6 +32,8 @@ function services(text: string): Map<string, { line: string; options: Map<string
   return found;
 }
 
+/** Where services/transport gives mail back. */
+const handedBack = "127.0.0.1:10026 inet";
 const main = parameters(postfixMainCf(config));
 const master = services(postfixMasterCf(config));
 
@@ -66,12 +68,38 @@ describe("Postfix", () => {
     },
   );
 
-  it("has a listener for every port that is open to the world, and no other", () => {
-    expect([...master.keys()].filter((name) => name.endsWith(" inet"))).toEqual([
+  it("has a listener for every port that is open to the world, and others for the device alone", () => {
+    const listeners = [...master.keys()].filter((name) => name.endsWith(" inet"));
+    expect(listeners.filter((name) => !name.startsWith("127.0.0.1:"))).toEqual([
       "25 inet",
       "465 inet",
       "587 inet",
     ]);
+    expect(listeners).toEqual(expect.arrayContaining(["127.0.0.1:10024 inet", handedBack]));
+  });
+
+  it("judges what came by HTTPS like what comes on port 25", () => {
+    const { syslog_name: _a, ...port25 } = Object.fromEntries(master.get("25 inet")!.options);
+    const { syslog_name: _b, ...https } = Object.fromEntries(master.get("127.0.0.1:10024 inet")!.options);
+    expect(https).toEqual({
+      ...port25,
+      smtpd_upstream_proxy_protocol: "haproxy",
+      smtpd_upstream_proxy_timeout: "5s",
+      smtpd_tls_security_level: "none",
+    });
+  });
+
+  it("hands mail for others to the transport service, and takes it back from this device alone", () => {
+    expect(main.get("default_transport")).toBe("outgoing:unix:/run/homing/transport.sock");
+    // The main.cf's own would cut off the signature, as for mailboxes.
+    expect(master.get("outgoing unix")!.options.get("lmtp_header_checks")).toBe("");
+    const { options } = master.get(handedBack)!;
+    expect(options.get("content_filter")).toBe("smtp:");
+    expect(options.get("smtpd_client_restrictions")).toBe("permit_mynetworks,reject");
+    expect(main.get("mynetworks")).toBe("127.0.0.1/32 [::1]/128");
+    const trace = inlineRule(master.get("handed-back-cleanup unix")!.options.get("header_checks")!).pattern;
+    expect(trace.test("Received: from homing-transport (unknown [127.0.0.1])")).toBe(true);
+    expect(trace.test("Received: from mail.example (unknown [192.0.2.1])")).toBe(false);
   });
 
   it("lets no message pass without the milter, and tells it which way each comes", () => {
@@ -86,7 +114,9 @@ describe("Postfix", () => {
     expect(master.get("cleanup unix")!.options.get("milter_macro_daemon_name")).toBe("bounce");
     // A listener without a name has no rules in the milter, which then defers.
     expect(main.get("milter_macro_daemon_name")).toBe("unknown");
-    for (const { options } of master.values()) {
+    for (const [service, { options }] of master) {
+      // It was judged when it came in.
+      if (service === handedBack) continue;
       for (const name of [
         "smtpd_milters",
         "non_smtpd_milters",
@@ -98,20 +128,26 @@ describe("Postfix", () => {
     }
   });
 
-  it("demands encryption on every port", () => {
+  it("demands encryption on every port that is open to the world", () => {
     expect(main.get("smtpd_tls_security_level")).toBe("encrypt");
     expect(main.get("smtpd_tls_mandatory_protocols")).toBe(">=TLSv1.2");
-    for (const { options } of master.values()) expect(options.has("smtpd_tls_security_level")).toBe(false);
+    for (const [name, { options }] of master) {
+      expect(options.get("smtpd_tls_security_level")).toBe(
+        name.startsWith("127.0.0.1:") ? "none" : undefined,
+      );
+    }
   });
 
   it("verifies other relays, but for address literals and test names", () => {
     expect(main.get("smtp_tls_security_level")).toBe("verify");
-    const policies = [0, 1].map((index) => inlineRule(main.get("smtp_tls_policy_maps")!, index));
+    const policies = [0, 1, 2].map((index) => inlineRule(main.get("smtp_tls_policy_maps")!, index));
     const policy = (destination: string) =>
       policies.find(({ pattern }) => pattern.test(destination))?.result ?? "verify";
     expect(["_a.test", "[192.0.2.1]", "[IPv6:2001:db8::1]", "[192.0.2.1]:25"].map(policy)).toEqual(
       Array(4).fill("encrypt"),
     );
+    expect(policy("[127.0.0.1]:10027")).toBe("none");
+    expect(policy("[127.0.0.1]:25")).toBe("encrypt");
     expect(["chat.example.org", "a_b.example", "x[192.0.2.1]"].map(policy)).toEqual(Array(3).fill("verify"));
   });
 

@@ -85,6 +85,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
     settingsPath: at("relay.json"),
     certificate: { chain: at("chain.pem"), key: at("key.pem") },
     acmeChallenges: at("acme"),
+    mail: { host: "127.0.0.1", port: 10024 },
     pages: [webDefaultsFolder],
     signUpSocket: at("sign-up.sock"),
     listen: {

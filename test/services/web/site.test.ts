@@ -47,6 +47,7 @@ beforeAll(async () => {
     settingsPath: join(folder, "relay.json"),
     certificate: { chain: join(folder, "tls", "certificate.pem"), key: join(folder, "key.pem") },
     acmeChallenges: join(folder, "acme"),
+    mail: { host: "127.0.0.1", port: 10024 },
     pages: [webDefaultsFolder, join(folder, "pages")],
     signUpSocket: join(folder, "nobody-listens"),
     listen: {

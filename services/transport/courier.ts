@@ -1,0 +1,263 @@
+/**
+ * Takes a message from Postfix to each recipient's relay: by HTTPS where that works, otherwise back to Postfix, whose own
+ * client tries SMTP. Answers for each recipient only when somebody else has the message safely. Called by service.ts.
+ */
+import { setTimeout } from "node:timers/promises";
+import type { Log } from "../lib/log.ts";
+import type { SmtpReply } from "../lib/smtp-client.ts";
+import { judgeAnswer } from "./answer.ts";
+import type { Body, createBodyReader } from "./body.ts";
+import type { Destinations } from "./destinations.ts";
+import type { HandBack } from "./hand-back.ts";
+import type { HttpsPost } from "./https-post.ts";
+import type { HandedMail } from "./intake.ts";
+import type { MailDomain } from "./mail-domain.ts";
+
+export type CourierOptions = Readonly<{
+  destinations: Destinations;
+  mailDomain: (domain: string) => Promise<MailDomain>;
+  https: HttpsPost;
+  handBack: HandBack;
+  bodies: ReturnType<typeof createBodyReader>;
+  counted: (way: "https" | "smtp" | "deferred" | "refused", recipients: number) => void;
+  log: Log;
+}>;
+
+/** What HTTPS did: a reply for each recipient it has an answer for; the others are for SMTP. */
+type Replies = Map<string, SmtpReply>;
+
+/** Of one request; `again` names those who can get it in another. */
+type Posted = Readonly<{ replies: ReadonlyMap<string, SmtpReply>; again: readonly string[] }>;
+
+/** Recipients in one request: the other side takes some 8 kB of header (nginx), an address has 254 bytes at most. */
+const MAX_RECIPIENTS = 50;
+const MAX_ENVELOPE_BYTES = 6000;
+/** A request whose answer was lost is made again at once: the other side's restart takes a moment. */
+const ATTEMPT_DELAYS_MS = [0, 0, 300, 1000] as const;
+
+/** RFC 5321 §4.1.2 without quotes, §4.1.3, and the names of tests: nothing that a header could be cut with. */
+const plainAddress = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])$/;
+
+const lost: SmtpReply = { code: 451, text: "4.4.2 the answer to a delivery by HTTPS was lost, trying again" };
+const brokenOff: SmtpReply = { code: 451, text: "4.4.2 a delivery by HTTPS broke off, trying again by SMTP" };
+const noWay = (reason: string): SmtpReply => ({
+  code: 451,
+  text: `4.4.1 delivered neither by SMTP nor by HTTPS (${reason})`,
+});
+const nullMx: SmtpReply = { code: 556, text: "5.1.10 the domain takes no mail (null MX)" };
+const noDomain: SmtpReply = { code: 550, text: "5.4.4 there is no such domain" };
+
+export function createCourier(options: CourierOptions) {
+  const { destinations, https, handBack, log } = options;
+
+  /** The first attempt: HTTPS, then SMTP for whom that did not work. */
+  const deliver = async (mail: HandedMail): Promise<SmtpReply[]> => {
+    using body = await options.bodies.read(mail.source);
+    const groups = [...byDomain(mail.to)];
+    const replies: Replies = new Map();
+    const forSmtp: string[] = [];
+    // A large message can be read once only: several domains get it from Postfix, one after the other.
+    const canPost = body.isWhole || groups.length === 1;
+    await Promise.all(
+      groups.map(async ([domain, recipients]) => {
+        const usesHttps = canPost && (await isForHttps(domain, mail));
+        const done = usesHttps ? await postTo(domain, recipients, mail, body) : new Map<string, SmtpReply>();
+        for (const recipient of recipients) {
+          const reply = done.get(recipient);
+          if (reply === undefined) forSmtp.push(recipient);
+          else replies.set(recipient, reply);
+        }
+      }),
+    );
+    if (forSmtp.length > 0 && !body.isWhole && body.isTouched()) {
+      // HTTPS took a part of what only Postfix still has; by the next attempt it is known not to work.
+      for (const recipient of forSmtp) replies.set(recipient, brokenOff);
+    } else if (forSmtp.length > 0) {
+      const source = body.isWhole ? body.chunks : body.source;
+      for (const [recipient, reply] of await handBack({ mail, to: forSmtp, source })) {
+        replies.set(recipient, reply);
+        if (reply.code < 300) destinations.handedBack(domainOf(recipient));
+      }
+      options.counted("smtp", forSmtp.length);
+    }
+    return mail.to.map((recipient) => replies.get(recipient)!);
+  };
+
+  /** Postfix tried SMTP and could not: HTTPS again, for everybody or nobody, since SMTP has one answer for all. */
+  const retry = async (mail: HandedMail): Promise<SmtpReply> => {
+    const recipients = [...new Set(mail.to)];
+    const domain = domainOf(recipients[0] ?? "");
+    destinations.smtpFailed(domain);
+    const state = await options.mailDomain(domain);
+    if (state === "null MX") return nullMx;
+    if (state === "does not exist") return noDomain;
+    if (recipients.some((one) => domainOf(one) !== domain)) return noWay("several domains at once");
+    if (!isPlain(mail)) return noWay("HTTPS has no room for such an address");
+    using body = await options.bodies.read(mail.source);
+    const done = await postTo(domain, recipients, mail, body, { isAtomic: true });
+    const answers = recipients.map((one) => done.get(one));
+    const refusal = answers.find((reply) => reply !== undefined && reply.code >= 400);
+    if (answers.every((reply) => reply !== undefined && reply.code < 300)) return answers[0]!;
+    if (answers.every((reply) => reply !== undefined && reply.code >= 400)) return refusal!;
+    if (refusal === undefined) return noWay("no relay answers there");
+    // Some are refused and nobody has it: they hear it when Postfix names them the next time.
+    for (const one of recipients) {
+      const reply = done.get(one);
+      if (reply !== undefined && reply.code >= 500) remembered.add(one, reply);
+    }
+    return { code: 451, text: "4.5.1 some recipients are refused, the others get it at the next attempt" };
+  };
+
+  const remembered = refusalMemory();
+
+  const isForHttps = async (domain: string, mail: HandedMail): Promise<boolean> => {
+    if (!isPlain(mail) || destinations.choice(domain) === "smtp") return false;
+    // SMTP says the same, in the words that bounces have.
+    return (await options.mailDomain(domain)) === "takes mail";
+  };
+
+  /** A reply for each recipient that the other side answered for. Throws only what the source of a large body throws. */
+  const postTo = async (
+    domain: string,
+    recipients: readonly string[],
+    mail: HandedMail,
+    body: Body,
+    { isAtomic = false } = {},
+  ): Promise<ReadonlyMap<string, SmtpReply>> => {
+    if (!body.isWhole) {
+      const isWelcome = destinations.takesLarge(domain) && (await answersByHttps(domain));
+      if (!isWelcome || (!isAtomic && !fitsOneRequest(recipients))) return new Map();
+      const { replies } = await postOnce(domain, recipients, mail, body);
+      if (replies.size === 0) destinations.largeFailed(domain);
+      return replies;
+    }
+    const replies: Replies = new Map();
+    const batches = isAtomic ? [recipients] : batchesOf(recipients);
+    for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
+      const done = await postOnce(domain, batch, mail, body);
+      for (const [recipient, reply] of done.replies) replies.set(recipient, reply);
+      // Nothing at all was heard: neither will the others be.
+      if (done.replies.size === 0 && done.again.length === 0) return replies;
+      if (isAtomic) return replies;
+      // Who was not named gets it without those who were; if nobody was named, each alone.
+      if (done.again.length > 0)
+        batches.unshift(...(done.replies.size > 0 ? [done.again] : done.again.map((one) => [one])));
+    }
+    return replies;
+  };
+
+  const postOnce = async (
+    domain: string,
+    recipients: readonly string[],
+    mail: HandedMail,
+    body: Body,
+  ): Promise<Posted> => {
+    const envelope = { from: mail.from, to: recipients };
+    const unheard: Posted = { replies: new Map(), again: [] };
+    let isUncertain = false;
+    for (const delay of ATTEMPT_DELAYS_MS) {
+      if (delay > 0) await setTimeout(delay);
+      const outcome = await https.post(domain, envelope, body);
+      if (outcome.kind === "answered") {
+        const verdict = judgeAnswer(outcome.status, outcome.text, recipients);
+        if (verdict.kind === "replies") {
+          destinations.httpsWorked(domain);
+          count(verdict.replies);
+          return verdict;
+        }
+        log.debug("no delivery by HTTPS", { domain, reason: verdict.reason });
+        destinations.httpsFailed(domain);
+        if (!isUncertain) return unheard;
+      } else {
+        log.debug("no delivery by HTTPS", { domain, kind: outcome.kind, reason: outcome.reason });
+        if (outcome.kind === "failed" && !isUncertain) {
+          destinations.httpsFailed(domain);
+          return unheard;
+        }
+        // A web server that wants no such body may end the connection instead of answering: is this a relay at all?
+        if (outcome.kind === "uncertain" && !destinations.isKnownByHttps(domain)) {
+          const look = await https.look(domain);
+          if (look.kind === "answered" && look.status !== METHOD_NOT_ALLOWED) return unheard;
+        }
+        isUncertain = true;
+      }
+      if (!body.isWhole) break;
+    }
+    log.info("the answer to a delivery by HTTPS was lost", { domain });
+    options.counted("deferred", recipients.length);
+    return { replies: new Map(recipients.map((one) => [one, lost])), again: [] };
+  };
+
+  const count = (replies: ReadonlyMap<string, SmtpReply>) => {
+    for (const { code } of replies.values())
+      options.counted(code < 300 ? "https" : code < 500 ? "deferred" : "refused", 1);
+  };
+
+  /** Whether there is a relay by HTTPS, before a large message is read for it. */
+  const answersByHttps = async (domain: string): Promise<boolean> => {
+    if (destinations.isKnownByHttps(domain)) return true;
+    const look = await https.look(domain);
+    // It takes nothing but POST (RFC 9110 §15.5.6).
+    const isThere = look.kind === "answered" && look.status === METHOD_NOT_ALLOWED;
+    if (isThere) destinations.httpsWorked(domain);
+    return isThere;
+  };
+
+  return { deliver, retry, refusalOf: (recipient: string) => remembered.take(recipient) };
+}
+
+const METHOD_NOT_ALLOWED = 405;
+
+/** Refusals that Postfix hears when it names the recipient again: at its next attempt, within its longest pause. */
+function refusalMemory() {
+  const maxRefusals = 1000;
+  const refusals = new Map<string, SmtpReply>();
+  return {
+    add: (recipient: string, reply: SmtpReply) => {
+      refusals.set(recipient, reply);
+      if (refusals.size > maxRefusals) refusals.delete(refusals.keys().next().value!);
+    },
+    /** Told once: the next message to the same address asks anew. */
+    take: (recipient: string): SmtpReply | undefined => {
+      const reply = refusals.get(recipient);
+      refusals.delete(recipient);
+      return reply;
+    },
+  };
+}
+
+function isPlain(mail: HandedMail): boolean {
+  if (mail.utf8) return false;
+  return [mail.from, ...mail.to].every((address) => address === "" || plainAddress.test(address));
+}
+
+function domainOf(address: string): string {
+  return address.slice(address.lastIndexOf("@") + 1).toLowerCase();
+}
+
+/** Each recipient once. */
+function byDomain(recipients: readonly string[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const recipient of new Set(recipients)) {
+    const domain = domainOf(recipient);
+    const group = groups.get(domain);
+    if (group === undefined) groups.set(domain, [recipient]);
+    else group.push(recipient);
+  }
+  return groups;
+}
+
+function fitsOneRequest(recipients: readonly string[]): boolean {
+  const bytes = recipients.reduce((sum, one) => sum + one.length + "X-MAIL-TO: \r\n".length, 0);
+  return recipients.length <= MAX_RECIPIENTS && bytes <= MAX_ENVELOPE_BYTES;
+}
+
+function batchesOf(recipients: readonly string[]): (readonly string[])[] {
+  const batches: string[][] = [];
+  for (const recipient of recipients) {
+    const last = batches.at(-1);
+    if (last !== undefined && fitsOneRequest([...last, recipient])) last.push(recipient);
+    else batches.push([recipient]);
+  }
+  return batches;
+}

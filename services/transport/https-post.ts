@@ -1,0 +1,272 @@
+/**
+ * One request to another relay: POST /mxdeliv with the envelope in the header and the message as the body, and what can
+ * be known of its end. Connections are kept for a while. Called by courier.ts; what answers mean stands in answer.ts.
+ */
+import type { LookupAddress } from "node:dns";
+import { once } from "node:events";
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { Agent, type AgentOptions, request } from "node:https";
+import { BlockList, isIP, isIPv6, type LookupFunction } from "node:net";
+import type { SecureContext, TLSSocket } from "node:tls";
+import type { Body } from "./body.ts";
+
+export type PostOutcome =
+  | Readonly<{ kind: "answered"; status: number; text: string }>
+  /** The other side cannot have the whole message. */
+  | Readonly<{ kind: "failed"; reason: string }>
+  /** It went out whole, and no answer came: nobody knows who has it. */
+  | Readonly<{ kind: "uncertain"; reason: string }>;
+
+export type HttpsPost = Readonly<{
+  /** Never throws for what the other side does; throws what reading a streamed body fails with. */
+  post: (
+    domain: string,
+    envelope: Readonly<{ from: string; to: readonly string[] }>,
+    body: Body,
+  ) => Promise<PostOutcome>;
+  /** Asks for the page without a message. */
+  look: (domain: string) => Promise<PostOutcome>;
+  close: () => void;
+}>;
+
+export type HttpsPostOptions = Readonly<{
+  /** Holds the roots that certificates are verified against. */
+  secureContext: SecureContext;
+  resolve4: (name: string) => Promise<string[]>;
+  resolve6: (name: string) => Promise<string[]>;
+  /** 443, and no address of this machine itself; tests have their own. */
+  port?: number;
+  allowLoopback?: boolean;
+}>;
+
+/** Address, TCP and TLS together: a host where something swallows packets delays mail by this, twice an hour. */
+const CONNECT_LIMIT_MS = 5000;
+/** From the first byte to the last of the answer; the other side's policy may ask a slow DNS. Below Postfix's 600 s. */
+const ANSWER_LIMIT_MS = 120_000;
+/** For the rest of an answer that came early. */
+const REST_LIMIT_MS = 5000;
+/** No byte moved while a large message goes out. */
+const STALL_LIMIT_MS = 60_000;
+/** A reply of SMTP for each of fifty recipients. */
+const MAX_ANSWER_BYTES = 16_384;
+/** As many as Postfix opens to one host (default_destination_concurrency_limit). */
+const MAX_CONNECTIONS_PER_HOST = 20;
+const MAX_CONNECTIONS = 200;
+/** A conversation goes on within this time; a server that says a shorter one (Keep-Alive) is obeyed by Node. */
+const KEEP_ALIVE_MS = 30_000;
+const MAX_IDLE_PER_HOST = 2;
+/** Addresses of one name that are tried. */
+const MAX_ADDRESSES = 8;
+
+/** Who sends a name that leads to ourselves or to a neighbour's link means no relay. */
+const forbidden = new BlockList();
+for (const [network, bits] of [
+  ["0.0.0.0", 8],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["224.0.0.0", 3],
+] as const) {
+  forbidden.addSubnet(network, bits, "ipv4");
+}
+for (const [network, bits] of [
+  ["::", 127],
+  ["fe80::", 10],
+  ["ff00::", 8],
+] as const) {
+  forbidden.addSubnet(network, bits, "ipv6");
+}
+
+/** Test names and literals have no certificate that could be verified. */
+export function isVerified(domain: string): boolean {
+  return !domain.startsWith("_") && !domain.startsWith("[");
+}
+
+/** `[192.0.2.1]`, `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3) as the address alone; names as they are. */
+function hostOf(domain: string): string {
+  return /^\[(?:IPv6:)?(.*)\]$/i.exec(domain)?.[1] ?? domain;
+}
+
+export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
+  // The types do not know that the agent hands this to tls.connect() like the rest.
+  const agentOptions: AgentOptions & { secureContext: SecureContext } = {
+    secureContext: options.secureContext,
+    keepAlive: true,
+    maxSockets: MAX_CONNECTIONS_PER_HOST,
+    maxTotalSockets: MAX_CONNECTIONS,
+    maxFreeSockets: MAX_IDLE_PER_HOST,
+    // The one used last is the least likely to have been closed meanwhile.
+    scheduling: "lifo",
+    timeout: KEEP_ALIVE_MS,
+  };
+  const agent = new Agent(agentOptions);
+  const isAllowed = (address: string) =>
+    options.allowLoopback === true || !forbidden.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  const lookup = addressLookup(options, isAllowed);
+
+  const start = (domain: string, method: "POST" | "GET", headers: Record<string, string | string[]>) => {
+    const host = hostOf(domain);
+    return request({
+      agent,
+      host,
+      port: options.port ?? 443,
+      method,
+      path: "/mxdeliv",
+      // A literal is written without IPv6: in a URL (RFC 3986 §3.2.2).
+      headers: { Host: isIPv6(host) ? `[${host}]` : host, "User-Agent": "Homing", ...headers },
+      ...(isIP(host) ? {} : { servername: host }),
+      rejectUnauthorized: isVerified(domain),
+      lookup,
+    });
+  };
+
+  const converse = async (
+    domain: string,
+    outgoing: ClientRequest,
+    write: (outgoing: ClientRequest, broken: Promise<never>) => Promise<void>,
+  ): Promise<PostOutcome> => {
+    let isSent = false;
+    outgoing.on("finish", () => {
+      isSent = true;
+    });
+    const { answer, broken, hasBegun, isComplete } = answerOf(outgoing);
+    // An address in brackets is never looked up, so it is looked at here.
+    const host = hostOf(domain);
+    if (isIP(host) && !isAllowed(host)) outgoing.destroy(new Error("the address is of no other host"));
+    try {
+      await within(CONNECT_LIMIT_MS, Promise.race([connected(outgoing), broken]));
+      await write(outgoing, broken);
+      return await within(ANSWER_LIMIT_MS, answer);
+    } catch (error) {
+      if (error instanceof SourceError) throw error.cause;
+      // A refusal may come before the message is out, and the connection end with it.
+      const early = hasBegun() ? await within(REST_LIMIT_MS, answer).catch(() => undefined) : undefined;
+      if (early !== undefined) return early;
+      const { message, code } = error as NodeJS.ErrnoException;
+      return { kind: isSent ? "uncertain" : "failed", reason: message || String(code) };
+    } finally {
+      // The connection goes on when request and answer are whole.
+      if (!isSent || !isComplete()) outgoing.destroy();
+    }
+  };
+
+  return {
+    post: (domain, { from, to }, body) => {
+      const outgoing = start(domain, "POST", {
+        "Content-Type": "message/rfc822",
+        ...(body.isWhole && { "Content-Length": String(body.bytes) }),
+        // Absent for the null sender.
+        ...(from !== "" && { "X-MAIL-FROM": from }),
+        "X-MAIL-TO": [...to],
+      });
+      return converse(domain, outgoing, (opened, broken) => writeBody(opened, body, broken));
+    },
+    look: (domain) =>
+      converse(domain, start(domain, "GET", {}), async (opened) => {
+        opened.end();
+      }),
+    close: () => agent.destroy(),
+  };
+}
+
+/** What the message comes from failed, not what it goes to. */
+class SourceError extends Error {
+  override name = "SourceError";
+}
+
+/** Resolves when there is a connection that can take the message. */
+async function connected(outgoing: ClientRequest): Promise<void> {
+  const [socket] = (outgoing.socket ? [outgoing.socket] : await once(outgoing, "socket")) as [TLSSocket];
+  if (!outgoing.reusedSocket) await once(socket, "secureConnect");
+}
+
+async function writeBody(outgoing: ClientRequest, body: Body, broken: Promise<never>): Promise<void> {
+  if (body.isWhole) {
+    for (const chunk of body.chunks) outgoing.write(chunk);
+    outgoing.end();
+    return;
+  }
+  const iterator = body.source[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await iterator.next().catch((cause: unknown) => {
+      // Not ended: the other side sees that this is not all, and drops it.
+      outgoing.destroy();
+      throw new SourceError("the message broke off", { cause });
+    });
+    if (done) break;
+    if (outgoing.destroyed) throw new Error("the connection ended before the message");
+    if (!outgoing.write(value)) await within(STALL_LIMIT_MS, Promise.race([once(outgoing, "drain"), broken]));
+  }
+  outgoing.end();
+}
+
+async function within<T>(limitMs: number, what: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`nothing happened for ${limitMs / 1000} s`)), limitMs);
+  try {
+    return await Promise.race([what, late]);
+  } finally {
+    clearTimeout(timer);
+    // Whoever loses the race may fail later, when nobody listens any more.
+    what.catch(() => {});
+  }
+}
+
+/** `broken` fails when there will be no answer. */
+function answerOf(outgoing: ClientRequest) {
+  const { promise: answer, resolve, reject } = Promise.withResolvers<PostOutcome>();
+  const { promise: broken, reject: breakOff } = Promise.withResolvers<never>();
+  let hasBegun = false;
+  let isComplete = false;
+  const fail = (error: Error) => {
+    breakOff(error);
+    if (!hasBegun) reject(error);
+  };
+  outgoing.on("error", fail);
+  outgoing.on("close", () => fail(new Error("the connection ended")));
+  outgoing.on("response", (response) => {
+    hasBegun = true;
+    readAnswer(response).then((outcome) => {
+      isComplete = response.complete;
+      resolve(outcome);
+    }, reject);
+  });
+  for (const promise of [answer, broken]) promise.catch(() => {});
+  return { answer, broken, hasBegun: () => hasBegun, isComplete: () => isComplete };
+}
+
+async function readAnswer(response: IncomingMessage): Promise<PostOutcome> {
+  let text = "";
+  for await (const chunk of response) {
+    text += (chunk as Buffer).toString("latin1");
+    if (text.length > MAX_ANSWER_BYTES) {
+      response.destroy();
+      break;
+    }
+  }
+  return { kind: "answered", status: response.statusCode ?? 0, text: text.slice(0, MAX_ANSWER_BYTES) };
+}
+
+/** Addresses by the resolver, not by getaddrinfo(3), which has four threads for all that wait. */
+function addressLookup(
+  { resolve4, resolve6 }: HttpsPostOptions,
+  isAllowed: (address: string) => boolean,
+): LookupFunction {
+  return (name, { all }, done) => {
+    const find = async (): Promise<LookupAddress[]> => {
+      const answers = await Promise.allSettled([resolve6(name), resolve4(name)]);
+      const found = answers.flatMap((answer, i) =>
+        answer.status === "fulfilled"
+          ? answer.value.map((address) => ({ address, family: i === 0 ? 6 : 4 }))
+          : [],
+      );
+      const usable = found.filter(({ address }) => isAllowed(address)).slice(0, MAX_ADDRESSES);
+      if (usable.length > 0) return usable;
+      const reason = found.length > 0 ? "its addresses are of no other host" : "it has no address";
+      throw Object.assign(new Error(`${name}: ${reason}`), { code: "ENOTFOUND" });
+    };
+    find().then(
+      (found) => (all ? done(null, found) : done(null, found[0]!.address, found[0]!.family)),
+      (error: NodeJS.ErrnoException) => done(error, []),
+    );
+  };
+}

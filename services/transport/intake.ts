@@ -1,0 +1,145 @@
+/**
+ * The doors by which Postfix hands over mail for others: LMTP (RFC 2033) with a reply for each recipient, and SMTP, where
+ * Postfix comes when its own attempt failed. Made of smtp-server; called by service.ts.
+ */
+import type { Server, Socket } from "node:net";
+import type { Readable } from "node:stream";
+import { domainToASCII } from "node:url";
+import { SMTPServer } from "smtp-server";
+import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
+import type { Log } from "../lib/log.ts";
+import type { SmtpReply } from "../lib/smtp-client.ts";
+
+export type HandedMail = Readonly<{
+  /** Envelope sender; empty for the null sender. */
+  from: string;
+  /** In the order and number of RCPT; the same one may stand twice. */
+  to: readonly string[];
+  /** RFC 6531: only who offers SMTPUTF8 may get it. */
+  utf8: boolean;
+  eightBit: boolean;
+  /** Ends with the message, fails when Postfix goes away in the middle. */
+  source: Readable;
+}>;
+
+export type IntakeOptions = Readonly<{
+  protocol: "LMTP" | "SMTP";
+  /** The reply for each recipient, in order; SMTP says only the first. */
+  take: (mail: HandedMail) => Promise<readonly SmtpReply[]>;
+  /** What to say to a RCPT at once, if not yes. */
+  refuseRecipient?: (address: string) => SmtpReply | undefined;
+  log: Log;
+}>;
+
+/** Postfix has at most as many processes that deliver (default_process_limit), with one connection each. */
+const MAX_CONNECTIONS = 200;
+/** Postfix keeps a connection for its next message for 30 s (connection_cache_ttl_limit), and may be slow with one. */
+const SILENCE_LIMIT_MS = 300_000;
+
+/** Not one for each trouble with a message: those are told to Postfix, which logs them. */
+const trouble: SmtpReply = {
+  code: 451,
+  text: "4.3.0 trouble with the delivery to others, trying again later",
+};
+
+/** The server is not listening yet. `close` lets each connection finish its message and resolves when all are gone. */
+export function createIntake(options: IntakeOptions): { server: Server; close: () => Promise<void> } {
+  const { log } = options;
+  let isStopping = false;
+  /** smtp-server drops a recipient that differs from another only in case; LMTP must answer for it as well. */
+  const recipients = new WeakMap<object, string[]>();
+  const server = new SMTPServer({
+    lmtp: options.protocol === "LMTP",
+    name: "localhost",
+    disabledCommands: ["AUTH", "STARTTLS"],
+    disableReverseLookup: true,
+    // Names like _a.test are domains too.
+    lenientAddressParsing: true,
+    maxClients: MAX_CONNECTIONS,
+    socketTimeout: SILENCE_LIMIT_MS,
+    logger: false,
+    onMailFrom: (_address, session, done) => {
+      recipients.set(session, []);
+      done();
+    },
+    onRcptTo: ({ address }, session, done) => {
+      const recipient = asSent(address);
+      const refusal = options.refuseRecipient?.(recipient);
+      if (refusal !== undefined) {
+        done(replyError(refusal));
+        return;
+      }
+      recipients.get(session)?.push(recipient);
+      done();
+    },
+    onData: (source, session, done) => {
+      const to = recipients.get(session) ?? [];
+      const { mailFrom, smtpUtf8, bodyType } = session.envelope;
+      const mail: HandedMail = {
+        from: mailFrom === false ? "" : asSent(mailFrom.address),
+        to,
+        utf8: smtpUtf8 === true,
+        eightBit: bodyType === "8bitmime",
+        source,
+      };
+      // The stream fails when Postfix goes away, also while nobody reads it.
+      source.on("error", (error) => log.debug("handing over broke off", { reason: error.message }));
+      options
+        .take(mail)
+        .catch((cause: unknown) => {
+          if (!source.destroyed) log.error("cannot deliver a message", {}, cause);
+          return to.map(() => trouble);
+        })
+        .then((replies) => {
+          source.resume();
+          if (options.protocol === "LMTP") done(null, replies.map(asResult));
+          else if ((replies[0]?.code ?? 500) < 300) done(null, replies[0]!.text);
+          else done(replyError(replies[0] ?? trouble));
+          if (isStopping) endIdle(server);
+        });
+    },
+  });
+  server.on("error", (error: Error) =>
+    log.debug("a connection of Postfix broke off", { reason: error.message }),
+  );
+  server.connect = (socket: Socket, socketOptions) => {
+    const connection = new SMTPConnection(server, socket, socketOptions);
+    server.connections.add(connection);
+    connection.on("error", (error: Error) => server.emit("error", error));
+    // smtp-server greets after 100 ms, to catch strangers who talk too soon: each first message would take that longer.
+    connection._setListeners(() => connection.connectionReady());
+  };
+  return {
+    server: server.server,
+    close: () =>
+      new Promise((resolve) => {
+        isStopping = true;
+        server.close(resolve);
+        endIdle(server);
+      }),
+  };
+}
+
+/** Postfix keeps its connections open for the next message. */
+function endIdle(server: SMTPServer): void {
+  for (const connection of server.connections) {
+    if (!connection.session.envelope?.mailFrom) connection.close();
+  }
+}
+
+/** smtp-server shows names in Unicode; on the wire they are in ASCII (RFC 5890 §2.3.2.1). */
+function asSent(address: string): string {
+  const at = address.lastIndexOf("@");
+  const domain = address.slice(at + 1);
+  if (at < 0 || /^[\x21-\x7e]*$/.test(domain)) return address;
+  return `${address.slice(0, at)}@${domainToASCII(domain) || domain}`;
+}
+
+/** 421 would end the connection, and with it what follows on it. */
+function replyError({ code, text }: SmtpReply): Error & { responseCode: number } {
+  return Object.assign(new Error(text), { responseCode: code === 421 ? 451 : code });
+}
+
+function asResult(reply: SmtpReply): string | Error {
+  return reply.code < 300 ? reply.text : replyError(reply);
+}

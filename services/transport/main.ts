@@ -1,0 +1,27 @@
+/**
+ * homing-transport.service: the transport service on the device (service.ts), with the paths of appliance/layout.ts.
+ * Postfix calls it for every message to another relay.
+ */
+import { join } from "node:path";
+import {
+  handBackListen,
+  handBackName,
+  runPaths,
+  systemRootsPath,
+  transportFallbackListen,
+} from "../../appliance/layout.ts";
+import { createCounters } from "../lib/counters.ts";
+import { createLog } from "../lib/log.ts";
+import { exitOnSignals } from "../lib/shutdown.ts";
+import { startTransportService } from "./service.ts";
+
+const log = createLog();
+const stop = await startTransportService({
+  listen: { name: "transport", path: runPaths.transportSocket },
+  listenFallback: { name: "transport-fallback", ...transportFallbackListen },
+  handBack: { ...handBackListen, name: handBackName },
+  rootsPath: systemRootsPath,
+  counters: createCounters({ path: join(runPaths.metrics, "transport.prom"), log }),
+  log,
+});
+exitOnSignals(log, stop);

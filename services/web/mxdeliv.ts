@@ -1,0 +1,125 @@
+/**
+ * POST /mxdeliv: mail from other relays by HTTPS. The message goes on to a port of Postfix that is port 25 in all but
+ * TLS, with the peer's address in front, so that one policy judges whatever comes in. Called by service.ts.
+ *
+ * Header: X-MAIL-FROM (absent for the null sender), X-MAIL-TO for each recipient. Body: the message. Answers: 200 "250
+ * OK" when all have it; 400 with the reply of SMTP for each refused recipient when nobody has it.
+ */
+import { connect } from "node:net";
+import type { Log } from "../lib/log.ts";
+import { networkOf } from "../lib/network.ts";
+import { proxyHeader } from "../lib/proxy-header.ts";
+import { openSmtpClient, type SmtpClient, SmtpClientError, type SmtpReply } from "../lib/smtp-client.ts";
+import { type Answer, HttpProblem, textAnswer, type WebRequest } from "./exchange.ts";
+import type { Routes } from "./router.ts";
+
+export type MxdelivOptions = Readonly<{
+  /** The relay's own domain: the name to say to Postfix. */
+  domain: string;
+  /** The port of Postfix that expects a PROXY header. */
+  postfix: Readonly<{ host: string; port: number }>;
+  maxMessageBytes: number;
+  maxRecipients: number;
+  limits?: Readonly<Record<keyof typeof mxdelivLimits, number>>;
+  log: Log;
+}>;
+
+export const mxdelivLimits = {
+  /** Messages under way from one network: as many as Postfix sends to one host (default_destination_concurrency_limit). */
+  ofNetwork: 20,
+  /** Of all: the port has 100 processes, and while all are taken Postfix hurries everybody (stress). */
+  ofAll: 80,
+  /**
+   * Postfix is silent so long after a command or the message, in milliseconds: shorter than the time a connection of
+   * the web service may rest (limits.ts, answerMs), or the peer would never hear what became of its message.
+   */
+  replyMs: 50_000,
+} as const;
+
+/**
+ * What an account's address is made of, and no more than RFC 5321 §4.5.3.1.3 allows: a peer's words go into commands to
+ * Postfix. Other addresses have no account here, and other relays send from none.
+ */
+const plainAddress =
+  /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?:[A-Za-z0-9._-]{1,253}|\[[A-Za-z0-9.:]{2,60}\])$/;
+
+const syntaxError: SmtpReply = { code: 501, text: "5.1.3 an address cannot be read" };
+const senderError: SmtpReply = { code: 501, text: "5.1.7 the sender's address cannot be read" };
+const noRecipient: SmtpReply = { code: 503, text: "5.5.1 no recipient is named" };
+const tooMany: SmtpReply = { code: 452, text: "4.5.3 too many recipients" };
+const mailServerAway: SmtpReply = {
+  code: 451,
+  text: "4.3.2 the mail server does not answer, try again later",
+};
+
+export function mxdelivRoutes(options: MxdelivOptions): Routes {
+  const { maxMessageBytes, limits = mxdelivLimits } = options;
+  const underWay = new Map<string, number>();
+  let all = 0;
+  const post = async (request: WebRequest): Promise<Answer> => {
+    const network = networkOf(request.client, 64);
+    const ofNetwork = underWay.get(network) ?? 0;
+    if (ofNetwork >= limits.ofNetwork || all >= limits.ofAll)
+      throw new HttpProblem(429, "too many messages at once", { "retry-after": "10" });
+    underWay.set(network, ofNetwork + 1);
+    all++;
+    try {
+      return await deliver(request, options);
+    } finally {
+      const left = underWay.get(network)! - 1;
+      if (left === 0) underWay.delete(network);
+      else underWay.set(network, left);
+      all--;
+    }
+  };
+  return { "/mxdeliv": { POST: post, maxBodyBytes: maxMessageBytes } };
+}
+
+async function deliver(request: WebRequest, options: MxdelivOptions): Promise<Answer> {
+  const from = request.headers.get("x-mail-from")?.trim() ?? "";
+  // A field that stands several times may be joined on its way (RFC 9110 §5.3).
+  const to = request.headers
+    .all("x-mail-to")
+    .flatMap((value) => value.split(","))
+    .map((address) => address.trim());
+  const wrong = wrongEnvelope(from, to, options.maxRecipients);
+  if (wrong !== undefined) return refusal([wrong]);
+  let client: SmtpClient | undefined;
+  try {
+    client = await openPostfix(request.client, options);
+    const { replies, offered } = await client.send({ from, to, source: request.body });
+    client.close();
+    if (replies.every(({ code }) => code < 400)) return textAnswer(200, "250 OK");
+    return refusal(offered ? replies.slice(0, 1) : replies.filter(({ code }) => code >= 400));
+  } catch (cause) {
+    // Broken off before its end, a message is nowhere. Whether the client, the limit or Postfix did it:
+    client?.destroy();
+    if (!(cause instanceof SmtpClientError)) throw cause;
+    options.log.warn("mail by HTTPS could not be handed to the mail server", { cause: String(cause) });
+    return refusal([mailServerAway]);
+  }
+}
+
+function wrongEnvelope(from: string, to: readonly string[], maxRecipients: number): SmtpReply | undefined {
+  if (to.length === 0) return noRecipient;
+  if (to.length > maxRecipients) return tooMany;
+  if (from !== "" && !plainAddress.test(from)) return senderError;
+  return to.every((address) => plainAddress.test(address)) ? undefined : syntaxError;
+}
+
+/** A line for each different reply, as SMTP would say it. */
+function refusal(replies: readonly SmtpReply[]): Answer {
+  return textAnswer(400, [...new Set(replies.map(({ code, text }) => `${code} ${text}`))].join("\r\n"));
+}
+
+async function openPostfix(client: string, options: MxdelivOptions): Promise<SmtpClient> {
+  const { host, port } = options.postfix;
+  return await openSmtpClient(connect({ host, port, noDelay: true }), {
+    hello: "EHLO",
+    name: options.domain,
+    // The peer's port is not known here; a peer without an address is nobody's.
+    preface: proxyHeader({ address: client || "::", port: 0 }, { address: host, port }),
+    deliverTo: "all",
+    replyLimitMs: options.limits?.replyMs ?? mxdelivLimits.replyMs,
+  });
+}

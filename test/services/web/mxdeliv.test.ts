@@ -1,0 +1,189 @@
+/** Mail by HTTPS, from the request to what Postfix is told: smtp-server behind the real reader of PROXY headers. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { SMTPServer } from "smtp-server";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createLog } from "../../../services/lib/log.ts";
+import { takeProxyHeader } from "../../../services/lib/proxy-protocol.ts";
+import { mxdelivRoutes } from "../../../services/web/mxdeliv.ts";
+import { type RunningFront, readToEnd, runFront } from "./running-front.ts";
+
+const maxMessageBytes = 100_000;
+const source = "Subject: one\r\n\r\n.two\r\n";
+
+type Received = { peer: string; from: string; to: string[]; source: string };
+
+describe("POST /mxdeliv", () => {
+  const received: Received[] = [];
+  /** What the mail server says at the end of a message. */
+  let verdict: { code: number; text: string } | "silence";
+  let front: RunningFront;
+  let stopPostfix: () => void;
+  let connections = 0;
+
+  beforeAll(async () => {
+    const postfix = new SMTPServer({
+      disabledCommands: ["AUTH", "STARTTLS"],
+      logger: false,
+      onRcptTo: ({ address }, _session, done) => {
+        const text = `5.1.1 <${address}>: User unknown`;
+        done(address.startsWith("no") ? Object.assign(new Error(text), { responseCode: 550 }) : null);
+      },
+      onData: async (stream, { envelope, remoteAddress }, done) => {
+        const chunks: Buffer[] = [];
+        try {
+          for await (const chunk of stream) chunks.push(chunk as Buffer);
+        } catch {
+          return;
+        }
+        const from = envelope.mailFrom === false ? "" : envelope.mailFrom.address;
+        const to = envelope.rcptTo.map(({ address }) => address);
+        received.push({ peer: remoteAddress, from, to, source: Buffer.concat(chunks).toString("latin1") });
+        if (verdict === "silence") return;
+        const { code, text } = verdict;
+        if (code < 300) done(null, text);
+        else done(Object.assign(new Error(text), { responseCode: code }));
+      },
+    });
+    const door = createServer(async (socket) => {
+      connections++;
+      socket.on("error", () => socket.destroy());
+      const peer = await takeProxyHeader(socket, 5000);
+      postfix.connect(socket, { id: "", remoteAddress: peer?.address ?? "", remotePort: 0 });
+    });
+    door.listen(0, "127.0.0.1");
+    await once(door, "listening");
+    stopPostfix = () => door.close();
+    const { port } = door.address() as AddressInfo;
+    front = await runFront({
+      relay: mxdelivRoutes({
+        domain: "_a.test",
+        postfix: { host: "127.0.0.1", port },
+        maxMessageBytes,
+        maxRecipients: 3,
+        limits: { ofNetwork: 2, ofAll: 3, replyMs: 2000 },
+        log: createLog(() => {}),
+      }),
+    });
+  });
+  afterAll(async () => {
+    await front?.[Symbol.asyncDispose]();
+    stopPostfix?.();
+  });
+  beforeEach(() => {
+    received.length = 0;
+    verdict = { code: 250, text: "2.0.0 queued" };
+  });
+
+  const request = (lines: readonly string[], body: string) =>
+    [
+      "POST /mxdeliv HTTP/1.1",
+      "Host: _a.test",
+      "Connection: close",
+      `Content-Length: ${body.length}`,
+      ...lines,
+      "",
+      body,
+    ].join("\r\n");
+  /** Status and body of the answer. */
+  const post = async (lines: readonly string[], body: string = source) => {
+    const socket = await front.secure();
+    socket.write(request(lines, body));
+    const answer = await readToEnd(socket);
+    return { status: Number(answer.slice(9, 12)), text: answer.slice(answer.indexOf("\r\n\r\n") + 4) };
+  };
+  const from = "X-MAIL-FROM: joe@b.example";
+
+  it("hands the message to Postfix with the peer's address, byte for byte", async () => {
+    const answer = await post([from, "X-MAIL-TO: ann@a.example", "X-MAIL-TO: bob@a.example"]);
+    expect(answer).toEqual({ status: 200, text: "250 OK" });
+    const to = ["ann@a.example", "bob@a.example"];
+    expect(received).toEqual([{ peer: "192.0.2.7", from: "joe@b.example", to, source }]);
+  });
+
+  it("takes a bounce, and recipients that were joined on the way", async () => {
+    expect((await post(["X-MAIL-TO: ann@a.example, bob@a.example"])).status).toBe(200);
+    expect(received[0]).toMatchObject({ from: "", to: ["ann@a.example", "bob@a.example"] });
+  });
+
+  it("gives nobody the message when some are refused, and names each", async () => {
+    const to = ["ann", "no1", "no2"].map((name) => `X-MAIL-TO: ${name}@a.example`);
+    expect(await post([from, ...to])).toEqual({
+      status: 400,
+      text: "550 5.1.1 <no1@a.example>: User unknown\r\n550 5.1.1 <no2@a.example>: User unknown",
+    });
+    expect(received).toEqual([]);
+  });
+
+  it("gives on what the policy says of the message, once", async () => {
+    verdict = { code: 523, text: "Encryption Needed: Invalid Unencrypted Mail" };
+    const answer = await post([from, "X-MAIL-TO: ann@a.example", "X-MAIL-TO: bob@a.example"]);
+    expect(answer).toEqual({ status: 400, text: "523 Encryption Needed: Invalid Unencrypted Mail" });
+  });
+
+  it.each([
+    ["no recipient", [from], "503 5.5.1"],
+    ["too many recipients", [from, "X-MAIL-TO: a@b.c,b@b.c,c@b.c,d@b.c"], "452 4.5.3"],
+    ["a sender with a space", ["X-MAIL-FROM: a b@c.d", "X-MAIL-TO: a@b.c"], "501 5.1.7"],
+    ["brackets", [from, "X-MAIL-TO: <a@b.c>"], "501 5.1.3"],
+    ["a second command", [from, "X-MAIL-TO: a@b.c>\tRCPT TO:<c@d.e"], "501 5.1.3"],
+    ["no domain", [from, "X-MAIL-TO: postmaster"], "501 5.1.3"],
+  ])("refuses %s", async (_what, lines, text) => {
+    const answer = await post(lines);
+    expect(answer).toMatchObject({ status: 400, text: expect.stringContaining(text) });
+    expect(received).toEqual([]);
+  });
+
+  it("refuses a message over the size, announced or not, and delivers nothing of it", async () => {
+    const large = "x".repeat(maxMessageBytes + 1);
+    expect((await post([from, "X-MAIL-TO: ann@a.example"], large)).status).toBe(413);
+    const socket = await front.secure();
+    socket.write(
+      `POST /mxdeliv HTTP/1.1\r\nHost: _a.test\r\nTransfer-Encoding: chunked\r\n${from}\r\nX-MAIL-TO: ann@a.example\r\n\r\n`,
+    );
+    socket.write(`${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`);
+    expect((await readToEnd(socket)).slice(9, 12)).toBe("413");
+    expect(received).toEqual([]);
+  });
+
+  it("delivers nothing when the peer goes away in the middle", async () => {
+    const socket = await front.secure();
+    const whole = request([from, "X-MAIL-TO: ann@a.example"], source);
+    const before = connections;
+    socket.write(whole.slice(0, -3));
+    await expect.poll(() => connections).toBe(before + 1);
+    socket.destroy();
+    expect((await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(200);
+    expect(received.map(({ to }) => to[0])).toEqual(["bob@a.example"]);
+  });
+
+  it("takes POST alone", async () => {
+    const socket = await front.secure();
+    socket.write("GET /mxdeliv HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\n\r\n");
+    expect((await readToEnd(socket)).slice(9, 12)).toBe("405");
+  });
+
+  it("lets one network have so many messages under way, and says so to the next", async () => {
+    const open = await Promise.all([front.secure(), front.secure()]);
+    const [head, end] = [`${request([from, "X-MAIL-TO: ann@a.example"], source)}`, 2];
+    for (const socket of open) socket.write(head.slice(0, -end));
+    await expect.poll(async () => (await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(429);
+    const answers = open.map(readToEnd);
+    for (const socket of open) socket.write(head.slice(-end));
+    expect((await Promise.all(answers)).map((answer) => answer.slice(9, 12))).toEqual(["200", "200"]);
+    expect((await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(200);
+  });
+
+  it("says to try again when Postfix is silent, and when it is away", async () => {
+    verdict = "silence";
+    expect(await post([from, "X-MAIL-TO: ann@a.example"])).toMatchObject({
+      status: 400,
+      text: expect.stringMatching(/^451 4\.3\.2/),
+    });
+    stopPostfix();
+    expect(await post([from, "X-MAIL-TO: ann@a.example"])).toMatchObject({
+      status: 400,
+      text: expect.stringMatching(/^451 4\.3\.2/),
+    });
+  });
+});
