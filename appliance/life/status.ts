@@ -7,12 +7,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { dataRepairedPath, HOMING_VERSION, ports, runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
+import type { SignUpMode } from "../sign-up-modes.ts";
 import { readIfPresent } from "./disk.ts";
 
 /** What is to be told. */
 export type Status = Readonly<{
   /** Missing when the settings could not be read. */
-  relay?: Readonly<{ domain: string; signUp: RelayConfig["signUp"]["mode"] }>;
+  relay?: Readonly<{ domain: string; signUp: SignUpMode }>;
   units: readonly Readonly<{ unit: string; state: string }>[];
   addresses: readonly string[];
   room: "enough" | "no-sign-up" | "none";
@@ -123,6 +124,13 @@ function troubleLines({ room, readOnly, repaired, importProblem, certificateProb
 
 const split = (text: string): string[] => text.trim().split("\n");
 
+/** As relay.toml says: these are first steps. What homing-ctl chooses later, whoever chose it knows. */
+const signUpSteps: Readonly<Record<SignUpMode, string>> = {
+  open: "in Delta Chat: Create new profile, Use other server, DOMAIN",
+  invite: "sign-up is by invitation: log in by SSH as root, and homing-ctl invite create makes one",
+  closed: "sign-up is closed: only accounts that exist can log in",
+};
+
 /** What the owner has to do, in the order in which it works. */
 function nextLines({ domain, signUp }: NonNullable<Status["relay"]>, addresses: readonly string[]): string[] {
   const ipv4 = addresses.filter(isIPv4);
@@ -140,9 +148,7 @@ function nextLines({ domain, signUp }: NonNullable<Status["relay"]>, addresses: 
     ...(ipv6.length > 0
       ? [`in your router's firewall, if any, let the TCP ports ${portList} in to ${ipv6.join(", ")}`]
       : []),
-    signUp === "open"
-      ? `in Delta Chat: Create new profile, Use other server, ${domain}`
-      : "sign-up is closed: only accounts that exist can log in",
+    signUpSteps[signUp].replace("DOMAIN", domain),
   ];
   return ["what to do next, once:", ...steps.map((step, index) => `  ${index + 1}. ${step}`)];
 }

@@ -53,6 +53,12 @@ describe("the status page", () => {
     },
   );
 
+  it("says how to invite when nobody gets in otherwise", () => {
+    const text = pageOf({ relay: { domain: "chat.example.org", signUp: "invite" } }).lines.join("\n");
+    expect(text).toContain("homing-ctl invite create");
+    expect(text).not.toContain("Create new profile");
+  });
+
   it("invites nobody while sign-up is closed", () => {
     const text = pageOf({ relay: { domain: "chat.example.org", signUp: "closed" } }).lines.join("\n");
     expect(text).toContain("sign-up is closed");
