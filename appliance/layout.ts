@@ -167,6 +167,13 @@ export const ports = {
   submission: 587,
   imap: 143,
   imaps: 993,
+  https: 443,
+} as const;
+
+/** Loopback ports of Dovecot and Postfix for what comes in on port 443; a PROXY header says who the client is. */
+export const muxBackends = {
+  imap: { host: "127.0.0.1", port: 10993 },
+  smtp: { host: "127.0.0.1", port: 10465 },
 } as const;
 
 /** Open only on a relay that has keys of administrators. */

@@ -3,7 +3,7 @@
  * for Postfix; accounts are asked of services/auth by Lua, metadata of services/metadata by the dict protocol.
  */
 import { contactUri } from "../contact.ts";
-import { authListen, dataPaths, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
+import { authListen, dataPaths, muxBackends, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { imapConnections, type Machine, mostImapConnections } from "./capacity.ts";
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
@@ -135,6 +135,8 @@ mail_attribute {
 
 function imap(config: RelayConfig, machine: Machine): string {
   return `
+# Whose word counts for who a client is, on listeners that ask for it.
+haproxy_trusted_networks = ${muxBackends.imap.host}
 # IMAP. Idle connections are kept as they are: hibernating ones lose the announcement of new mail.
 imap_hibernate_timeout = 0
 imap_metadata = yes${contact(config)}
@@ -165,6 +167,13 @@ service imap-login {
   inet_listener imaps {
     port = ${ports.imaps}
     ssl = yes
+  }
+  # What comes in on port ${ports.https}; services/mux says who the client is.
+  inet_listener imaps-mux {
+    listen = ${muxBackends.imap.host}
+    port = ${muxBackends.imap.port}
+    ssl = yes
+    haproxy = yes
   }
 }
 service imap {

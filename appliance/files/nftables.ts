@@ -4,9 +4,6 @@
  */
 import { ports, sshPort } from "../layout.ts";
 
-/** Where clients look for autoconfiguration and web pages, and nothing answers yet. */
-const closedWebPorts = [443];
-
 /**
  * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
  * IPv6 sources count by /64, the smallest network a provider gives out.
@@ -90,9 +87,6 @@ ${options.ssh ? sshChain : ""}
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
     tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}
-
-    # Nothing answers there, and clients must learn so at once: left in silence, setting up an account waits minutes.
-    tcp dport { ${closedWebPorts.join(", ")} } limit rate ${newConnections} reject with tcp reset
   }
 
   chain relay {

@@ -2,7 +2,7 @@
  * Postfix's master.cf (master(5)): port 25 for other relays, 465 and 587 for accounts, and the daemons
  * behind them. Nothing runs in a chroot: systemd's sandbox stands around all of it.
  */
-import { handBackListen, handBackName, httpsMailListen, ports } from "../layout.ts";
+import { handBackListen, handBackName, httpsMailListen, muxBackends, ports } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { outgoingTransport, vrfyRule } from "./postfix-main.ts";
 
@@ -23,6 +23,14 @@ const submissionOptions: Options = {
   smtpd_relay_restrictions: "permit_sasl_authenticated,reject",
   smtpd_reject_unlisted_recipient: "no",
   cleanup_service_name: "submission-cleanup",
+};
+
+/** TLS from the first byte. */
+const submissionsOptions: Options = {
+  syslog_name: "postfix/smtps",
+  smtpd_tls_wrappermode: "yes",
+  milter_macro_daemon_name: "smtps",
+  ...submissionOptions,
 };
 
 /**
@@ -79,11 +87,12 @@ export function postfixMasterCf(config: RelayConfig): string {
       smtpd_upstream_proxy_timeout: "5s",
       smtpd_tls_security_level: "none",
     }),
-    service(`${ports.submissions}`, "inet", "n", "smtpd", {
-      syslog_name: "postfix/smtps",
-      smtpd_tls_wrappermode: "yes",
-      milter_macro_daemon_name: "smtps",
-      ...submissionOptions,
+    service(`${ports.submissions}`, "inet", "n", "smtpd", submissionsOptions),
+    // The same for what comes in on port 443; services/mux says who the client is.
+    service(`${muxBackends.smtp.host}:${muxBackends.smtp.port}`, "inet", "n", "smtpd", {
+      ...submissionsOptions,
+      smtpd_upstream_proxy_protocol: "haproxy",
+      smtpd_upstream_proxy_timeout: "5s",
     }),
     service(`${ports.submission}`, "inet", "n", "smtpd", {
       syslog_name: "postfix/submission",

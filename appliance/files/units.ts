@@ -29,6 +29,7 @@ export const relayUnits = [
   "homing-milter.service",
   "homing-web.service",
   "homing-transport.service",
+  "homing-mux.service",
   "dovecot.service",
   "postfix.service",
 ] as const;
@@ -47,12 +48,15 @@ export const milterNode: NodeSettings = {
 };
 
 /** What a request leaves behind is small and short-lived: young objects need little room. */
-const webNode: NodeSettings = {
+export const webNode: NodeSettings = {
   flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
   environment: { MALLOC_ARENA_MAX: "2" },
 };
 
-type NodeSettings = Readonly<{ flags: readonly string[]; environment: Readonly<Record<string, string>> }>;
+type NodeSettings = Readonly<{
+  flags: readonly string[];
+  environment: Readonly<Record<string, string>>;
+}>;
 
 /** Unit file text by unit name. */
 export function homingUnits(): Record<string, string> {
@@ -146,6 +150,19 @@ export function homingUnits(): Record<string, string> {
       node: webNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
+    "homing-mux.socket": socketUnit(
+      "mux",
+      "Port 443",
+      // Clients of all kinds at once, who come back together when a network does.
+      `ListenStream=${ports.https}\nBacklog=4096`,
+    ),
+    "homing-mux.service": serviceUnit("mux", "Port 443", users.mux.name, {
+      network: "loopback",
+      write: [runPaths.metrics],
+      node: webNode,
+      openFiles: 40_000,
+      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
+    }),
     "homing-dkim.service": dkimService,
     "homing-dkim.timer": dkimTimer,
     ...certificateUnits(secretDirectories),
@@ -217,9 +234,9 @@ function socketUnit(name: string, title: string, listen: string): string {
 Description=${title} (socket)
 
 [Socket]
+Backlog=512
 ${listen}
 FileDescriptorName=${name}
-Backlog=512
 
 [Install]
 WantedBy=homing.target
@@ -234,12 +251,14 @@ function serviceUnit(
     sockets = [`homing-${name}.socket`],
     node = { flags: [], environment: {} },
     credentials = {},
+    openFiles = 16_384,
     ...permissions
   }: Parameters<typeof sandboxLines>[0] & {
     sockets?: readonly string[];
     node?: NodeSettings;
     /** Files of root that it gets a copy of, by the name in $CREDENTIALS_DIRECTORY (systemd.exec(5)). */
     credentials?: Readonly<Record<string, string>>;
+    openFiles?: number;
   },
 ): string {
   return `[Unit]
@@ -258,7 +277,7 @@ ${restartLines}
 # Memory grows with load, never without end: rather one service restarted than the machine out of memory.
 MemoryMax=40%
 TasksMax=64
-LimitNOFILE=16384
+LimitNOFILE=${openFiles}
 ${sandboxLines(permissions)}
 `;
 }

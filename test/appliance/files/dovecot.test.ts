@@ -75,8 +75,16 @@ describe("Dovecot", () => {
     expect(setting(shown, "mail_server_admin")).toBe('"mailto:me@chat.example.org"');
   });
 
-  it("opens no port but those of IMAP", () => {
-    expect([...text.matchAll(/^ {4}port = (\d+)$/gm)].map((match) => Number(match[1]))).toEqual([143, 993]);
+  it("opens no port but those of IMAP, and one on loopback that is told who the client is", () => {
+    const listeners = [...text.matchAll(/^ {2}inet_listener \S+ \{\n((?: {4}.*\n)+)/gm)].map(
+      (match) => match[1]!,
+    );
+    const portOf = (listener: string) => Number(/port = (\d+)/.exec(listener)?.[1]);
+    expect(listeners.map(portOf)).toEqual([143, 993, 10993]);
+    const believers = listeners.filter((listener) => listener.includes("haproxy = yes"));
+    expect(believers.map(portOf)).toEqual([10993]);
+    for (const listener of believers) expect(listener).toContain("listen = 127.0.0.1\n");
+    expect(setting(text, "haproxy_trusted_networks")).toBe("127.0.0.1");
   });
 
   it("has balanced braces, each at a line's end or alone", () => {

@@ -19,7 +19,7 @@ describe("the firewall", () => {
 
   it("opens the ports of mail and the web", () => {
     expect(nftablesConf({ ssh: false, connections: 500 })).toContain(
-      "tcp dport { 25, 80, 143, 465, 587, 993 } jump relay",
+      "tcp dport { 25, 80, 143, 443, 465, 587, 993 } jump relay",
     );
   });
 

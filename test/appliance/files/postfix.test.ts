@@ -54,7 +54,7 @@ describe("Postfix", () => {
     expect(main.get("smtpd_relay_restrictions")).toBe("reject_unauth_destination");
   });
 
-  it.each(["465 inet", "587 inet"])(
+  it.each(["465 inet", "587 inet", "127.0.0.1:10465 inet"])(
     "takes mail on %s only from logged-in accounts, from their own address",
     (name) => {
       const options = master.get(name)!.options;
@@ -75,7 +75,9 @@ describe("Postfix", () => {
       "465 inet",
       "587 inet",
     ]);
-    expect(listeners).toEqual(expect.arrayContaining(["127.0.0.1:10024 inet", handedBack]));
+    expect(listeners).toEqual(
+      expect.arrayContaining(["127.0.0.1:10024 inet", "127.0.0.1:10465 inet", handedBack]),
+    );
   });
 
   it("judges what came by HTTPS like what comes on port 25", () => {
@@ -102,15 +104,24 @@ describe("Postfix", () => {
     expect(trace.test("Received: from mail.example (unknown [192.0.2.1])")).toBe(false);
   });
 
+  it("treats what comes in on port 443 as on port 465, and believes only there who the client is said to be", () => {
+    const { options } = master.get("127.0.0.1:10465 inet")!;
+    expect(options.get("smtpd_upstream_proxy_protocol")).toBe("haproxy");
+    const { options: direct } = master.get("465 inet")!;
+    expect([...options].filter(([name]) => !name.startsWith("smtpd_upstream_proxy_"))).toEqual([...direct]);
+    const believers = [...master].filter(([, { options }]) => options.has("smtpd_upstream_proxy_protocol"));
+    for (const [name] of believers) expect(name).toMatch(/^127\.0\.0\.1:/);
+  });
+
   it("lets no message pass without the milter, and tells it which way each comes", () => {
     expect(main.get("milter_default_action")).toBe("tempfail");
     expect(main.get("smtpd_milters")).toBe("unix:/run/homing/milter.sock");
     expect(main.get("non_smtpd_milters")).toBe("unix:/run/homing/milter.sock");
     expect(main.get("internal_mail_filter_classes")).toBe("bounce");
-    const names = ["25 inet", "465 inet", "587 inet"].map((name) =>
+    const names = ["25 inet", "465 inet", "127.0.0.1:10465 inet", "587 inet"].map((name) =>
       master.get(name)!.options.get("milter_macro_daemon_name"),
     );
-    expect(names).toEqual(["mx", "smtps", "submission"]);
+    expect(names).toEqual(["mx", "smtps", "smtps", "submission"]);
     expect(master.get("cleanup unix")!.options.get("milter_macro_daemon_name")).toBe("bounce");
     // A listener without a name has no rules in the milter, which then defers.
     expect(main.get("milter_macro_daemon_name")).toBe("unknown");
@@ -132,9 +143,8 @@ describe("Postfix", () => {
     expect(main.get("smtpd_tls_security_level")).toBe("encrypt");
     expect(main.get("smtpd_tls_mandatory_protocols")).toBe(">=TLSv1.2");
     for (const [name, { options }] of master) {
-      expect(options.get("smtpd_tls_security_level")).toBe(
-        name.startsWith("127.0.0.1:") ? "none" : undefined,
-      );
+      const isPlain = name.startsWith("127.0.0.1:") && options.get("smtpd_tls_wrappermode") !== "yes";
+      expect(options.get("smtpd_tls_security_level")).toBe(isPlain ? "none" : undefined);
     }
   });
 
@@ -162,7 +172,7 @@ describe("Postfix", () => {
   });
 
   it("removes the client's trace from what accounts send", () => {
-    for (const name of ["465 inet", "587 inet"]) {
+    for (const name of ["465 inet", "127.0.0.1:10465 inet", "587 inet"]) {
       expect(master.get(name)!.options.get("cleanup_service_name")).toBe("submission-cleanup");
     }
     const { pattern, result } = inlineRule(

@@ -31,7 +31,7 @@ describe("the status page", () => {
     expect(pageOf({}).lines.slice(3)).toEqual([
       "homing: what to do next, once:",
       "homing:   1. in the DNS, publish the records of dns-records.txt in your relay folder; address: A 192.0.2.5, AAAA 2001:db8::5",
-      "homing:   2. in your router's firewall, if any, let the TCP ports 25, 80, 143, 465, 587, 993 in to 2001:db8::5",
+      "homing:   2. in your router's firewall, if any, let the TCP ports 25, 80, 143, 443, 465, 587, 993 in to 2001:db8::5",
       "homing:   3. in Delta Chat: Create new profile, Use other server, chat.example.org",
     ]);
   });
@@ -41,7 +41,7 @@ describe("the status page", () => {
     (address) => {
       const text = pageOf({ addresses: [address, "fd00::5"] }).lines.join("\n");
       expect(text).toContain("address: A with the public address of your router\n");
-      expect(text).toContain(`forward the TCP ports 25, 80, 143, 465, 587, 993 to ${address}\n`);
+      expect(text).toContain(`forward the TCP ports 25, 80, 143, 443, 465, 587, 993 to ${address}\n`);
       expect(text).not.toContain("AAAA");
     },
   );
