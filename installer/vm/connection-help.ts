@@ -9,20 +9,22 @@ import type { Forward } from "./machine.ts";
 
 type WantedPort = Readonly<{ what: string; guestPort: number; wanted: number }>;
 
-/** The first choice on this computer for each port of the relay: the relay's own, times ten. */
-const mailPorts: readonly WantedPort[] = [
+/** The first choice on this computer for each port of the relay: the relay's own, times ten, or what is usual. */
+const relayPorts: readonly WantedPort[] = [
   { what: "SMTP from other relays", guestPort: ports.smtp, wanted: 2525 },
   { what: "SMTP submission over TLS", guestPort: ports.submissions, wanted: 4650 },
   { what: "SMTP submission, STARTTLS", guestPort: ports.submission, wanted: 5870 },
   { what: "IMAP, STARTTLS", guestPort: ports.imap, wanted: 1430 },
   { what: "IMAP over TLS", guestPort: ports.imaps, wanted: 9930 },
+  { what: "web pages, IMAP and SMTP submission over TLS", guestPort: ports.https, wanted: 4430 },
+  { what: "web, leads to TLS", guestPort: ports.http, wanted: 8080 },
 ];
 
 /** `config` is undefined for an image, whose settings only the relay itself knows. */
 export function wantedPorts(config: RelayConfig | undefined): readonly WantedPort[] {
-  if (config?.ssh.authorizedKeys.length === 0) return mailPorts;
+  if (config?.ssh.authorizedKeys.length === 0) return relayPorts;
   const what = config ? "SSH" : "SSH, if the relay has keys of administrators";
-  return [...mailPorts, { what, guestPort: sshPort, wanted: 2222 }];
+  return [...relayPorts, { what, guestPort: sshPort, wanted: 2222 }];
 }
 
 /** What to tell a person once the relay is ready. */

@@ -18,7 +18,7 @@ function forwarded(config: Parameters<typeof wantedPorts>[0]) {
 describe("./homing vm", () => {
   it("forwards SSH of a relay with keys, and gives the command line", () => {
     const forwards = forwarded(withKey);
-    expect(forwards.map(({ guestPort }) => guestPort)).toEqual([25, 465, 587, 143, 993, 22]);
+    expect(forwards.map(({ guestPort }) => guestPort)).toEqual([25, 465, 587, 143, 993, 443, 80, 22]);
     const text = connectionHelp(withKey, forwards);
     expect(text).toContain("  127.0.0.1:40022  → 22  SSH\n");
     expect(text).toContain("\n  ssh -p 40022 -o NoHostAuthenticationForLocalhost=yes root@127.0.0.1\n");
@@ -26,7 +26,7 @@ describe("./homing vm", () => {
 
   it("says nothing of SSH for a relay without keys, whose port is closed", () => {
     const forwards = forwarded(plain);
-    expect(forwards.map(({ guestPort }) => guestPort)).toEqual([25, 465, 587, 143, 993]);
+    expect(forwards.map(({ guestPort }) => guestPort)).toEqual([25, 465, 587, 143, 993, 443, 80]);
     expect(connectionHelp(plain, forwards)).not.toMatch(/ssh/i);
   });
 
