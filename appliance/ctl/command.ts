@@ -9,6 +9,8 @@ export type CtlIo = Readonly<{
   stdout: { write(text: string): unknown; isTTY?: boolean };
   stderr: { write(text: string): unknown };
   ask: AskControl;
+  /** Has the page on the console made anew at its next look. */
+  renewStatus(): Promise<void>;
   /** Unix time in seconds. */
   now: () => number;
 }>;

@@ -1,6 +1,6 @@
 /**
  * Asks the running account service by its control socket (services/auth/control-server.ts says what can be asked).
- * Called by the verbs of homing-ctl.
+ * Called by the verbs of homing-ctl, and for the page on the console (life/status.ts).
  */
 import { request } from "node:http";
 
@@ -18,11 +18,11 @@ export type AskControl = (
   fields?: Readonly<Record<string, string>>,
 ) => Promise<Record<string, unknown>>;
 
-/** Resolves to the answer's object. @throws ControlError for any answer but 200, and for none. */
-export function askControl(socketPath: string): AskControl {
+/** Resolves to the answer's object. `timeout` in milliseconds. @throws ControlError for any answer but 200, and for none. */
+export function askControl(socketPath: string, timeout: number = answerMs): AskControl {
   return (method, path, fields = {}) =>
     new Promise((resolve, reject) => {
-      const call = request({ socketPath, method, path, timeout: answerMs }, async (response) => {
+      const call = request({ socketPath, method, path, timeout }, async (response) => {
         try {
           let text = "";
           for await (const piece of response) text += piece;

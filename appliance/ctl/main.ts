@@ -3,6 +3,7 @@
  * asking its services; what needs another image or another relay.toml is not done here.
  * Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
+import { rm } from "node:fs/promises";
 import { HOMING_VERSION, runPaths } from "../layout.ts";
 import { nearestName } from "../nearest.ts";
 import { type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
@@ -73,6 +74,8 @@ if (import.meta.main) {
     stdout: process.stdout,
     stderr: process.stderr,
     ask: askControl(runPaths.controlSocket),
+    // Without what it was made of, the page counts as changed (appliance/files/status.ts).
+    renewStatus: () => rm(runPaths.state, { force: true }),
     now: () => Date.now() / 1000,
   });
 }

@@ -5,9 +5,10 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
+import { askControl } from "../ctl/control-client.ts";
 import { dataRepairedPath, HOMING_VERSION, ports, runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
-import type { SignUpMode } from "../sign-up-modes.ts";
+import { type SignUpMode, signUpModes } from "../sign-up-modes.ts";
 import { readIfPresent } from "./disk.ts";
 
 /** What is to be told. */
@@ -124,7 +125,7 @@ function troubleLines({ room, readOnly, repaired, importProblem, certificateProb
 
 const split = (text: string): string[] => text.trim().split("\n");
 
-/** As relay.toml says: these are first steps. What homing-ctl chooses later, whoever chose it knows. */
+/** As it is at this moment: homing-ctl has the page made anew when it changes that. */
 const signUpSteps: Readonly<Record<SignUpMode, string>> = {
   open: "in Delta Chat: Create new profile, Use other server, DOMAIN",
   invite: "sign-up is by invitation: log in by SSH as root, and homing-ctl invite create makes one",
@@ -153,13 +154,24 @@ function nextLines({ domain, signUp }: NonNullable<Status["relay"]>, addresses: 
   return ["what to do next, once:", ...steps.map((step, index) => `  ${index + 1}. ${step}`)];
 }
 
+/** How long the page waits for an account service that is in trouble, in milliseconds. */
+const modeMs = 3_000;
+
+/** What the account service says, and relay.toml when it is not there. */
+async function currentMode(config: RelayConfig): Promise<SignUpMode> {
+  const { mode } = await askControl(runPaths.controlSocket, modeMs)("GET", "/sign-up").catch(() => ({
+    mode: undefined,
+  }));
+  return signUpModes.find((known) => known === mode) ?? config.signUp.mode;
+}
+
 if (import.meta.main) {
   const textOf = async (path: string) => (await readIfPresent(path))?.toString();
   const settings = await textOf(runPaths.relayConfig);
   const config = settings === undefined ? undefined : (JSON.parse(settings) as RelayConfig);
   const page = statusPage({
     ...readState(await readFile(`${runPaths.state}.new`, "utf8")),
-    ...(config && { relay: { domain: config.domain, signUp: config.signUp.mode } }),
+    ...(config && { relay: { domain: config.domain, signUp: await currentMode(config) } }),
     repaired: (await textOf(dataRepairedPath)) !== undefined,
     configureProblem: await textOf(runPaths.configureProblem),
     importProblem: await textOf(runPaths.importProblem),

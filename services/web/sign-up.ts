@@ -56,9 +56,16 @@ export function signUpRoutes(parts: SignUpParts): Routes {
     const page = pages.show(head, "refusal", more, status);
     return { ...page, headers: { ...page.headers, ...retryAfter(retrySeconds) } };
   };
+  let isAway = false;
+  /** Says so once, not for each who asks. */
   const away = (cause: unknown): void => {
     if (!(cause instanceof AccountServiceError)) throw cause;
-    parts.log.error("no account can be made", { cause: describeError(cause.cause ?? cause) });
+    if (!isAway) parts.log.error("no account can be made", { cause: describeError(cause.cause ?? cause) });
+    isAway = true;
+  };
+  const isBack = (): void => {
+    if (isAway) parts.log.info("accounts can be made again");
+    isAway = false;
   };
   /** A page that needs the account service. */
   const orAway =
@@ -76,12 +83,14 @@ export function signUpRoutes(parts: SignUpParts): Routes {
         { reason: sentence(pages.wordsFor(request), reason, retrySeconds) },
         { ...retryAfter(retrySeconds), "cache-control": "no-store" },
       );
+    if (isOfAnotherSite(request)) return refuse(403, "another-site");
     try {
       const answer = await accounts.signUp({
         client: request.client,
         invitation: short(request.query.get("t"), maxTokenLength),
         proof: short(request.query.get("proof"), maxProofLength),
       });
+      isBack();
       if (answer.result === "refused") return refuse(answer.status, answer.reason, answer.retrySeconds);
       const { email, password } = answer;
       return jsonAnswer(200, { email, password }, { "cache-control": "no-store" });
@@ -119,6 +128,15 @@ export function signUpRoutes(parts: SignUpParts): Routes {
     "/new": { GET: orAway(openNew), POST: make },
     "/i/*": { GET: orAway(openInvitation) },
   };
+}
+
+/**
+ * Whether a page elsewhere made a browser ask (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header): its
+ * visitors would use up what their networks may make. Apps send no such field.
+ */
+function isOfAnotherSite({ headers }: RequestHead): boolean {
+  const site = headers.get("sec-fetch-site");
+  return site !== undefined && site !== "same-origin" && site !== "none";
 }
 
 function moved(location: string): Answer {

@@ -28,6 +28,7 @@ relay.toml is changed to another value. Accounts that exist go on in every mode.
       throw new CtlUsageError(`there is no mode “${mode}”`);
     const answer =
       mode === undefined ? await io.ask("GET", "/sign-up") : await io.ask("PUT", "/sign-up", { mode });
+    if (mode !== undefined) await io.renewStatus();
     if (values.json) {
       writeJson(io, answer);
       return;

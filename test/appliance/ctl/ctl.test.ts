@@ -43,13 +43,18 @@ describe("homing-ctl", () => {
   });
 
   const run = async (...args: string[]) => {
-    let [stdout, stderr] = ["", ""];
+    let [stdout, stderr, renewals] = ["", "", 0];
     const code = await runCtl(args, {
       stdout: { write: (text) => (stdout += text) },
       stderr: { write: (text) => (stderr += text) },
       ask: askControl(socket),
+      renewStatus: async () => {
+        renewals += 1;
+      },
       now: () => now,
     });
+    // The console shows how one signs up.
+    expect(renewals).toBe(code === 0 && args[0] === "sign-up" && /^[a-z]/.test(args[1] ?? "") ? 1 : 0);
     return { code, stdout, stderr };
   };
 

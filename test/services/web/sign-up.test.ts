@@ -22,13 +22,22 @@ describe("sign-up on the web", () => {
   });
 
   /** A request as services/mux hands it over, from 192.0.2.`client`. */
-  const ask = async (line: string, options: { language?: string; client?: number } = {}): Promise<Answer> => {
+  const ask = async (
+    line: string,
+    options: { language?: string; client?: number; site?: string } = {},
+  ): Promise<Answer> => {
     const [method, path] = line.split(" ");
     const raw = connect(running.webSocket);
     raw.write(proxyHeaderOf(options.client ?? 7));
     const socket = tlsConnect({ socket: raw, servername: domain, rejectUnauthorized: false });
     const agent = Object.assign(new Agent(), { createConnection: () => socket });
-    const headers = { host: domain, "accept-language": options.language ?? "en", connection: "close" };
+    const { language = "en", site } = options;
+    const headers = {
+      host: domain,
+      "accept-language": language,
+      connection: "close",
+      ...(site !== undefined && { "sec-fetch-site": site }),
+    };
     const call = request({ method, path, headers, agent });
     call.end();
     const [response] = await once(call, "response");
@@ -155,6 +164,13 @@ describe("sign-up on the web", () => {
       await running.startAuth();
     }
     expect((await ask("POST /new")).status).toBe(200);
+  });
+
+  it("makes nothing for pages of other sites", async () => {
+    for (const site of ["cross-site", "same-site"])
+      expect((await ask("POST /new", { site })).status, site).toBe(403);
+    for (const site of ["same-origin", "none"])
+      expect((await ask("POST /new", { site })).status, site).toBe(200);
   });
 
   it("takes no body and no other method", async () => {
