@@ -9,7 +9,7 @@ import { type SecureContext, TLSSocket } from "node:tls";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import { takeProxyHeader } from "../lib/proxy-protocol.ts";
 import { createHttp1Server, type Peer } from "./http1.ts";
-import { endSession, serveHttp2 } from "./http2.ts";
+import { finishSession, serveHttp2 } from "./http2.ts";
 import type { ServeOptions } from "./serve.ts";
 
 export type FrontOptions = ServeOptions &
@@ -111,7 +111,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       const closed = [http, tls].map((server) => new Promise((resolve) => server.close(resolve)));
       for (const [connection, state] of open) {
         if (state === "idle") connection.destroy();
-        else if (state !== "busy") endSession(state);
+        else if (state !== "busy") finishSession(state);
       }
       await Promise.all(closed);
     },

@@ -20,7 +20,7 @@ export function createHttp1Server(options: ServeOptions, peerOf: (request: Incom
       options,
       expects ? () => response.writeContinue() : undefined,
     ).then(
-      (reply) => send(request, response, reply, server.listening),
+      (reply) => send(request, response, reply, server.listening, limits.answerMs),
       (cause) => {
         log.error("an answer could not be sent", {}, cause);
         request.socket.destroy();
@@ -65,6 +65,8 @@ const wireErrors: Readonly<Record<string, readonly [number, string]>> = {
 };
 
 function readHead(request: IncomingMessage, peer: Peer, maxFields: number): RequestHead {
+  // RFC 9112 §3.2; Node takes the first and says nothing.
+  if ((request.headersDistinct.host?.length ?? 0) > 1) throw new HttpProblem(400, "there are two hosts");
   // RFC 6585 §5.
   if (request.rawHeaders.length / 2 > maxFields)
     throw new HttpProblem(431, "there are too many header fields");
@@ -77,10 +79,18 @@ function readHead(request: IncomingMessage, peer: Peer, maxFields: number): Requ
   };
 }
 
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer, goesOn: boolean): void {
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: Answer,
+  goesOn: boolean,
+  limitMs: number,
+): void {
   const { status, headers = {}, body = "" } = answer;
   // What is left of a body would be taken for the next request; and a server that stops waits for every connection.
   const isLast = !request.complete || !goesOn;
+  const limit = setTimeout(() => request.socket.destroy(), limitMs);
+  response.once("close", () => clearTimeout(limit));
   response.writeHead(status, {
     ...headers,
     ...(hasBody(status) ? { "content-length": String(Buffer.byteLength(body)) } : {}),

@@ -13,6 +13,7 @@ import {
 import type { TLSSocket } from "node:tls";
 import { type Answer, HttpProblem, type RequestHead } from "./exchange.ts";
 import { hasBody, type Peer } from "./http1.ts";
+import type { WebLimits } from "./limits.ts";
 import { parseTarget } from "./request-target.ts";
 import { headersOf, type ServeOptions, serve } from "./serve.ts";
 
@@ -35,7 +36,7 @@ export function serveHttp2(socket: TLSSocket, peer: Peer, options: ServeOptions)
   });
   let open = 0;
   // Neither PING nor SETTINGS count as work: only a request does.
-  const wait = () => setTimeout(() => endSession(session), limits.idleMs);
+  const wait = () => setTimeout(() => endSession(session, socket, limits.goodbyeMs), limits.idleMs);
   let idle = wait();
   session.on("stream", (stream, headers, _flags, rawHeaders) => {
     open += 1;
@@ -46,12 +47,14 @@ export function serveHttp2(socket: TLSSocket, peer: Peer, options: ServeOptions)
     });
     // A stream that its client reset.
     stream.on("error", () => stream.destroy());
-    serve(
-      () => readHead(headers, rawHeaders as unknown as string[], peer, limits.headerFields),
-      stream,
-      options,
-    ).then(
-      (answer) => send(stream, headers[":method"], answer, limits.answerMs),
+    serve(() => readHead(headers, rawHeaders as unknown as string[], peer, limits), stream, options).then(
+      (answer) => {
+        // Whoever does not read one answer does not read the others either.
+        const limit = setTimeout(() => socket.destroy(), limits.answerMs);
+        stream.once("close", () => clearTimeout(limit));
+        if (stream.destroyed || stream.closed) clearTimeout(limit);
+        else send(stream, headers[":method"], answer);
+      },
       (cause) => {
         log.error("an answer could not be sent", {}, cause);
         stream.destroy();
@@ -66,8 +69,16 @@ export function serveHttp2(socket: TLSSocket, peer: Peer, options: ServeOptions)
   return session;
 }
 
-/** Says that no more is taken (RFC 9113 §6.8) and closes when what is under way is done. */
-export function endSession(session: ServerHttp2Session): void {
+/** Says that no more is taken (RFC 9113 §6.8); who does not read it in time is cut off. */
+function endSession(session: ServerHttp2Session, socket: TLSSocket, limitMs: number): void {
+  // A session that closes waits for its last words to be read, also when it is destroyed; its socket does not.
+  const limit = setTimeout(() => socket.destroy(), limitMs);
+  socket.once("close", () => clearTimeout(limit));
+  finishSession(session);
+}
+
+/** Takes no more (RFC 9113 §6.8) and closes when what is under way is done. */
+export function finishSession(session: ServerHttp2Session): void {
   if (!session.closed && !session.destroyed) session.close();
 }
 
@@ -75,9 +86,10 @@ function readHead(
   headers: IncomingHttpHeaders,
   raw: readonly string[],
   peer: Peer,
-  maxFields: number,
+  limits: WebLimits,
 ): RequestHead {
-  if (raw.length / 2 > maxFields) throw new HttpProblem(431, "there are too many header fields");
+  if (raw.length / 2 > limits.headerFields || unpackedSize(raw) > limits.headerBytes)
+    throw new HttpProblem(431, "there are too many header fields");
   const method = headers[":method"] ?? "";
   return {
     // CONNECT has no path (RFC 9113 §8.5), and is not served.
@@ -88,11 +100,13 @@ function readHead(
   };
 }
 
-function send(stream: ServerHttp2Stream, method: string | undefined, answer: Answer, limitMs: number): void {
-  if (stream.destroyed || stream.closed) return;
+/** RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE, which Node announces but does not enforce. */
+function unpackedSize(raw: readonly string[]): number {
+  return raw.reduce((sum, text) => sum + text.length + 16, 0);
+}
+
+function send(stream: ServerHttp2Stream, method: string | undefined, answer: Answer): void {
   const { status, headers = {}, body = "" } = answer;
-  const limit = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), limitMs);
-  stream.once("close", () => clearTimeout(limit));
   const isEmpty = method === "HEAD" || !hasBody(status);
   stream.respond(
     {

@@ -16,6 +16,8 @@ export const webLimits = {
   headerMs: 15_000,
   /** Without a request: browsers fetch a page with all that belongs to it within seconds, and come back cheaply. */
   idleMs: 30_000,
+  /** For reading our last words on an idle connection of HTTP/2. */
+  goodbyeMs: 5_000,
   /** For reading an answer, of which the largest is a picture of the operator's. */
   answerMs: 60_000,
   /**
