@@ -44,7 +44,7 @@ export function certificateNames(domain: string): string[] {
   return [domain, `www.${domain}`, `mta-sts.${domain}`];
 }
 
-/** Whether a certificate (PEM) fits the key and the names, and is valid, and for a while yet. */
+/** Whether a certificate (PEM) is self-signed, fits the key and the names, and is valid, and for a while yet. */
 export function certificateServes(pem: string, { domain, keyPem, now }: CertificateInput): boolean {
   let certificate: X509Certificate;
   try {
@@ -54,6 +54,7 @@ export function certificateServes(pem: string, { domain, keyPem, now }: Certific
   }
   const names = (certificate.subjectAltName ?? "").split(", ");
   return (
+    certificate.verify(certificate.publicKey) &&
     certificate.checkPrivateKey(createPrivateKey(keyPem)) &&
     names.includes(`DNS:${domain}`) &&
     new Date(certificate.validFrom).getTime() <= now.getTime() &&
