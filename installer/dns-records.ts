@@ -5,7 +5,7 @@
  */
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type DkimKey, relayRecords, zoneText } from "../appliance/dns/records.ts";
+import { type RelayIdentity, relayRecords, zoneText } from "../appliance/dns/records.ts";
 
 export const dnsRecordsFile = "dns-records.txt";
 
@@ -14,11 +14,12 @@ const FILE_MODE = 0o644;
 /** An address of TEST-NET-1 (RFC 5737), which nobody has: shows the form of the one line that is to be filled in. */
 const PLACEHOLDER_ADDRESS = "192.0.2.1";
 
-type Identity = Readonly<{ domain: string; dkim: readonly DkimKey[] }>;
+type Identity = Omit<RelayIdentity, "addresses">;
 
 /** All records, with a line to fill in for the address. */
-export function publicationText({ domain, dkim }: Identity): string {
-  const records = zoneText(relayRecords({ domain, dkim, addresses: [PLACEHOLDER_ADDRESS] }));
+export function publicationText(identity: Identity): string {
+  const { domain } = identity;
+  const records = zoneText(relayRecords({ ...identity, addresses: [PLACEHOLDER_ADDRESS] }));
   return records.replace(
     ` ${PLACEHOLDER_ADDRESS}\n`,
     ` ${PLACEHOLDER_ADDRESS} ; put your public IPv4 address here
@@ -63,7 +64,10 @@ export async function renewDnsRecords(directory: string, identity: Identity): Pr
   const there = new Set(recordLines(before));
   // More keys than the relay has is as wrong as fewer.
   const keys = (lines: Iterable<string>) => [...lines].filter((line) => line.includes("v=DKIM1")).length;
-  if (wanted.every((line) => there.has(line)) && keys(there) === keys(wanted)) return path;
+  // So is a record that forbids the authority of the settings.
+  const forbids = (lines: Iterable<string>) => [...lines].some((line) => line.includes(" IN CAA "));
+  const isWhole = wanted.every((line) => there.has(line)) && keys(there) === keys(wanted);
+  if (isWhole && forbids(there) === forbids(wanted)) return path;
   const aside = `.${dnsRecordsFile}.part`;
   await rm(join(directory, aside), { force: true });
   await writeDnsRecords(directory, identity, aside);

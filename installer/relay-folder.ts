@@ -7,10 +7,11 @@ import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
 import { lstat, mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { getSystemErrorMessage, promisify } from "node:util";
-import { type DkimKey, dkimPublicKey } from "../appliance/dns/records.ts";
+import { type DkimKey, dkimPublicKey, type RelayIdentity } from "../appliance/dns/records.ts";
 import { createSynced, syncDirectory } from "../appliance/durable.ts";
 import { checkOwnerFiles, OwnerFileError } from "../appliance/owner-files.ts";
 import {
+  certificateSource,
   dkimKeyPath,
   maxRelayFileBytes,
   ownerFilePaths,
@@ -20,6 +21,7 @@ import {
   relayFilePaths,
   renderRelayToml,
 } from "../appliance/relay-config.ts";
+import { letsEncryptDirectory } from "../appliance/relay-settings.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
 import { readOperatorPages } from "./web-folder.ts";
@@ -75,7 +77,7 @@ export async function createRelayFolder(
       signal?.throwIfAborted();
       await createSynced(join(aside, path), content, SECRET_MODE);
     }
-    await writeDnsRecords(aside, { domain: config.domain, dkim: publicDkimKeys({ config, files }) });
+    await writeDnsRecords(aside, relayIdentity({ config, files }));
     await syncDirectory(join(aside, "keys"));
     await syncDirectory(aside);
     signal?.throwIfAborted();
@@ -162,6 +164,14 @@ export function publicDkimKeys({ config, files }: RelayFolder): DkimKey[] {
       const privatePem = new TextDecoder().decode(files.get(dkimKeyPath(each)));
       return { selector: each, publicKey: dkimPublicKey(privatePem) };
     });
+}
+
+/** What the DNS is told of the relay. The names of other authorities in CAA records are not known: then none is asked for. */
+export function relayIdentity(relay: RelayFolder): RelayIdentity {
+  const { domain, certificates } = relay.config;
+  const isUsual =
+    certificates.acmeDirectory === letsEncryptDirectory && certificateSource(relay.config) === "acme";
+  return { domain, dkim: publicDkimKeys(relay), ...(!isUsual && { authority: null }) };
 }
 
 /**

@@ -50,7 +50,12 @@ export type RelayIdentity = Readonly<{
   dkim: readonly DkimKey[];
   /** Public IPv4 and IPv6 addresses, as far as they are known. */
   addresses?: readonly string[];
+  /** By what name CAA records know the authority (RFC 8659 §4.2); null: there shall be no such record. */
+  authority?: string | null;
 }>;
+
+/** Where relays get their certificates unless relay.toml says otherwise. */
+const USUAL_AUTHORITY = "letsencrypt.org";
 
 /** The `p=` value for a DKIM key: Base64 of the SubjectPublicKeyInfo in DER (RFC 6376 §3.6.1). Takes PEM. */
 export function dkimPublicKey(privateKeyPem: string): string {
@@ -68,7 +73,8 @@ function mtaStsId(domain: string): string {
 }
 
 /** All records of a relay; address records only for the addresses given. */
-export function relayRecords({ domain, dkim, addresses = [] }: RelayIdentity): DnsRecord[] {
+export function relayRecords(identity: RelayIdentity): DnsRecord[] {
+  const { domain, dkim, addresses = [], authority = USUAL_AUTHORITY } = identity;
   const required = (name: string, purpose: string, data: RecordData): DnsRecord => {
     return { name, ttl: TTL, need: "required", purpose, ...data };
   };
@@ -101,14 +107,14 @@ export function relayRecords({ domain, dkim, addresses = [] }: RelayIdentity): D
       text: "dkim=discardable",
     }),
     // No authority ever certifies a test domain.
-    ...(isTestDomain(domain)
+    ...(isTestDomain(domain) || authority === null
       ? []
       : [
           recommended(domain, "nobody else may issue certificates", {
             type: "CAA",
             flags: 0,
             tag: "issue",
-            value: "letsencrypt.org",
+            value: authority,
           }),
         ]),
     service("_submission._tcp", ports.submission, "finding the ports (RFC 6186)"),

@@ -18,7 +18,7 @@ import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../c
 import { renewDnsRecords } from "../dns-records.ts";
 import { jsonEvents } from "../json-events.ts";
 import { withProgress } from "../progress.ts";
-import { publicDkimKeys, type RelayFolder, readRelayFolder } from "../relay-folder.ts";
+import { type RelayFolder, readRelayFolder, relayIdentity } from "../relay-folder.ts";
 
 export const command: Command = {
   name: "build",
@@ -193,7 +193,7 @@ function parseTarget(target: string | undefined): TargetName {
 /** Where the DNS records stand; the file is made anew when the settings or keys have changed. */
 async function recordsPlace(folder: string, relay: RelayFolder): Promise<string> {
   try {
-    return await renewDnsRecords(folder, { domain: relay.config.domain, dkim: publicDkimKeys(relay) });
+    return await renewDnsRecords(folder, relayIdentity(relay));
   } catch (error) {
     // A folder on a read-only disk is good enough for a build.
     if (!(error instanceof Error && "code" in error)) throw error;

@@ -7,7 +7,7 @@ import { isTestDomain, parseDomain, specialUseOf } from "../../appliance/domain.
 import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
 import { type Command, parseCommandArgs, print, UsageError } from "../command.ts";
 import { dnsRecordsFile, publicationText } from "../dns-records.ts";
-import { createRelayFolder, publicDkimKeys, type RelayFolder } from "../relay-folder.ts";
+import { createRelayFolder, type RelayFolder, relayIdentity } from "../relay-folder.ts";
 
 /** The file given with --ssh-key holds something else than public keys. */
 class SshKeyFileError extends Error {
@@ -123,7 +123,7 @@ It is the relay's identity: keep it safe and to yourself, and keep a copy.
 ${dns} They are also in
 ${join(shownFolder, dnsRecordsFile)}
 
-${publicationText({ domain, dkim: publicDkimKeys(relay) })}${isTest ? "" : warnings(domain)}
+${publicationText(relayIdentity(relay))}${isTest ? "" : warnings(domain)}
 What to do next:
   1. Look through ${join(shownFolder, "relay.toml")}
      Every setting has its default and a comment.

@@ -9,7 +9,7 @@ import { dkimKeyPath } from "../../appliance/relay-config.ts";
 import { type Command, parseCommandArgs, UsageError } from "../command.ts";
 import { beginRotation, endRotation } from "../dkim-rotation.ts";
 import { publicationText, renewDnsRecords } from "../dns-records.ts";
-import { publicDkimKeys, type RelayFolder, readRelayFolder } from "../relay-folder.ts";
+import { publicDkimKeys, type RelayFolder, readRelayFolder, relayIdentity } from "../relay-folder.ts";
 
 /** What an action says: for people, and for programs (--json). */
 type Answer = Readonly<{ text: string; data: object }>;
@@ -19,17 +19,17 @@ type Action = (directory: string, options: Readonly<{ unchecked: boolean }>) => 
 const actions: Readonly<Record<string, Action>> = {
   show: async (directory) => {
     const relay = await readRelayFolder(directory);
-    const records = relayRecords({ domain: relay.config.domain, dkim: publicDkimKeys(relay) });
+    const records = relayRecords(relayIdentity(relay));
     return { text: showText(relay), data: { ...keyData(relay), records } };
   },
   "rotate-dkim": async (directory) => {
     const { relay, outcome } = await beginRotation(directory);
-    await renewDnsRecords(directory, { domain: relay.config.domain, dkim: publicDkimKeys(relay) });
+    await renewDnsRecords(directory, relayIdentity(relay));
     return { text: rotationText(relay, outcome, shown(directory)), data: { outcome, ...keyData(relay) } };
   },
   "retire-dkim": async (directory, { unchecked }) => {
     const { relay, retired } = await endRotation(directory, unchecked ? null : realResolvers());
-    await renewDnsRecords(directory, { domain: relay.config.domain, dkim: publicDkimKeys(relay) });
+    await renewDnsRecords(directory, relayIdentity(relay));
     return { text: retirementText(relay, retired, shown(directory)), data: { retired, ...keyData(relay) } };
   },
 };
@@ -106,7 +106,7 @@ function showText(relay: RelayFolder): string {
       : `The next one is ${dkim.nextSelector}: it takes over once every name server of ${domain} shows it.`;
   return `The DKIM key of ${domain} is ${dkim.selector}. ${next}
 
-${publicationText({ domain, dkim: publicDkimKeys(relay) })}`;
+${publicationText(relayIdentity(relay))}`;
 }
 
 /** How a changed folder comes to a relay that runs. */

@@ -37,6 +37,8 @@ describe("renewDnsRecords", () => {
     ["a key was added", relay, two],
     ["a key was withdrawn", two, relay],
     ["the domain changed", relay, { ...relay, domain: "b.example" }],
+    ["no authority is named any more", relay, { ...relay, authority: null }],
+    ["an authority is named again", { ...relay, authority: null }, relay],
   ])("writes it anew when %s", async (_, before, after) => {
     await writeDnsRecords(folder, before);
     await renewDnsRecords(folder, after);
