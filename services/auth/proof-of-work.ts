@@ -1,7 +1,7 @@
 /**
  * Puzzles for browsers while too many accounts are made (after hashcash, A. Back 2002): find numbers n0 … n15 so that
  * SHA-256(CHALLENGE "." round "." number) begins with 14 zero bits. A challenge is signed, expires and counts once;
- * nothing is kept until it is solved. The browser's half is web/solve.js. Called by sign-up.ts.
+ * nothing is kept until it is solved. The browser's half is web/proof-worker.js. Called by sign-up.ts.
  *
  *   proof     = CHALLENGE "~" n0 "-" n1 … "-" n15, numbers in base 36
  *   CHALLENGE = base64url of u32 expiry (Unix seconds) | 8 random bytes | 16 bytes of HMAC-SHA-256 over both
@@ -10,8 +10,8 @@ import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 
 /** Many small rounds instead of a large one: the time varies by a quarter instead of by its whole, and shows. */
 const rounds = 16;
-/** Zero bits a round; what that takes stands in web/solve.js. */
-const bits = 14;
+/** Zero bits a round; what that takes stands in web/proof-worker.js. */
+const usualBits = 14;
 
 /** To solve it, to tap the button, to confirm in the app. */
 const lifetimeSeconds = 900;
@@ -40,8 +40,11 @@ export type Proofs = Readonly<{
   check(proof: string): { spend(): boolean } | undefined;
 }>;
 
-/** @param now Unix time in seconds. */
-export function createProofs(now: () => number): Proofs {
+/**
+ * @param now Unix time in seconds.
+ * @param bits others only in tests.
+ */
+export function createProofs(now: () => number, bits: number = usualBits): Proofs {
   const key = randomBytes(32);
   // Solved challenges with their expiry, in the order in which they were spent.
   const spent = new Map<string, number>();
@@ -73,7 +76,7 @@ export function createProofs(now: () => number): Proofs {
       if (expiry <= now() || spent.has(challenge)) return undefined;
       const numbers = solution.split("-", rounds + 1);
       if (numbers.length !== rounds) return undefined;
-      if (!numbers.every((number, round) => isSolved(challenge, round, number))) return undefined;
+      if (!numbers.every((number, round) => isSolved(challenge, round, number, bits))) return undefined;
       return {
         spend() {
           if (spent.has(challenge) || !makeRoom()) return false;
@@ -85,7 +88,7 @@ export function createProofs(now: () => number): Proofs {
   };
 }
 
-function isSolved(challenge: string, round: number, number: string): boolean {
+function isSolved(challenge: string, round: number, number: string, bits: number): boolean {
   if (!numberForm.test(number)) return false;
   const digest = hash("sha256", `${challenge}.${round}.${number}`, "buffer");
   return digest.readUInt32BE(0) >>> (32 - bits) === 0;

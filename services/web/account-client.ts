@@ -10,8 +10,6 @@ import { describeError, type Log } from "../lib/log.ts";
 const maxConnections = 64;
 /** A card's flush may take seconds; the app waits longer. */
 const answerMs = 15_000;
-/** Shorter than the 75 s after which the service lets go, so that nothing is written into a closing connection. */
-const keepMs = 60_000;
 
 /** As proof-of-work.ts of services/auth makes it. */
 export type Puzzle = Readonly<{ challenge: string; rounds: number; bits: number }>;
@@ -39,7 +37,8 @@ export class AccountServiceError extends Error {
 }
 
 export function createAccountClient(socketPath: string): AccountClient {
-  const agent = new Agent({ keepAlive: true, maxSockets: maxConnections, keepAliveMsecs: keepMs });
+  // The service says how long it keeps an idle connection (Keep-Alive); Node lets go a second before.
+  const agent = new Agent({ keepAlive: true, maxSockets: maxConnections });
   const ask = (
     path: string,
     fields: Readonly<Record<string, string>>,

@@ -2,12 +2,14 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { createProofs, type Proofs } from "../../../services/auth/proof-of-work.ts";
 import { solvePuzzle } from "./solve-puzzle.ts";
 
+const FEW_BITS = 4;
+
 describe("proofs of work", () => {
   let now: number;
   let proofs: Proofs;
   beforeEach(() => {
     now = 1_800_000_000;
-    proofs = createProofs(() => now);
+    proofs = createProofs(() => now, FEW_BITS);
   });
 
   it("count once", () => {
@@ -19,6 +21,13 @@ describe("proofs of work", () => {
     expect(proofs.check(proof)).toBeUndefined();
   });
 
+  it("take 14 bits a round on a relay", () => {
+    const usual = createProofs(() => now);
+    expect(usual.puzzle()).toMatchObject({ rounds: 16, bits: 14 });
+    expect(usual.check(solvePuzzle({ ...usual.puzzle(), bits: 4 }))).toBeUndefined();
+    expect(usual.check(solvePuzzle(usual.puzzle()))?.spend()).toBe(true);
+  });
+
   it("expire after a quarter of an hour", () => {
     const proof = solvePuzzle(proofs.puzzle());
     now += 899;
@@ -28,7 +37,7 @@ describe("proofs of work", () => {
   });
 
   it("count only where their challenge was made", () => {
-    const proof = solvePuzzle(createProofs(() => now).puzzle());
+    const proof = solvePuzzle(createProofs(() => now, FEW_BITS).puzzle());
     expect(proofs.check(proof)).toBeUndefined();
   });
 

@@ -24,6 +24,8 @@ const plenty = {
 const silent = createLog(() => {});
 const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
 const home = "192.0.2.1";
+/** Few, for the puzzle itself is the matter of proof-of-work.test.ts. */
+const puzzleBits = 4;
 
 describe("sign-up", () => {
   let folder: string;
@@ -54,7 +56,7 @@ describe("sign-up", () => {
       now: () => now,
       log: silent,
     };
-    const signUp = createSignUp({ ...rules, proofs: createProofs(() => now) });
+    const signUp = createSignUp({ ...rules, proofs: createProofs(() => now, puzzleBits) });
     return { signUp, mode, accounts: createAccounts(rules) };
   };
   const ask = (signUp: SignUp, more: { client?: string; invitation?: string; proof?: string } = {}) =>
@@ -175,6 +177,17 @@ describe("sign-up", () => {
         created: start,
       });
       expect(JSON.stringify(store.invites.list())).not.toContain(token);
+    });
+
+    it("keeps ten thousand, and then makes room by those that nobody can use any more", async () => {
+      const { signUp } = await create(inviteOnly);
+      const { token } = (await invite({ expires: start + 60 }))!;
+      await Promise.all(Array.from({ length: 9_999 }, () => invite()));
+      expect(await invite()).toBeUndefined();
+      expect(said(await ask(signUp, { invitation: token }))).toBe("made");
+      expect(await invite()).toMatchObject({ id: 10_001, usesLeft: 1 });
+      expect(await invite()).toBeUndefined();
+      expect(signUp.findInvitation(token).state).toBe("unknown");
     });
 
     it("makes no account at a login, and lets those who have one in", async () => {
