@@ -31,10 +31,10 @@ export type DnsRecord = RecordData &
     /** Seconds. */
     ttl: number;
     /**
-     * What is required belongs to every relay: mail needs the addresses, MX and DKIM keys. The recommended ones
-     * guard and comfort. Those for later lead to web pages and to a TLS policy that this version does not serve yet.
+     * What is required belongs to every relay: mail needs the addresses, MX and DKIM keys, the certificate needs all
+     * its names. The recommended ones guard and comfort.
      */
-    need: "required" | "recommended" | "later";
+    need: "required" | "recommended";
     /** What it is for, in a few words. */
     purpose: string;
   }>;
@@ -81,9 +81,6 @@ export function relayRecords(identity: RelayIdentity): DnsRecord[] {
   const recommended = (name: string, purpose: string, data: RecordData): DnsRecord => {
     return { name, ttl: TTL, need: "recommended", purpose, ...data };
   };
-  const later = (name: string, purpose: string, data: RecordData): DnsRecord => {
-    return { name, ttl: TTL, need: "later", purpose, ...data };
-  };
   const service = (label: string, port: number, purpose: string) =>
     recommended(`${label}.${domain}`, purpose, { type: "SRV", priority: 0, weight: 1, port, target: domain });
   return [
@@ -97,6 +94,8 @@ export function relayRecords(identity: RelayIdentity): DnsRecord[] {
         text: `v=DKIM1;k=rsa;p=${publicKey};s=email;t=s`,
       }),
     ),
+    required(`www.${domain}`, "the web pages under their other name", { type: "CNAME", target: domain }),
+    required(`mta-sts.${domain}`, "where the TLS policy for mail is read", { type: "CNAME", target: domain }),
     recommended(domain, "only this relay sends for the domain", { type: "TXT", text: "v=spf1 a ~all" }),
     recommended(`_dmarc.${domain}`, "mail without a valid signature is forged", {
       type: "TXT",
@@ -121,9 +120,7 @@ export function relayRecords(identity: RelayIdentity): DnsRecord[] {
     service("_submissions._tcp", ports.submissions, "finding the ports (RFC 8314)"),
     service("_imap._tcp", ports.imap, "finding the ports (RFC 6186)"),
     service("_imaps._tcp", ports.imaps, "finding the ports (RFC 6186)"),
-    later(`www.${domain}`, "the web pages under their other name", { type: "CNAME", target: domain }),
-    later(`mta-sts.${domain}`, "where the TLS policy for mail is read", { type: "CNAME", target: domain }),
-    later(`_mta-sts.${domain}`, "says that there is a TLS policy", {
+    recommended(`_mta-sts.${domain}`, "says that there is a TLS policy", {
       type: "TXT",
       text: `v=STSv1; id=${mtaStsId(domain)}`,
     }),
@@ -133,7 +130,6 @@ export function relayRecords(identity: RelayIdentity): DnsRecord[] {
 const headings: Readonly<Record<DnsRecord["need"], string>> = {
   required: "required",
   recommended: "recommended",
-  later: "take effect with a later version, which serves what is behind them",
 };
 
 /** The records as a zone file: one a line, full names, comments with “;”. Ends with a line break. */

@@ -60,6 +60,8 @@ chat.example.org. 3600 IN A 192.0.2.7
 chat.example.org. 3600 IN AAAA 2001:db8::7
 chat.example.org. 3600 IN MX 10 chat.example.org.
 homing1._domainkey.chat.example.org. 3600 IN TXT "v=DKIM1;k=rsa;p=KEY-1" "KEY-2;s=email;t=s"
+www.chat.example.org. 3600 IN CNAME chat.example.org.
+mta-sts.chat.example.org. 3600 IN CNAME chat.example.org.
 
 ; recommended
 chat.example.org. 3600 IN TXT "v=spf1 a ~all"
@@ -70,10 +72,6 @@ _submission._tcp.chat.example.org. 3600 IN SRV 0 1 587 chat.example.org.
 _submissions._tcp.chat.example.org. 3600 IN SRV 0 1 465 chat.example.org.
 _imap._tcp.chat.example.org. 3600 IN SRV 0 1 143 chat.example.org.
 _imaps._tcp.chat.example.org. 3600 IN SRV 0 1 993 chat.example.org.
-
-; take effect with a later version, which serves what is behind them
-www.chat.example.org. 3600 IN CNAME chat.example.org.
-mta-sts.chat.example.org. 3600 IN CNAME chat.example.org.
 _mta-sts.chat.example.org. 3600 IN TXT "v=STSv1; id=ID"
 `);
   });
