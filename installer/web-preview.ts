@@ -44,21 +44,24 @@ export type Preview = Readonly<{ url: string; close(): Promise<void> }>;
 export async function startPreview(options: PreviewOptions): Promise<Preview> {
   const { folder, port, note } = options;
   let site = await readSite(options);
+  /** Counted up by every change: a page says which it was made of, and hears at once when that has passed. */
+  let version = 1;
   const viewers = new Set<ServerResponse>();
   const current: Site = {
     find: (head) => site.find(head),
     problem: (head, problem) => site.problem(head, problem),
-    finish: (head, answer) => withReload(site.finish(head, answer)),
+    finish: (head, answer) => withReload(site.finish(head, answer), version),
   };
   const peer = { client: host, isSecure: true };
   const inner = createHttp1Server({ site: current, limits: webLimits, log: createLog(note) }, () => peer);
   const server = createServer((request, response) => {
-    if (request.url !== eventsPath) {
+    const [path, seen] = (request.url ?? "").split("?v=");
+    if (path !== eventsPath) {
       inner.emit("request", request, response);
       return;
     }
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    response.write(": here\n\n");
+    response.write(seen === String(version) ? ": nothing new\n\n" : changed);
     viewers.add(response);
     response.once("close", () => viewers.delete(response));
   });
@@ -76,7 +79,8 @@ export async function startPreview(options: PreviewOptions): Promise<Preview> {
         note(error.message);
         return problemSite(error.message);
       });
-      for (const viewer of viewers) viewer.write("data: changed\n\n");
+      version += 1;
+      for (const viewer of viewers) viewer.write(changed);
       note("The pages were made anew.");
     }, quietMs);
   });
@@ -112,12 +116,17 @@ async function readSite({ folder, mode, note }: PreviewOptions): Promise<Site> {
   });
 }
 
-const script = `new EventSource("${eventsPath}").onmessage = () => location.reload();\n`;
+/** An event (HTML Living Standard, §9.2). */
+const changed = "data: changed\n\n";
+const script = `const { search } = new URL(document.currentScript.src);
+new EventSource("${eventsPath}" + search).onmessage = () => location.reload();
+`;
 
 /** A page that says what is wrong, and goes away when it is mended. */
 function problemSite(text: string): Site {
   const escaped = text.replace(/[&<>]/g, (character) => `&#${character.codePointAt(0)};`);
-  const page = `<!doctype html><html lang="en"><head><title>A mistake</title></head><body><pre>${escaped}</pre></body></html>`;
+  const page = `<!doctype html><html lang="en"><head><title>A mistake</title>
+</head><body><pre>${escaped}</pre></body></html>`;
   const answer: Answer = { status: 500, headers: { "content-type": "text/html; charset=utf-8" }, body: page };
   return {
     find: ({ path }) => {
@@ -131,11 +140,14 @@ function problemSite(text: string): Site {
 }
 
 /** Adds the script that loads the page again, and takes away what would outlive the preview in a browser. */
-function withReload(answer: Answer): Answer {
+function withReload(answer: Answer, version: number): Answer {
   const { "strict-transport-security": _hsts, etag: _etag, ...headers } = answer.headers ?? {};
   if (!headers["content-type"]?.startsWith("text/html") || typeof answer.body !== "string") {
     return { ...answer, headers: { ...headers, "cache-control": "no-store" } };
   }
-  const body = answer.body.replace("</head>", `<script src="${reloadScript}" defer></script>\n</head>`);
+  const body = answer.body.replace(
+    "</head>",
+    `<script src="${reloadScript}?v=${version}" defer></script>\n</head>`,
+  );
   return { ...answer, headers: { ...headers, "cache-control": "no-store" }, body };
 }

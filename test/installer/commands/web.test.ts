@@ -56,7 +56,7 @@ describe("./homing web preview", () => {
       expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
       expect(await fetchText(`${url}theme.css`)).toBe("/* ours */");
       expect(await fetchText(`${url}en/`)).toContain("chat.example.org");
-      const [events] = (await once(get(`${url}preview-events`), "response")) as [IncomingMessage];
+      const [events] = (await once(get(`${url}preview-events?v=1`), "response")) as [IncomingMessage];
       let told = "";
       events.on("data", (piece) => {
         told += piece;
