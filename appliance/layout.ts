@@ -118,6 +118,8 @@ export const runPaths = {
   dnsUpdateKey: `${runDirectory}/acme/dns-update.key`,
   /** Why there is no certificate, or no new one, in words for the owner; missing while all is well. */
   certificateProblem: `${runDirectory}/certificates/problem`,
+  /** What services/certificates saw last, as JSON, for homing-ctl (CertificateReport in appliance/certificate-report.ts). */
+  certificateReport: `${runDirectory}/certificates/report.json`,
 } as const;
 
 /** Made by services/certificates when it first ran since the boot. */

@@ -7,6 +7,7 @@ import { rm } from "node:fs/promises";
 import { HOMING_VERSION, runPaths } from "../layout.ts";
 import { nearestName } from "../nearest.ts";
 import { type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
+import { certificate } from "./commands/certificate.ts";
 import { invite } from "./commands/invite.ts";
 import { signUp } from "./commands/sign-up.ts";
 import { askControl, ControlError } from "./control-client.ts";
@@ -14,7 +15,7 @@ import { askControl, ControlError } from "./control-client.ts";
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-const verbs: Readonly<Record<string, CtlCommand>> = { "sign-up": signUp, invite };
+const verbs: Readonly<Record<string, CtlCommand>> = { "sign-up": signUp, invite, certificate };
 
 function overview(): string {
   const width = Math.max(...Object.keys(verbs).map((name) => name.length));

@@ -26,11 +26,13 @@ export const certificateDueScript = {
   path: `${programDirectory}/certificate-due`,
   mode: 0o755,
   content: `#!/bin/sh
-# certificate-due: exit code 0 when services/certificates has something to do. Called by homing-certificates.service.
+# certificate-due [ROOT]: exit code 0 when services/certificates has something to do. Called by homing-certificates.service;
+# ROOT is for tests.
 set -eu
+root=\${1:-}
 # People start a relay again when they have mended something.
-[ -e ${certificateLookedPath} ] || exit 0
-read -r next <${certificateNextPath} || exit 0
+[ -e "$root${certificateLookedPath}" ] || exit 0
+read -r next <"$root${certificateNextPath}" || exit 0
 case "$next" in '' | *[!0-9]*) exit 0 ;; esac
 now=$(date +%s)
 [ "$now" -ge "$next" ] || [ $((next - now)) -gt ${LONGEST_PLAN_DAYS * 86_400} ]

@@ -55,6 +55,7 @@ await lookAfterCertificate({
     next: certificateNextPath,
     certificate: tlsCertificatePath,
     problem: runPaths.certificateProblem,
+    report: runPaths.certificateReport,
     metrics: join(runPaths.metrics, "certificates.prom"),
   },
   challenges: await challengesOf(config),

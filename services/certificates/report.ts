@@ -4,11 +4,12 @@
  */
 import { chmod, rename, rm, writeFile } from "node:fs/promises";
 import type { CertificateChain } from "../../appliance/certificate-chain.ts";
+import type { CertificateReport } from "../../appliance/certificate-report.ts";
 import { createCounters } from "../lib/counters.ts";
 import type { Log } from "../lib/log.ts";
 import type { CertificateState } from "./state.ts";
 
-export type ReportPaths = Readonly<{ next: string; problem: string; metrics: string }>;
+export type ReportPaths = Readonly<{ next: string; problem: string; report: string; metrics: string }>;
 
 export type Report = Readonly<{
   state: CertificateState;
@@ -24,8 +25,25 @@ export async function writeReport(paths: ReportPaths, report: Report, log: Log):
   const { problem, chain, nextLook } = report;
   if (problem === undefined) await rm(paths.problem, { force: true });
   else await replace(paths.problem, `${problem}${presentText(chain)}\n`);
+  await replace(paths.report, `${JSON.stringify(forOperator(report))}\n`);
   await replace(paths.next, `${Math.ceil(nextLook / 1000)}\n`);
   await writeCounters(paths.metrics, report, log);
+}
+
+function forOperator({ state, chain, problem, nextLook, renewAt }: Report): CertificateReport {
+  const vouched = chain === undefined || chain.isSelfSigned ? undefined : chain;
+  const names = (vouched?.leaf.subjectAltName ?? "").split(", ").map((name) => name.replace(/^[^:]*:/, ""));
+  return {
+    authority: state.directory,
+    account: state.account?.url ?? null,
+    names: names.filter((name) => name !== ""),
+    notAfter: vouched?.notAfter.getTime() ?? null,
+    renewAt: renewAt ?? null,
+    failures: state.failure?.count ?? 0,
+    refused: Object.fromEntries(Object.entries(state.refused).map(([name, { text }]) => [name, text])),
+    problem: problem ?? null,
+    nextLook,
+  };
 }
 
 /** What clients see in the meantime. */

@@ -36,6 +36,10 @@ describe.skipIf(missing !== undefined)(`the certificate service (${missing ?? "h
     expect(await place.metrics()).toContain(
       `homing_certificate_not_after_seconds ${chain.notAfter.getTime() / 1000}\n`,
     );
+    expect(await place.report()).toMatchObject({
+      ...{ authority: place.pebble.directory, account: account?.url, names: [domain, `www.${domain}`] },
+      ...{ notAfter: chain.notAfter.getTime(), failures: 0, refused: {}, problem: null },
+    });
     // A name is missing: it is looked for in an hour, and nothing is asked of the authority for it.
     expect((await place.nextLook()) - Date.now()).toBeGreaterThan(0.9 * HOUR);
     expect((await place.nextLook()) - Date.now()).toBeLessThan(1.1 * HOUR);

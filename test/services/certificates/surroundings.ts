@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { axios } from "acme-client";
 import { type CertificateChain, parseCertificateChain } from "../../../appliance/certificate-chain.ts";
+import type { CertificateReport } from "../../../appliance/certificate-report.ts";
 import { rfc2136Provider } from "../../../appliance/dns/rfc2136.ts";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
@@ -52,6 +53,7 @@ export type Surroundings = AsyncDisposable &
     /** Milliseconds since 1970. */
     nextLook: () => Promise<number>;
     metrics: () => Promise<string>;
+    report: () => Promise<CertificateReport>;
     /** Stops serving challenges. */
     closeWeb: () => Promise<void>;
   }>;
@@ -95,6 +97,7 @@ export async function makeSurroundings(
     next: join(folder, "next"),
     certificate: join(folder, "certificate.pem"),
     problem: join(folder, "problem"),
+    report: join(folder, "report.json"),
     metrics: join(folder, "certificates.prom"),
   };
   await writeFile(
@@ -141,6 +144,7 @@ export async function makeSurroundings(
     problem: async () => (existsSync(paths.problem) ? await readFile(paths.problem, "utf8") : undefined),
     nextLook: async () => Number(await readFile(paths.next, "utf8")) * 1000,
     metrics: () => readFile(paths.metrics, "utf8"),
+    report: async () => JSON.parse(await readFile(paths.report, "utf8")) as CertificateReport,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
