@@ -226,8 +226,8 @@ function refusalMemory() {
   };
 }
 
+/** Clients ask for SMTPUTF8 wherever it is offered; what needs it is addresses. */
 function isPlain(mail: HandedMail): boolean {
-  if (mail.utf8) return false;
   return [mail.from, ...mail.to].every((address) => address === "" || plainAddress.test(address));
 }
 

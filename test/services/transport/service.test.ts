@@ -39,6 +39,16 @@ describe("mail for other relays", () => {
     expect(transport.requests[0]!.from).toBeUndefined();
   });
 
+  it("goes by HTTPS also when the client asked for SMTPUTF8, as cores always do, unless an address needs it", async () => {
+    await using transport = await runTransport(names);
+    const client = await transport.lmtp();
+    const parameters = ["BODY=8BITMIME", "SMTPUTF8"];
+    const to = ["bob@b.example", "bjørn@b.example"];
+    for (const one of to) await client.send({ from, parameters, to: [one], source: [Buffer.from(source)] });
+    expect(transport.requests.map((request) => request.to)).toEqual([["bob@b.example"]]);
+    expect(transport.handedBack.map((mail) => mail.to)).toEqual([["bjørn@b.example"]]);
+  });
+
   it("verifies certificates, but for test names: a wrong one means SMTP", async () => {
     await using transport = await runTransport(names, "c.example");
     const client = await transport.lmtp();

@@ -1,0 +1,188 @@
+/** Mail between relays by HTTPS: without port 25, with one policy for both ways, and by SMTP where there is no HTTPS. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Account, makeAccount } from "../support/accounts.ts";
+import { type Client, createClient, secureJoin } from "../support/client.ts";
+import { postMail } from "../support/https-mail.ts";
+import { openInbox } from "../support/imap-session.ts";
+import { encryptedMail, plainMail, signMail } from "../support/mail.ts";
+import { describeRelays } from "../support/ring.ts";
+import { openSubmission } from "../support/smtp-session.ts";
+import { openThirdHost, THIRD_DOMAIN, type ThirdHost } from "../support/third-host.ts";
+import { waitFor } from "../support/wait.ts";
+
+const DELIVERY_TIMEOUT = 60_000;
+const MESSAGES = 5;
+const STRANGER = `stranger@${THIRD_DOMAIN}`;
+
+const settings = { sending: { perMinute: 600, burst: 100 } };
+const relays = { "_a.test": { settings }, "_b.test": { settings } };
+
+describeRelays("mail between relays by HTTPS", relays, (ring) => {
+  let alice: Account;
+  let bob: Account;
+  let thirdHost: ThirdHost;
+
+  beforeAll(async () => {
+    thirdHost = await openThirdHost(ring.network());
+    alice = await makeAccount(ring.relay("_a.test"));
+    bob = await makeAccount(ring.relay("_b.test"));
+  });
+  afterAll(() => thirdHost?.[Symbol.asyncDispose]());
+
+  const send = async (to: readonly string[], source?: string) => {
+    const { address } = ring.relay("_a.test");
+    await using session = await openSubmission(address, alice.address, alice.password);
+    const mail = source ?? (await encryptedMail({ from: alice.address, to: to[0]! }));
+    return await session.send({ from: alice.address, to, source: mail });
+  };
+  const inbox = (account: Account, domain: string, count: number) =>
+    waitFor(`${count} messages for ${account.address}`, DELIVERY_TIMEOUT, async () => {
+      await using session = await openInbox(ring.relay(domain).address, account.address, account.password);
+      const sources = await session.fetchSources();
+      return sources.length >= count && sources;
+    });
+  /** Lines of the log in which Postfix says how it delivered to an address. */
+  const deliveries = async (domain: string, to: string) => {
+    const entries = await ring.relay(domain).logEntries(/status=/);
+    return entries.filter(({ message }) => message.includes(`to=<${to}>`));
+  };
+
+  it("arrives, with no trace of its way, and the log says how it went", async () => {
+    expect((await send([bob.address])).code).toBe(250);
+    const [delivered] = await inbox(bob, "_b.test", 1);
+    expect(delivered).not.toMatch(/^(Received|DKIM-Signature):/m);
+    const [line] = await deliveries("_a.test", bob.address);
+    expect(line).toMatchObject({
+      source: "postfix/outgoing/lmtp",
+      message: expect.stringContaining("taken by HTTPS"),
+    });
+    expect(await ring.relay("_b.test").logEntries(/client=.*\[10\.77\.0\.11\]/)).toMatchObject([
+      { source: expect.stringMatching(/^postfix\/https/) },
+    ]);
+  });
+
+  it("does not pass the service for others when it stays on the relay", async () => {
+    const carol = await makeAccount(ring.relay("_a.test"));
+    expect((await send([carol.address])).code).toBe(250);
+    await inbox(carol, "_a.test", 1);
+    const entries = await ring.relay("_a.test").logEntries(/status=sent/);
+    const local = entries.filter(({ message }) => message.includes(`to=<${carol.address}>`));
+    expect(local.map(({ source }) => source)).toEqual(["postfix/lmtp"]);
+  });
+
+  it("comes back as a bounce for who is unknown there, and reaches the others", async () => {
+    const nobody = "nobody-is@_b.test";
+    const before = (await inbox(bob, "_b.test", 1)).length;
+    expect((await send([bob.address, nobody])).code).toBe(250);
+    await inbox(bob, "_b.test", before + 1);
+    const [bounce] = await inbox(alice, "_a.test", 1);
+    expect(bounce).toMatch(/^Status: 5\.1\.1/m);
+    expect(bounce).toMatch(/^Final-Recipient: rfc822; *nobody-is@_b\.test/im);
+    expect(bounce).not.toMatch(new RegExp(`^Final-Recipient: rfc822; *${bob.address}`, "im"));
+  });
+
+  it("is judged as on port 25: encrypted, signed, for accounts of the relay", async () => {
+    const { key } = thirdHost;
+    const encrypted = await encryptedMail({ from: STRANGER, to: bob.address });
+    const post = (source: string, to = [bob.address]) =>
+      postMail(ring.relay("_b.test"), { from: STRANGER, to, source });
+    expect(await post(await signMail(encrypted, key))).toEqual({ status: 200, text: "250 OK" });
+    expect(await post(encrypted)).toEqual({ status: 400, text: "554 5.7.1 No DKIM signature found" });
+    const plain = await signMail(plainMail({ from: STRANGER, to: bob.address }), key);
+    expect(await post(plain)).toMatchObject({ status: 400, text: expect.stringMatching(/^523 /) });
+    const signed = await signMail(encrypted, key);
+    expect(await post(signed, ["victim@_a.test"])).toMatchObject({
+      status: 400,
+      text: expect.stringMatching(/^554 /),
+    });
+    expect(await post(signed, [bob.address, "nobody-is@_b.test"])).toMatchObject({
+      status: 400,
+      text: expect.stringMatching(/^550 5\.1\.1 <nobody-is@_b\.test>/),
+    });
+    expect(await post(signed, ["postmaster@_b.test"])).toMatchObject({ status: 400 });
+  });
+
+  it("with line feeds alone, dots and no last line end arrives as it would by SMTP", async () => {
+    const { key } = thirdHost;
+    const signed = await signMail(await encryptedMail({ from: STRANGER, to: bob.address }), key);
+    const before = (await inbox(bob, "_b.test", 1)).length;
+    const bare = signed.replaceAll("\r\n", "\n");
+    const answer = await postMail(ring.relay("_b.test"), { from: STRANGER, to: [bob.address], source: bare });
+    expect(answer).toEqual({ status: 200, text: "250 OK" });
+    const sources = await inbox(bob, "_b.test", before + 1);
+    expect(sources.at(-1)).toContain("-----END PGP MESSAGE-----");
+  });
+
+  it("goes by SMTP to a mail server that has no HTTPS", async () => {
+    expect((await send([STRANGER])).code).toBe(250);
+    const mail = await thirdHost.sink.waitForMail("mail at the third host", (one) =>
+      one.to.includes(STRANGER),
+    );
+    expect(mail.tls).toBe(true);
+    // Neither of the ways through ourselves shows, and the signature is whole.
+    expect(mail.source).not.toMatch(/homing-transport|127\.0\.0\.1/);
+    expect(mail.source).toMatch(/^DKIM-Signature:/m);
+  });
+
+  it("goes by SMTP to a relay whose web service is down, and by HTTPS when port 25 is down as well by then", async () => {
+    const b = ring.relay("_b.test");
+    const web = "homing-web.service homing-web.socket homing-http.socket";
+    await b.exec(`systemctl stop ${web}`);
+    const before = (await inbox(bob, "_b.test", 1)).length;
+    expect((await send([bob.address])).code).toBe(250);
+    await inbox(bob, "_b.test", before + 1);
+    expect((await deliveries("_a.test", bob.address)).at(-1)!.source).toBe("postfix/smtp");
+
+    await b.exec("nft insert rule inet homing input tcp dport 25 reject with tcp reset");
+    expect((await send([bob.address])).code).toBe(250);
+    await waitFor("SMTP fails as well", DELIVERY_TIMEOUT, async () =>
+      (await deliveries("_a.test", bob.address)).some(({ message }) =>
+        /status=deferred.*neither by SMTP nor by HTTPS/.test(message),
+      ),
+    );
+    await b.exec(`systemctl start ${web}`);
+    await waitFor("the message at the next attempt", DELIVERY_TIMEOUT, async () => {
+      await ring.relay("_a.test").exec("postqueue -f");
+      await using session = await openInbox(b.address, bob.address, bob.password);
+      return (await session.fetchSources()).length >= before + 2;
+    });
+    await b.exec("systemctl reload-or-restart nftables.service");
+  });
+});
+
+describeRelays("two relays without port 25", relays, (ring) => {
+  let ann: Client;
+  let ben: Client;
+
+  beforeAll(async () => {
+    for (const domain of Object.keys(relays)) {
+      await ring.relay(domain).exec("nft insert rule inet homing input tcp dport 25 drop");
+    }
+    ann = await createClient("ann");
+    ben = await createClient("ben");
+  });
+  afterAll(async () => {
+    for (const client of [ann, ben]) await client?.[Symbol.asyncDispose]();
+  });
+
+  it("let people meet and chat", async () => {
+    await ann.onboard("dcaccount:_a.test");
+    await ben.onboard("dcaccount:_b.test");
+    const { inviterChat, joinerChat } = await secureJoin(ann, ben);
+    for (let i = 0; i < MESSAGES; i++) {
+      await ann.sendText(inviterChat, `ann says ${i}`);
+      await ben.sendText(joinerChat, `ben says ${i}`);
+    }
+    const of = (who: string) => (message: { text: string }) => message.text.startsWith(`${who} says `);
+    const seen = [
+      await ben.waitForMessages(joinerChat, MESSAGES, of("ann")),
+      await ann.waitForMessages(inviterChat, MESSAGES, of("ben")),
+    ];
+    expect(seen.map((messages) => messages.length)).toEqual([MESSAGES, MESSAGES]);
+    expect(seen.flat().every((message) => message.showPadlock)).toBe(true);
+    for (const domain of Object.keys(relays)) {
+      const sources = (await ring.relay(domain).logEntries(/status=/)).map(({ source }) => source);
+      expect(new Set(sources)).toEqual(new Set(["postfix/lmtp", "postfix/outgoing/lmtp"]));
+    }
+  });
+});

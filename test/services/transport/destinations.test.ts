@@ -1,0 +1,75 @@
+/** What is remembered of the ways to other relays. */
+import { describe, expect, it } from "vitest";
+import {
+  createDestinations,
+  SMTP_CHOICE_MS,
+  SMTP_FAILS_WITHIN_MS,
+} from "../../../services/transport/destinations.ts";
+
+function destinations() {
+  let now = 0;
+  const made = createDestinations(() => now);
+  return {
+    ...made,
+    pass: (milliseconds: number) => {
+      now += milliseconds;
+    },
+  };
+}
+
+describe("the way to a domain", () => {
+  it("is HTTPS until SMTP is known to work, then SMTP for half an hour, then HTTPS again", () => {
+    const ways = destinations();
+    expect(ways.choice("b.example")).toBe("https");
+    ways.handedBack("b.example");
+    ways.pass(SMTP_FAILS_WITHIN_MS - 1);
+    expect(ways.choice("b.example")).toBe("https");
+    ways.pass(1);
+    expect(ways.choice("b.example")).toBe("smtp");
+    expect(ways.choice("c.example")).toBe("https");
+    ways.pass(SMTP_CHOICE_MS);
+    expect(ways.choice("b.example")).toBe("https");
+  });
+
+  it("is not SMTP when Postfix came back with a message", () => {
+    const ways = destinations();
+    ways.handedBack("b.example");
+    ways.smtpFailed("b.example");
+    ways.pass(SMTP_FAILS_WITHIN_MS);
+    expect(ways.choice("b.example")).toBe("https");
+  });
+
+  it("counts from the first message that was handed back, or a lively conversation would never choose", () => {
+    const ways = destinations();
+    for (let i = 0; i < 3; i++) {
+      ways.handedBack("b.example");
+      ways.pass(SMTP_FAILS_WITHIN_MS / 2);
+    }
+    expect(ways.choice("b.example")).toBe("smtp");
+    ways.pass(SMTP_CHOICE_MS);
+    // The half hour is over: the next one that is handed back begins another.
+    ways.handedBack("b.example");
+    expect(ways.choice("b.example")).toBe("https");
+    ways.pass(SMTP_FAILS_WITHIN_MS);
+    expect(ways.choice("b.example")).toBe("smtp");
+  });
+
+  it("is HTTPS at once when it worked", () => {
+    const ways = destinations();
+    ways.handedBack("b.example");
+    ways.pass(SMTP_FAILS_WITHIN_MS);
+    ways.httpsWorked("b.example");
+    expect(ways.choice("b.example")).toBe("https");
+    expect(ways.isKnownByHttps("b.example")).toBe(true);
+    ways.httpsFailed("b.example");
+    expect(ways.isKnownByHttps("b.example")).toBe(false);
+  });
+
+  it("is forgotten when thousands of others came later", () => {
+    const ways = destinations();
+    ways.handedBack("b.example");
+    ways.pass(SMTP_FAILS_WITHIN_MS);
+    for (let i = 0; i < 5000; i++) ways.httpsFailed(`${i}.example`);
+    expect(ways.choice("b.example")).toBe("https");
+  });
+});
