@@ -100,6 +100,8 @@ export const runPaths = {
   metrics: `${runDirectory}/metrics`,
   /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */
   webSocket: `${runDirectory}/web.sock`,
+  /** What services/web keeps over its own restarts, not over the system's: 0700 homing-web. */
+  webState: `${runDirectory}/web-state`,
   /** The operator's own page files, from the relay folder. */
   web: `${runDirectory}/web`,
   /** Where Postfix hands over mail for others (LMTP). */

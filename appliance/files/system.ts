@@ -121,6 +121,7 @@ fs.inotify.max_user_watches = 262144
 const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
+d ${runPaths.webState} 0700 ${users.web.name} ${users.web.name}
 d ${runPaths.acmeChallenges} 0755 ${users.certificates.name} ${users.certificates.name}
 d ${dataPaths.relay} 0700 root root
 d ${dataPaths.tls} 0755 ${users.certificates.name} ${users.certificates.name}

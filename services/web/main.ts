@@ -22,6 +22,7 @@ const { stop } = await startWebService({
   pages: [webDirectory, runPaths.web],
   signUpSocket: runPaths.signUpSocket,
   mail: httpsMailListen,
+  acceptedMail: join(runPaths.webState, "accepted-mail"),
   listen: {
     http: { name: "http", host: "::", port: ports.http },
     tls: { name: "web", path: runPaths.webSocket },

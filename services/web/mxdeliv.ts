@@ -5,11 +5,13 @@
  * Header: X-MAIL-FROM (absent for the null sender), X-MAIL-TO for each recipient. Body: the message. Answers: 200 "250
  * OK" when all have it; 400 with the reply of SMTP for each refused recipient when nobody has it.
  */
+import { createHash } from "node:crypto";
 import { connect } from "node:net";
 import type { Log } from "../lib/log.ts";
 import { networkOf } from "../lib/network.ts";
 import { proxyHeader } from "../lib/proxy-header.ts";
 import { openSmtpClient, type SmtpClient, SmtpClientError, type SmtpReply } from "../lib/smtp-client.ts";
+import type { Accepted } from "./accepted.ts";
 import { type Answer, HttpProblem, textAnswer, type WebRequest } from "./exchange.ts";
 import type { Routes } from "./router.ts";
 
@@ -20,6 +22,8 @@ export type MxdelivOptions = Readonly<{
   postfix: Readonly<{ host: string; port: number }>;
   maxMessageBytes: number;
   maxRecipients: number;
+  /** Messages that came already. */
+  accepted: Accepted;
   limits?: Readonly<Record<keyof typeof mxdelivLimits, number>>;
   log: Log;
 }>;
@@ -47,6 +51,7 @@ const syntaxError: SmtpReply = { code: 501, text: "5.1.3 an address cannot be re
 const senderError: SmtpReply = { code: 501, text: "5.1.7 the sender's address cannot be read" };
 const noRecipient: SmtpReply = { code: 503, text: "5.5.1 no recipient is named" };
 const tooMany: SmtpReply = { code: 452, text: "4.5.3 too many recipients" };
+const twiceAtOnce: SmtpReply = { code: 451, text: "4.3.0 the same message is just coming, try again later" };
 const mailServerAway: SmtpReply = {
   code: 451,
   text: "4.3.2 the mail server does not answer, try again later",
@@ -55,6 +60,7 @@ const mailServerAway: SmtpReply = {
 export function mxdelivRoutes(options: MxdelivOptions): Routes {
   const { maxMessageBytes, limits = mxdelivLimits } = options;
   const underWay = new Map<string, number>();
+  const coming = new Set<string>();
   let all = 0;
   const post = async (request: WebRequest): Promise<Answer> => {
     const network = networkOf(request.client, 64);
@@ -64,7 +70,7 @@ export function mxdelivRoutes(options: MxdelivOptions): Routes {
     underWay.set(network, ofNetwork + 1);
     all++;
     try {
-      return await deliver(request, options);
+      return await deliver(request, options, coming);
     } finally {
       const left = underWay.get(network)! - 1;
       if (left === 0) underWay.delete(network);
@@ -75,7 +81,17 @@ export function mxdelivRoutes(options: MxdelivOptions): Routes {
   return { "/mxdeliv": { POST: post, maxBodyBytes: maxMessageBytes } };
 }
 
-async function deliver(request: WebRequest, options: MxdelivOptions): Promise<Answer> {
+/** The message was delivered before, or is being delivered. */
+class RepeatedError extends Error {
+  override name = "RepeatedError";
+  readonly reply: SmtpReply | undefined;
+  constructor(reply?: SmtpReply) {
+    super("this message is known");
+    this.reply = reply;
+  }
+}
+
+async function deliver(request: WebRequest, options: MxdelivOptions, coming: Set<string>): Promise<Answer> {
   const from = request.headers.get("x-mail-from")?.trim() ?? "";
   // A field that stands several times may be joined on its way (RFC 9110 §5.3).
   const to = request.headers
@@ -85,19 +101,44 @@ async function deliver(request: WebRequest, options: MxdelivOptions): Promise<An
   const wrong = wrongEnvelope(from, to, options.maxRecipients);
   if (wrong !== undefined) return refusal([wrong]);
   let client: SmtpClient | undefined;
+  let fingerprint: Buffer | undefined;
+  /** The body as it comes. What is known is broken off before its end, so that Postfix drops it. */
+  const source = async function* () {
+    const hash = createHash("sha256").update(`${from}\0${[...to].sort().join("\0")}\0\0`);
+    for await (const piece of request.body) {
+      hash.update(piece);
+      yield piece;
+    }
+    const found = hash.digest();
+    if (options.accepted.has(found)) throw new RepeatedError();
+    if (coming.has(keyOf(found))) throw new RepeatedError(twiceAtOnce);
+    fingerprint = found;
+    coming.add(keyOf(found));
+  };
   try {
     client = await openPostfix(request.client, options);
-    const { replies, offered } = await client.send({ from, to, source: request.body });
+    const { replies, offered } = await client.send({ from, to, source: source() });
+    const isTaken = replies.every(({ code }) => code < 400);
+    // At once: until it is noted, the end of this program would make the peer's next attempt a second message.
+    if (isTaken && fingerprint !== undefined) options.accepted.add(fingerprint);
     client.close();
-    if (replies.every(({ code }) => code < 400)) return textAnswer(200, "250 OK");
+    if (isTaken) return textAnswer(200, "250 OK");
     return refusal(offered ? replies.slice(0, 1) : replies.filter(({ code }) => code >= 400));
   } catch (cause) {
     // Broken off before its end, a message is nowhere. Whether the client, the limit or Postfix did it:
     client?.destroy();
+    if (cause instanceof RepeatedError)
+      return cause.reply === undefined ? textAnswer(200, "250 OK") : refusal([cause.reply]);
     if (!(cause instanceof SmtpClientError)) throw cause;
     options.log.warn("mail by HTTPS could not be handed to the mail server", { cause: String(cause) });
     return refusal([mailServerAway]);
+  } finally {
+    if (fingerprint !== undefined) coming.delete(keyOf(fingerprint));
   }
+}
+
+function keyOf(fingerprint: Buffer): string {
+  return fingerprint.toString("latin1");
 }
 
 function wrongEnvelope(from: string, to: readonly string[], maxRecipients: number): SmtpReply | undefined {

@@ -6,6 +6,7 @@ import type { ListenTarget } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import type { ShutdownStep } from "../lib/shutdown.ts";
+import { openAccepted } from "./accepted.ts";
 import { createAccountClient, currentMode } from "./account-client.ts";
 import { acmeChallengeRoutes } from "./acme-challenge.ts";
 import { watchCertificate } from "./certificate.ts";
@@ -28,6 +29,8 @@ export type WebServiceOptions = Readonly<{
   signUpSocket: string;
   /** Where Postfix takes mail that came by HTTPS. */
   mail: Readonly<{ host: string; port: number }>;
+  /** The file that tells which messages came by HTTPS. */
+  acceptedMail: string;
   /** Port 80, and where services/mux hands over. */
   listen: Readonly<{ http: ListenTarget; tls: ListenTarget }>;
   limits?: WebLimits;
@@ -51,6 +54,7 @@ export async function startWebService(
     signUpMode: currentMode(accounts, config.signUp.mode, log),
   });
   for (const problem of pages.problems) log.warn("the pages have a mistake", { problem });
+  const accepted = openAccepted(options.acceptedMail, log);
   const site = createSite({
     domain: config.domain,
     everywhere: acmeChallengeRoutes(options.acmeChallenges),
@@ -64,6 +68,7 @@ export async function startWebService(
       mxdelivRoutes({
         domain: config.domain,
         postfix: options.mail,
+        accepted,
         maxMessageBytes: config.messages.maxMessageBytes,
         maxRecipients: config.messages.maxRecipients,
         log,
@@ -84,6 +89,7 @@ export async function startWebService(
     stop: [
       { name: "close connections", run: () => front.close() },
       { name: "let go of the account service", run: () => accounts.close() },
+      { name: "close the list of messages", run: () => accepted.close() },
       { name: "stop watching the certificate", run: () => certificate.stop() },
     ],
   };

@@ -1,12 +1,13 @@
 /**
  * How long people wait: from sending a message to its arrival, on one relay and across two, and to an account.
- * Run as root: `node test/bench/latency.ts`. Prints Markdown tables; takes two minutes.
+ * Run as root: `node test/bench/latency.ts`. Prints Markdown tables; takes four minutes.
  *
  * Plain SMTP and IMAP sessions show what the relays need, and their logs where the milliseconds go (message-stages.ts);
  * real Delta Chat cores show what people see, encryption and decryption included.
  */
 import { loadavg } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
+import { SMTP_FAILS_WITHIN_MS } from "../../services/transport/destinations.ts";
 import { makeAccount } from "../support/accounts.ts";
 import { type Client, createClient, secureJoin } from "../support/client.ts";
 import { openInbox } from "../support/imap-session.ts";
@@ -36,7 +37,13 @@ async function measure(): Promise<void> {
 
   console.log(`\n### From SMTP to IMAP IDLE, ${MESSAGES} messages (ms)\n`);
   await printStages("one relay", a, a);
-  await printStages("two relays", a, b);
+  await printStages("two relays, by HTTPS", a, b);
+  // As a mail server that has no HTTPS: until the first relay has learned so, each message tries.
+  await b.exec("nft insert rule inet homing input tcp dport 443 reject with tcp reset");
+  await printStages("two relays, by SMTP, at first", a, b);
+  await delay(SMTP_FAILS_WITHIN_MS);
+  await printStages("two relays, by SMTP, when that is known", a, b);
+  await b.exec("systemctl restart nftables.service");
 
   console.log("\n### Delta Chat cores (ms)\n");
   printHeader();

@@ -147,6 +147,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     "homing-metadata",
     "homing-web",
     "homing-mux",
+    "homing-transport",
     "dovecot",
     "postfix",
   ])("starts %s again when it is killed", async (unit) => {

@@ -66,8 +66,15 @@ async function arrivalAt(relay: Relay, { sender, receiver }: Route, count: numbe
   };
 }
 
+/** At the first relay: a message that goes by SMTP is queued there a second time, when services/transport hands it back. */
 async function queuedAt(relay: Relay, sender: string, count: number): Promise<number[]> {
-  return timesOf("queued messages", await queueEntries(relay, sender), count);
+  const entries = await queueEntries(relay, sender);
+  const times = Math.max(1, Math.round(entries.length / count));
+  return timesOf(
+    "queued messages",
+    entries.filter((_, i) => i % times === 0),
+    count,
+  );
 }
 
 async function queueEntries(relay: Relay, sender: string): Promise<LogEntry[]> {

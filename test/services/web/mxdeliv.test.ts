@@ -1,15 +1,19 @@
 /** Mail by HTTPS, from the request to what Postfix is told: smtp-server behind the real reader of PROXY headers. */
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { SMTPServer } from "smtp-server";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
 import { takeProxyHeader } from "../../../services/lib/proxy-protocol.ts";
+import { openAccepted } from "../../../services/web/accepted.ts";
 import { mxdelivRoutes } from "../../../services/web/mxdeliv.ts";
 import { type RunningFront, readToEnd, runFront } from "./running-front.ts";
 
 const maxMessageBytes = 100_000;
-const source = "Subject: one\r\n\r\n.two\r\n";
+const sourceOf = (subject: string) => `Subject: ${subject}\r\n\r\n.two\r\n`;
 
 type Received = { peer: string; from: string; to: string[]; source: string };
 
@@ -18,10 +22,15 @@ describe("POST /mxdeliv", () => {
   /** What the mail server says at the end of a message. */
   let verdict: { code: number; text: string } | "silence";
   let front: RunningFront;
+  /** Another one in each test: the same would be known. */
+  let source: string;
   let stopPostfix: () => void;
   let connections = 0;
+  let folder: string;
+  let number = 0;
 
   beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "homing-mxdeliv-"));
     const postfix = new SMTPServer({
       disabledCommands: ["AUTH", "STARTTLS"],
       logger: false,
@@ -61,6 +70,10 @@ describe("POST /mxdeliv", () => {
         postfix: { host: "127.0.0.1", port },
         maxMessageBytes,
         maxRecipients: 3,
+        accepted: openAccepted(
+          join(folder, "accepted"),
+          createLog(() => {}),
+        ),
         limits: { ofNetwork: 2, ofAll: 3, replyMs: 2000 },
         log: createLog(() => {}),
       }),
@@ -69,10 +82,12 @@ describe("POST /mxdeliv", () => {
   afterAll(async () => {
     await front?.[Symbol.asyncDispose]();
     stopPostfix?.();
+    await rm(folder, { recursive: true });
   });
   beforeEach(() => {
     received.length = 0;
     verdict = { code: 250, text: "2.0.0 queued" };
+    source = sourceOf(`message ${number++}`);
   });
 
   const request = (lines: readonly string[], body: string) =>
@@ -157,6 +172,23 @@ describe("POST /mxdeliv", () => {
     expect(received.map(({ to }) => to[0])).toEqual(["bob@a.example"]);
   });
 
+  it("takes the same message for the same recipients once, and says so to who asks again", async () => {
+    const lines = [from, "X-MAIL-TO: ann@a.example", "X-MAIL-TO: bob@a.example"];
+    for (let i = 0; i < 2; i++) expect(await post(lines)).toEqual({ status: 200, text: "250 OK" });
+    expect(received).toHaveLength(1);
+    expect((await post([from, "X-MAIL-TO: joe@a.example"])).status).toBe(200);
+    expect((await post(["X-MAIL-TO: ann@a.example", "X-MAIL-TO: bob@a.example"])).status).toBe(200);
+    expect(received).toHaveLength(3);
+  });
+
+  it("takes again what was refused the first time", async () => {
+    verdict = { code: 451, text: "4.7.1 later" };
+    expect((await post([from, "X-MAIL-TO: ann@a.example"])).status).toBe(400);
+    verdict = { code: 250, text: "2.0.0 queued" };
+    expect((await post([from, "X-MAIL-TO: ann@a.example"])).status).toBe(200);
+    expect(received).toHaveLength(2);
+  });
+
   it("takes POST alone", async () => {
     const socket = await front.secure();
     socket.write("GET /mxdeliv HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\n\r\n");
@@ -165,11 +197,11 @@ describe("POST /mxdeliv", () => {
 
   it("lets one network have so many messages under way, and says so to the next", async () => {
     const open = await Promise.all([front.secure(), front.secure()]);
-    const [head, end] = [`${request([from, "X-MAIL-TO: ann@a.example"], source)}`, 2];
-    for (const socket of open) socket.write(head.slice(0, -end));
+    const texts = open.map((_, i) => request([from, "X-MAIL-TO: ann@a.example"], sourceOf(`open ${i}`)));
+    for (const [i, socket] of open.entries()) socket.write(texts[i]!.slice(0, -2));
     await expect.poll(async () => (await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(429);
     const answers = open.map(readToEnd);
-    for (const socket of open) socket.write(head.slice(-end));
+    for (const [i, socket] of open.entries()) socket.write(texts[i]!.slice(-2));
     expect((await Promise.all(answers)).map((answer) => answer.slice(9, 12))).toEqual(["200", "200"]);
     expect((await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(200);
   });

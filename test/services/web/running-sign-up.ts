@@ -86,6 +86,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
     certificate: { chain: at("chain.pem"), key: at("key.pem") },
     acmeChallenges: at("acme"),
     mail: { host: "127.0.0.1", port: 10024 },
+    acceptedMail: at("accepted"),
     pages: [webDefaultsFolder],
     signUpSocket: at("sign-up.sock"),
     listen: {

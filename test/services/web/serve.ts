@@ -21,6 +21,7 @@ const { stop } = await startWebService({
   certificate: { chain, key },
   acmeChallenges: `${tlsSocket}.challenges`,
   mail: { host: "127.0.0.1", port: 10024 },
+  acceptedMail: `${tlsSocket}.accepted`,
   pages: [join(import.meta.dirname, "../../../web")],
   signUpSocket,
   listen: { http: { name: "http", host: "127.0.0.1", port: 0 }, tls: { name: "web", path: tlsSocket } },

@@ -48,6 +48,7 @@ beforeAll(async () => {
     certificate: { chain: join(folder, "tls", "certificate.pem"), key: join(folder, "key.pem") },
     acmeChallenges: join(folder, "acme"),
     mail: { host: "127.0.0.1", port: 10024 },
+    acceptedMail: join(folder, "accepted"),
     pages: [webDefaultsFolder, join(folder, "pages")],
     signUpSocket: join(folder, "nobody-listens"),
     listen: {
