@@ -10,6 +10,7 @@ import { proxyHeader } from "../lib/proxy-header.ts";
 import { type BackendName, type Backends, backendFor } from "./backends.ts";
 import { createHelloReader } from "./client-hello.ts";
 import type { MuxLimits } from "./limits.ts";
+import { createNews } from "./news.ts";
 import { createPlaces } from "./places.ts";
 import {
   close,
@@ -24,11 +25,12 @@ import {
   write,
 } from "./raw-socket.ts";
 
-/** Why a client got nothing. */
+/** Why a connection was closed before its sides ended it. */
 export type Refusal =
   | "not TLS"
   | "too long"
   | "too slow"
+  | "not reading"
   | "gone"
   | "network full"
   | "full"
@@ -77,18 +79,18 @@ type Side = {
 
 /** How often the time limits are looked at. Milliseconds. */
 const SWEEP_MS = 1000;
-const COMPLAIN_EVERY_MS = 60_000;
 
 export function createMux(
   options: Readonly<{ backends: Backends; limits: MuxLimits; count: MuxEvents; log: Log }>,
 ): Mux {
-  const { backends, limits, count, log } = options;
+  const { backends, limits, count } = options;
+  const news = createNews(options.log);
   const places = createPlaces(limits.perNetwork);
   const connections = new Set<Connection>();
   /** Those that have no back end yet, the oldest first. */
   const waiting = new Set<Connection>();
-  const isDown = new Set<BackendName>();
-  const complained = new Map<string, number>();
+  /** Those that have not taken all yet, the longest first. */
+  const pending = new Set<Side>();
   let now = 0;
   let sweeping: NodeJS.Timeout | undefined;
   let drained: (() => void) | undefined;
@@ -100,6 +102,8 @@ export function createMux(
     close(connection.client.socket);
     if (connection.backend !== undefined) close(connection.backend.socket);
     connections.delete(connection);
+    pending.delete(connection.client);
+    if (connection.backend !== undefined) pending.delete(connection.backend);
     waiting.delete(connection);
     places.leave(connection.network);
     count.open(connections.size);
@@ -155,25 +159,14 @@ export function createMux(
     if (code < 0) backendFailed(connection, name, code);
   };
 
-  /** One line of a kind a minute: a flood would make thousands. */
-  const mayComplain = (what: string): boolean => {
-    const time = performance.now();
-    if (time - (complained.get(what) ?? Number.NEGATIVE_INFINITY) < COMPLAIN_EVERY_MS) return false;
-    complained.set(what, time);
-    return true;
-  };
-
   const backendFailed = (connection: Connection, name: BackendName, code: number): void => {
-    if (mayComplain(name)) {
-      log.warn("a server behind port 443 does not answer", { name, code });
-      isDown.add(name);
-    }
+    news.down(name, code);
     refuse(connection, "back end down");
   };
 
   const begin = (connection: Connection, backend: Side): void => {
     const name = connection.name!;
-    if (isDown.delete(name)) log.info("a server behind port 443 answers again", { name });
+    news.up(name);
     count.routed(name);
     waiting.delete(connection);
     connection.phase = "open";
@@ -200,6 +193,11 @@ export function createMux(
     }
     to.isPending = true;
     stopReading(from.socket);
+    pending.add(to);
+    if (pending.size <= limits.pending) return;
+    // Who has not read for the longest makes room.
+    const [slowest] = pending;
+    refuse(slowest!.socket.owner!, "not reading");
   };
 
   const endIfBothShut = (connection: Connection): void => {
@@ -236,6 +234,7 @@ export function createMux(
     written: (socket) => {
       const [to, from] = sides(socket.owner!, socket);
       to.isPending = false;
+      pending.delete(to);
       socket.owner!.active = now;
       if (!from.hasEnded) startReading(from.socket);
     },
@@ -262,7 +261,7 @@ export function createMux(
         break;
       }
     if (connections.size >= limits.connections) {
-      if (mayComplain("full")) log.warn("all places of port 443 are taken", { limit: limits.connections });
+      news.full(limits.connections);
       count.refused("full");
       close(client);
       return;

@@ -1,5 +1,6 @@
 /** How many connections port 443 holds, and for how long. Pure. Called by service.ts, connection.ts and the bench. */
 import { connectionsOfSource } from "../../appliance/files/capacity.ts";
+import { CHUNK_BYTES } from "./raw-socket.ts";
 
 /** The memory that a connection takes: 2 kB here (test/bench/mux.ts), the rest for its two sockets in the kernel. */
 const CONNECTION_BYTES = 10_000;
@@ -8,11 +9,16 @@ const SHARE_OF_MEMORY = 0.1;
 /** Two descriptors each, of which the unit allows LimitNOFILE (appliance/files/units.ts). */
 const MOST_CONNECTIONS = 16_000;
 
+/** Of the machine's memory, for what sides that do not read have not taken yet: a chunk each. */
+const SHARE_FOR_CHUNKS = 0.05;
+
 export type MuxLimits = Readonly<{
   /** At the same time, of everybody. */
   connections: number;
   /** At the same time, of one network: an IPv4 address, an IPv6 /64. */
   perNetwork: number;
+  /** Sides at the same time that have not taken all that was written to them. */
+  pending: number;
   /**
    * From the first segment to an open connection to the back end, in seconds. A client says its ClientHello without
    * waiting for anything; on the worst of lines a lost one is sent again after 1, 3 and 7 s (RFC 6298).
@@ -34,6 +40,7 @@ export function muxLimits(memoryBytes: number): MuxLimits {
   return {
     connections: Math.min(MOST_CONNECTIONS, Math.floor((memoryBytes * SHARE_OF_MEMORY) / CONNECTION_BYTES)),
     perNetwork: connectionsOfSource({ memoryBytes }),
+    pending: Math.floor((memoryBytes * SHARE_FOR_CHUNKS) / CHUNK_BYTES),
     helloSeconds: 10,
     idleSeconds: 35 * 60,
     halfClosedSeconds: 60,

@@ -82,6 +82,19 @@ describeRelays("port 443", { "_a.test": {} }, (ring) => {
     expect(await relay().journal("postfix.service")).toContain(`client=unknown[${elsewhere}]`);
   });
 
+  it("tells Dovecot and Postfix addresses of IPv6 too", async () => {
+    for (const protocol of ["imap", "smtp"]) {
+      const hello = `openssl s_client -quiet -connect '[::1]:${PORT}' -alpn ${protocol}`;
+      const { stdout } = await relay().exec(`printf 'quit\r\nx LOGOUT\r\n' | timeout 20 ${hello} 2>&1`, {
+        anyExitCode: true,
+      });
+      expect(stdout).toMatch(protocol === "imap" ? /^\* BYE/m : /^221 /m);
+    }
+    const journal = await relay().journal();
+    expect(journal).toMatch(/imap-login: .*rip=::1,/);
+    expect(journal).toMatch(/postfix\/smtps\/smtpd\[\d+\]: connect from unknown\[::1\]/);
+  });
+
   it.each([[undefined], [["http/1.1"]], [["h2", "http/1.1"]]])(
     "leads to the web with ALPN %j",
     async (protocols) => {

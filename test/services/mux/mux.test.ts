@@ -262,6 +262,44 @@ describe("the places of port 443", () => {
     }
   });
 
+  it("are lost by who reads least when too many do not read", async () => {
+    const sources: Socket[] = [];
+    await using mux = await runMux(
+      (socket) => {
+        sources.push(socket);
+        socket.resume();
+        const go = () => {
+          while (socket.writable && socket.write(Buffer.alloc(1 << 20)));
+          if (socket.writable) socket.once("drain", go);
+        };
+        go();
+      },
+      { pending: 2 },
+    );
+    const readers: Socket[] = [];
+    for (let i = 0; i < 3; i++) {
+      const reader = await mux.knock();
+      reader.pause();
+      reader.write(helloFor("imap"));
+      readers.push(reader);
+      await waitFor("its sender is there", PATIENCE, () => sources.length === i + 1);
+      if (i === 2) break;
+      // Until nothing goes any more.
+      let last = -1;
+      await waitFor("its sender is held up", PATIENCE, () => {
+        const before = last;
+        last = sources[i]!.bytesWritten;
+        return last === before && sources[i]!.writableNeedDrain;
+      });
+    }
+    await waitFor("one is over", PATIENCE, () =>
+      mux.counted().includes('{reason="not reading",backend="imap"} 1\n'),
+    );
+    await waitFor("the first sender knows", PATIENCE, () => sources[0]!.destroyed);
+    expect(sources.slice(1).map(({ destroyed }) => destroyed)).toEqual([false, false]);
+    for (const source of sources) source.destroy();
+  });
+
   it("are all free after a thousand connections, none of which waited in vain", async () => {
     await using mux = await runMux((socket) => socket.end("x"), { perNetwork: 10_000 });
     let heard = 0;
