@@ -176,10 +176,11 @@ export function write(socket: RawSocket<unknown>, bytes: Buffer): "done" | "pend
     request.chunk = chunk;
     return "pending";
   }
-  // Node has not seen the request: it was written at once, or not at all.
-  spareRequest = request;
   keep(chunk);
-  return code === 0 ? "done" : "failed";
+  if (code !== 0) return "failed";
+  // Written at once: Node has not touched the request.
+  spareRequest = request;
+  return "done";
 }
 
 /** Says "that was all" behind what is pending: `shut` or `failed` follows. */
