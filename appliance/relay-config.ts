@@ -7,7 +7,8 @@ import { parse as parseToml, TomlError } from "smol-toml";
 import { z } from "zod";
 import { isTestDomain, parseDomain } from "./domain.ts";
 import { nearestName } from "./nearest.ts";
-import { relayConfigSchema, settingNotes } from "./relay-settings.ts";
+import { relayConfigSchema } from "./relay-settings.ts";
+import { settingNotes } from "./setting-notes.ts";
 import { tomlLines } from "./toml-lines.ts";
 import { tomlMistake } from "./toml-mistakes.ts";
 

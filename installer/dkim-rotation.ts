@@ -10,7 +10,8 @@ import { join } from "node:path";
 import { type Resolvers, type ServerFinding, whereIsDkimKey } from "../appliance/dns/published.ts";
 import { createSynced, syncDirectory } from "../appliance/durable.ts";
 import { dkimKeyPath, parseRelayConfig, relayFilePaths } from "../appliance/relay-config.ts";
-import { relayConfigSchema, settingNotes } from "../appliance/relay-settings.ts";
+import { relayConfigSchema } from "../appliance/relay-settings.ts";
+import { settingNotes } from "../appliance/setting-notes.ts";
 import { setTomlText } from "../appliance/toml-edit.ts";
 import {
   checkKey,

@@ -7,6 +7,7 @@ import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
 import { lstat, mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { getSystemErrorMessage, promisify } from "node:util";
+import { letsEncryptDirectory } from "../appliance/certificate-settings.ts";
 import { type DkimKey, dkimPublicKey, type RelayIdentity } from "../appliance/dns/records.ts";
 import { createSynced, syncDirectory } from "../appliance/durable.ts";
 import { checkOwnerFiles, OwnerFileError } from "../appliance/owner-files.ts";
@@ -21,7 +22,6 @@ import {
   relayFilePaths,
   renderRelayToml,
 } from "../appliance/relay-config.ts";
-import { letsEncryptDirectory } from "../appliance/relay-settings.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
 import { readOperatorPages } from "./web-folder.ts";

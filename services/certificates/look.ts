@@ -8,9 +8,9 @@ import {
   covers,
   parseCertificateChain,
 } from "../../appliance/certificate-chain.ts";
+import { letsEncryptDirectory } from "../../appliance/certificate-settings.ts";
 import { specialUseOf } from "../../appliance/domain.ts";
 import { readIfPresent } from "../../appliance/life/disk.ts";
-import { letsEncryptDirectory } from "../../appliance/relay-settings.ts";
 import { AcmeProblem, type Directory, readDirectory } from "./authority.ts";
 import { isUsable, type Look, type LookOptions, save, wordsContext } from "./context.ts";
 import { issue } from "./issue.ts";

@@ -21,7 +21,7 @@ async function sourcesOf(...folders: string[]): Promise<string> {
   for (const folder of folders) {
     const root = join(import.meta.dirname, "../..", folder);
     for (const name of await readdir(root, { recursive: true })) {
-      if (name.endsWith(".ts") && !/relay-(config|settings)\.ts$/.test(name)) {
+      if (name.endsWith(".ts") && !/(relay-config|(relay|certificate)-settings)\.ts$/.test(name)) {
         texts.push((await readFile(join(root, name), "utf8")).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""));
       }
     }
