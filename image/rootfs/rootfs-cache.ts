@@ -18,6 +18,8 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { z } from "zod";
+import { syncFolder, syncTree } from "../durable.ts";
 import type { Syslinux } from "../formats/syslinux.ts";
 import type { BootPieces } from "../targets/target.ts";
 
@@ -32,14 +34,19 @@ export type StoredRootfs = Readonly<{
   sbom: Uint8Array;
 }>;
 
-/** What stands beside the squashfs. */
-type Manifest = {
-  bytes: number;
-  sha256: string;
-  deviceTrees: string[];
-  firmware: string[];
-  biosLoader: boolean;
-};
+/**
+ * What is in the folder, and the SHA-256 of that. All that is read is compared with it: a cache is not to be trusted with
+ * every disk, and what is damaged is made anew.
+ */
+const hexadecimal = z.string().regex(/^[0-9a-f]{64}$/);
+const contentsSchema = z.strictObject({
+  /** Of the squashfs. */
+  bytes: z.int().positive(),
+  /** SHA-256 of every file by its path in the folder, on every system with "/". */
+  files: z.record(z.string().regex(/^(?:dtb\/|firmware\/)?[\w.+-]+$/), hexadecimal),
+});
+const manifestSchema = z.strictObject({ sha256: hexadecimal, contents: contentsSchema });
+type Contents = z.infer<typeof contentsSchema>;
 
 /** Names of the parts of the loader for a BIOS. */
 const biosLoaderFiles = {
@@ -56,6 +63,7 @@ export const IN_USE_MILLISECONDS = 6 * 3600 * 1000;
 
 const squashfsName = "root.squashfs";
 const sbomName = "sbom.cdx.json";
+const manifestName = "manifest.json";
 /** Folders of ours; "part" is being made, "old" is being removed. Anything else is left alone. */
 const folderPattern = /^(amd64|arm64)-[0-9a-f]{32}(\.(?:part|old)-\w+)?$/;
 
@@ -69,39 +77,76 @@ export async function readRootfs(folder: string): Promise<StoredRootfs | undefin
     });
     return await readPieces(folder);
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    // EIO: a disk that cannot read it may still have room elsewhere.
+    if (hasCode(error, "ENOENT", "EIO", "EISDIR", "ENOTDIR")) return undefined;
     throw error;
   }
 }
 
 async function readPieces(folder: string): Promise<StoredRootfs | undefined> {
-  const manifest: Manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
+  const contents = await readManifest(folder);
   const path = join(folder, squashfsName);
-  // A cache is not to be trusted with every disk: a damaged file is made anew.
-  if ((await hashFile(path)) !== manifest.sha256) return undefined;
-  const read = (name: string) => readFile(join(folder, name));
-  const readAll = async (names: readonly string[], below: string) =>
+  const sha256 = contents?.files[squashfsName];
+  if (!contents || sha256 === undefined || (await hashFile(path)) !== sha256) return undefined;
+  const pieces = new Map<string, Uint8Array>();
+  for (const [name, wanted] of Object.entries(contents.files)) {
+    if (name === squashfsName) continue;
+    const piece = await readFile(join(folder, name));
+    if (hashOf(piece) !== wanted) return undefined;
+    pieces.set(name, piece);
+  }
+  const boot = bootOf(pieces);
+  const sbom = pieces.get(sbomName);
+  return boot && sbom && { path, bytes: contents.bytes, sha256, boot, sbom };
+}
+
+/** Undefined for a damaged one, or one of another version of this program. */
+async function readManifest(folder: string): Promise<Contents | undefined> {
+  const text = await readFile(join(folder, manifestName), "utf8");
+  try {
+    const { sha256, contents } = manifestSchema.parse(JSON.parse(text));
+    return hashOf(JSON.stringify(contents)) === sha256 ? contents : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+    throw error;
+  }
+}
+
+/** The boot files by their path in the folder. */
+function piecesOf(boot: BootPieces): Map<string, Uint8Array> {
+  const below = (folder: string, files: ReadonlyMap<string, Uint8Array>) =>
+    [...files].map(([name, content]): [string, Uint8Array] => [`${folder}/${name}`, content]);
+  const { biosLoader } = boot;
+  const loaderParts = Object.entries(biosLoaderFiles) as [keyof Syslinux, string][];
+  return new Map<string, Uint8Array>([
+    ["vmlinuz", boot.kernel],
+    ["initrd", boot.initramfs],
+    ["loader.efi", boot.bootLoader],
+    ...below("dtb", boot.deviceTrees),
+    ...below("firmware", boot.firmware),
+    ...(biosLoader ? loaderParts.map(([part, name]): [string, Uint8Array] => [name, biosLoader[part]]) : []),
+  ]);
+}
+
+/** The reverse; undefined when one that every system has is missing. */
+function bootOf(pieces: ReadonlyMap<string, Uint8Array>): BootPieces | undefined {
+  const kernel = pieces.get("vmlinuz");
+  const initramfs = pieces.get("initrd");
+  const bootLoader = pieces.get("loader.efi");
+  if (!kernel || !initramfs || !bootLoader) return undefined;
+  const below = (folder: string) =>
     new Map(
-      await Promise.all(
-        names.map(async (name): Promise<[string, Uint8Array]> => [name, await read(`${below}/${name}`)]),
+      [...pieces].flatMap(([path, content]): [string, Uint8Array][] =>
+        path.startsWith(folder) ? [[path.slice(folder.length), content]] : [],
       ),
     );
-  const boot: BootPieces = {
-    kernel: await read("vmlinuz"),
-    initramfs: await read("initrd"),
-    bootLoader: await read("loader.efi"),
-    deviceTrees: await readAll(manifest.deviceTrees, "dtb"),
-    firmware: await readAll(manifest.firmware, "firmware"),
-    biosLoader: manifest.biosLoader
-      ? {
-          mbr: await read(biosLoaderFiles.mbr),
-          bootSector: await read(biosLoaderFiles.bootSector),
-          ldlinuxSys: await read(biosLoaderFiles.ldlinuxSys),
-          ldlinuxC32: await read(biosLoaderFiles.ldlinuxC32),
-        }
-      : undefined,
+  const loaderParts = Object.entries(biosLoaderFiles).map(([part, name]) => [part, pieces.get(name)]);
+  const hasLoader = loaderParts.every(([, content]) => content !== undefined);
+  return {
+    ...{ kernel, initramfs, bootLoader },
+    ...{ deviceTrees: below("dtb/"), firmware: below("firmware/") },
+    biosLoader: hasLoader ? (Object.fromEntries(loaderParts) as Syslinux) : undefined,
   };
-  return { path, bytes: manifest.bytes, sha256: manifest.sha256, boot, sbom: await read(sbomName) };
 }
 
 /**
@@ -119,16 +164,15 @@ export async function storeRootfs(
     await chmod(aside, 0o755); // nothing in it is secret
     const { bytes } = await writeSquashfs(join(aside, squashfsName));
     const sha256 = await hashFile(join(aside, squashfsName));
-    await writeBootPieces(aside, boot);
-    await writeFile(join(aside, sbomName), sbom);
-    const manifest: Manifest = {
-      bytes,
-      sha256,
-      deviceTrees: [...boot.deviceTrees.keys()],
-      firmware: [...boot.firmware.keys()],
-      biosLoader: boot.biosLoader !== undefined,
-    };
-    await writeFile(join(aside, "manifest.json"), JSON.stringify(manifest, null, 2));
+    const pieces = new Map([...piecesOf(boot), [sbomName, sbom] as const]);
+    for (const name of ["dtb", "firmware"]) await mkdir(join(aside, name));
+    for (const [name, content] of pieces) await writeFile(join(aside, name), content);
+    const files = Object.fromEntries([...pieces].map(([name, content]) => [name, hashOf(content)]));
+    const contents: Contents = { bytes, files: { [squashfsName]: sha256, ...files } };
+    const manifest = { sha256: hashOf(JSON.stringify(contents)), contents };
+    await writeFile(join(aside, manifestName), JSON.stringify(manifest, null, 2));
+    // A name must not outlive a power cut that what it stands for does not.
+    await syncTree(aside);
     while (!(await moveIfFree(aside, folder))) {
       const there = await readRootfs(folder);
       if (there) {
@@ -137,6 +181,7 @@ export async function storeRootfs(
       }
       await removeFolder(folder);
     }
+    await syncFolder(dirname(folder));
     return { path: join(folder, squashfsName), bytes, sha256, boot, sbom };
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
@@ -152,20 +197,6 @@ async function moveIfFree(from: string, to: string): Promise<boolean> {
     // POSIX knows the first two, Windows says the third of any folder that exists.
     if (hasCode(error, "ENOTEMPTY", "EEXIST", "EPERM") && (await modifiedAt(to)) !== undefined) return false;
     throw error;
-  }
-}
-
-async function writeBootPieces(folder: string, boot: BootPieces): Promise<void> {
-  await mkdir(join(folder, "dtb"));
-  await mkdir(join(folder, "firmware"));
-  await writeFile(join(folder, "vmlinuz"), boot.kernel);
-  await writeFile(join(folder, "initrd"), boot.initramfs);
-  await writeFile(join(folder, "loader.efi"), boot.bootLoader);
-  for (const [name, content] of boot.deviceTrees) await writeFile(join(folder, "dtb", name), content);
-  for (const [name, content] of boot.firmware) await writeFile(join(folder, "firmware", name), content);
-  if (boot.biosLoader === undefined) return;
-  for (const [part, name] of Object.entries(biosLoaderFiles)) {
-    await writeFile(join(folder, name), boot.biosLoader[part as keyof Syslinux]);
   }
 }
 
@@ -248,6 +279,10 @@ async function modifiedAt(path: string): Promise<number | undefined> {
 
 function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && "code" in error && codes.includes(String(error.code));
+}
+
+function hashOf(content: Uint8Array | string): string {
+  return createHash("sha256").update(content).digest("hex");
 }
 
 async function hashFile(path: string): Promise<string> {

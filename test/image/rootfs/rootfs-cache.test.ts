@@ -1,9 +1,9 @@
 /** The cache of root file systems: whole or not at all, with several builds at once, and not without end. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { existsSync, mkdtempSync, readlinkSync, rmSync } from "node:fs";
+import { mkdir, open, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   IN_USE_MILLISECONDS,
   KEPT_PER_ARCHITECTURE,
@@ -65,6 +65,62 @@ describe("the cache of root file systems", () => {
     await store(folderOf(1));
     expect(await readRootfs(folderOf(1))).toBeDefined();
     expect(await readdir(cache)).toEqual([basename(folderOf(1))]);
+  });
+
+  it("makes it anew when any file of it is damaged, cut short or lost", async () => {
+    const names = (await store(folderOf(1)).then(() => readdir(folderOf(1), { recursive: true }))).sort();
+    const files = names.filter((name) => name !== "dtb" && name !== "firmware");
+    expect(files).toHaveLength(12);
+    for (const name of files) {
+      const path = join(folderOf(1), name);
+      const content = await readFile(path);
+      const flipped = Buffer.from(content);
+      flipped[flipped.length >> 1]! ^= 1;
+      for (const damaged of [flipped, content.subarray(0, -1), Buffer.alloc(0), undefined]) {
+        if (damaged) await writeFile(path, damaged);
+        else await rm(path);
+        expect(await readRootfs(folderOf(1)), `${name}: ${damaged}`).toBeUndefined();
+        await writeFile(path, content);
+      }
+    }
+    expect(await readRootfs(folderOf(1))).toBeDefined();
+  });
+
+  it("takes a list of its files that is none for nothing, and replaces it", async () => {
+    const wrong = [
+      "",
+      "{",
+      "null",
+      "[]",
+      '{"bytes": 8}',
+      '{"sha256": "", "contents": {"bytes": 8, "files": {}}}',
+    ];
+    for (const text of wrong) {
+      await store(folderOf(1));
+      await writeFile(join(folderOf(1), "manifest.json"), text);
+      expect(await readRootfs(folderOf(1)), text).toBeUndefined();
+    }
+    await store(folderOf(1));
+    expect(await readRootfs(folderOf(1))).toMatchObject({ boot, sbom });
+  });
+
+  it.skipIf(process.platform !== "linux")("is on the disk before it has its name (Linux)", async () => {
+    const handle = await open(cache);
+    const prototype = Object.getPrototypeOf(handle);
+    await handle.close();
+    const synced: { path: string; beforeName: boolean }[] = [];
+    const sync = vi.spyOn(prototype, "sync").mockImplementation(function (this: { fd: number }) {
+      const path = readlinkSync(`/proc/self/fd/${this.fd}`);
+      synced.push({ path, beforeName: !existsSync(folderOf(1)) });
+      return Promise.resolve();
+    });
+    await store(folderOf(1));
+    sync.mockRestore();
+    const before = synced.filter(({ beforeName }) => beforeName).map(({ path }) => path);
+    const inside = before.map((path) => path.replace(/^.*\.part-\w+/, "")).sort();
+    const names = await readdir(folderOf(1), { recursive: true });
+    expect(inside).toEqual(["", ...names.map((name) => `/${name}`)].sort());
+    expect(synced.at(-1)).toEqual({ path: cache, beforeName: false });
   });
 
   it("leaves nothing behind when the writing fails", async () => {
