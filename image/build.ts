@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { compressImage, IMAGE_MODE } from "./compressed-image.ts";
 import { writeRegions } from "./formats/regions.ts";
 import { explainNoRoom } from "./no-room.ts";
@@ -15,6 +15,7 @@ import { buildRootfs, type Rootfs, type RootfsOptions } from "./rootfs/build-roo
 import { pi } from "./targets/pi.ts";
 import type { Disk, Target, TargetName } from "./targets/target.ts";
 import { vm } from "./targets/vm.ts";
+import { writeAside } from "./written-aside.ts";
 
 export const targets: Readonly<Record<TargetName, Target>> = { vm, pi };
 
@@ -60,27 +61,22 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     relay,
     time: lock.generated,
   });
-  const aside = `${path}.part`;
-  const compressedAside = `${path}.part.zst`;
-  try {
-    await writeDisk(disk, rootfs, aside, report, signal);
-    const finished = options.compress
-      ? await compressDisk(aside, compressedAside, disk.sizeBytes, report, signal)
-      : await checkDisk(aside, report, signal);
-    await rename(options.compress ? compressedAside : aside, path);
-    await rm(aside, { force: true });
-    return { path, bytes: disk.sizeBytes, rootfs, ...finished };
-  } catch (error) {
-    const content = rootfs.bytes + disk.regions.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    // The image itself is there until it is compressed, which does not shrink it much.
-    const needed = options.compress ? 2 * content : content;
-    const mend = "Make room, or give another place with --out.";
-    // Before what was written goes: the room that was left is the one to tell.
-    const explained = await explainNoRoom(error, path, needed, mend);
-    await rm(aside, { force: true });
-    await rm(compressedAside, { force: true });
-    throw explained;
-  }
+  const content = rootfs.bytes + disk.regions.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  // The image itself is there until it is compressed, which does not shrink it much.
+  const needed = options.compress ? 2 * content : content;
+  const finished = await writeAside(
+    path,
+    async (newName) => {
+      const image = newName();
+      await writeDisk(disk, rootfs, image, report, signal);
+      if (!options.compress) return { written: image, result: await checkDisk(image, report, signal) };
+      const compressed = newName();
+      const result = await compressDisk(image, compressed, disk.sizeBytes, report, signal);
+      return { written: compressed, result };
+    },
+    (error) => explainNoRoom(error, path, needed, "Make room, or give another place with --out."),
+  );
+  return { path, bytes: disk.sizeBytes, rootfs, ...finished };
 }
 
 async function writeDisk(
@@ -90,7 +86,6 @@ async function writeDisk(
   report: ProgressReport,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await rm(path, { force: true });
   await using file = await open(path, "wx", IMAGE_MODE);
   // Sparse: what is not written reads as zeros and takes no room.
   await file.truncate(disk.sizeBytes);
@@ -133,7 +128,6 @@ async function compressDisk(
   report: ProgressReport,
   signal: AbortSignal | undefined,
 ): Promise<Finished> {
-  await rm(to, { force: true });
   const stage = "Compressing the image";
   const { imageSha256, ...compressed } = await compressImage(
     from,

@@ -3,9 +3,10 @@
  * scanners know CycloneDX, and IMAGE.lock.json, the list of packages of a build with --refresh, by which the image can be
  * judged later. Called by `./homing build`.
  */
-import { open, rename, rm, writeFile } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 import { explainNoRoom } from "./no-room.ts";
 import { OutputFileError } from "./output-file.ts";
+import { writeAside } from "./written-aside.ts";
 
 export type Companion = Readonly<{
   /** Follows the image's name. */
@@ -61,13 +62,14 @@ export async function writeCompanion(
   content: Uint8Array | string,
 ): Promise<string> {
   const path = companionPath(image, companion);
-  const aside = `${path}.part`;
-  try {
-    await writeFile(aside, content);
-    await rename(aside, path);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw await explainNoRoom(error, path, content.length, "Make room, or give another place with --out.");
-  }
+  await writeAside(
+    path,
+    async (newName) => {
+      const written = newName();
+      await writeFile(written, content, { flag: "wx", flush: true });
+      return { written, result: undefined };
+    },
+    (error) => explainNoRoom(error, path, content.length, "Make room, or give another place with --out."),
+  );
   return path;
 }

@@ -4,9 +4,11 @@
  * bytes with one zstd (Node version).
  */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
+import { writeRegions } from "./formats/regions.ts";
 
 /**
  * Most of an image is compressed already; past 9 the rest (kernel, firmware) shrinks by less than 1 % of the whole and
@@ -41,6 +43,8 @@ export async function compressImage(
   const hash = createHash("sha256");
   let done = 0;
   let bytes = 0;
+  // Not a stream to the file: one that is stopped may still be opening it when all others have ended.
+  await using file = await open(to, "wx", IMAGE_MODE);
   await pipeline(
     createReadStream(from, { highWaterMark: CHUNK_BYTES }),
     async function* (chunks: AsyncIterable<Buffer>) {
@@ -60,15 +64,15 @@ export async function compressImage(
         [constants.ZSTD_c_checksumFlag]: 1,
       },
     }),
-    async function* (chunks: AsyncIterable<Buffer>) {
+    async (chunks: AsyncIterable<Buffer>) => {
       for await (const chunk of chunks) {
         hash.update(chunk);
+        await writeRegions(file, [{ offset: bytes, bytes: chunk }]);
         bytes += chunk.length;
-        yield chunk;
       }
     },
-    createWriteStream(to, { flags: "wx", mode: IMAGE_MODE, flush: true }),
     { ...(signal && { signal }) },
   );
+  await file.sync();
   return { imageSha256: imageHash.digest("hex"), bytes, sha256: hash.digest("hex") };
 }

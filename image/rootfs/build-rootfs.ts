@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { glob, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { writeSquashfs } from "../formats/squashfs.ts";
 import { explainCacheError, requireWritable } from "../packages/cache.ts";
 import type { PackageLock } from "../packages/lock.ts";
@@ -39,12 +39,10 @@ const LACKING = "the root file system of these sources and packages is missing i
 
 /** Throws what the steps throw: DownloadError, DebError, errors of image/rootfs and image/initramfs, … */
 export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
-  const { architecture, lock, cache, signal } = options;
+  const { lock, cache, signal } = options;
   const report: ProgressReport = options.onProgress ?? (() => {});
   const programs = await readPrograms(options);
-  const key = await inputKey(options, programs);
-  const directory = join(cache, "rootfs");
-  const folder = join(directory, `${architecture}-${key}`);
+  const folder = await rootfsFolder(options, programs);
   const cached = await readRootfs(folder);
   if (cached) return { ...cached, reused: true };
   await requireWritable(cache, LACKING);
@@ -61,12 +59,17 @@ export async function buildRootfs(options: RootfsOptions): Promise<Rootfs> {
     throw await explainCacheError(error, folder, LACKING, ROOTFS_BYTES);
   });
   try {
-    await pruneRootfs(directory, Date.now());
+    await pruneRootfs(dirname(folder), Date.now());
   } catch (error) {
     // Say another user's files: no reason to lose what was built.
     report({ stage: `Leaving old files in the cache (${(error as Error).message})` });
   }
   return { ...stored, reused: false };
+}
+
+/** Where it lies in the cache, if it is there. */
+export async function rootfsFolder(options: RootfsOptions, programs: Programs): Promise<string> {
+  return join(options.cache, "rootfs", `${options.architecture}-${await inputKey(options, programs)}`);
 }
 
 /** A hash over all that the result depends on: packages, specification, programs, the builder itself. */
