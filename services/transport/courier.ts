@@ -8,10 +8,12 @@ import type { SmtpReply } from "../lib/smtp-client.ts";
 import { judgeAnswer } from "./answer.ts";
 import type { Body, createBodyReader } from "./body.ts";
 import type { Destinations } from "./destinations.ts";
+import { batchesOf, byDomain, domainOf, fitsOneRequest, isPlain } from "./envelope.ts";
 import type { HandBack } from "./hand-back.ts";
 import type { HttpsPost } from "./https-post.ts";
 import type { HandedMail } from "./intake.ts";
 import type { MailDomain } from "./mail-domain.ts";
+import { createSlowHosts } from "./slow-hosts.ts";
 
 export type CourierOptions = Readonly<{
   destinations: Destinations;
@@ -19,6 +21,8 @@ export type CourierOptions = Readonly<{
   https: HttpsPost;
   handBack: HandBack;
   bodies: ReturnType<typeof createBodyReader>;
+  /** Milliseconds of a clock that never goes back. */
+  now: () => number;
   counted: (way: "https" | "smtp" | "deferred" | "refused", recipients: number) => void;
   log: Log;
 }>;
@@ -29,16 +33,14 @@ type Replies = Map<string, SmtpReply>;
 /** Of one request; `again` names those who can get it in another. */
 type Posted = Readonly<{ replies: ReadonlyMap<string, SmtpReply>; again: readonly string[] }>;
 
-/** Recipients in one request: the other side takes some 8 kB of header (nginx), an address has 254 bytes at most. */
-const MAX_RECIPIENTS = 50;
-const MAX_ENVELOPE_BYTES = 6000;
 /** A request whose answer was lost is made again at once: the other side's restart takes a moment. */
 const ATTEMPT_DELAYS_MS = [0, 0, 300, 1000] as const;
-
-/** RFC 5321 §4.1.2 without quotes, §4.1.3, and the names of tests: nothing that a header could be cut with. */
-const plainAddress = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])$/;
-
+/** Only where it was lost soon: who was silent for minutes will be again. */
+const REPEAT_WITHIN_MS = 30_000;
+/** For all requests to a domain; Postfix gives one message ten minutes (lmtp_data_done_timeout). */
+const DOMAIN_LIMIT_MS = 300_000;
 const lost: SmtpReply = { code: 451, text: "4.4.2 the answer to a delivery by HTTPS was lost, trying again" };
+const slow: SmtpReply = { code: 451, text: "4.4.2 the other side is slow, trying again later" };
 const brokenOff: SmtpReply = { code: 451, text: "4.4.2 a delivery by HTTPS broke off, trying again by SMTP" };
 const noWay = (reason: string): SmtpReply => ({
   code: 451,
@@ -61,7 +63,13 @@ export function createCourier(options: CourierOptions) {
     await Promise.all(
       groups.map(async ([domain, recipients]) => {
         const usesHttps = canPost && (await isForHttps(domain, mail));
-        const done = usesHttps ? await postTo(domain, recipients, mail, body) : new Map<string, SmtpReply>();
+        const done = usesHttps
+          ? await slowHosts.guard(
+              domain,
+              () => postTo(domain, recipients, mail, body),
+              () => new Map(recipients.map((one) => [one, slow])),
+            )
+          : new Map<string, SmtpReply>();
         for (const recipient of recipients) {
           const reply = done.get(recipient);
           if (reply === undefined) forSmtp.push(recipient);
@@ -109,6 +117,7 @@ export function createCourier(options: CourierOptions) {
   };
 
   const remembered = refusalMemory();
+  const slowHosts = createSlowHosts(options.now);
 
   const isForHttps = async (domain: string, mail: HandedMail): Promise<boolean> => {
     if (!isPlain(mail) || destinations.choice(domain) === "smtp") return false;
@@ -132,8 +141,13 @@ export function createCourier(options: CourierOptions) {
       return replies;
     }
     const replies: Replies = new Map();
+    const started = options.now();
     const batches = isAtomic ? [recipients] : batchesOf(recipients);
     for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
+      if (options.now() - started > DOMAIN_LIMIT_MS) {
+        for (const one of batch) replies.set(one, slow);
+        continue;
+      }
       const done = await postOnce(domain, batch, mail, body);
       for (const [recipient, reply] of done.replies) replies.set(recipient, reply);
       // Nothing at all was heard: neither will the others be.
@@ -155,7 +169,9 @@ export function createCourier(options: CourierOptions) {
     const envelope = { from: mail.from, to: recipients };
     const unheard: Posted = { replies: new Map(), again: [] };
     let isUncertain = false;
+    const started = options.now();
     for (const delay of ATTEMPT_DELAYS_MS) {
+      if (options.now() - started > REPEAT_WITHIN_MS) break;
       if (delay > 0) await setTimeout(delay);
       const outcome = await https.post(domain, envelope, body);
       if (outcome.kind === "answered") {
@@ -224,40 +240,4 @@ function refusalMemory() {
       return reply;
     },
   };
-}
-
-/** Clients ask for SMTPUTF8 wherever it is offered; what needs it is addresses. */
-function isPlain(mail: HandedMail): boolean {
-  return [mail.from, ...mail.to].every((address) => address === "" || plainAddress.test(address));
-}
-
-function domainOf(address: string): string {
-  return address.slice(address.lastIndexOf("@") + 1).toLowerCase();
-}
-
-/** Each recipient once. */
-function byDomain(recipients: readonly string[]): Map<string, string[]> {
-  const groups = new Map<string, string[]>();
-  for (const recipient of new Set(recipients)) {
-    const domain = domainOf(recipient);
-    const group = groups.get(domain);
-    if (group === undefined) groups.set(domain, [recipient]);
-    else group.push(recipient);
-  }
-  return groups;
-}
-
-function fitsOneRequest(recipients: readonly string[]): boolean {
-  const bytes = recipients.reduce((sum, one) => sum + one.length + "X-MAIL-TO: \r\n".length, 0);
-  return recipients.length <= MAX_RECIPIENTS && bytes <= MAX_ENVELOPE_BYTES;
-}
-
-function batchesOf(recipients: readonly string[]): (readonly string[])[] {
-  const batches: string[][] = [];
-  for (const recipient of recipients) {
-    const last = batches.at(-1);
-    if (last !== undefined && fitsOneRequest([...last, recipient])) last.push(recipient);
-    else batches.push([recipient]);
-  }
-  return batches;
 }

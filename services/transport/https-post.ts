@@ -43,6 +43,10 @@ export type HttpsPostOptions = Readonly<{
 const CONNECT_LIMIT_MS = 5000;
 /** From the first byte to the last of the answer; the other side's policy may ask a slow DNS. Below Postfix's 600 s. */
 const ANSWER_LIMIT_MS = 120_000;
+/** While all connections to the host are busy (MAX_CONNECTIONS_PER_HOST). */
+const PLACE_LIMIT_MS = 30_000;
+/** For an answer that needs no policy. */
+const LOOK_LIMIT_MS = 10_000;
 /** For the rest of an answer that came early. */
 const REST_LIMIT_MS = 5000;
 /** No byte moved while a large message goes out. */
@@ -123,6 +127,7 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
     domain: string,
     outgoing: ClientRequest,
     write: (outgoing: ClientRequest, broken: Promise<never>) => Promise<void>,
+    answerLimitMs = ANSWER_LIMIT_MS,
   ): Promise<PostOutcome> => {
     let isSent = false;
     outgoing.on("finish", () => {
@@ -133,9 +138,12 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
     const host = hostOf(domain);
     if (isIP(host) && !isAllowed(host)) outgoing.destroy(new Error("the address is of no other host"));
     try {
-      await within(CONNECT_LIMIT_MS, Promise.race([connected(outgoing), broken]));
+      const place = outgoing.socket ?? once(outgoing, "socket").then(([socket]) => socket as TLSSocket);
+      const socket = await within(PLACE_LIMIT_MS, Promise.race([place, broken]));
+      if (!outgoing.reusedSocket)
+        await within(CONNECT_LIMIT_MS, Promise.race([once(socket, "secureConnect"), broken]));
       await write(outgoing, broken);
-      return await within(ANSWER_LIMIT_MS, answer);
+      return await within(answerLimitMs, answer);
     } catch (error) {
       if (error instanceof SourceError) throw error.cause;
       // A refusal may come before the message is out, and the connection end with it.
@@ -161,9 +169,14 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
       return converse(domain, outgoing, (opened, broken) => writeBody(opened, body, broken));
     },
     look: (domain) =>
-      converse(domain, start(domain, "GET", {}), async (opened) => {
-        opened.end();
-      }),
+      converse(
+        domain,
+        start(domain, "GET", {}),
+        async (opened) => {
+          opened.end();
+        },
+        LOOK_LIMIT_MS,
+      ),
     close: () => agent.destroy(),
   };
 }
@@ -171,12 +184,6 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
 /** What the message comes from failed, not what it goes to. */
 class SourceError extends Error {
   override name = "SourceError";
-}
-
-/** Resolves when there is a connection that can take the message. */
-async function connected(outgoing: ClientRequest): Promise<void> {
-  const [socket] = (outgoing.socket ? [outgoing.socket] : await once(outgoing, "socket")) as [TLSSocket];
-  if (!outgoing.reusedSocket) await once(socket, "secureConnect");
 }
 
 async function writeBody(outgoing: ClientRequest, body: Body, broken: Promise<never>): Promise<void> {

@@ -62,6 +62,7 @@ export async function startTransportService(options: TransportOptions): Promise<
     https,
     handBack: createHandBack({ ...options.handBack, log }),
     bodies: createBodyReader(),
+    now: () => performance.now(),
     counted: (way, count) => recipients.add({ way }, count),
     log,
   });
