@@ -63,7 +63,13 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
   /** `root`: what links begin with, "/" or "/de/". */
   const render = (language: Language, name: string, root: string, mode: SignUpMode, more: Values): string => {
     const modeValues = Object.fromEntries(signUpModes.map((one) => [one, one === mode]));
-    const values: Values = { ...common.get(language.tag), ...modeValues, root, ...more };
+    const values: Values = {
+      ...common.get(language.tag),
+      ...modeValues,
+      can_sign_up: mode !== "closed",
+      root,
+      ...more,
+    };
     const content = fillMarkdown(language.pages.get(name) ?? "", values, toHtml);
     const heading =
       /<h1[^>]*>(.*?)<\/h1>/s.exec(content)?.[1]?.replace(/<[^>]*>/g, "") ?? escapeHtml(config.domain);
@@ -138,6 +144,7 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
     const values: Values = {
       ...common.get(tag),
       root: "",
+      can_sign_up: true,
       ...Object.fromEntries(signUpModes.map((one) => [one, true])),
     };
     for (const [name, text] of pages) {

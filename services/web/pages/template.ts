@@ -19,6 +19,9 @@ function valueNamed(values: Values, name: string): Value | undefined {
   return Object.hasOwn(values, name) ? values[name] : undefined;
 }
 
+/** The line of a tag that stands alone on it: without it, a list would be torn apart by an empty line. */
+const ownLine = new RegExp(`^(\\{\\{[#/]${names}\\}\\})\\r?\\n`, "gm");
+
 /** Drops the sections whose values are false or empty; one of an unknown name stays as it is. */
 function keepSections(text: string, values: Values): string {
   return text.replace(section, (whole, name: string, inner: string) => {
@@ -30,7 +33,7 @@ function keepSections(text: string, values: Values): string {
 
 /** Fills HTML. What there is no value for stays as it is written (`unfilled` finds it). */
 export function fillHtml(html: string, values: Values): string {
-  return keepSections(html, values).replace(placeholder, (whole, name: string) => {
+  return keepSections(html.replace(ownLine, "$1"), values).replace(placeholder, (whole, name: string) => {
     const value = valueNamed(values, name);
     return value === undefined ? whole : htmlOf(value);
   });
@@ -42,7 +45,7 @@ export function fillHtml(html: string, values: Values): string {
  */
 export function fillMarkdown(markdown: string, values: Values, toHtml: (markdown: string) => string): string {
   const used: Value[] = [];
-  const marked = keepSections(markdown.replace(marks, ""), values).replace(
+  const marked = keepSections(markdown.replace(marks, "").replace(ownLine, "$1"), values).replace(
     placeholder,
     (whole, name: string) => {
       const value = valueNamed(values, name);

@@ -50,6 +50,12 @@ describe("a template", () => {
     expect(fillHtml(text, { a: false, b: true, c: false })).toBe("");
   });
 
+  it("leaves no empty line where a section begins or ends on a line of its own", () => {
+    const list = (values: { a: boolean }) => fillMarkdown("- x\n{{#a}}\n- y\n{{/a}}\n- z\n", values, toHtml);
+    expect(list({ a: true })).toBe("<ul>\n<li>x</li>\n<li>y</li>\n<li>z</li>\n</ul>\n");
+    expect(list({ a: false })).toBe("<ul>\n<li>x</li>\n<li>z</li>\n</ul>\n");
+  });
+
   it("leaves what it does not know as it is written, and says so", () => {
     const values = { domain: "d" };
     for (const text of ["{{nonsense}}", "{{#nonsense}}x{{/nonsense}}", "{{ domain }}", "{{constructor}}"]) {
