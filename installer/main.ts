@@ -1,7 +1,7 @@
 /**
  * The command line: `./homing VERB …`. Started by installer/launch.mjs on Node 24. One verb is one file in
  * commands/, loaded only when it is called, so that `--help` answers at once.
- * Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.
+ * Exit codes: 0 done, 1 failed, 2 wrong usage; stopped by Ctrl-C 130, by SIGTERM 143, by a closed terminal 129.
  */
 import { fileURLToPath } from "node:url";
 import { getSystemErrorMessage } from "node:util";
@@ -49,6 +49,14 @@ export const verbs: Readonly<Record<string, Verb>> = {
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+/** What stops a command in order, with its exit code: 128 and the signal's number, as in a shell. */
+const stops = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/**
+ * timeout(1), service managers and terminals that close signal the whole group, and the launcher hands its own signal on:
+ * that much later the second is still the same word. In milliseconds, long for a machine under load.
+ */
+const SAME_WORD_MILLISECONDS = 1000;
 
 /** Names of errors that JavaScript and Node throw by themselves: they are nobody's advice to the user. */
 const unnamed = new Set([
@@ -130,7 +138,7 @@ function wantsHelp(args: readonly string[]): boolean {
 export function explain(error: unknown, command: Command, io: CommandIo): number {
   if (io.signal.aborted) {
     io.stderr.write(`homing: ${command.name} was stopped.\n`);
-    return io.signal.reason === "SIGTERM" ? 143 : 130;
+    return stops[io.signal.reason as keyof typeof stops] ?? stops.SIGINT;
   }
   if (error instanceof UsageError) {
     io.stderr.write(`homing: ${error.message}\nUsage: ./homing ${command.usage}\n`);
@@ -155,13 +163,23 @@ function systemErrorText(error: NodeJS.ErrnoException): string {
   return `${error.path}: ${getSystemErrorMessage(error.errno)} (${error.code})`;
 }
 
-/** The process's own streams and signals. The second Ctrl-C ends the process without waiting for clean-up. */
+/**
+ * The process's own streams and signals. The second Ctrl-C, and any other signal that comes later, ends the process
+ * without waiting for clean-up.
+ */
 function processIo(): CommandIo {
   const abort = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) {
+  let stoppedAt = 0;
+  for (const name of Object.keys(stops) as (keyof typeof stops)[]) {
     process.on(name, () => {
-      if (abort.signal.aborted) process.exit(name === "SIGTERM" ? 143 : 130);
-      abort.abort(name);
+      if (!abort.signal.aborted) {
+        stoppedAt = performance.now();
+        abort.abort(name);
+        return;
+      }
+      // Ctrl-C is never handed on: two of them are a person who does not want to wait.
+      if (name === "SIGINT" || performance.now() - stoppedAt > SAME_WORD_MILLISECONDS)
+        process.exit(stops[name]);
     });
   }
   return { stdout: process.stdout, stderr: process.stderr, env: process.env, signal: abort.signal };

@@ -120,6 +120,7 @@ describe("explain", () => {
   it.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
+    ["SIGHUP", 129],
   ])("says that it was stopped after %s, exit code %i", (signal, code) => {
     expect(explained(signal, signal)).toEqual({ code, text: "homing: build was stopped.\n" });
   });
