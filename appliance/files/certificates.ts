@@ -68,6 +68,8 @@ LogLevelMax=info
 SyslogLevel=info
 ExecCondition=${certificateDueScript.path}
 ExecStart=${nodeBinary} ${programDirectory}/certificates.mjs
+MemoryMax=40%
+TasksMax=64
 # An authority may take minutes to look at a challenge, and a name server to show one.
 TimeoutStartSec=30min
 ${sandboxLines({

@@ -123,9 +123,12 @@ async function proveNames(options: OrderOptions, order: Order): Promise<void> {
   const authorizations = await client.getAuthorizations(order);
   const proofs: Proof[] = [];
   try {
-    for (const authorization of authorizations.filter(({ status }) => status === "pending")) {
-      proofs.push(await present(options, authorization));
-    }
+    // At the same time: a record may take minutes to be everywhere. Whatever fails, what was made is taken away again.
+    const pending = authorizations.filter(({ status }) => status === "pending");
+    const shown = await Promise.allSettled(pending.map((authorization) => present(options, authorization)));
+    proofs.push(...shown.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
+    const failed = shown.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
     for (const { url, token } of proofs) {
       await client.completeChallenge({ type: challenges.type, status: "pending", url, token });
     }

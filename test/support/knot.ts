@@ -8,8 +8,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { NameLookups, Resolvers } from "../../appliance/dns/published.ts";
 import { startTied, waitForExit } from "./commands.ts";
-import { freePort } from "./free-port.ts";
-import { waitFor } from "./wait.ts";
+import { startAtFreePort } from "./free-port.ts";
 
 export type Knot = AsyncDisposable &
   Readonly<{
@@ -23,7 +22,7 @@ export type Knot = AsyncDisposable &
 
 export type KnotKey = Readonly<{ name: string; algorithm: string; secret: string }>;
 
-const START_TIMEOUT = 20_000;
+const STOP_TIMEOUT = 20_000;
 
 /** Why there is no Knot; undefined when there is. For `describe.skipIf`. */
 export const missingKnot =
@@ -38,7 +37,6 @@ export async function startKnot(
 ): Promise<Knot> {
   const home = join(folder, "knot");
   await mkdir(home, { recursive: true });
-  const port = await freePort();
   await writeFile(
     join(home, "zone"),
     [
@@ -52,9 +50,7 @@ export async function startKnot(
   const keyLines = keys.map(
     ({ name, algorithm, secret }) => `  - id: ${name}\n    algorithm: ${algorithm}\n    secret: ${secret}`,
   );
-  await writeFile(
-    join(home, "knot.conf"),
-    `server:
+  const configuration = (port: number) => `server:
   listen: 127.0.0.1@${port}
   rundir: ${home}
 log:
@@ -73,22 +69,26 @@ zone:
     file: ${join(home, "zone")}
     zonefile-sync: -1
     acl: changes
-`,
-  );
-  const program = startTied(["/usr/sbin/knotd", "-c", join(home, "knot.conf")], join(home, "log"));
+`;
+  const file = join(home, "knot.conf");
   const lookups = new Resolver({ timeout: 2000, tries: 2 });
-  lookups.setServers([`127.0.0.1:${port}`]);
-  await waitFor("knot answers", START_TIMEOUT, async () => {
-    if (program.exitCode !== null) throw new Error(`knotd ended; see ${join(home, "log")}`);
-    return (await lookups.resolveNs(zone)).length > 0;
-  });
+  const { process: program, port } = await startAtFreePort(
+    "knot",
+    join(home, "log"),
+    async (listenPort) => {
+      await writeFile(file, configuration(listenPort));
+      lookups.setServers([`127.0.0.1:${listenPort}`]);
+      return startTied(["/usr/sbin/knotd", "-c", file], join(home, "log"));
+    },
+    async () => (await lookups.resolveNs(zone)).length > 0,
+  );
   return {
     port,
     server: `127.0.0.1:${port}`,
     resolvers: { system: lookups, at: () => lookups },
     lookups,
     [Symbol.asyncDispose]: async () => {
-      const ending = waitForExit(program, "knotd", START_TIMEOUT);
+      const ending = waitForExit(program, "knotd", STOP_TIMEOUT);
       program.kill("SIGKILL");
       await ending;
     },

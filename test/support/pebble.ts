@@ -11,8 +11,7 @@ import { createServer, request } from "node:https";
 import { join } from "node:path";
 import { selfSignedCertificate } from "../../appliance/life/certificate.ts";
 import { startTied, waitForExit } from "./commands.ts";
-import { freePort } from "./free-port.ts";
-import { waitFor } from "./wait.ts";
+import { freePort, startAtFreePort } from "./free-port.ts";
 
 export type PebbleOptions = Readonly<{
   folder: string;
@@ -50,7 +49,7 @@ export type Pebble = AsyncDisposable &
 
 export type Interceptor = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-const START_TIMEOUT = 20_000;
+const STOP_TIMEOUT = 20_000;
 export const ORDER_PATH = "/order-plz";
 
 /** Why there is no Pebble; undefined when there is. For `describe.skipIf`. */
@@ -67,24 +66,24 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   const [certificate, privateKey] = [join(folder, "pebble.pem"), join(folder, "pebble-key.pem")];
   await writeFile(certificate, trusted);
   await writeFile(privateKey, keyPem);
-  const port = await freePort();
   const configuration = join(folder, "pebble.json");
-  const pebble = {
-    listenAddress: `127.0.0.1:${port}`,
-    managementListenAddress: `127.0.0.1:${await freePort()}`,
-    ...{ certificate, privateKey, httpPort, tlsPort: 9 },
-    ocspResponderURL: "",
-    externalAccountBindingRequired: false,
-    certificateValidityPeriod: options.lifetime ?? 90 * 86_400,
+  const logFile = join(folder, "pebble.log");
+  const start = async (listenPort: number) => {
+    const pebble = {
+      listenAddress: `127.0.0.1:${listenPort}`,
+      managementListenAddress: `127.0.0.1:${await freePort()}`,
+      ...{ certificate, privateKey, httpPort, tlsPort: 9 },
+      ocspResponderURL: "",
+      externalAccountBindingRequired: false,
+      certificateValidityPeriod: options.lifetime ?? 90 * 86_400,
+    };
+    await writeFile(configuration, JSON.stringify({ pebble }));
+    const nonces = `PEBBLE_WFE_NONCEREJECT=${options.badNonces ?? 0}`;
+    const environment = ["env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_AUTHZREUSE=0", nonces];
+    const command = ["pebble", "-config", configuration, "-dnsserver", options.dnsServer];
+    return startTied([...environment, ...command], logFile);
   };
-  await writeFile(configuration, JSON.stringify({ pebble }));
-  const program = startTied(
-    [
-      ...["env", "PEBBLE_VA_NOSLEEP=1", `PEBBLE_WFE_NONCEREJECT=${options.badNonces ?? 0}`],
-      ...["PEBBLE_AUTHZREUSE=0", "pebble", "-config", configuration, "-dnsserver", options.dnsServer],
-    ],
-    join(folder, "pebble.log"),
-  );
+  const { process: program, port } = await startAtFreePort("pebble", logFile, start, isUp);
   const requests: string[] = [];
   const orders: Pebble["orders"][number][] = [];
   let interceptor: Interceptor | undefined;
@@ -117,10 +116,6 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   await new Promise<void>((resolve) => proxy.listen(options.port ?? 0, address, resolve));
   const bound = proxy.address();
   const outside = typeof bound === "object" && bound !== null ? bound.port : 0;
-  await waitFor("pebble answers", START_TIMEOUT, () => {
-    if (program.exitCode !== null) throw new Error(`pebble ended; see ${join(folder, "pebble.log")}`);
-    return isUp(port);
-  });
   return {
     directory: `https://${host}:${outside}/dir`,
     trusted,
@@ -136,7 +131,7 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     [Symbol.asyncDispose]: async () => {
       proxy.closeAllConnections();
       proxy.close();
-      const ending = waitForExit(program, "pebble", START_TIMEOUT);
+      const ending = waitForExit(program, "pebble", STOP_TIMEOUT);
       program.kill("SIGKILL");
       await ending;
     },
