@@ -2,11 +2,13 @@
  * What an account over HTTPS costs: `node installer/launch.mjs --script test/bench/new.ts [SECONDS]` (a run's length, 5
  * unless given). The account service and the web service as processes of their own, limits off; asked POST /new over
  * TLS connections that are kept, as services/mux hands them over, and once over a new connection each. Every account
- * is on disk when it is answered. Medians of three runs; CPU of both services together. Markdown on stdout.
+ * is on disk when it is answered. Beside it nginx with a CGI program, as other relays have it, where nginx and fcgiwrap
+ * are installed. Medians of three runs; CPU of both services together. Markdown on stdout.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
@@ -15,6 +17,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { selfSignedCertificate } from "../../appliance/life/certificate.ts";
 import { parseRelayConfig } from "../../appliance/relay-config.ts";
+import { waitFor } from "../support/wait.ts";
 
 const RUNS = 3;
 const CONNECTIONS = 32;
@@ -35,7 +38,12 @@ relay_burst = 1_000_000
 `;
 
 type Measured = Readonly<{ cpuMs: number; perSecond: number; median: number; p99: number }>;
-type Services = Readonly<{ processes: readonly ChildProcess[]; webSocket: string; count(): number }>;
+type Services = Readonly<{
+  processes: readonly ChildProcess[];
+  webSocket: string;
+  /** Accounts that exist; undefined where none are kept. */
+  count?: () => number;
+}>;
 
 async function main(seconds: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "homing-bench-new-"));
@@ -44,13 +52,17 @@ async function main(seconds: number): Promise<void> {
       `${RUNS} runs of ${seconds} s, ${CONNECTIONS} connections\n`,
   );
   const services = await startServices(folder);
+  const rival = await startRival(folder);
   try {
     console.log("| POST /new                    | CPU each | per second |   median |      p99 |");
     console.log("|------------------------------|---------:|-----------:|---------:|---------:|");
     await printRow("connections that are kept", () => load(services, seconds * 1000, true));
     await printRow("a new connection each", () => load(services, seconds * 1000, false));
+    if (rival !== undefined)
+      await printRow("nginx and CGI, kept", () => load(rival, seconds * 1000, true), { hasCpu: false });
+    else console.log("\nBeside nginx: needs nginx and fcgiwrap.");
   } finally {
-    for (const service of services.processes) {
+    for (const service of [...services.processes, ...(rival?.processes ?? [])]) {
       service.kill("SIGTERM");
       await once(service, "exit");
     }
@@ -85,10 +97,44 @@ async function startServices(folder: string): Promise<Services> {
   return { processes: [auth, web], webSocket: at("web.sock"), count };
 }
 
+/** nginx ends TLS and has fcgiwrap run new-rival.py, by as many processes as there are cores. */
+async function startRival(folder: string): Promise<Services | undefined> {
+  const [nginx, fcgiwrap] = ["/usr/sbin/nginx", "/usr/sbin/fcgiwrap"];
+  if (!existsSync(nginx) || !existsSync(fcgiwrap)) return undefined;
+  const at = (name: string): string => join(folder, name);
+  const configuration = `daemon off; worker_processes ${availableParallelism()}; pid ${at("nginx.pid")};
+error_log ${at("nginx.log")}; user root;
+events { worker_connections 1024; }
+http {
+  access_log off; keepalive_requests 1000000000; client_body_temp_path ${at("body")}; fastcgi_temp_path ${at("temp")};
+  server {
+    listen unix:${at("nginx.sock")} ssl proxy_protocol;
+    ssl_certificate ${at("chain.pem")}; ssl_certificate_key ${at("key.pem")};
+    location = /new {
+      fastcgi_pass unix:${at("cgi.sock")};
+      fastcgi_param REQUEST_METHOD $request_method; fastcgi_param CONTENT_LENGTH $content_length;
+      fastcgi_param SCRIPT_FILENAME ${join(import.meta.dirname, "new-rival.py")};
+    }
+  }
+}
+`;
+  await writeFile(at("nginx.conf"), configuration);
+  const options = { stdio: "ignore" } as const;
+  const cgi = spawn(
+    fcgiwrap,
+    ["-c", String(availableParallelism()), "-s", `unix:${at("cgi.sock")}`],
+    options,
+  );
+  const server = spawn(nginx, ["-c", at("nginx.conf"), "-e", at("nginx.log")], options);
+  const listening = () => existsSync(at("cgi.sock")) && existsSync(at("nginx.sock"));
+  await waitFor("nginx and fcgiwrap listen", 10_000, listening);
+  return { processes: [server, cgi], webSocket: at("nginx.sock") };
+}
+
 async function load(services: Services, milliseconds: number, kept: boolean): Promise<Measured> {
   const cpuOf = async (): Promise<number> =>
     (await Promise.all(services.processes.map(({ pid }) => cpuSeconds(pid!)))).reduce((a, b) => a + b);
-  const [cpuBefore, countBefore] = [await cpuOf(), services.count()];
+  const [cpuBefore, countBefore] = [await cpuOf(), services.count?.() ?? 0];
   const start = performance.now();
   const times = (
     await Promise.all(
@@ -97,8 +143,8 @@ async function load(services: Services, milliseconds: number, kept: boolean): Pr
   ).flat();
   const elapsed = (performance.now() - start) / 1000;
   const cpu = (await cpuOf()) - cpuBefore;
-  if (services.count() - countBefore !== times.length)
-    throw new Error(`${times.length} answers, but ${services.count() - countBefore} accounts`);
+  const made = services.count === undefined ? times.length : services.count() - countBefore;
+  if (made !== times.length) throw new Error(`${times.length} answers, but ${made} accounts`);
   times.sort((a, b) => a - b);
   return {
     cpuMs: (cpu / times.length) * 1000,
@@ -143,7 +189,8 @@ async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-async function printRow(title: string, run: () => Promise<Measured>): Promise<void> {
+/** Without `hasCpu` the processes that did the work have ended unseen. */
+async function printRow(title: string, run: () => Promise<Measured>, { hasCpu = true } = {}): Promise<void> {
   const runs: Measured[] = [];
   for (let i = 0; i < RUNS; i++) runs.push(await run());
   const median = (pick: (measured: Measured) => number): number =>
@@ -152,7 +199,7 @@ async function printRow(title: string, run: () => Promise<Measured>): Promise<vo
     `${median(pick).toFixed(digits)} ms`.padStart(8);
   const rate = median(({ perSecond }) => perSecond).toFixed(0);
   console.log(
-    `| ${title.padEnd(28)} | ${ms((m) => m.cpuMs, 3)} | ${rate.padStart(10)} | ${ms((m) => m.median, 1)} | ${ms((m) => m.p99, 1)} |`,
+    `| ${title.padEnd(28)} | ${hasCpu ? ms((m) => m.cpuMs, 3) : "       –"} | ${rate.padStart(10)} | ${ms((m) => m.median, 1)} | ${ms((m) => m.p99, 1)} |`,
   );
 }
 
