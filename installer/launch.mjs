@@ -37,7 +37,11 @@ export function installDependencies() {
     process.stderr.write(
       "homing: installing the npm packages of package-lock.json into node_modules (once, about 550 MB on the disk)\n",
     );
-    const words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    const words = [
+      ...["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+      // Left alone, npm keeps silent for a minute and a half without a network, and asks it about all that it has.
+      ...["--prefer-offline", "--fetch-retries=3", "--fetch-retry-mintimeout=1000", "--fetch-retry-factor=3"],
+    ];
     const options = { cwd: project, stdio: ["ignore", 2, 2], env: { ...process.env, ...proxiesForNpm() } };
     // On Windows npm is a batch file, which only the shell runs; words beside it would not be quoted (DEP0190).
     const run =

@@ -262,12 +262,12 @@ const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
   vm: (path) => [
     `  Try it here:  ./homing vm ${path}`,
     "  Or import it as the disk of a virtual machine: x86-64, BIOS, or UEFI without",
-    "  Secure Boot, 512 MB of memory or more. Enlarge the disk to 4 GB or more first",
+    "  Secure Boot, 512 MB of memory or more. Enlarge the disk to 2 GB or more first",
     "  (qemu-img resize, or your provider's disk size); all that is beyond the",
     "  image becomes room for mail.",
   ],
   pi: (path) => [
-    "  Write it to an SD card of 4 GB or more with Raspberry Pi Imager (“Use",
+    "  Write it to an SD card of 2 GB or more with Raspberry Pi Imager (“Use",
     "  custom”, no OS customisation) or with dd, for example:",
     `    sudo dd if=${path} of=/dev/sdX bs=4M conv=fsync status=progress`,
     "  Put the card into the Pi, plug in network and power. After about a minute",

@@ -8,7 +8,6 @@ import { expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { writeSquashfs } from "../../image/formats/squashfs.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
-import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import type { RootfsOptions } from "../../image/rootfs/build-rootfs.ts";
 import { makeRootContent, readPrograms } from "../../image/rootfs/root-content.ts";
@@ -16,12 +15,14 @@ import { setFile, setSymlink } from "../../image/rootfs/tree.ts";
 import { partitions } from "../../image/targets/target.ts";
 import { runHoming } from "../support/command-io.ts";
 import { buildTestImage } from "../support/qemu.ts";
+import { readTestLock, testLockFile } from "../support/test-lock.ts";
 
 it("finds the origin of everything in the pi image", async () => {
   await using made = await buildTestImage("pi", "_pi.test");
   const { code, stdout, stderr } = await runHoming([
     ...["audit", made.image.path],
     ...["--relay", join(made.folder, "relay")],
+    ...["--lock", testLockFile()],
   ]);
   expect([code, stdout], stderr).toEqual([0, expect.stringContaining("Unknown:  none")]);
   expect(stdout).toContain(
@@ -31,7 +32,7 @@ it("finds the origin of everything in the pi image", async () => {
 
 it("lists what was put into a vm image or changed in it, and nothing else", async () => {
   await using made = await buildTestImage("vm", "_vm.test");
-  const lock = readLock();
+  const lock = readTestLock();
   const options: RootfsOptions = {
     architecture: "amd64",
     spec: rootfsSpec(),
@@ -59,7 +60,10 @@ it("lists what was put into a vm image or changed in it, and nothing else", asyn
     // Room of no partition, which a BIOS could be told to run.
     await disk.write(Buffer.from("evil"), 0, 4, 600_000);
   }
-  const { code, stdout, stderr } = await runHoming(["audit", made.image.path, "--json"]);
+  const { code, stdout, stderr } = await runHoming([
+    ...["audit", made.image.path, "--json"],
+    ...["--lock", testLockFile()],
+  ]);
   expect(code, stderr).toBe(1);
   const { findings } = JSON.parse(stdout) as { findings: { place: string; path: string; problem: string }[] };
   expect(findings.map(({ place, path }) => `${place}: ${path}`).sort()).toEqual([

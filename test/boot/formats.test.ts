@@ -1,7 +1,7 @@
 /**
  * The finished images of both targets under the well-known tools: partition tables, the boot partition with its files,
  * the root file system, the initramfs. No machine is booted here; test/image/formats judges the writers by random
- * content, test/relay/root-content.test.ts the root file system by Debian's packages.
+ * content, root-content.test.ts the root file system by Debian's packages.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

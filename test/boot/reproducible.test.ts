@@ -6,11 +6,11 @@
  */
 import { execFile, spawnSync } from "node:child_process";
 import { createReadStream, createWriteStream, existsSync } from "node:fs";
-import { chmod, chown, mkdir, mkdtemp, open, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { createZstdDecompress } from "node:zlib";
 import { expect, it } from "vitest";
@@ -18,9 +18,10 @@ import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
 import { compressImage } from "../../image/compressed-image.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
+import { lockFile } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
-import { readTestLock } from "../support/test-lock.ts";
+import { readTestLock, testLockFile } from "../support/test-lock.ts";
 
 const project = join(import.meta.dirname, "..", "..");
 /** What a build reads of the project, and the disk's tricks. */
@@ -54,6 +55,7 @@ it("gives the same image from the same relay, whoever builds it where", async ()
       mirrors: await chooseMirrors({ env: process.env }),
     });
     await copyAll(project, SOURCES, join(folder, "copy of it"));
+    await copyFile(testLockFile(), join(folder, "copy of it", relative(project, fileURLToPath(lockFile))));
     const downloads = ["packages", "node"].filter((name) => existsSync(join(cache, name)));
     await copyAll(cache, downloads, join(folder, "cache"));
     const { stdout } = await buildElsewhere(folder);

@@ -92,7 +92,7 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     expect(first.stderr).toContain("installing the npm packages");
     const second = await homing([]);
     expect(second.stderr).toBe("");
-    expect(await npmCalls()).toEqual(["ci --ignore-scripts --no-audit --no-fund --loglevel=error"]);
+    expect(await npmCalls()).toEqual([expect.stringMatching(/^ci --ignore-scripts /)]);
   });
 
   it("gives npm a proxy that is written without http:// in the form it takes", async () => {

@@ -20,7 +20,17 @@ const renewedLockFile = join(import.meta.dirname, "../output/lock.json");
 
 /** The lock that this run builds from. */
 export function readTestLock(): PackageLock {
-  return readLock(process.env[LOCK_VARIABLE]);
+  return readLock(testLockFile());
+}
+
+/** Its path, for commands. */
+export function testLockFile(): string {
+  return process.env[LOCK_VARIABLE] ?? fileURLToPath(lockFile);
+}
+
+/** Whether that is another one than the project's. */
+export function buildsFromToday(): boolean {
+  return testLockFile() === renewedLockFile;
 }
 
 /** Of an architecture's packages, this machine's own. */
@@ -67,7 +77,7 @@ export async function lockToBuildFrom(
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     if (!error.gone) return undefined;
-    const what = error.message.split(":")[0]; // "the package a 1 is gone"
+    const what = error.message.split(/:\s/)[0]; // "the package a 1:2.3-4 is gone"
     return {
       lock: await refreshLock({ ...sources, previous: lock }),
       reason: `Debian has moved on (${what}): this run builds from today's packages; ./homing lock renews the list.`,
