@@ -124,7 +124,7 @@ export function homingUnits(): Record<string, string> {
       sockets: ["homing-http.socket", "homing-web.socket"],
       // Mail that comes by HTTPS goes on to Postfix.
       network: "loopback",
-      write: [runPaths.webState],
+      write: [runPaths.webState, runPaths.metrics],
       credentials: { "tls-key": runPaths.tlsKey },
       node: webNode,
       hide: [

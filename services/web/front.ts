@@ -3,13 +3,13 @@
  * address in front (services/lib/proxy-protocol.ts). Called by service.ts.
  */
 import type { Server as HttpServer, RequestListener } from "node:http";
-import type { ServerHttp2Session } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import { type SecureContext, TLSSocket } from "node:tls";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import { takeProxyHeader } from "../lib/proxy-protocol.ts";
 import { createHttp1Server, type Peer } from "./http1.ts";
 import { finishSession, serveHttp2 } from "./http2.ts";
+import { createPlaces } from "./places.ts";
 import type { ServeOptions } from "./serve.ts";
 
 export type FrontOptions = ServeOptions &
@@ -29,8 +29,7 @@ export type Front = Readonly<{
 /** Listens on both doors. Throws SocketInUseError, or the error of listen(2). */
 export async function openFront(options: FrontOptions): Promise<Front> {
   const { limits, log } = options;
-  /** Every connection, and what it does: a session of HTTP/2, a request of HTTP/1.1, or nothing yet. */
-  const open = new Map<Socket, ServerHttp2Session | "busy" | "idle">();
+  const places = createPlaces(limits.connections, options.count?.turnedAway ?? (() => {}));
   /** The connection below a TLS socket. */
   const below = new WeakMap<object, Socket>();
   const peers = new WeakMap<object, Peer>();
@@ -38,17 +37,6 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     options,
     ({ socket }) => peers.get(socket) ?? { client: plainAddress(socket.remoteAddress), isSecure: false },
   );
-
-  /** Keeps count; beyond the limit a connection ends before it costs anything. */
-  const admit = (socket: Socket): boolean => {
-    if (open.size >= limits.connections) {
-      socket.destroy();
-      return false;
-    }
-    open.set(socket, "idle");
-    socket.once("close", () => open.delete(socket));
-    return true;
-  };
 
   const secure = (raw: Socket, client: string): void => {
     const socket = new TLSSocket(raw, {
@@ -68,7 +56,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       Object.assign(socket, { secureConnecting: false });
       const peer = { client, isSecure: true };
       if (socket.alpnProtocol === "h2") {
-        open.set(raw, serveHttp2(socket, peer, options));
+        places.setSession(
+          raw,
+          serveHttp2(socket, peer, options, () => places.begin(raw)),
+        );
       } else {
         peers.set(socket, peer);
         below.set(socket, raw);
@@ -79,19 +70,15 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 
   http.prependListener("connection", (socket: Socket) => {
     // TLS connections were counted at their own door.
-    if (!(socket instanceof TLSSocket)) admit(socket);
+    if (!(socket instanceof TLSSocket)) places.admit(socket);
   });
   const note: RequestListener = ({ socket }, response) => {
-    const connection = below.get(socket) ?? socket;
-    open.set(connection, "busy");
-    response.once("close", () => {
-      if (open.has(connection)) open.set(connection, "idle");
-    });
+    response.once("close", places.begin(below.get(socket) ?? socket));
   };
   http.prependListener("request", note);
   http.prependListener("checkContinue", note);
   const tls = createServer((socket) => {
-    if (!admit(socket)) return;
+    if (!places.admit(socket)) return;
     const drop = () => socket.destroy();
     socket.on("error", drop);
     takeProxyHeader(socket, limits.proxyHeaderMs).then(
@@ -109,10 +96,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     tls,
     close: async () => {
       const closed = [http, tls].map((server) => new Promise((resolve) => server.close(resolve)));
-      for (const [connection, state] of open) {
-        if (state === "idle") connection.destroy();
-        else if (state !== "busy") finishSession(state);
-      }
+      places.finish(finishSession);
       await Promise.all(closed);
     },
   };

@@ -17,8 +17,13 @@ import type { WebLimits } from "./limits.ts";
 import { parseTarget } from "./request-target.ts";
 import { headersOf, type ServeOptions, serve } from "./serve.ts";
 
-/** Serves the connection until it ends; the session is for closing it. */
-export function serveHttp2(socket: TLSSocket, peer: Peer, options: ServeOptions): ServerHttp2Session {
+/** Serves the connection until it ends; the session is for closing it. `begin` is told of requests (places.ts). */
+export function serveHttp2(
+  socket: TLSSocket,
+  peer: Peer,
+  options: ServeOptions,
+  begin: () => () => void,
+): ServerHttp2Session {
   const { limits, log } = options;
   const session = performServerHandshake(socket, {
     maxSessionMemory: limits.sessionMegabytes,
@@ -40,6 +45,7 @@ export function serveHttp2(socket: TLSSocket, peer: Peer, options: ServeOptions)
   let idle = wait();
   session.on("stream", (stream, headers, _flags, rawHeaders) => {
     open += 1;
+    stream.once("close", begin());
     clearTimeout(idle);
     stream.once("close", () => {
       open -= 1;

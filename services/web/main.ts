@@ -10,6 +10,7 @@ import {
   tlsCertificatePath,
   webDirectory,
 } from "../../appliance/layout.ts";
+import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startWebService } from "./service.ts";
@@ -27,6 +28,7 @@ const { stop } = await startWebService({
     http: { name: "http", host: "::", port: ports.http },
     tls: { name: "web", path: runPaths.webSocket },
   },
+  counters: createCounters({ path: join(runPaths.metrics, "web.prom"), log }),
   log,
 });
 exitOnSignals(log, stop);

@@ -19,14 +19,37 @@ export type Site = Readonly<{
   finish(head: RequestHead | undefined, answer: Answer): Answer;
 }>;
 
-export type ServeOptions = Readonly<{ site: Site; limits: WebLimits; log: Log }>;
+export type ServeOptions = Readonly<{
+  site: Site;
+  limits: WebLimits;
+  log: Log;
+  /** Who wants to count, gets told. */
+  count?: WebCount;
+}>;
 
-/** `onBody` is called when the handler is about to get a body: time for "100 Continue". Never rejects. */
+export type WebCount = Readonly<{
+  answered(status: number): void;
+  /** A connection that found no place ("busy"), or that made room for another ("idle"). */
+  turnedAway(reason: "busy" | "idle"): void;
+}>;
+
+/** Answers one request. `onBody` is called when the handler is about to get a body: time for "100 Continue". Never rejects. */
 export async function serve(
   readHead: () => RequestHead,
   source: Readable,
-  { site, limits, log }: ServeOptions,
+  options: ServeOptions,
   onBody: () => void = () => {},
+): Promise<Answer> {
+  const answer = await findAnswer(readHead, source, options, onBody);
+  options.count?.answered(answer.status);
+  return answer;
+}
+
+async function findAnswer(
+  readHead: () => RequestHead,
+  source: Readable,
+  { site, limits, log }: ServeOptions,
+  onBody: () => void,
 ): Promise<Answer> {
   let head: RequestHead | undefined;
   try {

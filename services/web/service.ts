@@ -2,6 +2,8 @@
  * Puts the web service together: certificate, routes, doors. Called by main.ts on the device and, with other paths, by
  * tests.
  */
+
+import type { Counters } from "../lib/counters.ts";
 import type { ListenTarget } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
@@ -15,6 +17,7 @@ import { type WebLimits, webLimits } from "./limits.ts";
 import { mxdelivRoutes } from "./mxdeliv.ts";
 import { createPages } from "./pages/pages.ts";
 import { readWebFolders } from "./pages/web-folder.ts";
+import type { WebCount } from "./serve.ts";
 import { signUpRoutes } from "./sign-up.ts";
 import { createSite } from "./site.ts";
 import { autoconfigRoutes, mtaStsRoutes, securityTextRoutes } from "./well-known.ts";
@@ -34,6 +37,8 @@ export type WebServiceOptions = Readonly<{
   /** Port 80, and where services/mux hands over. */
   listen: Readonly<{ http: ListenTarget; tls: ListenTarget }>;
   limits?: WebLimits;
+  /** Without it nothing is counted. */
+  counters?: Counters;
   log: Log;
 }>;
 
@@ -80,6 +85,7 @@ export async function startWebService(
     site,
     limits,
     log,
+    ...(options.counters && { count: webCount(options.counters) }),
     secureContext: certificate.context,
     listen: options.listen,
   });
@@ -91,6 +97,19 @@ export async function startWebService(
       { name: "let go of the account service", run: () => accounts.close() },
       { name: "close the list of messages", run: () => accepted.close() },
       { name: "stop watching the certificate", run: () => certificate.stop() },
+      { name: "write the counters", run: () => options.counters?.close() },
     ],
+  };
+}
+
+function webCount(counters: Counters): WebCount {
+  const answers = counters.counter("homing_web_answers_total", "Answers to requests, by status.");
+  const turnedAway = counters.counter(
+    "homing_web_turned_away_total",
+    "Connections closed because all places were taken, by what they did: “busy” came too late, “idle” made room.",
+  );
+  return {
+    answered: (status) => answers.add({ status: String(status) }),
+    turnedAway: (reason) => turnedAway.add({ reason }),
   };
 }

@@ -12,6 +12,8 @@ import { waitFor } from "../support/wait.ts";
 
 /** From the end of a restart, when ports answer, to what the pages say. */
 const PAGES_TIMEOUT = 30_000;
+/** They are written every 15 seconds. */
+const COUNTERS_TIMEOUT = 45_000;
 
 describeRelays("the web pages of a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
@@ -84,6 +86,10 @@ describeRelays("the web pages of a relay", { "_a.test": {} }, (ring) => {
     await fetchPage("/en/info?looked-for");
     await fetchPage("/nowhere-at-all");
     expect(await relay().journal()).not.toMatch(/looked-for|nowhere-at-all/);
+    const counted = () => relay().exec("cat /run/homing/metrics/web.prom", { anyExitCode: true });
+    await waitFor("the counters", COUNTERS_TIMEOUT, async () =>
+      /homing_web_answers_total\{status="404"\} \d/.test((await counted()).stdout),
+    );
   });
 
   it("are the operator's own after the relay folder brought them", async () => {

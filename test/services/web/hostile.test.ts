@@ -61,6 +61,14 @@ const quick: Partial<WebLimits> = {
 /** Closed within this time, a limit counts as kept. The machine may be busy. */
 const patience = 15_000;
 
+/** A POST whose body is still to come. */
+const postFields = fields([
+  [":method", "POST"],
+  [":scheme", "https"],
+  [":authority", "_a.test"],
+  [":path", "/body"],
+]);
+
 let running: RunningFront | undefined;
 afterEach(async () => {
   // Whatever happened: nothing of it is an error of the service, and it still serves.
@@ -220,16 +228,28 @@ describe("those who send too much", () => {
     expect(calls).toBeLessThanOrEqual(20);
   });
 
-  it("of connections find no place, until others leave", async () => {
+  it("of connections that wait make room for others, the oldest first", async () => {
     const { secure, plain } = await start({ connections: 4 });
-    const held = await Promise.all([secure(), secure(), plain(), plain()]);
+    const held = [await secure(), await secure("h2"), await plain(), await plain()];
+    const socket = await secure();
+    await waitFor("the oldest is closed", patience, async () => held[0]!.closed);
+    expect(held.slice(1).map(({ closed }) => closed)).toEqual([false, false, false]);
+    socket.end("GET /quick HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\n\r\n");
+    expect(await readToEnd(socket)).toMatch(/^HTTP\/1.1 200/);
+  });
+
+  it("of connections with requests keep their places, until they are done", async () => {
+    const { secure, plain } = await start({ connections: 2 });
+    const [old, session] = [await secure(), await secure("h2")];
+    old.write("POST /body HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\nContent-Length: 3\r\n\r\n");
+    const open = frame(frameTypes.headers, flags.endHeaders, 1, postFields);
+    session.resume().write(Buffer.concat([preface, settings(), open]));
+    await waitFor("both requests", patience, async () => bodies === 2);
     expect(await untilClosed(await plain())).toBe("");
-    for (const socket of held) socket.destroy();
-    await waitFor("a free place", patience, async () => {
-      const socket = await plain();
-      socket.end("GET /plain HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\n\r\n");
-      return (await readToEnd(socket)).startsWith("HTTP/1.1 200");
-    });
+    old.write("abc");
+    expect(await untilClosed(old)).toMatch(/\r\n\r\n3$/);
+    session.destroy();
+    await waitFor("no body is waited for", patience, async () => bodies === 0);
   });
 });
 
@@ -352,18 +372,7 @@ describe("floods of HTTP/2", () => {
 
   it("of streams that never end hold no more than their number, and not for long", async () => {
     const { socket } = await begin({ ...quick, streams: 20 });
-    const open = (stream: number) =>
-      frame(
-        frameTypes.headers,
-        flags.endHeaders,
-        stream,
-        fields([
-          [":method", "POST"],
-          [":scheme", "https"],
-          [":authority", "_a.test"],
-          [":path", "/body"],
-        ]),
-      );
+    const open = (stream: number) => frame(frameTypes.headers, flags.endHeaders, stream, postFields);
     socket.write(Buffer.concat(Array.from({ length: 60 }, (_, i) => open(1 + 2 * i))));
     await waitFor("the connection is closed", patience, async () => socket.closed);
     expect(mostBodies).toBe(20);

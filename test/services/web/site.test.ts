@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { webDefaultsFolder } from "../../../appliance/web-defaults.ts";
+import { type Counters, createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { startWebService } from "../../../services/web/service.ts";
 import { waitFor } from "../../support/wait.ts";
@@ -21,6 +22,7 @@ let folder: string;
 let httpPort: number;
 let stop: () => Promise<void>;
 const log: string[] = [];
+let counters: Counters;
 
 async function writeCertificate(): Promise<void> {
   const keyPem = await keyOnce;
@@ -43,6 +45,7 @@ beforeAll(async () => {
   await writeFile(join(folder, "pages", "theme.css"), ":root { --paper: pink }");
   await writeFile(join(folder, "pages", "de", "home.md"), "# Eigene Seite von {{domain}}\n\n{{nonsense}}");
   await writeCertificate();
+  counters = createCounters({ path: join(folder, "web.prom"), log: createLog((line) => log.push(line)) });
   const { front, stop: steps } = await startWebService({
     settingsPath: join(folder, "relay.json"),
     certificate: { chain: join(folder, "tls", "certificate.pem"), key: join(folder, "key.pem") },
@@ -55,6 +58,7 @@ beforeAll(async () => {
       http: { name: "http", host: "127.0.0.1", port: 0 },
       tls: { name: "web", path: join(folder, "web.sock") },
     },
+    counters,
     log: createLog((line) => log.push(line)),
   });
   httpPort = (front.http.address() as { port: number }).port;
@@ -186,6 +190,20 @@ describe("what programs look for", () => {
 
   it("is what crawlers may visit", async () => {
     expect((await ask(domain, "/robots.txt")).body).toMatch(/^User-agent: \*\nDisallow: \/i\/\n/);
+  });
+});
+
+describe("what is counted", () => {
+  it("is answers by their status, and nobody's address", async () => {
+    const count = (status: number) =>
+      Number(
+        new RegExp(`homing_web_answers_total\\{status="${status}"\\} (\\d+)`).exec(counters.text())?.[1] ?? 0,
+      );
+    const before = [count(200), count(404)];
+    await ask(domain, "/info");
+    await ask(domain, "/nowhere");
+    expect([count(200), count(404)]).toEqual(before.map((one) => one + 1));
+    expect(counters.text()).not.toContain("192.0.2.7");
   });
 });
 
