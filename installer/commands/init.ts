@@ -91,21 +91,17 @@ async function readPublicKeys(path: string): Promise<string[]> {
   return keys;
 }
 
-/** Printed for every domain that people could want to use for real. */
-const noCertificateYet = `
-Mind: this version cannot get a certificate from an authority yet. A relay of a
-real domain shows a self-signed one, which Delta Chat and other relays refuse.
-To chat today use a test name, which begins with “_”:
-  ./homing init _try.test
-`;
-
+/** Printed for a domain that no authority certifies; nothing for others. */
 function warnings(domain: string): string {
   const special = specialUseOf(domain);
-  if (special === undefined) return noCertificateYet;
+  if (special === undefined) return "";
   return `
 Mind: ${domain} can never be a public name.
-“.${special.ending}” is set aside for other uses (${special.source}).
-${noCertificateYet}`;
+“.${special.ending}” is set aside for other uses (${special.source}). No certificate authority
+certifies it, and Delta Chat and other relays refuse what is self-signed.
+To chat without a public name use a test name, which begins with “_”:
+  ./homing init _try.test
+`;
 }
 
 function report(relay: RelayFolder, directory: string): string {

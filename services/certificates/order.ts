@@ -110,13 +110,7 @@ async function findOrder(client: Client, url: string): Promise<Order | undefined
   }
 }
 
-type Proof = Readonly<{
-  authorization: Authorization;
-  name: string;
-  token: string;
-  answer: string;
-  url: string;
-}>;
+type Proof = Readonly<{ name: string; token: string; answer: string; url: string }>;
 
 async function proveNames(options: OrderOptions, order: Order): Promise<void> {
   const { client, challenges, remember, log } = options;
@@ -162,7 +156,7 @@ async function present({ client, challenges }: OrderOptions, authorization: Auth
   }
   const answer = await client.getChallengeKeyAuthorization(challenge);
   await challenges.present(name, challenge.token, answer);
-  return { authorization, name, token: challenge.token, answer, url: challenge.url };
+  return { name, token: challenge.token, answer, url: challenge.url };
 }
 
 /** Names whose authorization ended otherwise than well, with what the authority wrote. */

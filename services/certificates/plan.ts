@@ -14,7 +14,7 @@ const DAY = 24 * HOUR;
 
 /**
  * After a failure the authority is left alone, ever longer. Let's Encrypt allows five failed validations of a name an
- * hour: these are four in the first and two in the second. In milliseconds.
+ * hour: these are three in the first and one in the second. In milliseconds.
  */
 const BACK_OFF = { first: 15 * MINUTE, longest: 12 * HOUR, jitter: 0.25 } as const;
 /** Nothing is planned for later; what an authority's Retry-After says beyond that is asked again. */

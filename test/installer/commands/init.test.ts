@@ -77,13 +77,15 @@ describe("./homing init", () => {
     for (const name of ["www", "mta-sts"]) expect(required).toContain(`\n${name}.chat.example.org.`);
   });
 
-  it("says plainly that a real domain cannot be chatted on yet, and what can", async () => {
-    const warning = /cannot get a certificate .* self-signed one,.*refuse.* test name, .*“_”/s;
-    const real = await runHoming(["init", "chat.example.org", "--dir", join(scratch, "real")]);
-    expect(real.stdout).toMatch(warning);
-    expect(real.stdout).toContain("./homing init _try.test");
-    const test = await runHoming(["init", "_try.test", "--dir", join(scratch, "test")]);
-    expect(test.stdout).not.toMatch(warning);
+  it("says plainly that nobody certifies a name that can never be public, and what can be tried", async () => {
+    const warning = /can never be a public name.*No certificate authority.*refuse.* test name, .*“_”/s;
+    const special = await runHoming(["init", "chat.home.arpa", "--dir", join(scratch, "special")]);
+    expect(special.stdout).toMatch(warning);
+    expect(special.stdout).toContain("./homing init _try.test");
+    for (const domain of ["_try.test", "chat.a-friend.net"]) {
+      const { stdout } = await runHoming(["init", domain, "--dir", join(scratch, domain)]);
+      expect(stdout).not.toMatch(/Mind:/);
+    }
   });
 
   it("fits a terminal of 80 columns but for records", async () => {
