@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as tlsConnect } from "node:tls";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
@@ -254,6 +254,39 @@ describe("challenges of a certificate authority", () => {
       expect([path, body.includes("PRIVATE")]).toEqual([path, false]);
       expect(status, path).not.toBe(200);
     }
+  });
+});
+
+describe("TLS", () => {
+  async function shake(options: ConnectionOptions): Promise<string> {
+    const raw = connect(join(folder, "web.sock"));
+    raw.write(proxyHeader);
+    const socket = tlsConnect({ socket: raw, servername: domain, rejectUnauthorized: false, ...options });
+    const outcome = Promise.withResolvers<string>();
+    socket.once("secureConnect", () => outcome.resolve(`${socket.getProtocol()} ${socket.alpnProtocol}`));
+    socket.once("error", (error: NodeJS.ErrnoException) => outcome.resolve(error.code ?? error.message));
+    socket.once("close", () => outcome.resolve("closed"));
+    const result = await outcome.promise;
+    raw.destroy();
+    return result;
+  }
+  const old = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
+
+  it("speaks 1.3 and 1.2, and HTTP/2 to those who can", async () => {
+    expect(await shake({ ALPNProtocols: ["h2", "http/1.1"] })).toBe("TLSv1.3 h2");
+    expect(await shake({ ...old, ALPNProtocols: ["http/1.1", "h2"] })).toBe("TLSv1.2 h2");
+    expect(await shake({ ALPNProtocols: ["http/1.1"] })).toBe("TLSv1.3 http/1.1");
+    // Delta Chat says nothing of it.
+    expect(await shake({})).toBe("TLSv1.3 false");
+  });
+
+  it.each([
+    ["an older version", { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "ALL:@SECLEVEL=0" } as const],
+    ["a suite without authenticated encryption", { ...old, ciphers: "ECDHE-ECDSA-AES128-SHA256" }],
+    ["a suite without fresh keys", { ...old, ciphers: "AES128-GCM-SHA256" }],
+    ["no protocol of ours", { ALPNProtocols: ["spdy/1"] }],
+  ])("refuses %s", async (_what, options) => {
+    expect(await shake(options)).toMatch(/ALERT|closed|ECONNRESET/);
   });
 });
 
