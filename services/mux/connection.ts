@@ -73,8 +73,6 @@ type Side = {
   hasEnded: boolean;
   /** It has not taken all that was written to it. */
   isPending: boolean;
-  /** It has all, and knows that it was all. */
-  isShut: boolean;
 };
 
 /** How often the time limits are looked at. Milliseconds. */
@@ -200,10 +198,6 @@ export function createMux(
     refuse(slowest!.socket.owner!, "not reading");
   };
 
-  const endIfBothShut = (connection: Connection): void => {
-    if (connection.client.isShut && connection.backend!.isShut) end(connection);
-  };
-
   const events: SocketEvents<Connection> = {
     read: (socket, bytes) => {
       const connection = socket.owner!;
@@ -227,8 +221,8 @@ export function createMux(
       // `begin` goes on.
       if (connection.phase === "connecting") return;
       connection.active = now;
-      // The usual end: one side was told before, and nothing is left for the other. Closing tells it.
-      if (to.hasEnded && from.isShut && !to.isPending) end(connection);
+      // A side is read only while the other has taken all: nothing is left, and closing tells them so.
+      if (to.hasEnded) end(connection);
       else shutdown(to.socket);
     },
     written: (socket) => {
@@ -237,11 +231,6 @@ export function createMux(
       pending.delete(to);
       socket.owner!.active = now;
       if (!from.hasEnded) startReading(from.socket);
-    },
-    shut: (socket) => {
-      const [side] = sides(socket.owner!, socket);
-      side.isShut = true;
-      endIfBothShut(socket.owner!);
     },
     connected: (socket) => begin(socket.owner!, socket.owner!.backend!),
     failed: (socket, code) => {
@@ -307,7 +296,7 @@ export function createMux(
 }
 
 function sideOf(socket: RawSocket<Connection>): Side {
-  return { socket, hasEnded: false, isPending: false, isShut: false };
+  return { socket, hasEnded: false, isPending: false };
 }
 
 /** This socket's side and the other's; there is a back end. */

@@ -25,8 +25,6 @@ export type SocketEvents<Owner> = Readonly<{
   ended(socket: RawSocket<Owner>): void;
   /** What `write` said is pending is written. */
   written(socket: RawSocket<Owner>): void;
-  /** What `shutdown` began is done: all is written, and the other side knows that it was all. */
-  shut(socket: RawSocket<Owner>): void;
   /** `connect` is through. */
   connected(socket: RawSocket<Owner>): void;
   /** Broken, in whatever was under way. `code` is the system's, negative. */
@@ -183,7 +181,7 @@ export function write(socket: RawSocket<unknown>, bytes: Buffer): "done" | "pend
   return "done";
 }
 
-/** Says "that was all" behind what is pending: `shut` or `failed` follows. */
+/** Says "that was all" behind what is pending; `failed` may follow. */
 export function shutdown(socket: RawSocket<unknown>): void {
   if (socket.isClosed) return;
   const request = new ShutdownWrap();
@@ -241,9 +239,7 @@ function onWritten(this: WriteRequest, status: number): void {
 
 function onShut(this: Request, status: number): void {
   const { socket } = this;
-  if (socket.isClosed) return;
-  if (status < 0) socket.events.failed(socket, status);
-  else socket.events.shut(socket);
+  if (status < 0 && !socket.isClosed) socket.events.failed(socket, status);
 }
 
 function keep(chunk: Buffer): void {

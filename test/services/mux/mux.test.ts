@@ -136,6 +136,22 @@ describe("a connection to port 443", () => {
     );
   });
 
+  it("loses nothing of the last words to a slow reader who has ended before", async () => {
+    const words = randomBytes(30_000_000);
+    let speaker: Socket | undefined;
+    await using mux = await runMux((socket) => {
+      speaker = socket;
+      rest(socket).then(() => socket.end(words));
+    });
+    const client = await mux.knock();
+    client.pause();
+    client.end(helloFor("imap"));
+    await waitFor("all is said", PATIENCE, () => speaker?.writableEnded === true);
+    const heard = rest(client);
+    client.resume();
+    expect((await heard).equals(words)).toBe(true);
+  });
+
   it.each(["client", "back end"])("is over for both when the %s breaks it off", async (who) => {
     const sockets: Socket[] = [];
     await using mux = await runMux((socket) => {
@@ -298,6 +314,40 @@ describe("the places of port 443", () => {
     await waitFor("the first sender knows", PATIENCE, () => sources[0]!.destroyed);
     expect(sources.slice(1).map(({ destroyed }) => destroyed)).toEqual([false, false]);
     for (const source of sources) source.destroy();
+  });
+
+  it("are kept by who did not read for a while, and does again", async () => {
+    const piece = Buffer.alloc(30_000_000, 1);
+    const sources: Socket[] = [];
+    await using mux = await runMux(
+      (socket) => {
+        sources.push(socket);
+        socket.write(piece);
+        socket.on("data", (heard: Buffer) => {
+          if (heard.includes("again")) socket.write("!");
+        });
+      },
+      { pending: 1 },
+    );
+    /** A client that does not read until its sender is held up. */
+    const slowReader = async () => {
+      const reader = await mux.knock();
+      reader.pause();
+      reader.write(helloFor("imap"));
+      const count = sources.length + 1;
+      await waitFor("its sender is held up", PATIENCE, () => sources[count - 1]?.writableNeedDrain === true);
+      return reader;
+    };
+    const first = await slowReader();
+    let heard = 0;
+    first.on("data", (bytes: Buffer) => {
+      heard += bytes.length;
+    });
+    first.resume();
+    await waitFor("all is read", PATIENCE, () => heard === piece.length);
+    await slowReader();
+    first.write("again");
+    await waitFor("the answer", PATIENCE, () => heard === piece.length + 1);
   });
 
   it("are all free after a thousand connections, none of which waited in vain", async () => {
