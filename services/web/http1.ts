@@ -44,7 +44,8 @@ export function createHttp1Server(options: ServeOptions, peerOf: (request: Incom
   // Node drops surplus fields in silence; readHead refuses the request instead.
   server.maxHeadersCount = 0;
   server.maxRequestsPerSocket = limits.requestsOfConnection;
-  server.timeout = limits.answerMs;
+  // Nor may silence end a connection whose answer takes minutes, as a message's may that came for delivery.
+  server.timeout = 0;
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === "ECONNRESET") {
       socket.destroy();

@@ -1,6 +1,7 @@
 /** Strangers who want too much of the web service: time, memory, places. Each limit against the running doors. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { readWholeBody, textAnswer } from "../../../services/web/exchange.ts";
 import type { WebLimits } from "../../../services/web/limits.ts";
@@ -32,6 +33,12 @@ const routes: Routes = {
       return textAnswer(200, "quick");
     },
   },
+  "/slow": {
+    GET: async () => {
+      await delay(handlerMs);
+      return textAnswer(200, "slow");
+    },
+  },
   "/large": { GET: () => ({ status: 200, body: large }) },
   "/body": {
     POST: async (request) => {
@@ -46,6 +53,9 @@ const routes: Routes = {
     maxBodyBytes: 10_000,
   },
 };
+
+/** Longer than any limit below. */
+const handlerMs = 2_000;
 
 /** The shape of the real limits, in a time in which a test can wait for them. */
 const quick: Partial<WebLimits> = {
@@ -155,6 +165,16 @@ describe("those who take their time", () => {
       if (sent === 2000) clearInterval(timer);
     }, 50);
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1.1 200 .*\r\n\r\n2000$/s);
+  });
+
+  it("because the answer does, are waited for", async () => {
+    const { secure } = await start();
+    const [old, session] = [await secure(), await secure("h2")];
+    old.write("GET /slow HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\n\r\n");
+    const request = frame(frameTypes.headers, flags.endHeaders | flags.endStream, 1, requestFields("/slow"));
+    session.write(Buffer.concat([preface, settings(), request]));
+    const answers = await Promise.all([untilClosed(old), untilClosed(session)]);
+    for (const answer of answers) expect(answer).toContain("slow");
   });
 
   it("over reading an answer are sent away", async () => {
