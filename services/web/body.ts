@@ -27,26 +27,35 @@ export async function* boundedBody(
   limits: WebLimits,
 ): AsyncGenerator<Buffer> {
   let length = 0;
-  const began = performance.now();
+  // Only waiting for the client counts: a handler may take its time with what has come.
+  let waitedMs = 0;
+  let waitsSince: number | null = null;
   let isSlow = false;
   const watch = setInterval(() => {
-    const seconds = Math.max(0, performance.now() - began - limits.bodyGraceMs) / 1000;
-    // While the handler is busy the client may not send: what waits here counts as come.
-    if (source.readableLength > 0 || length >= seconds * limits.bodyBytesPerSecond) return;
+    if (waitsSince === null) return;
+    const seconds = (waitedMs + performance.now() - waitsSince - limits.bodyGraceMs) / 1000;
+    if (length >= seconds * limits.bodyBytesPerSecond) return;
     isSlow = true;
     source.destroy();
   }, limits.checkMs);
+  // Not destroyed at the end: the answer goes the same way back.
+  const pieces = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   try {
-    // Not destroyed at the end: the answer goes the same way back.
-    for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      length += piece.length;
+    for (;;) {
+      waitsSince = performance.now();
+      const next = await pieces.next();
+      waitedMs += performance.now() - waitsSince;
+      waitsSince = null;
+      if (next.done) return;
+      length += next.value.length;
       if (length > maxBytes) throw tooLarge(maxBytes);
-      yield piece;
+      yield next.value;
     }
   } catch (error) {
     if (isSlow) throw new HttpProblem(408, "the body comes too slowly");
     throw error;
   } finally {
     clearInterval(watch);
+    await pieces.return?.();
   }
 }

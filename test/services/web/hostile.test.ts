@@ -39,6 +39,13 @@ const routes: Routes = {
       return textAnswer(200, "slow");
     },
   },
+  "/thinks": {
+    POST: async ({ body }) => {
+      for await (const _piece of body) await delay(handlerMs);
+      return textAnswer(200, "thought");
+    },
+    maxBodyBytes: 10_000,
+  },
   "/large": { GET: () => ({ status: 200, body: large }) },
   "/body": {
     POST: async (request) => {
@@ -175,6 +182,14 @@ describe("those who take their time", () => {
     session.write(Buffer.concat([preface, settings(), request]));
     const answers = await Promise.all([untilClosed(old), untilClosed(session)]);
     for (const answer of answers) expect(answer).toContain("slow");
+  });
+
+  it("because what they sent is being worked on, are waited for", async () => {
+    const socket = await (await start()).secure();
+    socket.write(
+      "POST /thinks HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
+    );
+    expect(await untilClosed(socket)).toContain("thought");
   });
 
   it("over reading an answer are sent away", async () => {
