@@ -1,6 +1,6 @@
 /**
  * What an image costs to build, and how large it gets, beside mmdebstrap and mksquashfs with the same Debian packages:
- * `node installer/launch.mjs --script test/bench/build.ts [vm|pi] [--runs 3] [--no-rival]`. Downloads are not part of
+ * `node installer/launch.mjs --script test/bench/build.ts [vm|pi|rival] [--runs 3] [--no-rival]`. Downloads are not part of
  * the figures: they are fetched first. Each build is a `./homing build --json` of its own, under time(1),
  * which adds up the processor time of all its threads and programs and tells the memory of the largest.
  * The rival needs root, mmdebstrap, squashfs-tools and this computer's architecture. It makes a root file system alone:
@@ -168,7 +168,7 @@ async function measureRival(work: string, target: TargetName, runs: number): Pro
       "mmdebstrap",
       "--mode=root",
       `--architectures=${architecture}`,
-      "--variant=custom",
+      "--variant=essential", // dpkg and what it needs: ours do without
       `--keyring=${keys}`,
     ],
     ...[`--include=${names.join(",")}`, "--skip=download/empty,essential/unlink,cleanup/apt"],
@@ -214,7 +214,8 @@ const { values, positionals } = parseArgs({
   options: { runs: { type: "string", default: "3" }, "no-rival": { type: "boolean", default: false } },
 });
 const [wanted] = positionals;
-const targets: readonly TargetName[] = wanted === "vm" || wanted === "pi" ? [wanted] : ["vm", "pi"];
+const targets: readonly TargetName[] =
+  wanted === "vm" || wanted === "pi" ? [wanted] : wanted === "rival" ? [] : ["vm", "pi"];
 const runs = Number(values.runs);
 const work = await mkdtemp(join(tmpdir(), "homing-bench-"));
 try {
@@ -226,7 +227,7 @@ try {
   const rows: Row[] = [];
   for (const target of targets) rows.push(...(await measureTarget(work, target, runs)));
   // Another architecture's packages would be configured under emulation, which says nothing.
-  if (!values["no-rival"] && targets.includes("vm") && process.arch === "x64")
+  if (!values["no-rival"] && wanted !== "pi" && process.arch === "x64")
     rows.push(...(await measureRival(work, "vm", runs)));
   printRows(rows);
 } finally {
