@@ -24,6 +24,7 @@ import {
 } from "../appliance/relay-config.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
+import { shellQuote } from "./shell-quote.ts";
 import { readOperatorPages } from "./web-folder.ts";
 
 const makeKeyPair = promisify(generateKeyPair);
@@ -225,7 +226,7 @@ async function noFolderText(directory: string): Promise<string> {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
     throw error;
   });
-  if (there === undefined) return `Make the folder with ./homing init DOMAIN --dir ${directory}.`;
+  if (there === undefined) return `Make the folder with ./homing init DOMAIN --dir ${shellQuote(directory)}`;
   if (there.isDirectory()) return `So ${directory} is no relay folder; ./homing init DOMAIN makes one.`;
   throw new RelayFolderError(`${directory} is a file, not a relay folder; ./homing init DOMAIN makes one`);
 }

@@ -19,6 +19,7 @@ import { renewDnsRecords } from "../dns-records.ts";
 import { jsonEvents } from "../json-events.ts";
 import { withProgress } from "../progress.ts";
 import { type RelayFolder, readRelayFolder, relayIdentity } from "../relay-folder.ts";
+import { shellQuote } from "../shell-quote.ts";
 
 export const command: Command = {
   name: "build",
@@ -197,7 +198,7 @@ async function recordsPlace(folder: string, relay: RelayFolder): Promise<string>
   } catch (error) {
     // A folder on a read-only disk is good enough for a build.
     if (!(error instanceof Error && "code" in error)) throw error;
-    return `./homing keys show ${folder}`;
+    return `./homing keys show ${shellQuote(folder)}`;
   }
 }
 
@@ -254,13 +255,13 @@ function compressedSteps(path: string): string[] {
   return [
     "  Write it to a card or a disk with Raspberry Pi Imager (“Use custom”, no OS",
     "  customisation), which takes it as it is; or decompress it for other programs:",
-    `    zstd -d ${path}`,
+    `    zstd -d ${shellQuote(path)}`,
   ];
 }
 
 const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
   vm: (path) => [
-    `  Try it here:  ./homing vm ${path}`,
+    `  Try it here:  ./homing vm ${shellQuote(path)}`,
     "  Or import it as the disk of a virtual machine: x86-64, BIOS, or UEFI without",
     "  Secure Boot, 512 MB of memory or more. Enlarge the disk to 2 GB or more first",
     "  (qemu-img resize, or your provider's disk size); all that is beyond the",
@@ -269,7 +270,7 @@ const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
   pi: (path) => [
     "  Write it to an SD card of 2 GB or more with Raspberry Pi Imager (“Use",
     "  custom”, no OS customisation) or with dd, for example:",
-    `    sudo dd if=${path} of=/dev/sdX bs=4M conv=fsync status=progress`,
+    `    sudo dd if=${shellQuote(path)} of=/dev/sdX bs=4M conv=fsync status=progress`,
     "  Put the card into the Pi, plug in network and power. After about a minute",
     "  the screen shows “homing: ready”.",
   ],

@@ -8,6 +8,7 @@ import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
 import { type Command, parseCommandArgs, print, UsageError } from "../command.ts";
 import { dnsRecordsFile, publicationText } from "../dns-records.ts";
 import { createRelayFolder, type RelayFolder, relayIdentity } from "../relay-folder.ts";
+import { shellQuote } from "../shell-quote.ts";
 
 /** The file given with --ssh-key holds something else than public keys. */
 class SshKeyFileError extends Error {
@@ -108,6 +109,7 @@ function report(relay: RelayFolder, directory: string): string {
   const { domain } = relay.config;
   const folder = relative(process.cwd(), directory) || ".";
   const shownFolder = folder.startsWith("..") ? directory : folder;
+  const quotedFolder = shellQuote(shownFolder);
   const isTest = isTestDomain(domain);
   const dns = isTest
     ? `A name that begins with “_” is for tests; if you run a DNS server for them,
@@ -123,8 +125,8 @@ ${publicationText(relayIdentity(relay))}${isTest ? "" : warnings(domain)}
 What to do next:
   1. Look through ${join(shownFolder, "relay.toml")}
      Every setting has its default and a comment.
-  2. ${isTest ? `Try it here:      ./homing vm ${shownFolder}` : "Publish the records above."}
-  3. Make the image:   ./homing build ${shownFolder} --target pi
+  2. ${isTest ? `Try it here:      ./homing vm ${quotedFolder}` : "Publish the records above."}
+  3. Make the image:   ./homing build ${quotedFolder} --target pi
                        (or: --target vm)
 `;
 }

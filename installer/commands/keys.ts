@@ -10,6 +10,7 @@ import { type Command, parseCommandArgs, UsageError } from "../command.ts";
 import { beginRotation, endRotation } from "../dkim-rotation.ts";
 import { publicationText, renewDnsRecords } from "../dns-records.ts";
 import { publicDkimKeys, type RelayFolder, readRelayFolder, relayIdentity } from "../relay-folder.ts";
+import { shellQuote } from "../shell-quote.ts";
 
 /** What an action says: for people, and for programs (--json). */
 type Answer = Readonly<{ text: string; data: object }>;
@@ -133,7 +134,7 @@ What to do next:
   2. ${bringToRelay(folder)}
   3. Nothing. Every quarter of an hour the relay asks all name servers of ${domain} and signs with
      ${dkim.nextSelector} as soon as they all show it.
-  4. Some days later: ./homing keys retire-dkim ${folder}
+  4. Some days later: ./homing keys retire-dkim ${shellQuote(folder)}
 `;
 }
 

@@ -39,6 +39,17 @@ describe("./homing init", () => {
     expect(stdout).toMatch(/^; .* IN AAAA ADDRESS$/m);
   });
 
+  it("prints commands that take a folder with a space in its name as one word", async () => {
+    const directory = join(scratch, "my relay");
+    const { stdout } = await runHoming(["init", "_a.test", "--dir", directory]);
+    const quote = process.platform === "win32" ? '"' : "'";
+    for (const verb of ["vm", "build"])
+      expect(stdout).toContain(`./homing ${verb} ${quote}${directory}${quote}`);
+    const missing = join(scratch, "no relay");
+    const { stderr } = await runHoming(["build", missing, "--target", "vm"]);
+    expect(stderr).toContain(`./homing init DOMAIN --dir ${quote}${missing}${quote}`);
+  });
+
   it("leaves the records in the folder, for everybody to read", async () => {
     const directory = join(scratch, "relay");
     const { stdout } = await runHoming(["init", "chat.example.org", "--dir", directory]);
