@@ -1,6 +1,6 @@
 /**
  * Judges the place where an image shall be written before any work is done: it must be a new file, or an image that
- * Homing made, in a folder that is there. Called by image/build.ts. Reads only.
+ * Homing made, in a folder that is there. Called by image/build.ts; who reads images takes their head from here. Reads only.
  * An image is known by its partition table and the boot partition's FAT, both as image/targets writes them; one that is
  * compressed by zstd is looked into.
  */
@@ -85,11 +85,20 @@ function wasBooted(head: Buffer): boolean {
 }
 
 /** The first HEAD_BYTES of the image in a file, compressed or not; zeros behind its end or what is damaged. */
-async function readHead(path: string): Promise<Buffer> {
+export async function readHead(path: string): Promise<Buffer> {
   const head = Buffer.alloc(HEAD_BYTES);
   await using file = await open(path, "r");
   await file.read(head, 0, HEAD_BYTES, 0);
-  return head.readUInt32LE(0) === ZSTD_MAGIC ? await decompressHead(path) : head;
+  return isCompressed(head) ? await decompressHead(path) : head;
+}
+
+/** By the first bytes of a file. */
+export function isCompressed(start: Buffer): boolean {
+  return start.readUInt32LE(0) === ZSTD_MAGIC;
+}
+
+export function isDecompressionError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code));
 }
 
 async function decompressHead(path: string): Promise<Buffer> {
@@ -105,7 +114,7 @@ async function decompressHead(path: string): Promise<Buffer> {
     }
   } catch (error) {
     // Damaged: what is behind belongs to no image of ours. Anything else is the file system's word.
-    if (!(error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code)))) throw error;
+    if (!isDecompressionError(error)) throw error;
   } finally {
     compressed.destroy();
   }

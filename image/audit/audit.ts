@@ -4,9 +4,13 @@
  * Called by `./homing audit`. Reads the image by the readers of this folder: no root, no foreign program.
  */
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { targets } from "../build.ts";
 import { companionPath, packageList } from "../companion-file.ts";
+import { copyImage, readStart } from "../copy-image.ts";
+import { isCompressed } from "../output-file.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { RootfsOptions } from "../rootfs/build-rootfs.ts";
 import type { TargetName } from "../targets/target.ts";
@@ -46,16 +50,29 @@ const RELAY_FOLDER = "relay/";
 /** Throws AuditError when the file is no image that can be judged, and what building throws. */
 export async function auditImage(options: AuditOptions): Promise<Audit> {
   try {
-    return await judge(options);
+    if (!isCompressed(await readStart(options.image))) return await judge(options, options.image);
+    await using folder = await temporaryFolder();
+    const image = join(folder.path, "image");
+    options.onProgress?.({ stage: "Decompressing the image" });
+    const mend = "Make room, or name another folder in TMPDIR.";
+    await copyImage(options.image, image, mend, options.signal);
+    return await judge(options, image);
   } catch (error) {
     if (!(error instanceof AuditError)) throw error;
     throw new AuditError(`${options.image} cannot be judged: ${error.message}`, { cause: error });
   }
 }
 
-async function judge(options: AuditOptions): Promise<Audit> {
+/** Readable by its owner alone; it goes with what is in it. */
+async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "homing-audit-image-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** The image is in the file at `path`, not compressed. */
+async function judge(options: AuditOptions, path: string): Promise<Audit> {
   const report: ProgressReport = options.onProgress ?? (() => {});
-  await using file = await open(options.image, "r");
+  await using file = await open(path, "r");
   const { size } = await file.stat();
   const read = readFileAt(file);
   const { table, partitions } = await readPartitions(read);
@@ -164,7 +181,7 @@ function compareBoot(
 function countOrigins(expected: Expected, boot: ReadonlyMap<string, Buffer>): Map<string, number> {
   const counts = new Map<string, number>();
   const count = (origin: string) => counts.set(origin, (counts.get(origin) ?? 0) + 1);
-  for (const { origin } of expected.entries.values()) count(origin);
+  for (const { origin } of expected.entries.values()) if (origin !== undefined) count(origin);
   for (const [path, content] of boot) {
     if (path.endsWith("/")) continue;
     const packaged = expected.packageByHash.get(createHash("sha256").update(content).digest("hex"));

@@ -20,7 +20,7 @@ export const command: Command = {
   usage: "audit IMAGE [--relay FOLDER] [--lock FILE] [--mirror URL] [--cache DIR] [--json]",
   help: `
 Makes again, from the Debian packages of the lock file, the pinned npm packages and these sources, what the image in
-the file IMAGE must hold, and compares: every file with its content, mode, owner and time, and every byte that belongs
+the file IMAGE (.img or .img.zst) must hold, and compares: every file with its content, mode, owner and time, and every byte that belongs
 to no file. Lists what differs and ends with 1; ends with 0 when nothing does. Packages that are not in the cache are
 fetched. It takes half a minute and 1 GB of memory, needs no root and changes nothing.
 

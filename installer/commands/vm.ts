@@ -3,11 +3,13 @@
  * before it gets a machine, an address and DNS records of its own.
  */
 import { existsSync } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
+import { copyImage } from "../../image/copy-image.ts";
+import { readHead } from "../../image/output-file.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
@@ -17,8 +19,9 @@ import { withProgress } from "../progress.ts";
 import { type RelayFolder, readRelayFolder } from "../relay-folder.ts";
 import { connectionHelp, wantedPorts } from "../vm/connection-help.ts";
 import { consoleLines } from "../vm/console.ts";
+import { lockDisk } from "../vm/disk-lock.ts";
 import { freePort, requireQemu, startMachine } from "../vm/machine.ts";
-import { changedSince, copyImage, growDisk, trialDiskPath } from "../vm/trial-disk.ts";
+import { changedSince, growDisk, trialDiskPath } from "../vm/trial-disk.ts";
 
 /** Enough for the relay's services and a comfortable cache. */
 const MEMORY_MEBIBYTES = 1024;
@@ -38,7 +41,7 @@ export const command: Command = {
   help: `
 Boots the relay of FOLDER (made by ./homing init) or an IMAGE (made by ./homing build, of either target) in QEMU.
 It runs on a disk of its own, NAME-trial.img in the current folder: made from the FOLDER, or a copy of the
-IMAGE, which stays as it is. When that file is there already, it is booted with the accounts and mail on it. The
+IMAGE (also of a compressed one, .img.zst), which stays as it is. When that file is there already, it is booted with the accounts and mail on it. The
 relay's ports are reachable on 127.0.0.1 only.
 
   --fresh        make the disk anew, without accounts and mail
@@ -65,17 +68,18 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const isFolder = (await stat(given)).isDirectory();
   const relay = isFolder ? await readRelayFolder(given) : undefined;
   const architecture = relay ? "amd64" : await imageArchitecture(given);
-  requireQemu(architecture);
   const note = (text: string) => io.stderr.write(`${text}\n`);
   const disk = trialDiskPath(given);
   if (values.fresh && disk === resolve(given)) {
     throw new UsageError("--fresh makes a disk from a folder or an image; this is such a disk");
   }
+  await using lock = await lockDisk(disk);
+  requireQemu(architecture);
   if (values.fresh || !existsSync(disk)) {
     if (relay) await buildDisk(relay, disk, values, io);
     else {
       note(`Copying ${given} to ${disk} …`);
-      await copyImage(given, disk, io.signal);
+      await copyImage(given, disk, "Make room in this folder, or start in another one.", io.signal);
     }
   } else {
     const sources = relay ? [...relay.files.keys()].map((name) => join(given, name)) : [given];
@@ -109,6 +113,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     onConsole: lines,
     onNote: note,
   });
+  if (machine.processId !== undefined) await lock.add(machine.processId);
   const aborted = new Promise<"aborted">((done) => {
     if (io.signal.aborted) done("aborted");
     else io.signal.addEventListener("abort", () => done("aborted"), { once: true });
@@ -156,9 +161,7 @@ async function buildDisk(
 
 /** Images for virtual machines have a GPT, those for Raspberry Pis an MBR (image/targets). */
 async function imageArchitecture(path: string): Promise<Architecture> {
-  await using file = await open(path, "r");
-  const sectors = Buffer.alloc(1024);
-  await file.read(sectors, 0, sectors.length, 0);
+  const sectors = await readHead(path);
   if (sectors.toString("latin1", 512, 520) === "EFI PART") return "amd64";
   if (sectors.readUInt16LE(510) === 0xaa55) return "arm64";
   throw new VmImageError(`${path} is not a disk image: it has no partition table`);

@@ -31,7 +31,8 @@ export type MachineOptions = Readonly<{
   onNote: (text: string) => void;
 }>;
 
-export type Machine = Control & Readonly<{ accelerator: string }>;
+export type Machine = Control &
+  Readonly<{ accelerator: string /** QEMU's. */; processId: number | undefined }>;
 
 /** QEMU or its firmware is missing; the message says how to install it. */
 export class MachineError extends Error {
@@ -153,7 +154,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       }
       if (outcome.started) {
         const afterwards = () => rm(state, { recursive: true, force: true });
-        return { accelerator, ...controlMachine(child, controlSocket, afterwards) };
+        return { accelerator, processId: child.pid, ...controlMachine(child, controlSocket, afterwards) };
       }
       if (last) throw new MachineError(`QEMU ended at once: ${outcome.error}`);
       options.onNote(

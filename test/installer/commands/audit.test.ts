@@ -1,7 +1,8 @@
 /** What ./homing audit says to wrong arguments and to what is no image; ring 3 audits finished images. */
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runHoming } from "../../support/command-io.ts";
 
@@ -12,6 +13,22 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("./homing audit", () => {
+  it("looks into a compressed image, and leaves nothing of what it saw", async () => {
+    const image = Buffer.alloc(1024);
+    image.writeUInt16LE(0xaa55, 510); // a partition table with nothing in it
+    const path = join(folder, "a.img.zst");
+    await writeFile(path, zstdCompressSync(image));
+    const temporary = async () =>
+      (await readdir(tmpdir())).filter((name) => name.startsWith("homing-audit-image-"));
+    const before = await temporary();
+    const { code, stderr } = await runHoming(["audit", path]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(`${path} cannot be judged: it does not have the partitions of an image`),
+    ]);
+    expect(await temporary()).toEqual(before);
+  });
+
   it.each([
     [["audit"], "which image?"],
     [["audit", "a.img", "b.img"], "unexpected argument “b.img”"],
