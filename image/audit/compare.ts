@@ -26,6 +26,13 @@ export function compareTrees(
       add(path, `is a ${entry.type} that no package, npm package or source of ours brings`);
       continue;
     }
+    if (wanted.origin === undefined) {
+      add(
+        path,
+        `is a ${entry.type} that the build itself puts in, from no package, npm package or source of ours`,
+      );
+      continue;
+    }
     const differences = differencesOf(entry, wanted, time);
     const firstName = firstNames.get(entry.inode);
     const wantedName = wanted.linkOf ?? path;
@@ -35,7 +42,7 @@ export function compareTrees(
       add(path, `is not as its origin has it (${wanted.origin}): ${differences.join(", ")}`);
   }
   for (const [path, { origin }] of expected) {
-    if (!found.has(path)) add(path, `is missing (${origin})`);
+    if (!found.has(path)) add(path, `is missing (${origin ?? "of unknown origin"})`);
   }
   return findings;
 }

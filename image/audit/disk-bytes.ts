@@ -44,5 +44,6 @@ export async function differingRuns(comparison: DiskComparison): Promise<Run[]> 
     if (there.equals(wanted)) continue;
     for (let at = 0; at < size; at++) if (there[at] !== wanted[at] && !note(offset + at)) return runs;
   }
+  onProgress?.({ stage: "Reading the rest of the disk", done: length, total: length, unit: "bytes" });
   return runs;
 }

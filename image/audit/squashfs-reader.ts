@@ -137,7 +137,7 @@ export async function readSquashfs(
     if (entries.has(path)) throw new AuditError(`the root file system holds /${path} twice`);
     entries.set(path, entry);
     if (++done > MAX_INODES) throw new AuditError(`the root file system holds more than ${MAX_INODES} files`);
-    if (done % 100 === 0) onProgress(done, inodeCount);
+    if (done % 100 === 0) onProgress(known.size, inodeCount); // a file of two names is one
     if (!inode.directory) return;
     if (depth > MAX_DEPTH || visited.has(inode.number)) {
       throw new AuditError(`the root file system's folder /${path} is part of itself`);
@@ -157,7 +157,7 @@ export async function readSquashfs(
     }
   };
   await outOfRange(visit(rootInode, "", 0));
-  onProgress(done, inodeCount);
+  onProgress(known.size, inodeCount);
   if (known.size !== inodeCount) {
     throw new AuditError(
       `the root file system has ${inodeCount} inodes, and ${known.size} of them have a name`,

@@ -88,11 +88,29 @@ async function squashfsOf(tree: Tree, name: string): Promise<Buffer> {
 describe("readSquashfs and compareTrees", () => {
   it("find nothing in what the writer wrote of the same tree", async () => {
     const image = await squashfsOf(sampleTree(), "same.squashfs");
-    const { entries, bytes, time, unreferencedBytes } = await readSquashfs(inMemory(image));
+    const told: number[][] = [];
+    const { entries, bytes, time, unreferencedBytes } = await readSquashfs(inMemory(image), (done, total) =>
+      told.push([done, total]),
+    );
     expect(unreferencedBytes).toBe(0);
+    expect(told.at(-1)![0]).toBe(told.at(-1)![1]);
+    expect(entries.size).toBeGreaterThan(told.at(-1)![0]!); // hard links
     expect(compareTrees(entries, expectedOf(sampleTree()), TIME)).toEqual([]);
     expect(time).toBe(TIME);
     expect(image.length - bytes).toBeLessThan(4096);
+  });
+
+  it("show what the build itself puts in without an origin", async () => {
+    const { entries } = await readSquashfs(inMemory(await squashfsOf(sampleTree(), "unknown.squashfs")));
+    const expected = expectedOf(sampleTree());
+    expected.set("bin/su", { ...expected.get("bin/su")!, origin: undefined });
+    expect(compareTrees(entries, expected, TIME)).toEqual([
+      {
+        place: "root file system",
+        path: "/bin/su",
+        problem: "is a file that the build itself puts in, from no package, npm package or source of ours",
+      },
+    ]);
   });
 
   it.each<[string, (tree: Tree) => void, string, RegExp]>([
