@@ -3,7 +3,7 @@
  * image/packages/ and by the image builder, which keeps its root file systems there too.
  */
 import { access, constants, mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { explainNoRoom } from "../no-room.ts";
@@ -17,12 +17,29 @@ export class CacheError extends Error {
   override name = "CacheError";
 }
 
-/** ~/.cache/homing, or below $XDG_CACHE_HOME (XDG Base Directory Specification: relative values are invalid). */
+/**
+ * ~/.cache/homing, or below $XDG_CACHE_HOME (XDG Base Directory Specification: relative values are invalid). Without a HOME
+ * the home directory is the user's in the system. Throws CacheError when that has none either.
+ */
 export function defaultCacheDirectory(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): string {
   const base = env.XDG_CACHE_HOME;
-  return join(base && isAbsolute(base) ? base : join(homedir(), ".cache"), "homing");
+  return join(base && isAbsolute(base) ? base : join(homeDirectory(), ".cache"), "homing");
+}
+
+function homeDirectory(): string {
+  const home = homedir(); // HOME as it is, be it empty or relative
+  if (isAbsolute(home)) return home;
+  try {
+    return userInfo().homedir;
+  } catch (error) {
+    throw new CacheError(
+      `there is no place for the cache: HOME is ${JSON.stringify(home)}, and the system knows no home of this user. ` +
+        "Give a folder with --cache.",
+      { cause: error },
+    );
+  }
 }
 
 /**

@@ -87,9 +87,11 @@ export async function fetchPackages(
   tally.show();
   if (missing.length === 0) return paths;
 
-  const missingBytes = sizeOf(missing);
-  const lacking = `${missing.length} of ${packages.length} packages (${megabytes(missingBytes)}) are missing in it`;
-  await requireWritable(cache, lacking);
+  // Shrinks as they come: an error tells what is missing by then.
+  const wanting = new Set(missing);
+  const lacking = () =>
+    `${wanting.size} of ${packages.length} packages (${megabytes(sizeOf([...wanting]))}) are missing in it`;
+  await requireWritable(cache, lacking());
   missing.sort((a, b) => b.size - a.size); // the largest first: they take longest
   const folder = join(cache, "packages");
   const unreachable = new Map<string, SourceProblem>();
@@ -102,11 +104,12 @@ export async function fetchPackages(
         const report = (done: number, reused: number) => tally.set(one, done, reused);
         await fetchPackage(one, paths.get(one.name)!, { ...options, signal, lacking, unreachable }, report);
       }
+      if (one) wanting.delete(one);
       tally.show();
       return one !== undefined;
     });
   } catch (error) {
-    throw await explainCacheError(error, folder, lacking, missingBytes);
+    throw await explainCacheError(error, folder, lacking(), sizeOf([...wanting]));
   } finally {
     clearInterval(ticking);
   }
@@ -203,7 +206,7 @@ type Surroundings = DownloadOptions &
   Readonly<{
     signal: AbortSignal;
     /** What all is missing, for error texts. */
-    lacking: string;
+    lacking: () => string;
     /** Servers that could not be reached, and why: the next packages do not wait for them again. */
     unreachable: Map<string, SourceProblem>;
   }>;
@@ -249,7 +252,7 @@ function explain(
   if (answered.length === 0) {
     return new DownloadError(
       `Debian's packages cannot be fetched: there is no connection.\n${reasons}\n` +
-        `The cache is ${cache}; ${lacking}. ${networkMend(problems)} What has come so far is kept.`,
+        `The cache is ${cache}; ${lacking()}. ${networkMend(problems)} What has come so far is kept.`,
       false,
     );
   }

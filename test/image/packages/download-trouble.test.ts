@@ -183,4 +183,20 @@ describe("fetchPackages from a mirror that misbehaves", () => {
     expect(source.pauses.length).toBeLessThanOrEqual(2 * 6);
     [source.mirror, source.snapshot] = await Promise.all([startMirror(), startMirror()]);
   });
+
+  it("says what is still missing when some could be had", async () => {
+    const packages = Array.from({ length: 40 }, (_, number) => offer(`p${number}`));
+    // The smallest comes last; nobody serves its archive.
+    const last = { ...offer("z", "security"), size: 1 };
+    await source.snapshot.close();
+    const mirrors = { debian: `${source.mirror.url}/debian`, security: source.snapshot.url };
+    const failure = (await fetchAll([...packages, last], { mirrors }).catch(
+      (error: Error) => error,
+    )) as Error;
+    const missing = Number(/; (\d+) of 41 packages .* are missing in it/.exec(failure.message)?.[1]);
+    const whole = source.cachedFiles().filter((name) => !name.endsWith(".part")).length;
+    expect(whole, failure.message).toBeGreaterThan(30);
+    expect(missing).toBe(41 - whole);
+    source.snapshot = await startMirror();
+  });
 });
