@@ -15,7 +15,7 @@ import { watchCertificate } from "./certificate.ts";
 import { type Front, openFront } from "./front.ts";
 import { type WebLimits, webLimits } from "./limits.ts";
 import { mxdelivRoutes } from "./mxdeliv.ts";
-import { createPages } from "./pages/pages.ts";
+import { createPages, type Pages, PagesError, type PagesOptions } from "./pages/pages.ts";
 import { readWebFolders } from "./pages/web-folder.ts";
 import type { WebCount } from "./serve.ts";
 import { signUpRoutes } from "./sign-up.ts";
@@ -26,7 +26,7 @@ export type WebServiceOptions = Readonly<{
   settingsPath: string;
   certificate: Readonly<{ chain: string; key: string }>;
   acmeChallenges: string;
-  /** Folders of page files; what is in a later one stands in for the same of an earlier one. */
+  /** Folders of page files; what is in a later one stands in for the same of the first, which is whole. */
   pages: readonly string[];
   /** Where services/auth makes accounts. */
   signUpSocket: string;
@@ -53,11 +53,8 @@ export async function startWebService(
   const config = await loadRelayConfig(options.settingsPath);
   const certificate = await watchCertificate(options.certificate, log);
   const accounts = createAccountClient(options.signUpSocket);
-  const pages = createPages({
-    config,
-    files: await readWebFolders(options.pages),
-    signUpMode: currentMode(accounts, config.signUp.mode, log),
-  });
+  const signUpMode = currentMode(accounts, config.signUp.mode, log);
+  const pages = await readPages(options.pages, { config, signUpMode }, log);
   for (const problem of pages.problems) log.warn("the pages have a mistake", { problem });
   const accepted = openAccepted(options.acceptedMail, log);
   const site = createSite({
@@ -100,6 +97,21 @@ export async function startWebService(
       { name: "write the counters", run: () => options.counters?.close() },
     ],
   };
+}
+
+/** The operator's pages, or those of Homing alone when no pages can be made of the others. */
+async function readPages(
+  folders: readonly string[],
+  parts: Omit<PagesOptions, "files">,
+  log: Log,
+): Promise<Pages> {
+  try {
+    return createPages({ ...parts, files: await readWebFolders(folders) });
+  } catch (cause) {
+    if (!(cause instanceof PagesError)) throw cause;
+    log.error("the operator's pages cannot be shown, showing the usual ones", { problem: cause.message });
+    return createPages({ ...parts, files: await readWebFolders(folders.slice(0, 1)) });
+  }
 }
 
 function webCount(counters: Counters): WebCount {

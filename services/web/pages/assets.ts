@@ -25,7 +25,7 @@ export function assetsOf(files: WebFiles): Readonly<{ routes: Routes; values: Va
   const values: Record<string, string> = {};
   for (const [path, content] of files) {
     const type = mediaTypeOf(path);
-    if (type === null || content.length === 0) continue;
+    if (type === null) continue;
     const tag = contentTag(content);
     routes[`/${path}`] = {
       GET: (request) =>

@@ -20,13 +20,12 @@ export type Language = Readonly<{
 /** The pages of the menu that come first, in their order. */
 const firstPages = ["home", "info", "privacy"];
 
-/** All languages, English first. An empty file counts as none: so an operator takes away a default. */
+/** All languages, English first. */
 export function languagesOf(files: WebFiles, onProblem: (text: string) => void): Language[] {
   const tags = [...files.keys()].flatMap((path) => (path.endsWith("/home.md") ? [path.split("/")[0]!] : []));
   const rank = (tag: string): string => (tag === firstLanguage ? "" : tag);
   const common = wordsOf(files, firstLanguage, onProblem);
   return tags
-    .filter((tag) => files.get(`${tag}/home.md`)?.length)
     .sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
     .map((tag) => ({
       tag,
@@ -38,7 +37,7 @@ export function languagesOf(files: WebFiles, onProblem: (text: string) => void):
 function pagesOf(files: WebFiles, tag: string): Map<string, string> {
   const found = [...files].flatMap(([path, content]) => {
     const name = new RegExp(`^${tag}/([a-z0-9][a-z0-9_-]*)\\.md$`).exec(path)?.[1];
-    return name === undefined || content.length === 0 ? [] : [[name, content.toString()] as const];
+    return name === undefined ? [] : [[name, content.toString()] as const];
   });
   const rank = ([name]: readonly [string, string]): number => {
     const place = firstPages.indexOf(name);

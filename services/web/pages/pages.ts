@@ -38,14 +38,19 @@ export type Pages = Readonly<{
   problems: readonly string[];
 }>;
 
-/** Throws Error when there is no page at all, or no layout. */
+/** The files cannot be made pages of. */
+export class PagesError extends Error {
+  override name = "PagesError";
+}
+
+/** Throws PagesError when there is no home page in any language, or no layout. */
 export function createPages({ config, files, signUpMode }: PagesOptions): Pages {
   const problems: string[] = [];
   const languages = languagesOf(files, (text) => problems.push(text));
   const tags = languages.map(({ tag }) => tag);
   const layout = files.get("layout.html")?.toString();
   if (layout === undefined || languages.length === 0)
-    throw new Error("there are no pages: no layout, or no home page");
+    throw new PagesError("there is no layout.html, or no home.md in any language");
   const assets = assetsOf(files);
   const marked = new Marked({ gfm: true });
   const toHtml = (markdown: string): string => marked.parse(markdown, { async: false });

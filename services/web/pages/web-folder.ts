@@ -10,11 +10,18 @@ import { isWebFilePath } from "../../../appliance/web-files.ts";
 /** Content by path within the folder, "de/home.md". */
 export type WebFiles = ReadonlyMap<string, Buffer>;
 
-/** The files of all folders, those of later ones over those of earlier ones. A folder may be missing. */
+/**
+ * The files of all folders, those of later ones over those of earlier ones; an empty one takes away what was there. A
+ * folder may be missing.
+ */
 export async function readWebFolders(folders: readonly string[]): Promise<WebFiles> {
   const files = new Map<string, Buffer>();
   for (const folder of folders) {
-    for (const path of await webFilePaths(folder)) files.set(path, await readFile(join(folder, path)));
+    for (const path of await webFilePaths(folder)) {
+      const content = await readFile(join(folder, path));
+      if (content.length > 0) files.set(path, content);
+      else files.delete(path);
+    }
   }
   return files;
 }

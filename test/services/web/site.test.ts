@@ -23,6 +23,7 @@ let httpPort: number;
 let stop: () => Promise<void>;
 const log: string[] = [];
 let counters: Counters;
+const nowhere = createLog(() => {});
 
 async function writeCertificate(): Promise<void> {
   const keyPem = await keyOnce;
@@ -46,21 +47,7 @@ beforeAll(async () => {
   await writeFile(join(folder, "pages", "de", "home.md"), "# Eigene Seite von {{domain}}\n\n{{nonsense}}");
   await writeCertificate();
   counters = createCounters({ path: join(folder, "web.prom"), log: createLog((line) => log.push(line)) });
-  const { front, stop: steps } = await startWebService({
-    settingsPath: join(folder, "relay.json"),
-    certificate: { chain: join(folder, "tls", "certificate.pem"), key: join(folder, "key.pem") },
-    acmeChallenges: join(folder, "acme"),
-    mail: { host: "127.0.0.1", port: 10024 },
-    acceptedMail: join(folder, "accepted"),
-    pages: [webDefaultsFolder, join(folder, "pages")],
-    signUpSocket: join(folder, "nobody-listens"),
-    listen: {
-      http: { name: "http", host: "127.0.0.1", port: 0 },
-      tls: { name: "web", path: join(folder, "web.sock") },
-    },
-    counters,
-    log: createLog((line) => log.push(line)),
-  });
+  const { front, stop: steps } = await start("web.sock", "pages", counters);
   httpPort = (front.http.address() as { port: number }).port;
   stop = async () => {
     for (const step of steps) await step.run();
@@ -70,6 +57,29 @@ afterAll(async () => {
   await stop();
   await rm(folder, { recursive: true });
 });
+
+/** The service with the operator's pages of that folder. */
+function start(
+  socket: string,
+  pages: string,
+  counted = createCounters({ path: join(folder, `${socket}.prom`), log: nowhere }),
+) {
+  return startWebService({
+    settingsPath: join(folder, "relay.json"),
+    certificate: { chain: join(folder, "tls", "certificate.pem"), key: join(folder, "key.pem") },
+    acmeChallenges: join(folder, "acme"),
+    mail: { host: "127.0.0.1", port: 10024 },
+    acceptedMail: join(folder, "accepted"),
+    pages: [webDefaultsFolder, join(folder, pages)],
+    signUpSocket: join(folder, "nobody-listens"),
+    listen: {
+      http: { name: "http", host: "127.0.0.1", port: 0 },
+      tls: { name: "web", path: join(folder, socket) },
+    },
+    counters: counted,
+    log: createLog((line) => log.push(line)),
+  });
+}
 
 async function secure() {
   const raw = connect(join(folder, "web.sock"));
@@ -111,6 +121,15 @@ describe("the pages", () => {
     expect((await ask(domain, "/theme.css")).body).toBe(":root { --paper: pink }");
     expect((await ask(domain, "/en/")).body).toContain("Chat with the people you like");
     expect(log.join("")).toContain("de/home.md: there is no {{nonsense}}");
+  });
+
+  it("are the usual ones when none can be made of the operator's", async () => {
+    await mkdir(join(folder, "broken"));
+    await writeFile(join(folder, "broken", "layout.html"), "");
+    const { front, stop: steps } = await start("second.sock", "broken");
+    expect(front.http.listening).toBe(true);
+    for (const step of steps) await step.run();
+    expect(log.join("")).toMatch(/operator's pages cannot be shown, showing the usual ones.*layout\.html/);
   });
 
   it("are kept by browsers as long as they stay the same", async () => {
