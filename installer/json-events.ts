@@ -8,6 +8,8 @@ import type { ProgressEvent } from "./progress.ts";
 export type JsonEvents = Readonly<{
   /** To be handed down as `onProgress`: the first and the last event of a stage, and some between them. */
   report: (event: ProgressEvent) => void;
+  /** Tells the last event of a stage, if it was not told. */
+  finish: () => void;
   /** Any other event; resolves when it is written. */
   tell: (event: Readonly<{ event: string }> & Readonly<Record<string, unknown>>) => Promise<void>;
 }>;
@@ -44,6 +46,7 @@ export function jsonEvents(
       isLastTold = false;
       if (isNew || now() - toldAt >= PROGRESS_MILLISECONDS) tellProgress(event);
     },
+    finish: finishStage,
     tell(event) {
       finishStage();
       return write(event);

@@ -117,6 +117,10 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     );
     return EXIT_USAGE;
   }
+  if (!hasCurrentFolder()) {
+    io.stderr.write("homing: the current folder was removed; change to another one and start again.\n");
+    return EXIT_FAILED;
+  }
   const { command } = await verb.load();
   if (first === "help" || wantsHelp(rest)) {
     io.stdout.write(`Usage: ./homing ${command.usage}\n\n${command.help.trim()}\n`);
@@ -125,13 +129,46 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
   try {
     return await command.run(rest, io);
   } catch (error) {
+    if (wantsJson(rest, command)) await tellError(error, command, io);
     return explain(error, command, io);
   }
 }
 
+/** Also when the arguments are wrong, which no command has looked at then. */
+function wantsJson(args: readonly string[], command: Command): boolean {
+  return command.usage.includes("--json") && hasFlag(args, "--json");
+}
+
+/** The last line for scripts, on standard output; the text for people and the exit code are explain's. */
+async function tellError(error: unknown, command: Command, io: CommandIo): Promise<void> {
+  const { name, message } = io.signal.aborted
+    ? { name: "Stopped", message: `${command.name} was stopped` }
+    : error instanceof Error
+      ? error
+      : { name: "Error", message: String(error) };
+  // An output that is closed is told at the end of the process.
+  await print(io.stdout, `${JSON.stringify({ event: "error", name, message })}\n`).catch(() => {});
+}
+
 function wantsHelp(args: readonly string[]): boolean {
+  return hasFlag(args, "--help") || hasFlag(args, "-h");
+}
+
+/** One that was removed under a shell has no path any more, and much of Node fails without. */
+function hasCurrentFolder(): boolean {
+  try {
+    process.cwd();
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** What comes behind "--" is no option. */
+function hasFlag(args: readonly string[], flag: string): boolean {
   const end = args.indexOf("--");
-  return (end < 0 ? args : args.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
+  return (end < 0 ? args : args.slice(0, end)).includes(flag);
 }
 
 /** Prints why a command failed and says which exit code that is. */

@@ -33,7 +33,7 @@ no more than you trust whoever could have changed it.
   --lock FILE    the list of Debian packages it was built with (default: this version's own)
   --mirror URL   the Debian mirror to fetch from (default: as ./homing build)
   --cache DIR    where downloads are kept (default: ~/.cache/homing)
-  --json         print one JSON object instead of text
+  --json         print one JSON object instead of text; when it fails, that is an "error" event (name, message)
 `,
   run,
 };

@@ -86,10 +86,8 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     await events.tell({ event: "done", ...resultFields(built, target) });
     return 0;
   } catch (error) {
-    const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
-    const stopped = { name: "Stopped", message: "the build was stopped" };
-    await events.tell({ event: "error", ...(io.signal.aborted ? stopped : { name, message }) });
-    throw error; // the exit code and the text for people are the command line's (installer/main.ts)
+    events.finish();
+    throw error; // telling it is the command line's (installer/main.ts)
   }
 }
 

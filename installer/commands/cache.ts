@@ -25,7 +25,8 @@ and whatever a build used in the last six hours.
 
   --prune        remove what is not needed; safe while a build is running
   --cache DIR    the cache (default: ~/.cache/homing)
-  --json         for scripts: one JSON object a line, its "event" is "kind" or "done"; sizes are in bytes
+  --json         for scripts: one JSON object a line, its "event" is "kind" or "done", or "error" (name, message);
+                 sizes are in bytes
 `,
   run,
 };

@@ -1,5 +1,7 @@
 /** The command line: help, unknown words, exit codes (installer/main.ts, installer/command.ts). */
-import { readdir } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseCommandArgs, UsageError } from "../../installer/command.ts";
@@ -68,6 +70,23 @@ describe("./homing", () => {
     }
   });
 });
+
+it
+  .skipIf(process.platform === "win32")
+  .each(["build x --target vm", "init a.example", "vm x", "keys show x"])(
+  "says in one line that the current folder is gone: %s (Unix)",
+  async (command) => {
+    const gone = await mkdtemp(join(tmpdir(), "homing-gone-"));
+    const main = join(import.meta.dirname, "../../installer/main.ts");
+    const script = `cd "${gone}" && rmdir "${gone}" && exec "${process.execPath}" "${main}" ${command}`;
+    const { status, stdout, stderr } = spawnSync("sh", ["-c", script], { encoding: "utf8" });
+    expect([status, stdout, stderr]).toEqual([
+      1,
+      "",
+      "homing: the current folder was removed; change to another one and start again.\n",
+    ]);
+  },
+);
 
 describe("explain", () => {
   class RelayFolderError extends Error {

@@ -43,6 +43,27 @@ describe("./homing build", () => {
     ]);
   });
 
+  it.each([
+    [["build", "relay", "--json", "--tarket", "vm"], "--tarket"],
+    [["build", "--json"], "which relay?"],
+    [["audit", "a.img", "--jsonn", "--json"], "--jsonn"],
+    [["cache", "x", "--json"], "unexpected argument"],
+    [["lock", "x", "--json"], "unexpected argument"],
+    [["keys", "shwo", "x", "--json"], "shwo"],
+  ])("--json tells wrong usage as JSON too: %j", async (args, text) => {
+    const { code, stdout, stderr } = await runHoming(args);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({
+      ...{ event: "error", name: "UsageError" },
+      message: expect.stringContaining(text),
+    });
+    expect(stderr).toContain("Usage: ");
+  });
+
+  it("--json behind “--” is no option", async () => {
+    expect(await runHoming(["build", "--", "a", "--json"])).toMatchObject({ code: 2, stdout: "" });
+  });
+
   it("--json tells a build that was stopped", async () => {
     const relay = join(folder, "stopped");
     await runHoming(["init", "_a.test", "--dir", relay]);
@@ -50,7 +71,7 @@ describe("./homing build", () => {
     const { code, stdout } = await runHoming(args, AbortSignal.abort("SIGINT"));
     expect(code).toBe(130);
     const last = stdout.trimEnd().split("\n").at(-1)!;
-    expect(JSON.parse(last)).toEqual({ event: "error", name: "Stopped", message: "the build was stopped" });
+    expect(JSON.parse(last)).toEqual({ event: "error", name: "Stopped", message: "build was stopped" });
   });
 
   it("says that a folder is no relay folder, and makes no image", async () => {
