@@ -96,10 +96,14 @@ async function readPublicKeys(path: string): Promise<string[]> {
 function warnings(domain: string): string {
   const special = specialUseOf(domain);
   if (special === undefined) return "";
+  const reason = special.ending.startsWith("example")
+    ? `is there for examples (${special.source}): give your own domain instead.`
+    : `is set aside for other uses (${special.source}).`;
   return `
 Mind: ${domain} can never be a public name.
-“.${special.ending}” is set aside for other uses (${special.source}). No certificate authority
-certifies it, and Delta Chat and other relays refuse what is self-signed.
+“.${special.ending}” ${reason}
+No certificate authority certifies it, and Delta Chat and other relays refuse
+what is self-signed.
 To chat without a public name use a test name, which begins with “_”:
   ./homing init _try.test
 `;

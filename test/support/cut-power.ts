@@ -1,6 +1,6 @@
 /**
  * A machine in QEMU whose power goes at a chosen moment: SIGKILL to the emulator, so that whatever the guest did not
- * write is lost. For the tests of the first boot (test/boot/power-loss.test.ts, test/bench/power-loss.ts). BIOS, since
+ * write is lost. What it wrote and did not flush stays in this computer's memory, as no real cut grants. For the tests of the first boot (test/boot/power-loss.test.ts, test/bench/power-loss.ts). BIOS, since
  * it starts sooner than UEFI, and no acceleration: that makes a moment last as long everywhere.
  */
 import { spawn } from "node:child_process";

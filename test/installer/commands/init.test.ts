@@ -174,6 +174,9 @@ describe("./homing init", () => {
     const shown = async (domain: string) =>
       (await runHoming(["init", domain, "--dir", join(scratch, domain)])).stdout;
     expect(await shown("relay.home.local")).toContain("“.local” is set aside for other uses (RFC 6762)");
+    expect(await shown("chat.example.org")).toContain(
+      "“.example.org” is there for examples (RFC 6761): give your own domain instead.",
+    );
     expect(await shown("chat.bücher.museum")).not.toContain("never be a public name");
     expect(await shown("_a.test")).not.toContain("never be a public name");
   });
