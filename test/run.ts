@@ -15,6 +15,12 @@ import { buildsFromToday, hostArchitecture, prepareTestLock } from "./support/te
 const project = join(import.meta.dirname, "..");
 const vitest = join(project, "node_modules", "vitest", "vitest.mjs");
 
+/** For unshare(1). */
+const ownMountsAndProcesses = [
+  ...["--mount", "--propagation", "private"],
+  ...["--pid", "--fork", "--kill-child", "--mount-proc"],
+];
+
 type Ring = Readonly<{
   name: "unit" | "relay" | "boot";
   what: string;
@@ -104,13 +110,13 @@ const rings: readonly Ring[] = [
         ...["squashfs-tools", "dosfstools", "mtools", "fdisk", "gdisk", "cpio", "kmod"],
       ],
     },
-    // However a test ends, what it mounted goes.
-    wrapper: mayUnshareMounts() ? ["unshare", "--mount", "--propagation", "private", "--"] : [],
+    // However a test ends, what it mounted and the machines it started end with it.
+    wrapper: mayUnshare() ? ["unshare", ...ownMountsAndProcesses, "--"] : [],
   },
 ];
 
-function mayUnshareMounts(): boolean {
-  return spawnSync("unshare", ["--mount", "--propagation", "private", "true"]).status === 0;
+function mayUnshare(): boolean {
+  return spawnSync("unshare", [...ownMountsAndProcesses, "true"]).status === 0;
 }
 
 /**
