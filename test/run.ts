@@ -134,6 +134,9 @@ type VitestReport = {
   testResults: { status: string; assertionResults: { status: string; fullName: string }[] }[];
 };
 
+/** What a ring that was asked to end may still take, to clean up. */
+const END_MILLISECONDS = 10_000;
+
 /** Set when somebody asked for the end: the ring that runs cleans up, the next ones do not begin. */
 let interrupted = false;
 
@@ -148,6 +151,8 @@ function run(command: string, args: readonly string[]): Promise<number> {
     const passOn = (signal: NodeJS.Signals) => {
       interrupted = true;
       child.kill(signal);
+      // unshare(1) ignores SIGTERM while what it started runs.
+      setTimeout(() => child.kill("SIGKILL"), END_MILLISECONDS).unref();
     };
     process.on("SIGINT", noteInterrupt).on("SIGTERM", passOn).on("SIGHUP", passOn);
     const settle = () => process.off("SIGINT", noteInterrupt).off("SIGTERM", passOn).off("SIGHUP", passOn);
