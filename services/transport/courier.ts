@@ -34,7 +34,7 @@ type Replies = Map<string, SmtpReply>;
 type Posted = Readonly<{ replies: ReadonlyMap<string, SmtpReply>; again: readonly string[] }>;
 
 /** A request whose answer was lost is made again at once: the other side's restart takes a moment. */
-const ATTEMPT_DELAYS_MS = [0, 0, 300, 1000] as const;
+const ATTEMPT_DELAYS_MS = [0, 0, 300, 1000, 3000] as const;
 /** Only where it was lost soon: who was silent for minutes will be again. */
 const REPEAT_WITHIN_MS = 30_000;
 /** For all requests to a domain; Postfix gives one message ten minutes (lmtp_data_done_timeout). */
@@ -169,6 +169,7 @@ export function createCourier(options: CourierOptions) {
     const envelope = { from: mail.from, to: recipients };
     const unheard: Posted = { replies: new Map(), again: [] };
     let isUncertain = false;
+    let isRelay = false;
     const started = options.now();
     for (const delay of ATTEMPT_DELAYS_MS) {
       if (options.now() - started > REPEAT_WITHIN_MS) break;
@@ -182,23 +183,29 @@ export function createCourier(options: CourierOptions) {
           return verdict;
         }
         log.debug("no delivery by HTTPS", { domain, reason: verdict.reason });
-        destinations.httpsFailed(domain);
-        if (!isUncertain) return unheard;
+        if (!isUncertain) {
+          destinations.httpsFailed(domain);
+          return unheard;
+        }
       } else {
         log.debug("no delivery by HTTPS", { domain, kind: outcome.kind, reason: outcome.reason });
         if (outcome.kind === "failed" && !isUncertain) {
           destinations.httpsFailed(domain);
           return unheard;
         }
-        // A web server that wants no such body may end the connection instead of answering: is this a relay at all?
-        if (outcome.kind === "uncertain" && !destinations.isKnownByHttps(domain)) {
-          const look = await https.look(domain);
-          if (look.kind === "answered" && look.status !== METHOD_NOT_ALLOWED) return unheard;
-        }
         isUncertain = true;
+        // A web server that wants no such body may end the connection instead of answering: is this a relay at all?
+        isRelay ||= destinations.isKnownByHttps(domain);
+        if (!isRelay) {
+          const look = await https.look(domain);
+          isRelay = look.kind === "answered" && look.status === METHOD_NOT_ALLOWED;
+          if (look.kind === "answered" && !isRelay) return unheard;
+        }
       }
       if (!body.isWhole) break;
     }
+    // Whatever speaks TLS there never said a word of HTTP, for as long as a relay takes to start again.
+    if (!isRelay) return unheard;
     log.info("the answer to a delivery by HTTPS was lost", { domain });
     options.counted("deferred", recipients.length);
     return { replies: new Map(recipients.map((one) => [one, lost])), again: [] };

@@ -163,6 +163,18 @@ describe("mail for other relays", () => {
     expect(transport.handedBack).toHaveLength(1);
   });
 
+  it("goes by SMTP when what speaks TLS there never answers in HTTP", async () => {
+    await using transport = await runTransport(names);
+    transport.setPeer((_request, { request }) => {
+      request.socket.destroy();
+      return undefined;
+    });
+    const client = await transport.lmtp();
+    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
+    expect(codes(replies)).toEqual([250]);
+    expect(transport.handedBack).toHaveLength(1);
+  });
+
   it("leaves domains that take no mail to SMTP, which has the words for it", async () => {
     await using transport = await runTransport({
       ...names,
