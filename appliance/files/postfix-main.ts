@@ -108,10 +108,9 @@ function remoteDelivery(): Parameters {
     smtp_tls_policy_maps: `regexp:{{/^${fallback.replaceAll(/[[\].]/g, "\\$&")}$$/ none} {/^\\[[^]]+\\](:|$$)/ encrypt} {/^_/ encrypt}}`,
     smtp_tls_session_cache_database: "lmdb:$data_directory/smtp_sessions",
     smtp_tls_loglevel: 1,
-    // A connection kept open saves the TLS handshake of the next message in a conversation.
-    smtp_tls_connection_reuse: "yes",
-    smtp_connection_cache_destinations: "static:all",
-    smtp_connection_cache_time_limit: "30s",
+    // No connection is kept: Postfix keeps one to the fallback under the name of the domain that failed, and then tries
+    // the fallback's port at that domain's own hosts. Conversations go by HTTPS, which keeps connections.
+    smtp_connection_cache_on_demand: "no",
     // The cache keeps nothing longer than this, whatever its users ask for.
     connection_cache_ttl_limit: "30s",
     smtp_destination_recipient_limit: 50,

@@ -172,8 +172,6 @@ export function postfixMasterCf(config: RelayConfig): string {
     service("lmtp", "unix", "-", "lmtp"),
     service("anvil", "unix", "-", "anvil", {}, "1"),
     service("scache", "unix", "-", "scache", {}, "1"),
-    // Keeps TLS connections to other relays open between messages (smtp_tls_connection_reuse).
-    service("tlsproxy", "unix", "-", "tlsproxy", {}, "0"),
     service("postlog", "unix-dgram", "n", "postlogd", {}, "1"),
   ];
   return `# Made at every boot from relay.toml; changes here are lost.
