@@ -87,10 +87,14 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     for (; kills < options.kills; kills++) {
       await delay(random() * LONGEST_PEACE);
       const { relay, unit } = all[Math.floor(random() * all.length)]!;
+      // Forgotten restarts begin without the pause that grows with them.
+      await relay.exec(`systemctl reset-failed ${unit}.service`);
       await relay.exec(`systemctl kill --signal=KILL --kill-whom=all ${unit}.service`);
       await waitFor(`${unit} of ${relay.domain} is back`, BACK_TIMEOUT, async () => {
-        const state = await relay.exec(["systemctl", "is-active", `${unit}.service`], { anyExitCode: true });
-        return state.stdout.trim() === "active";
+        const { stdout } = await relay.exec(
+          `systemctl show --property=ActiveState,NRestarts ${unit}.service`,
+        );
+        return /^ActiveState=active$/m.test(stdout) && /^NRestarts=[1-9]/m.test(stdout);
       });
     }
   } finally {
