@@ -101,6 +101,11 @@ describe("the status page", () => {
     ],
     ["a disk that cannot be written", { readOnly: true }, /^homing: an error on the data partition/],
     ["a disk that was repaired", { repaired: true }, /^homing: the data partition was damaged and has been/],
+    [
+      "no certificate",
+      { certificateProblem: "Forward port 80.\n" },
+      /^homing: certificate: Forward port 80\.$/,
+    ],
     ["a folder that was not taken over", { importProblem: "NOT TAKEN OVER: x\ny\n" }, /^homing: y$/],
   ])("is ready with %s, but asks for attention", (_what, change, line) => {
     const { lines, light } = pageOf(change);

@@ -1,0 +1,195 @@
+/**
+ * A relay gets its certificate from a real authority (Pebble): services/web shows the proof, and everything that speaks
+ * TLS shows the certificate, without a connection lost. Renewal with the clock turned.
+ */
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseCertificateChain } from "../../appliance/certificate-chain.ts";
+import {
+  certificateStatePath,
+  clockSyncedPath,
+  dataPaths,
+  nodeBinary,
+  runPaths,
+  tlsCertificatePath,
+  users,
+} from "../../appliance/layout.ts";
+import { makeAccount } from "../support/accounts.ts";
+import { runCommand } from "../support/commands.ts";
+import { openInbox } from "../support/imap-session.ts";
+import { encryptedMail } from "../support/mail.ts";
+import { CLIENT_ADDRESS } from "../support/network.ts";
+import { missingPebble, type Pebble, startPebble } from "../support/pebble.ts";
+import { describeRelays } from "../support/ring.ts";
+import { openSmtp, openSubmission } from "../support/smtp-session.ts";
+import { waitFor } from "../support/wait.ts";
+
+const DOMAIN = "c.test";
+const AUTHORITY = "authority.test";
+const PORT = 14_000;
+const settings = { certificates: { acmeDirectory: `https://${AUTHORITY}:${PORT}/dir` } };
+const RELOAD_TIMEOUT = 30_000;
+/** Two thirds of the 90 days that Pebble's certificates live here. */
+const UNTIL_RENEWAL = "+61d";
+
+describe.skipIf(missingPebble !== undefined)(`with an authority (${missingPebble ?? "here"})`, () => {
+  describeRelays("a relay with a certificate", { [DOMAIN]: { settings } }, (ring) => {
+    const relay = () => ring.relay(DOMAIN);
+    let folder: string;
+    let pebble: Pebble;
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), "homing-pebble-"));
+      await ring
+        .network()
+        .publish([
+          { name: AUTHORITY, type: "A", address: CLIENT_ADDRESS, ttl: 60, need: "required", purpose: "" },
+        ]);
+      pebble = await startPebble({
+        ...{ folder, address: CLIENT_ADDRESS, host: AUTHORITY, port: PORT },
+        ...{ dnsServer: `${CLIENT_ADDRESS}:53`, httpPort: 80, badNonces: 10 },
+      });
+      // The timer shall not come in between; what it did before there was an authority is forgotten.
+      await relay().exec("systemctl stop homing-certificates.timer homing-certificates.service");
+      await writeFile(join(relay().dataFolder, "authority.pem"), pebble.trusted);
+      await relay().exec(`install -m 644 /data/authority.pem /etc/authority.pem
+rm -f ${dataPaths.certificates}/* ${runPaths.certificateProblem}`);
+      await setEnvironment(["NODE_EXTRA_CA_CERTS=/etc/authority.pem"]);
+    });
+    afterAll(async () => {
+      await pebble[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    });
+
+    const setEnvironment = async (lines: readonly string[]) => {
+      const unit = "/run/systemd/system/homing-certificates.service.d";
+      await relay().exec(`mkdir -p ${unit} && cat > ${unit}/test.conf <<'END'
+[Service]
+${lines.map((line) => `Environment=${line}`).join("\n")}
+END
+systemctl daemon-reload`);
+    };
+    const look = async () => {
+      await relay().exec(["systemctl", "start", "homing-certificates.service"], { timeout: 120_000 });
+      expect(await relay().journal("homing-certificates.service")).not.toContain("Failed");
+    };
+    const inUse = async () => parseCertificateChain((await relay().exec(["cat", tlsCertificatePath])).stdout);
+    const fingerprintsShown = async () => [
+      await fingerprintAt(relay().address, 465),
+      await fingerprintAt(relay().address, 993),
+      (await relay().exec([nodeBinary, "--eval", showOfWeb])).stdout.trim(),
+    ];
+    const isShown = (what: string, fingerprint: string) =>
+      waitFor(what, RELOAD_TIMEOUT, async () =>
+        (await fingerprintsShown()).every((shown) => shown === fingerprint),
+      );
+
+    it("shows it everywhere, and no open connection notices", async () => {
+      const first = await inUse();
+      expect(first.isSelfSigned).toBe(true);
+      await isShown("the self-signed certificate is shown", first.leaf.fingerprint256);
+      const account = await makeAccount(relay());
+      await using inbox = await openInbox(relay().address, account.address, account.password);
+      await using mail = await openSubmission(relay().address, account.address, account.password);
+      await using incoming = await openSmtp({ host: relay().address, port: 25 });
+      const idle = await inbox.idle();
+
+      await look();
+      const chain = await inUse();
+      expect(chain.isSelfSigned).toBe(false);
+      expect(chain.leaf.subjectAltName?.split(", ").sort()).toEqual(
+        [DOMAIN, `mta-sts.${DOMAIN}`, `www.${DOMAIN}`].map((name) => `DNS:${name}`),
+      );
+      // Clients remember it.
+      expect(chain.leaf.publicKey.equals(first.leaf.publicKey)).toBe(true);
+      await isShown("the new certificate is shown", chain.leaf.fingerprint256);
+
+      const notice = idle.next();
+      const source = await encryptedMail({ from: account.address, to: account.address });
+      expect((await mail.send({ from: account.address, to: [account.address], source })).code).toBe(250);
+      expect((await notice).exists).toBe(1);
+      await idle.done();
+      expect((await inbox.command("NOOP")).status).toBe("OK");
+      expect((await incoming.command("NOOP")).code).toBe(250);
+    });
+
+    it("tells the operator about it", async () => {
+      const { stdout } = await relay().exec(["homing-ctl", "certificate"]);
+      expect(stdout).toMatch(
+        /^Certified until 20.*: c\.test, .*\nIt will be renewed on 20.*\nNext look: .*\nAuthority: .*\nAccount .*my-account\/\w+\n$/,
+      );
+      await relay().exec(["homing-ctl", "certificate", "retry"]);
+      expect(await relay().exec(`cat ${runPaths.metrics}/certificates.prom`)).toMatchObject({
+        stdout: expect.stringContaining("homing_certificate_from_authority 1\n"),
+      });
+    });
+
+    it("keeps the keys from everybody, and the certificate for all", async () => {
+      const owners = await relay().exec(
+        `stat -c '%U %a' ${tlsCertificatePath} ${certificateStatePath} ${runPaths.acmeAccountKey} ${runPaths.tlsKey}`,
+      );
+      const { name } = users.certificates;
+      expect(owners.stdout).toBe(`${name} 644\n${name} 600\nroot 600\nroot 600\n`);
+      expect(await relay().journal()).not.toMatch(/PRIVATE KEY/);
+      // The answers to the challenges are gone again.
+      expect((await relay().exec(["ls", runPaths.acmeChallenges])).stdout).toBe("");
+    });
+
+    it("does not start Node while nothing is due", async () => {
+      const before = (await relay().logEntries(/homing-certificates\.service: (Skipped|Deactivated)/)).length;
+      await look();
+      const after = await relay().logEntries(/homing-certificates\.service: (Skipped|Deactivated)/);
+      expect(after.length).toBeGreaterThanOrEqual(before);
+      const result = await relay().exec(
+        "systemctl show --property=ExecMainStartTimestampMonotonic --property=ConditionResult --property=Result homing-certificates",
+      );
+      expect(result.stdout).toContain("Result=exec-condition\n");
+    });
+
+    it("renews it when it is time, as the clock says", async () => {
+      const before = await inUse();
+      const { stdout } = await runCommand(["dpkg", "--listfiles", "libfaketime"]);
+      const library = /^.*\/libfaketime\.so\.1$/m.exec(stdout)![0];
+      await copyFile(library, join(relay().dataFolder, "libfaketime.so.1"));
+      await relay().exec(`install -m 755 /data/libfaketime.so.1 /usr/lib/ && rm /data/libfaketime.so.1
+mkdir -p $(dirname ${clockSyncedPath}) && touch ${clockSyncedPath}`);
+      await setEnvironment([
+        ...["NODE_EXTRA_CA_CERTS=/etc/authority.pem", "LD_PRELOAD=/usr/lib/libfaketime.so.1"],
+        ...["FAKETIME_DISABLE_SHM=1", `FAKETIME=${UNTIL_RENEWAL}`],
+      ]);
+      await look();
+      const after = await inUse();
+      expect(after.leaf.serialNumber).not.toBe(before.leaf.serialNumber);
+      await isShown("the renewed certificate is shown", after.leaf.fingerprint256);
+    });
+
+    it("keeps it over a restart", async () => {
+      const { pem } = await inUse();
+      await relay().restart();
+      expect((await inUse()).pem).toBe(pem);
+    });
+  });
+});
+
+/** Inside the relay: services/web by its socket, with a PROXY header of no client (LOCAL) in front. */
+const showOfWeb = `
+const socket = require("node:net").connect("/run/homing/web.sock");
+socket.write(Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex"));
+const options = { socket, rejectUnauthorized: false, servername: "${DOMAIN}" };
+require("node:tls").connect(options, function () {
+  console.log(this.getPeerCertificate().fingerprint256);
+  this.destroy();
+});`;
+
+function fingerprintAt(host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().fingerprint256);
+      socket.destroy();
+    });
+    socket.once("error", reject);
+  });
+}
