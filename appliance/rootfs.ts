@@ -5,7 +5,7 @@
  */
 import type { RootfsSpec, SpecFile, SpecLink } from "../image/spec.ts";
 import { mostConnectionsOfSource } from "./files/capacity.ts";
-import { certificateDueScript } from "./files/certificates.ts";
+import { certificateDueScript, certificateLoadScript } from "./files/certificates.ts";
 import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
@@ -52,6 +52,7 @@ export function rootfsSpec(): RootfsSpec {
       },
       ...statusScripts(relayUnits),
       certificateDueScript,
+      certificateLoadScript,
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       ...readWebDefaults(),
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },

@@ -7,10 +7,10 @@ import { dirname } from "node:path";
 import {
   certificateLookedPath,
   certificateNextPath,
-  dataDirectory,
   dataPaths,
   nodeBinary,
   programDirectory,
+  runDirectory,
   runPaths,
   tlsCertificatePath,
   users,
@@ -39,13 +39,35 @@ now=$(date +%s)
 `,
 } as const;
 
+/**
+ * systemd starts nothing for a change that comes while the service of the path unit runs, so this looks again at its
+ * end, and is also started after each run of services/certificates.
+ */
+export const certificateLoadScript = {
+  path: `${programDirectory}/certificate-load`,
+  mode: 0o755,
+  content: `#!/bin/sh
+# certificate-load [ROOT]: lets Postfix and Dovecot take over the certificate if it is not the one that they have.
+# Called by homing-certificate.service; ROOT is for tests.
+set -eu
+root=\${1:-}
+while
+  there=$(sha256sum <"$root${tlsCertificatePath}")
+  [ "$there" != "$(cat "$root${runPaths.certificateLoaded}" 2>/dev/null)" ]
+do
+  systemctl try-reload-or-restart dovecot.service postfix.service
+  echo "$there" >"$root${runPaths.certificateLoaded}"
+done
+`,
+} as const;
+
 /** Unit file text by unit name. `hide`: directories with secrets of others. */
 export function certificateUnits(hide: readonly string[]): Record<string, string> {
   return {
     "homing-certificates.service": certificatesService(hide),
     "homing-certificates.timer": certificatesTimer,
     "homing-certificate.path": certificatePath,
-    "homing-certificate.service": certificateService,
+    "homing-certificate.service": certificateService(hide),
   };
 }
 
@@ -55,6 +77,7 @@ Description=Get and renew the certificate
 Requires=homing-configure.service
 After=homing-configure.service network.target
 ConditionPathExists=${runPaths.acmeAccountKey}
+OnSuccess=homing-certificate.service
 
 [Service]
 Type=oneshot
@@ -63,9 +86,6 @@ LoadCredential=tls.pem:${runPaths.tlsKey}
 LoadCredential=account.pem:${runPaths.acmeAccountKey}
 LoadCredential=dns-update.key:${runPaths.dnsUpdateKey}
 SyslogIdentifier=%N
-# Not that systemd ran it once more; only what it says.
-LogLevelMax=info
-SyslogLevel=info
 ExecCondition=${certificateDueScript.path}
 ExecStart=${nodeBinary} ${programDirectory}/certificates.mjs
 MemoryMax=40%
@@ -90,6 +110,8 @@ ${sandboxLines({
 /** Soon after the start, for nobody should wait for the first one; spread, since authorities serve many. */
 const certificatesTimer = `[Unit]
 Description=See from time to time whether there is something to do for the certificate
+After=homing-configure.service
+ConditionPathExists=${runPaths.acmeAccountKey}
 
 [Timer]
 OnActiveSec=10s
@@ -112,14 +134,24 @@ WantedBy=homing.target
 `;
 
 /** Both finish what they have: a connection lives on with the certificate that it began with. */
-const certificateService = `[Unit]
+const certificateService = (hide: readonly string[]) => `[Unit]
 Description=Let the mail servers take over the new certificate
 After=homing-configure.service
 
 [Service]
 Type=oneshot
 SyslogIdentifier=%N
-ExecStart=/usr/bin/systemctl try-reload-or-restart dovecot.service postfix.service
+ExecStart=${certificateLoadScript.path}
 TimeoutStartSec=2min
-${sandboxLines({ network: "none", hide: [dataDirectory], privateUsers: false })}
+${sandboxLines({
+  network: "none",
+  write: [runDirectory],
+  hide: [
+    ...hide.filter((path) => path !== dataPaths.tls),
+    dataPaths.accounts,
+    dataPaths.mail,
+    dataPaths.metadata,
+  ],
+  privateUsers: false,
+})}
 `;

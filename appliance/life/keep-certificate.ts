@@ -3,6 +3,7 @@
  * authority issued before, or one that the relay signs itself. Called by configure.ts at every boot; later ones come
  * from services/certificates.
  */
+import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
@@ -23,8 +24,17 @@ type Device = Readonly<{ at(path: string): string; say(text: string): void; disk
 /** The owner is told so long before his own certificate ends. */
 const REMIND_DAYS = 21;
 
-/** Puts the certificate in its place and returns the key for it. */
+/** Puts the certificate in its place and returns the key for it. The mail servers begin with this one. */
 export async function keepCertificate(device: Device, config: RelayConfig): Promise<{ keyPem: string }> {
+  const kept = await chooseCertificate(device, config);
+  const { at, disk } = device;
+  const hash = createHash("sha256").update(await readFile(at(tlsCertificatePath)));
+  await mkdir(dirname(at(runPaths.certificateLoaded)), { recursive: true });
+  await disk.put(at(runPaths.certificateLoaded), `${hash.digest("hex")}  -\n`, { mode: 0o644 });
+  return kept;
+}
+
+async function chooseCertificate(device: Device, config: RelayConfig): Promise<{ keyPem: string }> {
   await rm(device.at(runPaths.certificateProblem), { force: true });
   const own = certificateSource(config) === "files" ? await ownCertificate(device, config) : undefined;
   if (own !== undefined) {
