@@ -15,13 +15,19 @@ import { ed25519PublicKeyLine } from "../support/ssh-key.ts";
 
 const domainLine = 'domain = "chat.example.org"\n';
 
-/** The sources below folders of the project as one text, without comments and without the settings themselves. */
+/**
+ * The sources below folders of the project as one text, without comments, without the settings themselves, and without
+ * the web pages, which tell of settings and obey none.
+ */
 async function sourcesOf(...folders: string[]): Promise<string> {
   const texts: string[] = [];
   for (const folder of folders) {
     const root = join(import.meta.dirname, "../..", folder);
     for (const name of await readdir(root, { recursive: true })) {
-      if (name.endsWith(".ts") && !/(relay-config|(relay|certificate)-settings)\.ts$/.test(name)) {
+      if (
+        name.endsWith(".ts") &&
+        !/(relay-config|(relay|certificate)-settings|web.pages.relay-values)\.ts$/.test(name)
+      ) {
         texts.push((await readFile(join(root, name), "utf8")).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""));
       }
     }
