@@ -8,8 +8,10 @@ import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { readLock } from "../../image/packages/lock.ts";
+import { isRunning } from "../../image/packages/process.ts";
 import { runHoming } from "../support/command-io.ts";
 import { putSmallRootfs } from "../support/small-rootfs.ts";
+import { waitFor } from "../support/wait.ts";
 
 const launcher = join(import.meta.dirname, "../../installer/launch.mjs");
 const mirror = "http://127.0.0.1:9";
@@ -62,7 +64,11 @@ describe.skipIf(process.platform === "win32")(
       const { group, ended } = await startBuild();
       process.kill(-group, "SIGKILL");
       expect((await ended)[1]).toBe("SIGKILL");
-      expect(await parts()).not.toEqual([]);
+      const left = await parts();
+      expect(left).not.toEqual([]);
+      const writer = Number(/\.(\d+)-\w+\.part$/.exec(left[0]!)![1]);
+      // A process that waits for the disk ends after that.
+      await waitFor("the killed build has ended", 60_000, () => !isRunning(writer));
       const { ended: next } = await startBuild();
       expect((await next)[0]).toBe(0);
       expect(await parts()).toEqual([]);
