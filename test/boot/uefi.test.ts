@@ -5,6 +5,8 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { truncate } from "node:fs/promises";
+import { request } from "node:https";
+import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dataDirectory, dataPaths, ports, sshPort } from "../../appliance/layout.ts";
@@ -85,6 +87,16 @@ for (const { target, architecture, what } of machines) {
       expect(await readEncrypted(mailPorts(), account, privateKey)).toBe("Hello from the first boot");
     });
 
+    it("shows its page on port 443, and makes an account there", async () => {
+      const page = await askWeb(machine!.port(ports.https), image.domain, "GET", "/");
+      expect(page).toMatchObject({ status: 200, body: expect.stringContaining("dcaccount:") });
+      const { status, body } = await askWeb(machine!.port(ports.https), image.domain, "POST", "/new");
+      expect(status, body).toBe(200);
+      const { email, password } = JSON.parse(body) as { email: string; password: string };
+      const made = { address: email, password };
+      expect(await withInbox(mailPorts(), made, async ({ mailbox }) => mailbox)).toMatchObject({ exists: 0 });
+    });
+
     it("keeps mail indexes whole over a power cut, and has an inode for every block (needs ssh)", async (context) => {
       if (administrator === undefined) return context.skip("ssh and ssh-keygen are missing");
       const port = machine!.port(sshPort);
@@ -128,9 +140,27 @@ for (const { target, architecture, what } of machines) {
       machine = await bootImage(image, architecture, `${target}-uefi`);
       const { privateKey } = await keys;
       // At the first attempt: a torn index would refuse the first SELECT.
-      const text = await readEncrypted(mailPorts(), account, privateKey);
-      expect(text).toBe("Hello from the first boot");
+      const letter = await readEncrypted(mailPorts(), account, privateKey);
+      expect(letter).toBe("Hello from the first boot");
     });
+  });
+}
+
+/** A request to a relay that shows a certificate of its own making. */
+function askWeb(
+  port: number,
+  domain: string,
+  method: string,
+  path: string,
+): Promise<{ status: number | undefined; body: string }> {
+  return new Promise((resolve, reject) => {
+    const options = { host: "127.0.0.1", port, servername: domain, rejectUnauthorized: false };
+    request({ ...options, method, path, headers: { host: domain } }, async (response) => {
+      const body = await text(response).catch(reject);
+      if (body !== undefined) resolve({ status: response.statusCode, body });
+    })
+      .on("error", reject)
+      .end();
   });
 }
 
