@@ -43,7 +43,7 @@ describeRelays("the web pages of a relay", { "_a.test": {} }, (ring) => {
   it("are there over HTTPS, in the reader's language", async () => {
     const page = await fetchPage("/");
     expect(page.status).toBe(200);
-    expect(page.body).toContain('href="dcaccount:_a.test"');
+    expect(page.body).toContain('href="dcaccount:https://_a.test/new"');
     // A browser that was told so would refuse the self-signed certificate for good.
     expect(page.headers["strict-transport-security"]).toBeUndefined();
     expect((await fetchPage("/privacy", { language: "de" })).body).toContain("<h1>Datenschutz</h1>");

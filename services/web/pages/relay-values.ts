@@ -9,9 +9,9 @@ import { fillHtml, type Values } from "./template.ts";
 /** Short texts of a language (words.toml), by name. */
 export type Words = Readonly<Record<string, string>>;
 
-/** The link that makes Delta Chat sign up at a relay. */
+/** The link that makes Delta Chat sign up at a relay: by POST /new, whose refusals it shows to people in their words. */
 export function signUpLink(domain: string): string {
-  return `dcaccount:${domain}`;
+  return `dcaccount:https://${domain}/new`;
 }
 
 /** Values for every page in this language. */

@@ -87,7 +87,7 @@ describe.skipIf(missing)(`the pages in a browser${missing ? ` (${missing})` : ""
   it("have a QR code that leads where the button leads, in both themes", async () => {
     const { page } = await open("en/");
     const href = await page.$eval(".sign-up .button", (button) => button.getAttribute("href"));
-    expect(href).toBe(`dcaccount:${domain}`);
+    expect(href).toBe(`dcaccount:https://${domain}/new`);
     for (const theme of themes) {
       await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: theme }]);
       const picture = await (await page.$(".qr-code"))!.screenshot();
@@ -98,7 +98,9 @@ describe.skipIf(missing)(`the pages in a browser${missing ? ` (${missing})` : ""
 
   it("work without script", async () => {
     const { page, errors } = await open("de/", { script: false });
-    expect(await page.$eval(".button", (button) => button.getAttribute("href"))).toBe(`dcaccount:${domain}`);
+    expect(await page.$eval(".button", (button) => button.getAttribute("href"))).toBe(
+      `dcaccount:https://${domain}/new`,
+    );
     expect(await page.$eval(".copy", (copy) => copy.checkVisibility())).toBe(false);
     expect(errors).toEqual([]);
     await page.close();

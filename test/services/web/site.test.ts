@@ -147,7 +147,7 @@ describe("the pages", () => {
     expect(body).toContain("after 20 days");
     expect(body).toContain("31\u00a0MB");
     expect(body).toContain('href="mailto:op@example.org"');
-    expect(body).toContain('href="dcaccount:chat.example.org"');
+    expect(body).toContain('href="dcaccount:https://chat.example.org/new"');
   });
 
   it("help whoever went astray, in their language", async () => {
