@@ -125,6 +125,9 @@ function mayUnshare(): boolean {
  */
 const allRingsDemanded = process.env.HOMING_ALL_RINGS === "1";
 
+/** What no package mends: a kernel without this file system. The boot ring has one that mounts it. */
+const lacksOfKernel = /\(needs root and a kernel with vfat\)$/;
+
 type Counts = { passed: number; failed: number; skipped: number };
 
 /** What vitest's JSON reporter writes, as far as it is read here. */
@@ -195,13 +198,16 @@ async function runRing(ring: Ring, reports: string, extra: readonly string[]): P
   const skipped = result.testResults
     .flatMap((file) => file.assertionResults)
     .filter(({ status }) => status !== "passed" && status !== "failed");
-  const isMistake = allRingsDemanded && !buildsFromToday();
-  if (isMistake) for (const { fullName } of skipped) console.error(`Skipped, a failure here: ${fullName}`);
-  const failed = result.numFailedTests + brokenFiles + (isMistake ? skipped.length : 0);
+  const mistakes =
+    allRingsDemanded && !buildsFromToday()
+      ? skipped.filter(({ fullName }) => !lacksOfKernel.test(fullName))
+      : [];
+  for (const { fullName } of mistakes) console.error(`Skipped, a failure here: ${fullName}`);
+  const failed = result.numFailedTests + brokenFiles + mistakes.length;
   return {
     passed: result.numPassedTests,
     failed: failed === 0 && code !== 0 ? 1 : failed,
-    skipped: skipped.length,
+    skipped: skipped.length - mistakes.length,
   };
 }
 
