@@ -180,6 +180,10 @@ async function makePort(name: string, mac: string, cleanup: AsyncDisposableStack
   });
   const peer = ["peer", "name", "eth0", "address", mac, "netns", name];
   await runCommand(["ip", "link", "add", name, "type", "veth", ...peer]);
+  // The kernel would do so with the namespace, but some time later, and the next file's network has the same names.
+  cleanup.defer(async () => {
+    await runCommand(["ip", "link", "delete", name]);
+  });
   await runCommand(["ip", "link", "set", name, "master", BRIDGE, "up"]);
   return join("/run/netns", name);
 }
@@ -199,10 +203,11 @@ export async function addClientAddresses(count: number): Promise<string[]> {
 
 /** What a test file that was killed left in the namespace; its programs died with it. */
 async function removeLeftovers(folder: string): Promise<void> {
-  const links = JSON.parse((await runCommand(["ip", "-json", "link", "show"])).stdout) as {
-    ifname: string;
-  }[];
-  if (links.some((link) => link.ifname === BRIDGE)) await runCommand(["ip", "link", "delete", BRIDGE]);
+  for (const type of ["veth", "bridge"]) {
+    const { stdout } = await runCommand(["ip", "-json", "link", "show", "type", type]);
+    for (const { ifname } of JSON.parse(stdout || "[]") as { ifname: string }[])
+      await runCommand(["ip", "link", "delete", ifname]);
+  }
   for (const line of (await runCommand(["ip", "netns", "list"])).stdout.split("\n")) {
     const name = line.split(" ")[0];
     if (name) await runCommand(["ip", "netns", "delete", name]);
