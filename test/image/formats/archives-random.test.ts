@@ -139,8 +139,12 @@ describe("archives of random trees", () => {
     "are read as dpkg-deb packs them (needs cpio, dpkg-deb and root)",
     async () => {
       const compressions = fc.constantFrom("xz", "gzip", "zstd", "none");
+      // dpkg-deb packs no such names.
+      const trees = randomTree(ENTRIES_MAX).filter((tree) =>
+        [...tree.keys()].every((path) => !path.includes("\n")),
+      );
       await fc.assert(
-        fc.asyncProperty(randomTree(ENTRIES_MAX), compressions, async (tree, compression) => {
+        fc.asyncProperty(trees, compressions, async (tree, compression) => {
           await unpacked(tree, async (folder) => {
             mkdirSync(join(folder, "DEBIAN"), { mode: 0o755 });
             const control = "Package: pigeon\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\n";
