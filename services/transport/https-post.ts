@@ -6,9 +6,10 @@ import type { LookupAddress } from "node:dns";
 import { once } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request } from "node:https";
-import { BlockList, isIP, isIPv6, type LookupFunction } from "node:net";
+import { isIP, isIPv6, type LookupFunction } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { Body } from "./body.ts";
+import { isOfOtherHost, isPublicAddress } from "./public-address.ts";
 
 export type PostOutcome =
   | Readonly<{ kind: "answered"; status: number; text: string }>
@@ -34,6 +35,8 @@ export type HttpsPostOptions = Readonly<{
   secureContext: SecureContext;
   resolve4: (name: string) => Promise<string[]>;
   resolve6: (name: string) => Promise<string[]>;
+  /** Names may lead to private networks too: for relays whose own name is one for tests. */
+  allowPrivate?: boolean;
   /** 443, and no address of this machine itself; tests have their own. */
   port?: number;
   allowLoopback?: boolean;
@@ -62,23 +65,7 @@ const MAX_IDLE_PER_HOST = 2;
 /** Addresses of one name that are tried. */
 const MAX_ADDRESSES = 8;
 
-/** Who sends a name that leads to ourselves or to a neighbour's link means no relay. */
-const forbidden = new BlockList();
-for (const [network, bits] of [
-  ["0.0.0.0", 8],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["224.0.0.0", 3],
-] as const) {
-  forbidden.addSubnet(network, bits, "ipv4");
-}
-for (const [network, bits] of [
-  ["::", 127],
-  ["fe80::", 10],
-  ["ff00::", 8],
-] as const) {
-  forbidden.addSubnet(network, bits, "ipv6");
-}
+const forbidden: PostOutcome = { kind: "failed", reason: "the address is not public" };
 
 /** Test names and literals have no certificate that could be verified. */
 export function isVerified(domain: string): boolean {
@@ -103,9 +90,17 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
     timeout: KEEP_ALIVE_MS,
   };
   const agent = new Agent(agentOptions);
-  const isAllowed = (address: string) =>
-    options.allowLoopback === true || !forbidden.check(address, isIPv6(address) ? "ipv6" : "ipv4");
-  const lookup = addressLookup(options, isAllowed);
+  const isAllowed = (address: string) => options.allowLoopback === true || isPublicAddress(address);
+  const lookup = addressLookup(
+    options,
+    (address) => isAllowed(address) || (options.allowPrivate === true && isOfOtherHost(address)),
+  );
+
+  /** An address instead of a name is never looked up: it is looked at before a connection is begun. */
+  const isForbidden = (domain: string) => {
+    const host = hostOf(domain);
+    return isIP(host) !== 0 && !isAllowed(host);
+  };
 
   const start = (domain: string, method: "POST" | "GET", headers: Record<string, string | string[]>) => {
     const host = hostOf(domain);
@@ -124,7 +119,6 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
   };
 
   const converse = async (
-    domain: string,
     outgoing: ClientRequest,
     write: (outgoing: ClientRequest, broken: Promise<never>) => Promise<void>,
     answerLimitMs = ANSWER_LIMIT_MS,
@@ -134,9 +128,6 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
       isSent = true;
     });
     const { answer, broken, hasBegun, isComplete } = answerOf(outgoing);
-    // An address in brackets is never looked up, so it is looked at here.
-    const host = hostOf(domain);
-    if (isIP(host) && !isAllowed(host)) outgoing.destroy(new Error("the address is of no other host"));
     try {
       const place = outgoing.socket ?? once(outgoing, "socket").then(([socket]) => socket as TLSSocket);
       const socket = await within(PLACE_LIMIT_MS, Promise.race([place, broken]));
@@ -158,7 +149,8 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
   };
 
   return {
-    post: (domain, { from, to }, body) => {
+    post: async (domain, { from, to }, body) => {
+      if (isForbidden(domain)) return forbidden;
       const outgoing = start(domain, "POST", {
         "Content-Type": "message/rfc822",
         ...(body.isWhole && { "Content-Length": String(body.bytes) }),
@@ -166,17 +158,13 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
         ...(from !== "" && { "X-MAIL-FROM": from }),
         "X-MAIL-TO": [...to],
       });
-      return converse(domain, outgoing, (opened, broken) => writeBody(opened, body, broken));
+      return converse(outgoing, (opened, broken) => writeBody(opened, body, broken));
     },
-    look: (domain) =>
-      converse(
-        domain,
-        start(domain, "GET", {}),
-        async (opened) => {
-          opened.end();
-        },
-        LOOK_LIMIT_MS,
-      ),
+    look: async (domain) => {
+      if (isForbidden(domain)) return forbidden;
+      const end = async (outgoing: ClientRequest) => void outgoing.end();
+      return converse(start(domain, "GET", {}), end, LOOK_LIMIT_MS);
+    },
     close: () => agent.destroy(),
   };
 }
@@ -268,7 +256,7 @@ function addressLookup(
       );
       const usable = found.filter(({ address }) => isAllowed(address)).slice(0, MAX_ADDRESSES);
       if (usable.length > 0) return usable;
-      const reason = found.length > 0 ? "its addresses are of no other host" : "it has no address";
+      const reason = found.length > 0 ? "its addresses are not public" : "it has no address";
       throw Object.assign(new Error(`${name}: ${reason}`), { code: "ENOTFOUND" });
     };
     find().then(

@@ -3,6 +3,7 @@
  * Postfix calls it for every message to another relay.
  */
 import { join } from "node:path";
+import { isTestDomain } from "../../appliance/domain.ts";
 import {
   handBackListen,
   handBackName,
@@ -12,6 +13,7 @@ import {
 } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { loadRelayConfig } from "../lib/settings.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startTransportService } from "./service.ts";
 
@@ -21,6 +23,7 @@ const stop = await startTransportService({
   listenFallback: { name: "transport-fallback", ...transportFallbackListen },
   handBack: { ...handBackListen, name: handBackName },
   rootsPath: systemRootsPath,
+  isTestRelay: isTestDomain((await loadRelayConfig(runPaths.relayConfig)).domain),
   counters: createCounters({ path: join(runPaths.metrics, "transport.prom"), log }),
   log,
 });

@@ -136,6 +136,7 @@ export async function runTransport(names: Names, certificateName = "b.example"):
     listenFallback: { name: "fallback", path: join(folder, "smtp.sock") },
     handBack: { ...(postfix.server.address() as AddressInfo), host: "127.0.0.1", name: "transport.test" },
     rootsPath: join(folder, "roots.pem"),
+    isTestRelay: false,
     resolver: {
       resolve4: (async (name: string) => known(name) && ["127.0.0.1"]) as never,
       resolve6: (async () => none()) as never,
