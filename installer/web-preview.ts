@@ -109,7 +109,6 @@ async function readSite({ folder, mode, note }: PreviewOptions): Promise<Site> {
   return createSite({
     domain: config.domain,
     everywhere: {},
-    autoconfig: {},
     mtaSts: {},
     relay: [pages.routes, { [reloadScript]: reload }],
     problemPage: pages.problemPage,

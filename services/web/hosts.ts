@@ -4,12 +4,12 @@
  */
 import { HttpProblem, type RequestHead } from "./exchange.ts";
 
-/** The names of a relay: its own, `www.`, `mta-sts.` (RFC 8461 §3.3) and `autoconfig.`. */
-export type HostKind = "relay" | "www" | "mta-sts" | "autoconfig";
+/** The names of a relay: its own, `www.` and `mta-sts.` (RFC 8461 §3.3). */
+export type HostKind = "relay" | "www" | "mta-sts";
 
 /** Any other name, an address as well, counts as the relay's own: so a trial on this computer shows its pages. */
 export function hostKind(domain: string, host: string): HostKind {
-  const kinds = ["www", "mta-sts", "autoconfig"] as const;
+  const kinds = ["www", "mta-sts"] as const;
   return kinds.find((kind) => host === `${kind}.${domain}`) ?? "relay";
 }
 

@@ -60,7 +60,6 @@ export async function startWebService(
   const site = createSite({
     domain: config.domain,
     everywhere: acmeChallengeRoutes(options.acmeChallenges),
-    autoconfig: autoconfigRoutes(config.domain),
     mtaSts: mtaStsRoutes(config.domain),
     relay: [
       pages.routes,

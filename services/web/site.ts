@@ -33,8 +33,6 @@ export type SiteParts = Readonly<{
   domain: string;
   /** On any name, also without TLS. */
   everywhere: Routes;
-  /** At autoconfig.DOMAIN, also without TLS: no certificate need name it. */
-  autoconfig: Routes;
   /** At mta-sts.DOMAIN. */
   mtaSts: Routes;
   /** At the domain itself, over TLS. */
@@ -49,7 +47,6 @@ export function createSite(parts: SiteParts): Site {
   const tables = {
     relay: routeTable(parts.relay),
     "mta-sts": routeTable([parts.mtaSts]),
-    autoconfig: routeTable([parts.autoconfig]),
   };
   const require = (routes: ReadonlyMap<string, Route>, head: RequestHead) => {
     const match = findRoute(routes, head);
@@ -61,7 +58,6 @@ export function createSite(parts: SiteParts): Site {
       const common = findRoute(everywhere, head);
       if (common !== undefined) return common;
       const kind = hostKind(domain, head.host);
-      if (kind === "autoconfig") return require(tables.autoconfig, head);
       if (!head.isSecure) throw movedTo(kind === "mta-sts" ? head.host : domain, head);
       if (kind === "www") throw movedTo(domain, head);
       return require(tables[kind], head);

@@ -55,18 +55,17 @@ ${[
 `;
 }
 
-/** At autoconfig.DOMAIN, and at the domain itself. */
+/**
+ * At the domain itself. Programs look at autoconfig.DOMAIN before it, which would be one more DNS record and one more
+ * name in the certificate for the same answer.
+ */
 export function autoconfigRoutes(domain: string): Routes {
   const answer: Answer = {
     status: 200,
     headers: { "content-type": "application/xml; charset=utf-8", ...cached },
     body: autoconfigXml(domain),
   };
-  const route = { GET: () => answer };
-  return {
-    "/mail/config-v1.1.xml": route,
-    "/.well-known/autoconfig/mail/config-v1.1.xml": route,
-  };
+  return { "/.well-known/autoconfig/mail/config-v1.1.xml": { GET: () => answer } };
 }
 
 /** At mta-sts.DOMAIN (RFC 8461 §3.3). */

@@ -49,7 +49,6 @@ export async function runFront(
     site: createSite({
       domain,
       everywhere: routes.everywhere ?? {},
-      autoconfig: {},
       mtaSts: {},
       relay: [routes.relay ?? {}],
     }),

@@ -170,19 +170,21 @@ describe("the pages", () => {
 
 describe("what programs look for", () => {
   it("is the settings of mail programs, with the ports in their order", async () => {
-    for (const [host, path, plain] of [
-      [`autoconfig.${domain}`, "/mail/config-v1.1.xml?emailaddress=x@y", false],
-      [`autoconfig.${domain}`, "/mail/config-v1.1.xml", true],
-      [domain, "/.well-known/autoconfig/mail/config-v1.1.xml", false],
-    ] as const) {
-      const { status, head, body } = await ask(host, path, [], plain);
-      expect(status).toBe(200);
-      expect(head).toMatch(/content-type: application\/xml/);
-      const ports = [...body.matchAll(/<port>(\d+)<\/port>\s*<socketType>(\w+)</g)].map(
-        ([, port, kind]) => `${port} ${kind}`,
-      );
-      expect(ports).toEqual(["993 SSL", "143 STARTTLS", "443 SSL", "465 SSL", "587 STARTTLS", "443 SSL"]);
-    }
+    const path = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=x@y";
+    const { status, head, body } = await ask(domain, path);
+    expect(status).toBe(200);
+    expect(head).toMatch(/content-type: application\/xml/);
+    const ports = [...body.matchAll(/<port>(\d+)<\/port>\s*<socketType>(\w+)</g)].map(
+      ([, port, kind]) => `${port} ${kind}`,
+    );
+    expect(ports).toEqual(["993 SSL", "143 STARTTLS", "443 SSL", "465 SSL", "587 STARTTLS", "443 SSL"]);
+  });
+
+  it("is at no name that has no record in the DNS", async () => {
+    const { status, head } = await ask(`autoconfig.${domain}`, "/mail/config-v1.1.xml", [], true);
+    expect(status).toBe(301);
+    expect(head).toContain(`location: https://${domain}/mail/config-v1.1.xml\r\n`);
+    expect((await ask(domain, "/mail/config-v1.1.xml")).status).toBe(404);
   });
 
   it("is the TLS policy for mail, at its own name and over TLS alone", async () => {
