@@ -34,6 +34,12 @@ const mediaTypes: Readonly<Record<string, string | null>> = {
 /** A file, or a file in the folder of a language (RFC 5646, as a browser sends it). Lower case: so does FAT. */
 const pathPattern = /^(?:[a-z]{2,3}(?:-[a-z0-9]{2,8})?\/)?[a-z0-9][a-z0-9._-]{0,63}$/;
 
+/**
+ * First parts of addresses at which the web service itself answers (services/web: sign-up, mail by HTTPS, whom to tell
+ * of a weakness); a page or file there could never be seen.
+ */
+const ownAddresses: readonly string[] = ["new", "mxdeliv", "security.txt"];
+
 /** What people's computers leave behind in folders: hidden files, and two of Windows'. */
 export function isLeftBehind(name: string): boolean {
   return name.startsWith(".") || /^(thumbs\.db|desktop\.ini)$/i.test(name);
@@ -41,7 +47,33 @@ export function isLeftBehind(name: string): boolean {
 
 /** Whether a file may have this path within the folder ("home.md", "de/home.md"; "/" on every system). */
 export function isWebFilePath(path: string): boolean {
+  return looksAllowed(path) && unusableWebPath(path) === undefined;
+}
+
+/** Why a path that looks like an allowed one cannot be used all the same; undefined when it can, or looks otherwise. */
+export function unusableWebPath(path: string): string | undefined {
+  if (!looksAllowed(path)) return undefined;
+  const [language, name] = path.includes("/") ? path.split("/") : [undefined, path];
+  if (language !== undefined && !isLanguageTag(language))
+    return `“${language}” names no language as browsers do (de, pt-br, zh-hant)`;
+  // "en/rules.md" is shown at /rules as well as at /en/rules; what is sent as it is has the address of its path.
+  const addresses = [language ?? path, ...(name?.endsWith(".md") ? [name.slice(0, -".md".length)] : [])];
+  const own = addresses.find((address) => ownAddresses.includes(address));
+  return own === undefined ? undefined : `at /${own} the relay itself answers: choose another name`;
+}
+
+function looksAllowed(path: string): boolean {
   return pathPattern.test(path) && Object.hasOwn(mediaTypes, endingOf(path));
+}
+
+/** Whether numbers can be written in it: Intl throws RangeError for what RFC 5646 §2.1 has no place for ("en-v2"). */
+function isLanguageTag(tag: string): boolean {
+  try {
+    return Intl.getCanonicalLocales(tag).length === 1;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
 }
 
 /** What a path must look like, for error texts. */

@@ -10,6 +10,7 @@ import {
   isLeftBehind,
   isWebFilePath,
   tooMuchWeb,
+  unusableWebPath,
   webFolderName,
 } from "../appliance/web-files.ts";
 
@@ -30,6 +31,9 @@ export async function readOperatorPages(relayFolder: string): Promise<Map<string
     if (entry.isSymbolicLink())
       throw new WebFolderError(`${onDisk} is a symbolic link: put the file itself there`);
     if (entry.isDirectory()) continue;
+    const unusable = unusableWebPath(path);
+    if (unusable !== undefined)
+      throw new WebFolderError(`${onDisk} cannot be part of the pages: ${unusable}`);
     if (!entry.isFile() || !isWebFilePath(path)) {
       throw new WebFolderError(`${onDisk} cannot be part of the pages; allowed are ${allowedWebFiles}`);
     }

@@ -110,7 +110,8 @@ async function readSite({ folder, mode, note }: PreviewOptions): Promise<Site> {
     domain: config.domain,
     everywhere: {},
     mtaSts: {},
-    relay: [pages.routes, { [reloadScript]: reload }],
+    relay: [{ [reloadScript]: reload }],
+    pages: pages.routes,
     problemPage: pages.problemPage,
   });
 }

@@ -82,6 +82,9 @@ export async function importRelay(places: ImportPlaces): Promise<ImportOutcome> 
   await requireKeys(config, keys, to);
   await requireOwnerFiles(config, keys, to);
   const web = await readWebFolder(join(from, webFolderName));
+  if (web?.unusable !== undefined) {
+    throw new ImportError(`the folder “${webFolderName}” on the boot partition holds ${web.unusable}`);
+  }
   const known = new Set([settingsName, "keys", ...keys.keys(), ...(web?.paths ?? [])]);
   const ignored = (await readdir(from, { recursive: true })).filter((path) => !known.has(path)).sort();
 

@@ -5,13 +5,15 @@
  */
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isWebFilePath, tooMuchWeb, webFolderName } from "../web-files.ts";
+import { isWebFilePath, tooMuchWeb, unusableWebPath, webFolderName } from "../web-files.ts";
 import type { Disk } from "./disk.ts";
 import { ImportError } from "./import-error.ts";
 
 export type WebImport = Readonly<{
   /** All that is taken over, folders as well, relative to the relay folder. */
   paths: readonly string[];
+  /** Of the files passed over, the first that its author takes for a part of the pages, and why it cannot be. */
+  unusable: string | undefined;
   copyTo(folder: string, disk: Disk, modes: Readonly<{ directory: number; file: number }>): Promise<void>;
   /** Removes what an earlier import brought and this one does not have. */
   wipeOthers(folder: string, disk: Disk): Promise<void>;
@@ -29,17 +31,19 @@ export async function readWebFolder(folder: string): Promise<WebImport | undefin
   const link = entries.find((entry) => entry.isSymbolicLink());
   if (link)
     throw new ImportError(`relay/${webFolderName} holds the symbolic link ${link.name}: put the file there`);
-  const paths = entries
+  const found = entries
     .filter((entry) => entry.isFile())
     .map((entry) => relativeTo(folder, join(entry.parentPath, entry.name)))
-    .filter(isWebFilePath)
     .sort();
+  const paths = found.filter(isWebFilePath);
+  const unusable = found.find((path) => unusableWebPath(path) !== undefined);
   const sizes = new Map<string, number>();
   for (const path of paths) sizes.set(path, (await lstat(join(folder, path))).size);
   const tooMuch = tooMuchWeb(sizes);
   if (tooMuch !== undefined) throw new ImportError(`relay/${webFolderName} on the boot partition ${tooMuch}`);
   const folders = [...new Set(paths.map(dirname))].filter((path) => path !== ".");
   return {
+    unusable: unusable && `${unusable}: ${unusableWebPath(unusable)}`,
     paths: ["", ...folders, ...paths].map((path) => join(webFolderName, path)),
     copyTo: async (to, disk, { directory, file }) => {
       for (const path of ["", ...folders]) await disk.makeDirectory(join(to, path), { mode: directory });

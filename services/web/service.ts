@@ -5,7 +5,7 @@
 
 import type { Counters } from "../lib/counters.ts";
 import type { ListenTarget } from "../lib/listen.ts";
-import type { Log } from "../lib/log.ts";
+import { describeError, type Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import type { ShutdownStep } from "../lib/shutdown.ts";
 import { openAccepted } from "./accepted.ts";
@@ -15,7 +15,7 @@ import { watchCertificate } from "./certificate.ts";
 import { type Front, openFront } from "./front.ts";
 import { type WebLimits, webLimits } from "./limits.ts";
 import { mxdelivRoutes } from "./mxdeliv.ts";
-import { createPages, type Pages, PagesError, type PagesOptions } from "./pages/pages.ts";
+import { createPages, type Pages, type PagesOptions } from "./pages/pages.ts";
 import { readWebFolders } from "./pages/web-folder.ts";
 import type { WebCount } from "./serve.ts";
 import { signUpRoutes } from "./sign-up.ts";
@@ -62,7 +62,6 @@ export async function startWebService(
     everywhere: acmeChallengeRoutes(options.acmeChallenges),
     mtaSts: mtaStsRoutes(config.domain),
     relay: [
-      pages.routes,
       signUpRoutes({ domain: config.domain, accounts, pages, log }),
       autoconfigRoutes(config.domain),
       securityTextRoutes(config, () => new Date()),
@@ -75,6 +74,7 @@ export async function startWebService(
         log,
       }),
     ],
+    pages: pages.routes,
     problemPage: pages.problemPage,
   });
   const front = await openFront({
@@ -107,8 +107,10 @@ async function readPages(
   try {
     return createPages({ ...parts, files: await readWebFolders(folders) });
   } catch (cause) {
-    if (!(cause instanceof PagesError)) throw cause;
-    log.error("the operator's pages cannot be shown, showing the usual ones", { problem: cause.message });
+    // Whatever it is: a page file keeps nobody from the rest of the service.
+    log.error("the operator's pages cannot be shown, showing the usual ones", {
+      problem: describeError(cause),
+    });
     return createPages({ ...parts, files: await readWebFolders(folders.slice(0, 1)) });
   }
 }

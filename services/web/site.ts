@@ -37,6 +37,8 @@ export type SiteParts = Readonly<{
   mtaSts: Routes;
   /** At the domain itself, over TLS. */
   relay: readonly Routes[];
+  /** There too, except where one of `relay` answers: an operator's page never takes the place of a program. */
+  pages: Routes;
   /** A page for an error, in the reader's language. */
   problemPage?: (head: RequestHead, problem: HttpProblem) => Answer;
 }>;
@@ -45,7 +47,7 @@ export function createSite(parts: SiteParts): Site {
   const { domain } = parts;
   const everywhere = routeTable([parts.everywhere]);
   const tables = {
-    relay: routeTable(parts.relay),
+    relay: new Map([...routeTable([parts.pages]), ...routeTable(parts.relay)]),
     "mta-sts": routeTable([parts.mtaSts]),
   };
   const require = (routes: ReadonlyMap<string, Route>, head: RequestHead) => {

@@ -39,7 +39,7 @@ export type Pages = Readonly<{
 }>;
 
 /** The files cannot be made pages of. */
-export class PagesError extends Error {
+class PagesError extends Error {
   override name = "PagesError";
 }
 

@@ -63,6 +63,12 @@ describe("the import of a relay folder", () => {
       Object.fromEntries([...Array(65).keys()].map((i) => [`web/p${i}.md`, ""])),
       /65 files/,
     ],
+    [
+      "a page where the relay itself answers",
+      { "web/en/new.md": "x" },
+      /“web” on the boot partition holds en\/new\.md: at \/new the relay itself answers/,
+    ],
+    ["a language that is none", { "web/en-v2/home.md": "x" }, /“en-v2” names no language/],
     ["a page file that is too large", { "web/a.png": "x".repeat(524_289) }, /a\.png of 524289 bytes/],
     [
       "page files that are too large together",

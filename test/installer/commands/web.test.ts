@@ -127,9 +127,21 @@ describe("the page files of a relay folder", () => {
     ["web/program.exe", /program\.exe cannot be part/],
     ["web/de/at/home.md", /cannot be part/],
     ["web/home", /cannot be part/],
+    [
+      "web/security.txt",
+      /security\.txt cannot be part of the pages: at \/security\.txt the relay itself answers/,
+    ],
+    ["web/en/new.md", /at \/new the relay itself answers: choose another name/],
+    ["web/en/mxdeliv.md", /at \/mxdeliv the relay itself answers/],
+    ["web/new/home.md", /at \/new the relay itself answers/],
+    ["web/en-v2/home.md", /“en-v2” names no language as browsers do/],
   ])("are refused when one is %s", async (path, message) => {
     await put(path, "x");
     await expect(readRelayFolder(folder)).rejects.toThrow(message);
+    expect(await runHoming(["web", "preview", folder, "--port", "0"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(message),
+    });
   });
 
   it("are refused when one is too large, or a symbolic link", async () => {

@@ -51,6 +51,7 @@ export async function runFront(
       everywhere: routes.everywhere ?? {},
       mtaSts: {},
       relay: [routes.relay ?? {}],
+      pages: {},
     }),
     limits: { ...webLimits, ...limits },
     log: createLog((line) => log.push(line), false),

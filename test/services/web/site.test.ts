@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
@@ -12,7 +12,9 @@ import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { webDefaultsFolder } from "../../../appliance/web-defaults.ts";
 import { type Counters, createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
+import type { RequestHead } from "../../../services/web/exchange.ts";
 import { startWebService } from "../../../services/web/service.ts";
+import { createSite } from "../../../services/web/site.ts";
 import { waitFor } from "../../support/wait.ts";
 import { proxyHeader, readToEnd } from "./running-front.ts";
 
@@ -130,6 +132,44 @@ describe("the pages", () => {
     expect(front.http.listening).toBe(true);
     for (const step of steps) await step.run();
     expect(log.join("")).toMatch(/operator's pages cannot be shown, showing the usual ones.*layout\.html/);
+  });
+
+  it.each([
+    ["stand where the service itself answers", "own-paths"],
+    ["are for a language that is none", "no-language"],
+    ["cannot be read", "no-folder"],
+  ])("keep nothing from starting when the operator's %s", async (_what, pages) => {
+    const files = {
+      "own-paths/security.txt": "mine",
+      "own-paths/en/new.md": "mine",
+      "own-paths/en/mxdeliv.md": "mine",
+      "own-paths/new/home.md": "mine",
+      "no-language/en-v2/home.md": "mine",
+      "no-folder": "a file",
+    };
+    for (const [path, content] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await writeFile(join(folder, path), content);
+    }
+    const { front, stop: steps } = await start(`${pages}.sock`, pages);
+    expect(front.http.listening).toBe(true);
+    for (const step of steps) await step.run();
+  });
+
+  it("never stand where a program answers", () => {
+    const of = (status: number) => ({ GET: () => ({ status }) });
+    const site = createSite({
+      domain,
+      everywhere: {},
+      mtaSts: {},
+      relay: [{ "/new": of(201) }],
+      pages: { "/new": of(200), "/rules": of(200) },
+    });
+    const statusAt = (path: string) => {
+      const head = { host: domain, isSecure: true, method: "GET", path } as RequestHead;
+      return (site.find(head).handler as unknown as () => { status: number })().status;
+    };
+    expect([statusAt("/new"), statusAt("/rules")]).toEqual([201, 200]);
   });
 
   it("are kept by browsers as long as they stay the same", async () => {

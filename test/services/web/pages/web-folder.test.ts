@@ -4,8 +4,12 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../../appliance/relay-config.ts";
 import { webDefaultsFolder } from "../../../../appliance/web-defaults.ts";
+import { isWebFilePath } from "../../../../appliance/web-files.ts";
+import { mxdelivRoutes } from "../../../../services/web/mxdeliv.ts";
 import { createPages } from "../../../../services/web/pages/pages.ts";
 import { readWebFolders } from "../../../../services/web/pages/web-folder.ts";
+import { signUpRoutes } from "../../../../services/web/sign-up.ts";
+import { autoconfigRoutes, securityTextRoutes } from "../../../../services/web/well-known.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -51,6 +55,7 @@ describe("an operator's files", () => {
 
   it("that are no page files, or links, are passed over", async () => {
     await put({ "notes.doc": "x", ".hidden.md": "x", "en/Info.md": "x", "a/b/c.md": "x" });
+    await put({ "security.txt": "x", "en/new.md": "x", "mxdeliv/home.md": "x", "en-v2/home.md": "x" });
     await symlink("/etc/passwd", join(folder, "passwd.txt"));
     expect([...(await readWebFolders([folder])).keys()]).toEqual([]);
     expect([...(await readWebFolders([join(folder, "missing")])).keys()]).toEqual([]);
@@ -71,5 +76,33 @@ describe("an operator's files", () => {
     await expect(pages()).rejects.toThrow(expect.objectContaining({ name: "PagesError" }));
     await put({ "layout.html": "{{content}}", "en/home.md": "", "de/home.md": "" });
     await expect(pages()).rejects.toThrow(/no home\.md in any language/);
+  });
+});
+
+describe("the addresses of the service itself", () => {
+  it("are all refused to page files", () => {
+    const none = {} as never;
+    const config = parseRelayConfig('domain = "chat.example.org"\ncontact = "op@example.org"', "relay.toml");
+    const tables = [
+      signUpRoutes({ domain: config.domain, accounts: none, pages: none, log: none }),
+      autoconfigRoutes(config.domain),
+      securityTextRoutes(config, () => new Date()),
+      mxdelivRoutes({
+        domain: config.domain,
+        postfix: none,
+        accepted: none,
+        maxMessageBytes: 1,
+        maxRecipients: 1,
+        log: none,
+      }),
+    ];
+    const paths = tables.flatMap((table) => Object.keys(table));
+    expect(paths).toEqual(expect.arrayContaining(["/new", "/i/*", "/mxdeliv", "/security.txt"]));
+    // A page "x" is at /x, a language "de" at /de and below it, and a file at its path.
+    for (const path of paths) {
+      const name = path.slice(1);
+      for (const file of [name, `en/${name}.md`, `${name}/home.md`])
+        expect(isWebFilePath(file), file).toBe(false);
+    }
   });
 });
