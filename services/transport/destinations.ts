@@ -4,7 +4,7 @@
  */
 
 /** As long as the reference relay holds on to SMTP. */
-export const SMTP_CHOICE_MS = 30 * 60_000;
+const SMTP_CHOICE_MS = 30 * 60_000;
 
 /**
  * A message that was handed back to Postfix counts as delivered by SMTP when Postfix has not come to say the contrary

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { CHUNK_BYTES } from "../../../services/mux/raw-socket.ts";
 import { waitFor } from "../../support/wait.ts";
 import { helloMessage, inRecords } from "./hellos.ts";
@@ -237,6 +237,35 @@ describe("a connection to port 443", () => {
     const silent = await impatient.knock();
     silent.write(helloFor("imap"));
     expect(await rest(silent)).toHaveLength(0);
+  });
+});
+
+describe("a client that is silent in IDLE", () => {
+  // RFC 2177 lets it be so for 29 minutes; RFC 3501 §5.4 has the server wait for at least 30.
+  const LONGEST_SILENCE_MS = 30 * 60_000;
+
+  it("keeps its connection for 30 minutes without a byte from either side, and not for an hour", async () => {
+    // The mux counts seconds by its sweep; sockets go on as ever.
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      await using mux = await runMux(parrot);
+      const client = await mux.knock();
+      const heard: Buffer[] = [];
+      client.on("data", (piece: Buffer) => heard.push(piece));
+      const text = () => Buffer.concat(heard).toString("latin1");
+      const hello = helloFor("imap");
+      client.write(hello);
+      await waitFor("the back end speaks", PATIENCE, () => text().endsWith(hello.toString("latin1")));
+      vi.advanceTimersByTime(LONGEST_SILENCE_MS);
+      client.write("DONE");
+      await waitFor("it is heard", PATIENCE, () => text().endsWith("DONE"));
+      const closed = once(client, "close");
+      client.on("end", () => client.end());
+      vi.advanceTimersByTime(2 * LONGEST_SILENCE_MS);
+      await closed;
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -1,10 +1,10 @@
 /** What is remembered of the ways to other relays. */
 import { describe, expect, it } from "vitest";
-import {
-  createDestinations,
-  SMTP_CHOICE_MS,
-  SMTP_FAILS_WITHIN_MS,
-} from "../../../services/transport/destinations.ts";
+import { createDestinations } from "../../../services/transport/destinations.ts";
+
+/** In numbers, not by the names that the service has for them: a minute without a failure, then half an hour. */
+const SMTP_FAILS_WITHIN_MS = 60_000;
+const SMTP_CHOICE_MS = 30 * 60_000;
 
 function destinations() {
   let now = 0;
@@ -27,7 +27,9 @@ describe("the way to a domain", () => {
     ways.pass(1);
     expect(ways.choice("b.example")).toBe("smtp");
     expect(ways.choice("c.example")).toBe("https");
-    ways.pass(SMTP_CHOICE_MS);
+    ways.pass(SMTP_CHOICE_MS - 1);
+    expect(ways.choice("b.example")).toBe("smtp");
+    ways.pass(1);
     expect(ways.choice("b.example")).toBe("https");
   });
 
@@ -60,9 +62,23 @@ describe("the way to a domain", () => {
     ways.pass(SMTP_FAILS_WITHIN_MS);
     ways.httpsWorked("b.example");
     expect(ways.choice("b.example")).toBe("https");
+    ways.pass(SMTP_CHOICE_MS - 1);
+    expect(ways.isKnownByHttps("b.example")).toBe(true);
+    ways.pass(1);
+    expect(ways.isKnownByHttps("b.example")).toBe(false);
+    ways.httpsWorked("b.example");
     expect(ways.isKnownByHttps("b.example")).toBe(true);
     ways.httpsFailed("b.example");
     expect(ways.isKnownByHttps("b.example")).toBe(false);
+  });
+
+  it("is SMTP for large messages for half an hour after one that broke off", () => {
+    const ways = destinations();
+    ways.largeFailed("b.example");
+    ways.pass(SMTP_CHOICE_MS - 1);
+    expect(ways.takesLarge("b.example")).toBe(false);
+    ways.pass(1);
+    expect(ways.takesLarge("b.example")).toBe(true);
   });
 
   it("is forgotten when thousands of others came later", () => {
