@@ -27,7 +27,9 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
 
   it("has its services active and nothing failed", async () => {
-    const units = ["auth", "milter", "metadata", "web", "mux"].map((name) => `homing-${name}.service`);
+    const units = ["auth", "milter", "metadata", "web", "mux", "transport"].map(
+      (name) => `homing-${name}.service`,
+    );
     for (const unit of [
       ...units,
       "dovecot.service",
@@ -89,7 +91,10 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   });
 
   it("leaves memory for the others when one service wants it all", async () => {
-    for (const unit of ["homing-auth", "homing-milter", "homing-metadata", "dovecot"]) {
+    const services = ["auth", "milter", "metadata", "web", "mux", "transport"].map(
+      (name) => `homing-${name}`,
+    );
+    for (const unit of [...services, "dovecot"]) {
       const most = await relay().exec(["systemctl", "show", "--property=MemoryMax", "--value", unit]);
       expect(Number(most.stdout), unit).toBeLessThan(0.8 * totalmem());
     }

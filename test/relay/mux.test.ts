@@ -198,11 +198,13 @@ describeRelays("port 443", { "_a.test": {} }, (ring) => {
   });
 
   describe("for a Delta Chat core that finds every other port closed", () => {
-    const others = "143, 465, 587, 993";
+    const others = [143, 465, 587, 993];
     let client: Client | undefined;
     beforeAll(async () => {
-      await relay().exec(`nft insert rule inet homing input tcp dport { ${others} } reject with tcp reset`);
-      for (const port of [143, 993]) expect(await canConnect(host(), port)).toBe(false);
+      await relay().exec(
+        `nft insert rule inet homing input tcp dport { ${others.join(", ")} } reject with tcp reset`,
+      );
+      for (const port of others) expect(await canConnect(host(), port), `${port}`).toBe(false);
     });
     afterAll(async () => {
       await client?.[Symbol.asyncDispose]();
