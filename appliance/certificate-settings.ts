@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { contactUri } from "./contact.ts";
-import { parseDnsServer } from "./dns/server-address.ts";
+import { isDnsName, parseDnsServer } from "./dns/server-address.ts";
 import { tsigAlgorithms } from "./dns/tsig.ts";
 import { settingNotes } from "./setting-notes.ts";
 
@@ -14,8 +14,8 @@ export const letsEncryptDirectory = "https://acme-v02.api.letsencrypt.org/direct
 const SHORT_LIVED = "shortlived";
 /** One of each family, twice. */
 const MAX_CERTIFIED_ADDRESSES = 4;
-/** RFC 1035 §2.3.1, with the underscores that key names may have. */
-const dnsNamePattern = /^(?=.{0,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,62}\.?))*$/;
+const dnsName = () =>
+  z.stringFormat("DNS name", (text) => text === "" || (isDnsName(text) && text === text.toLowerCase()));
 
 export const certificateSettings = z
   .object({
@@ -73,11 +73,11 @@ export const certificateSettings = z
           "For dns-01: the name server that takes changes, as NAME, ADDRESS, NAME:PORT or [IPV6]:PORT.",
         allowed: "a name or an IP address with or without a port, in quotes",
       }),
-    rfc2136Zone: z.string().regex(dnsNamePattern).default("").register(settingNotes, {
+    rfc2136Zone: dnsName().default("").register(settingNotes, {
       comment: "For dns-01: the zone on that server.",
       allowed: "a domain name in lower-case letters, in quotes",
     }),
-    rfc2136KeyName: z.string().regex(dnsNamePattern).default("").register(settingNotes, {
+    rfc2136KeyName: dnsName().default("").register(settingNotes, {
       comment: "For dns-01: name of the TSIG key; its secret lies in keys/dns-update.key as Base64.",
       allowed: "a name as in the name server's settings, in lower-case letters, in quotes",
     }),

@@ -16,7 +16,19 @@ export function parseDnsServer(text: string): DnsServerAddress | undefined {
   const port = portText === undefined ? DNS_PORT : Number(portText);
   if (port < 1 || port > 65_535) return undefined;
   if (bracketed !== undefined) return isIPv6(bracketed) ? { host: bracketed, port } : undefined;
-  if (plain === undefined || plain.length > 253) return undefined;
-  const isHost = isIP(plain) !== 0 || /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.?)+$/i.test(plain);
+  if (plain === undefined) return undefined;
+  const isHost = isIP(plain) !== 0 || isDnsName(plain);
   return isHost ? { host: plain, port } : undefined;
+}
+
+/**
+ * RFC 1035 §2.3.4, with the underscores that names of keys may have, perhaps a dot at the end. Label by label: one pattern
+ * for all of it would take longer than anybody waits for some wrong names.
+ */
+export function isDnsName(text: string): boolean {
+  if (text.length > 253) return false;
+  return text
+    .replace(/\.$/, "")
+    .split(".")
+    .every((label) => /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label));
 }

@@ -61,7 +61,8 @@ const MAX_REPLY_BYTES = 16_384;
 
 export type SmtpClient = Readonly<{
   /**
-   * Sends one message; more may follow. `deliverTo: "all"` answers everybody else with the refusal of the first.
+   * Sends one message; more may follow, unless a reply is 421. `deliverTo: "all"` answers everybody else with the refusal
+   * of the first.
    * @throws SmtpClientError, after which the connection is of no use; or what reading `source` throws, likewise.
    */
   send: (mail: SmtpMail) => Promise<SmtpResult>;
@@ -118,7 +119,12 @@ async function transact(
   socket.write(Buffer.from(`${commands.join("\r\n")}\r\n`));
   const sender = await replies.next();
   const recipients: SmtpReply[] = [];
-  for (const _ of mail.to) recipients.push(await replies.next());
+  for (const _ of mail.to) {
+    const reply = await replies.next();
+    // RFC 5321 §3.8: it ends the session; Postfix does so after many refused recipients (smtpd_hard_error_limit).
+    if (reply.code === 421) return endedEarly(mail.to.length, refused(sender) ? [sender] : recipients, reply);
+    recipients.push(reply);
+  }
   const refusal = refused(sender) ? sender : recipients.find(refused);
   const accepted = refused(sender) ? 0 : recipients.filter((reply) => !refused(reply)).length;
   if (accepted === 0 || (refusal !== undefined && deliverTo === "all")) {
@@ -148,6 +154,19 @@ async function transact(
     }),
     offered: true,
   };
+}
+
+/**
+ * Nobody has the message. Who was refused by then is told so; about the others it said nothing, so they get the first
+ * refusal, which names another, or the word for the end.
+ */
+function endedEarly(count: number, heard: readonly SmtpReply[], end: SmtpReply): SmtpResult {
+  const first = heard.find(refused) ?? end;
+  const replies = Array.from({ length: count }, (_, i) => {
+    const reply = heard[i];
+    return reply !== undefined && refused(reply) ? reply : first;
+  });
+  return { replies, offered: false };
 }
 
 /** RFC 5321 §4.2.1: 4yz and 5yz. */

@@ -111,7 +111,7 @@ export function createCourier(options: CourierOptions) {
     // Some are refused and nobody has it: they hear it when Postfix names them the next time.
     for (const one of recipients) {
       const reply = done.get(one);
-      if (reply !== undefined && reply.code >= 500) remembered.add(one, reply);
+      if (reply !== undefined && reply.code >= 500) remembered.add(mail.from, one, reply);
     }
     return { code: 451, text: "4.5.1 some recipients are refused, the others get it at the next attempt" };
   };
@@ -226,24 +226,29 @@ export function createCourier(options: CourierOptions) {
     return isThere;
   };
 
-  return { deliver, retry, refusalOf: (recipient: string) => remembered.take(recipient) };
+  return { deliver, retry, refusalOf: remembered.take };
 }
 
 const METHOD_NOT_ALLOWED = 405;
 
-/** Refusals that Postfix hears when it names the recipient again: at its next attempt, within its longest pause. */
+/**
+ * Refusals that Postfix hears when it names the recipient again: at its next attempt, within its longest pause. A relay
+ * may refuse one sender and take another's, so both count.
+ */
 function refusalMemory() {
   const maxRefusals = 1000;
   const refusals = new Map<string, SmtpReply>();
+  const keyOf = (sender: string, recipient: string) => `${sender}\0${recipient}`;
   return {
-    add: (recipient: string, reply: SmtpReply) => {
-      refusals.set(recipient, reply);
+    add: (sender: string, recipient: string, reply: SmtpReply) => {
+      refusals.set(keyOf(sender, recipient), reply);
       if (refusals.size > maxRefusals) refusals.delete(refusals.keys().next().value!);
     },
-    /** Told once: the next message to the same address asks anew. */
-    take: (recipient: string): SmtpReply | undefined => {
-      const reply = refusals.get(recipient);
-      refusals.delete(recipient);
+    /** Told once: the next message of this sender to the same address asks anew. */
+    take: (sender: string, recipient: string): SmtpReply | undefined => {
+      const key = keyOf(sender, recipient);
+      const reply = refusals.get(key);
+      refusals.delete(key);
       return reply;
     },
   };

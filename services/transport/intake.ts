@@ -27,7 +27,7 @@ export type IntakeOptions = Readonly<{
   /** The reply for each recipient, in order; SMTP says only the first. */
   take: (mail: HandedMail) => Promise<readonly SmtpReply[]>;
   /** What to say to a RCPT at once, if not yes. */
-  refuseRecipient?: (address: string) => SmtpReply | undefined;
+  refuseRecipient?: (sender: string, recipient: string) => SmtpReply | undefined;
   log: Log;
 }>;
 
@@ -64,7 +64,9 @@ export function createIntake(options: IntakeOptions): { server: Server; close: (
     },
     onRcptTo: ({ address }, session, done) => {
       const recipient = asSent(address);
-      const refusal = options.refuseRecipient?.(recipient);
+      const { mailFrom } = session.envelope;
+      const sender = mailFrom === false ? "" : asSent(mailFrom.address);
+      const refusal = options.refuseRecipient?.(sender, recipient);
       if (refusal !== undefined) {
         done(replyError(refusal));
         return;

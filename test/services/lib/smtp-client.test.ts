@@ -155,6 +155,36 @@ describe("a mail server that breaks off", () => {
     await expect(attempt).rejects.toMatchObject({ name: "SmtpClientError", uncertain });
   });
 
+  it("after some refused recipients has refused these, and says nothing of the others", async () => {
+    const port = await listen(
+      createServer((socket) => {
+        socket.on("error", () => {});
+        socket.write("220 x\r\n");
+        let text = "";
+        let recipients = 0;
+        socket.on("data", (chunk) => {
+          text += chunk.toString();
+          for (let end = text.indexOf("\r\n"); end >= 0; end = text.indexOf("\r\n")) {
+            const line = text.slice(0, end);
+            text = text.slice(end + 2);
+            if (!line.startsWith("RCPT")) socket.write("250 x\r\n");
+            else if (recipients++ < 2) socket.write(`550 5.1.1 ${/<.+>/.exec(line)![0]} unknown\r\n`);
+            else return void socket.end("421 4.7.0 too many errors\r\n");
+          }
+        });
+      }),
+    );
+    const client = await open(port, { deliverTo: "all" });
+    const to = ["a@b.example", "b@b.example", "c@b.example", "d@b.example"];
+    const { replies, offered } = await client.send({ from: "", to, source: message });
+    expect(offered).toBe(false);
+    expect([...new Set(replies.map(({ text }) => text))]).toEqual([
+      "5.1.1 <a@b.example> unknown",
+      "5.1.1 <b@b.example> unknown",
+    ]);
+    client.close();
+  });
+
   it("in the middle of a large message fails, and does not wait for ever", async () => {
     const port = await listen(
       createServer((socket) => {

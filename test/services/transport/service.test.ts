@@ -286,8 +286,16 @@ describe("mail that SMTP could not deliver", () => {
     const client = await transport.fallback();
     const to = ["bob@b.example", "eve@b.example"];
     expect(codes((await client.send(mail(to))).replies)).toEqual([451, 451]);
+    // Another's message is not refused for it.
+    const other = { ...mail(["eve@b.example"]), from: "other@a.example" };
+    transport.setPeer(() => ({ status: 200, text: "250 OK" }));
+    expect(codes((await client.send(other)).replies)).toEqual([250]);
     expect(codes((await client.send(mail(to))).replies)).toEqual([250, 550]);
-    expect(transport.requests.map((request) => request.to)).toEqual([to, ["bob@b.example"]]);
+    expect(transport.requests.map((request) => request.to)).toEqual([
+      to,
+      ["eve@b.example"],
+      ["bob@b.example"],
+    ]);
   });
 });
 
