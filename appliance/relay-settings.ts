@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { certificateSettings, checkCertificates, type Refuse } from "./certificate-settings.ts";
 import { contactUri } from "./contact.ts";
+import { deletionIsEnforced } from "./deletion.ts";
 import { DomainError, parseDomain } from "./domain.ts";
 import { decimal, settingNotes, whole, yesNo } from "./setting-notes.ts";
 import { signUpModes } from "./sign-up-modes.ts";
@@ -21,6 +22,7 @@ const MAX_DAYS = 3650;
 
 /** Ends the comment of a setting that nothing obeys yet: nobody shall rely on it. */
 const NOT_YET = "(not enforced in this version)";
+const DELETION_NOT_YET = deletionIsEnforced ? "" : ` ${NOT_YET}`;
 
 /** Short enough to leave the domain its MAX_DOMAIN_LENGTH below the 253 characters of a DNS name. */
 const selectorPattern = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
@@ -128,7 +130,7 @@ const settings = z.object({
       localPartMaxLength: whole("Longest name before the “@”.", 9, 1, MAX_LOCAL_PART),
       passwordMinLength: whole("Shortest password of a new account.", 9, MIN_PASSWORD_LENGTH, 128),
       deleteIdleAfterDays: whole(
-        `Accounts without a login for this many days are deleted with their mail ${NOT_YET}.`,
+        `Accounts without a login for this many days are deleted with their mail${DELETION_NOT_YET}.`,
         90,
         1,
         MAX_DAYS,
@@ -145,38 +147,38 @@ const settings = z.object({
       ),
       maxRecipients: whole("Most recipients of one message.", 1000, 1, 10_000),
       deleteAfterDays: whole(
-        `Messages are deleted from the relay after this many days ${NOT_YET}.`,
+        `Messages are deleted from the relay after this many days${DELETION_NOT_YET}.`,
         20,
         1,
         MAX_DAYS,
       ),
       largeMessageBytes: whole(
-        `A message above this many bytes counts as large ${NOT_YET}.`,
+        `A message above this many bytes counts as large${DELETION_NOT_YET}.`,
         200_000,
         1,
         200 * MEGABYTE,
       ),
       deleteLargeAfterDays: whole(
-        `Large messages are deleted from the relay after this many days ${NOT_YET}.`,
+        `Large messages are deleted from the relay after this many days${DELETION_NOT_YET}.`,
         7,
         1,
         MAX_DAYS,
       ),
       mailboxBytes: whole("Size limit of a mailbox, in bytes.", 500 * MEGABYTE, MEGABYTE, 1000 * GIGABYTE),
       purgeAbovePercent: whole(
-        `A mailbox filled beyond this percentage loses its oldest messages ${NOT_YET}.`,
+        `A mailbox filled beyond this percentage loses its oldest messages${DELETION_NOT_YET}.`,
         75,
         1,
         100,
       ),
       purgeToPercent: whole(
-        `Its oldest messages go until it is filled to this percentage ${NOT_YET}.`,
+        `Its oldest messages go until it is filled to this percentage${DELETION_NOT_YET}.`,
         70,
         0,
         99,
       ),
       keepNewestHours: whole(
-        `A message younger than this many hours is never removed to make room ${NOT_YET}.`,
+        `A message younger than this many hours is never removed to make room${DELETION_NOT_YET}.`,
         24,
         0,
         24 * MAX_DAYS,

@@ -4,6 +4,7 @@
  * by `show`.
  */
 import { Marked } from "marked";
+import { deletionIsEnforced } from "../../../appliance/deletion.ts";
 import type { RelayConfig } from "../../../appliance/relay-config.ts";
 import { type SignUpMode, signUpModes } from "../../../appliance/sign-up-modes.ts";
 import { type Answer, type HttpProblem, type RequestHead, textAnswer } from "../exchange.ts";
@@ -25,6 +26,8 @@ export type PagesOptions = Readonly<{
   files: WebFiles;
   /** How one signs up at this moment. Asked for each page of the menu. */
   signUpMode: () => SignUpMode | Promise<SignUpMode>;
+  /** Whether pages promise deletion; what is so unless given. */
+  deletes?: boolean;
 }>;
 
 export type Pages = Readonly<{
@@ -44,7 +47,8 @@ class PagesError extends Error {
 }
 
 /** Throws PagesError when there is no home page in any language, or no layout. */
-export function createPages({ config, files, signUpMode }: PagesOptions): Pages {
+export function createPages(options: PagesOptions): Pages {
+  const { config, files, signUpMode, deletes = deletionIsEnforced } = options;
   const problems: string[] = [];
   const languages = languagesOf(files, (text) => problems.push(text));
   const tags = languages.map(({ tag }) => tag);
@@ -59,7 +63,7 @@ export function createPages({ config, files, signUpMode }: PagesOptions): Pages 
       tag,
       {
         ...assets.values,
-        ...relayValues(config, tag, words),
+        ...relayValues(config, tag, words, deletes),
         sign_up: signUpBlock(signUpLink(config.domain), words),
       } satisfies Values,
     ]),

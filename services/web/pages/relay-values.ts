@@ -14,8 +14,8 @@ export function signUpLink(domain: string): string {
   return `dcaccount:https://${domain}/new`;
 }
 
-/** Values for every page in this language. */
-export function relayValues(config: RelayConfig, language: string, words: Words): Values {
+/** Values for every page in this language. `deletes`: whether the relay deletes anything by itself. */
+export function relayValues(config: RelayConfig, language: string, words: Words, deletes: boolean): Values {
   const { messages, accounts, domain } = config;
   const after = (days: number): string =>
     fillHtml(word(words, days === 1 ? "after_one_day" : "after_days"), { days: whole(language, days) });
@@ -28,6 +28,8 @@ export function relayValues(config: RelayConfig, language: string, words: Words)
     contact_link: contactUri(config.contact) ?? "",
     max_message: bytesText(language, messages.maxMessageBytes),
     mailbox: bytesText(language, messages.mailboxBytes),
+    deletes,
+    deletes_nothing: !deletes,
     delete_after: after(messages.deleteAfterDays),
     large_message: bytesText(language, messages.largeMessageBytes),
     large_goes_earlier: messages.deleteLargeAfterDays < messages.deleteAfterDays,
