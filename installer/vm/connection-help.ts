@@ -17,7 +17,7 @@ const relayPorts: readonly WantedPort[] = [
   { what: "IMAP, STARTTLS", guestPort: ports.imap, wanted: 1430 },
   { what: "IMAP over TLS", guestPort: ports.imaps, wanted: 9930 },
   { what: "web pages, IMAP and SMTP submission over TLS", guestPort: ports.https, wanted: 4430 },
-  { what: "web, leads to TLS", guestPort: ports.http, wanted: 8080 },
+  { what: "web without TLS, leads to the relay's own name", guestPort: ports.http, wanted: 8080 },
 ];
 
 /** `config` is undefined for an image, whose settings only the relay itself knows. */
@@ -55,6 +55,10 @@ export function connectionHelp(
       ({ what, guestPort, hostPort: port }) =>
         `  127.0.0.1:${String(port).padEnd(6)} → ${guestPort}  ${what}`,
     ),
+    "",
+    "To see its web pages on this computer, open:",
+    `  https://127.0.0.1:${forwardOf(ports.https)!.hostPort}/`,
+    "The browser warns of the certificate, which nobody can have for this address: go on all the same.",
     "",
     "To try it with Delta Chat on this computer, choose “I Already Have a Profile” → “Scan Invite Code” → paste:",
     `  dclogin:${name}@${config?.domain ?? "DOMAIN"}?${query}`,

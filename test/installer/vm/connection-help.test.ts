@@ -36,6 +36,14 @@ describe("./homing vm", () => {
     expect(text).toContain("@DOMAIN?");
   });
 
+  it("gives an address of the web pages that leads somewhere on this computer, and says why a browser warns", () => {
+    for (const config of [plain, undefined]) {
+      const text = connectionHelp(config, forwarded(config));
+      expect(text).toMatch(/^ {2}https:\/\/127\.0\.0\.1:40443\/\nThe browser warns of the certificate/m);
+      expect(text).toContain("→ 80  web without TLS, leads to the relay's own name\n");
+    }
+  });
+
   it("gives an address that Delta Chat can log in with at the forwarded ports", () => {
     const link = /dclogin:\S+/.exec(connectionHelp(plain, forwarded(plain)))![0];
     expect(link).toMatch(/^dclogin:[0-9a-f]{9}@chat\.example\.org\?p=[\w-]{20}&v=1&/);
