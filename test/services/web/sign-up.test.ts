@@ -24,22 +24,23 @@ describe("sign-up on the web", () => {
   /** A request as services/mux hands it over, from 192.0.2.`client`. */
   const ask = async (
     line: string,
-    options: { language?: string; client?: number; site?: string } = {},
+    options: { language?: string; client?: number; site?: string; body?: string } = {},
   ): Promise<Answer> => {
     const [method, path] = line.split(" ");
     const raw = connect(running.webSocket);
     raw.write(proxyHeaderOf(options.client ?? 7));
     const socket = tlsConnect({ socket: raw, servername: domain, rejectUnauthorized: false });
     const agent = Object.assign(new Agent(), { createConnection: () => socket });
-    const { language = "en", site } = options;
+    const { language = "en", site, body = "" } = options;
     const headers = {
       host: domain,
       "accept-language": language,
       connection: "close",
       ...(site !== undefined && { "sec-fetch-site": site }),
+      ...(body !== "" && { "content-length": String(body.length) }),
     };
     const call = request({ method, path, headers, agent });
-    call.end();
+    call.end(body);
     const [response] = await once(call, "response");
     let text = "";
     for await (const piece of response) text += piece;
@@ -174,6 +175,8 @@ describe("sign-up on the web", () => {
   });
 
   it("takes no body and no other method", async () => {
+    const tooLarge = await ask("POST /new", { body: "x" });
+    expect([tooLarge.status, tooLarge.text]).toEqual([413, "no body is taken here\n"]);
     expect((await ask("PUT /new")).status).toBe(405);
     expect((await ask("POST /i/abc")).status).toBe(405);
   });
