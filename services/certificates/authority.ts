@@ -9,6 +9,11 @@ import { HOMING_VERSION } from "../../appliance/layout.ts";
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Directories, orders and chains have some kilobytes. */
 const MAX_ANSWER_BYTES = 1_000_000;
+/**
+ * In one look, whatever the authority answers. A certificate takes some 30; with an authority that is slow at everything,
+ * one for five names takes 250, which are mostly questions whether it is done.
+ */
+export const MAX_REQUESTS = 500;
 /** RFC 9773 §4.3: between asking for renewal information and asking again. In milliseconds. */
 const ASK_AGAIN = { least: 60_000, usual: 6 * 3_600_000, most: 86_400_000 } as const;
 const ERROR_PREFIX = "urn:ietf:params:acme:error:";
@@ -24,13 +29,18 @@ export class AcmeProblem extends Error {
   readonly retryAfterMs: number | undefined;
   /** Those that it is about, as far as it says (RFC 8555 §6.7.1). */
   readonly names: readonly string[];
-  constructor(problem: ProblemFields) {
-    super(problem.detail);
+  constructor(problem: ProblemFields, options?: ErrorOptions) {
+    super(problem.detail, options);
     this.type = problem.type;
     this.status = problem.status ?? 0;
     this.retryAfterMs = problem.retryAfterMs;
     this.names = problem.names ?? [];
   }
+}
+
+/** The authority wanted more than MAX_REQUESTS. */
+export class RequestLimitError extends Error {
+  override name = "RequestLimitError";
 }
 
 type ProblemFields = Readonly<{
@@ -57,7 +67,13 @@ type Answer = Readonly<{ status: number; data: unknown; headers: Readonly<Record
  * What acme-client would do by itself is undone: repeat a request up to five times, waiting as long as the authority
  * says, and give up with an error that has lost its reason.
  */
+let requestsLeft = MAX_REQUESTS;
 axios.interceptors.request.clear();
+axios.interceptors.request.use((request) => {
+  if (requestsLeft <= 0) throw new RequestLimitError(`more than ${MAX_REQUESTS} requests in one look`);
+  requestsLeft--;
+  return request;
+});
 axios.interceptors.response.clear();
 axios.interceptors.response.use((answer) => {
   const problem = problemOf(answer as Answer, Date.now());
@@ -75,17 +91,41 @@ Object.assign(axios.defaults, {
 // RFC 8555 §6.1.
 axios.defaults.headers.common["User-Agent"] = `Homing/${HOMING_VERSION}`;
 
+/** acme-client asks for an account without end where an authority knows the key and does not name the account. */
+class BoundedClient extends Client {
+  override async createAccount(data: Parameters<Client["createAccount"]>[0]) {
+    const account = await super.createAccount(data);
+    this.#requireAccount();
+    return account;
+  }
+
+  override async updateAccount(data: Parameters<Client["updateAccount"]>[0]) {
+    this.#requireAccount();
+    return await super.updateAccount(data);
+  }
+
+  /** RFC 8555 §7.3, §7.3.1: both answers to newAccount name it. */
+  #requireAccount(): void {
+    try {
+      this.getAccountUrl();
+    } catch (cause) {
+      throw new AcmeProblem({ type: "", detail: "it does not say which account it is" }, { cause });
+    }
+  }
+}
+
 /** A client for the account, which is made at the authority when `accountUrl` is not known. Keys are PEM. */
 export function authorityClient(
   directoryUrl: string,
   accountKey: string,
   accountUrl: string | undefined,
 ): Client {
-  return new Client({ directoryUrl, accountKey, ...(accountUrl !== undefined && { accountUrl }) });
+  return new BoundedClient({ directoryUrl, accountKey, ...(accountUrl !== undefined && { accountUrl }) });
 }
 
-/** Throws AcmeProblem, or the errors of the network. */
+/** The first of a look's requests, from which MAX_REQUESTS counts. Throws AcmeProblem, or the errors of the network. */
 export async function readDirectory(url: string): Promise<Directory> {
+  requestsLeft = MAX_REQUESTS;
   const { data, headers } = (await axios.get(url)) as Answer;
   const directory = objectOf(data);
   if (typeof directory.newOrder !== "string") {
@@ -121,12 +161,22 @@ export function problemIn(value: unknown): AcmeProblem {
 
 function problemOf({ status, data, headers }: Answer, now: number): AcmeProblem | undefined {
   if (status < 400) {
+    if (status < 300) return problemOfForm(data);
     // Redirects are not followed: no authority sends them, but networks that want a login do.
-    if (status < 300) return undefined;
     return new AcmeProblem({ type: "", status, detail: `it answers with a redirect (HTTP ${status})` });
   }
   const detail = `it answers with HTTP ${status}`;
   return new AcmeProblem({ detail, ...fieldsOf(data), status, retryAfterMs: retryAfter(headers, now) });
+}
+
+/** Everything of ACME is JSON (RFC 8555 §6.1) but certificates; networks that want a login answer with pages. */
+function problemOfForm(data: unknown): AcmeProblem | undefined {
+  if (typeof data !== "string" || data === "" || data.includes("-----BEGIN CERTIFICATE-----"))
+    return undefined;
+  return new AcmeProblem({
+    type: "",
+    detail: `what it answers is not ACME, but begins “${data.slice(0, 60)}”`,
+  });
 }
 
 /** `detail` only where the document has one. */

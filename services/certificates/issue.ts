@@ -40,8 +40,6 @@ export async function issue(
   const { order, renewal, installed } = look.state;
   const isBegun = order !== undefined && nameKey(order.names) === nameKey(names) && order.profile === profile;
   if (!isBegun) requireRoom(look, names);
-  // Before anything is asked for: on a full disk no order could be remembered.
-  await save(look, {});
   const client = await openAccount(look);
   log.info("asking for a certificate", { names: names.join(" "), reason });
   try {

@@ -19,7 +19,7 @@ import { LOOK_AGAIN, nextLook, retryAt } from "./plan.ts";
 import { askForRenewal, askForRenewalLater, renewalTime, shallAskForRenewal } from "./renewal.ts";
 import { writeReport } from "./report.ts";
 import { readState } from "./state.ts";
-import { clockWords, explain } from "./words.ts";
+import { clockWords, explain, explainUnforeseen } from "./words.ts";
 
 /** A first certificate, one with more names, and attempts that left names out. */
 const MAX_ORDERS = 4;
@@ -31,7 +31,7 @@ class ClockError extends Error {
   override name = "ClockError";
 }
 
-/** Rejects only for mistakes of the program and of the disk; what the world does is told in the report. */
+/** Rejects only where the state cannot be read or the report not be written; all else is told in the report. */
 export async function lookAfterCertificate(options: LookOptions): Promise<void> {
   const { config, paths, now, log } = options;
   const state = await readState(paths.state, config.certificates.acmeDirectory, log);
@@ -110,6 +110,8 @@ async function work(look: Look): Promise<void> {
   }
   const isDue = reasonToOrder(look, names) !== undefined;
   if (isDue || shallAskForRenewal(look)) {
+    // On a full disk neither an order nor a failure could be remembered: then nothing is asked.
+    await save(look, {});
     const directory = await openDirectory(look, isDue);
     if (directory === undefined) return;
     await askForRenewal(look, directory);
@@ -173,18 +175,24 @@ function nextNames({ chain, state, config, now }: Look): number | undefined {
   );
 }
 
+/** Whatever it was, it counts: or the authority would be asked the same every few minutes for ever. */
 async function noteFailure(look: Look, error: unknown): Promise<void> {
   const { state, now, random, log } = look;
-  const text = explain(error, wordsContext(look));
-  if (text === undefined) throw error;
+  const foreseen = explain(error, wordsContext(look));
+  const text = foreseen ?? explainUnforeseen(error, wordsContext(look));
+  if (foreseen === undefined) log.error("looking after the certificate failed", {}, error);
   const count = (state.failure?.count ?? 0) + 1;
   const retryAfterMs = error instanceof AcmeProblem ? error.retryAfterMs : undefined;
   const failure = { count, at: now(), text, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   const isForgotten = error instanceof AcmeProblem && error.type === "accountDoesNotExist";
-  await save(look, {
+  const changes = {
     ...(isForgotten && { account: undefined, order: undefined }),
     failure: { ...failure, retryAt: retryAt(failure, random()) },
     totals: { ...state.totals, failed: state.totals.failed + 1 },
+  };
+  await save(look, changes).catch((cause) => {
+    // It is in memory all the same, and so in the report, which is not on the disk that fails.
+    log.error("the failure cannot be written down", {}, cause);
   });
   log.warn("no new certificate", { reason: text, failures: count });
 }

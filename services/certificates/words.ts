@@ -2,11 +2,12 @@
  * What went wrong at the certificate authority, in words that the owner of a relay can act on. What authorities write
  * may repeat what strangers' servers said, and it is shown on a terminal: control characters go, and it is cut. Pure.
  */
-import { AcmeProblem } from "./authority.ts";
+import { AcmeProblem, RequestLimitError } from "./authority.ts";
 import { NamesRefusedError } from "./order.ts";
 
 /** What is shown of a stranger's text. */
 const MAX_QUOTED = 300;
+const diskErrors: ReadonlySet<string> = new Set(["EACCES", "EDQUOT", "EIO", "ENOENT", "ENOSPC", "EROFS"]);
 
 export type WordsContext = Readonly<{ domain: string; directory: string; challenge: "http-01" | "dns-01" }>;
 
@@ -17,6 +18,9 @@ export function explain(error: unknown, context: WordsContext): string | undefin
   }
   if (error instanceof AcmeProblem) return problemWords(error, context);
   if (!(error instanceof Error)) return undefined;
+  if (error instanceof RequestLimitError) {
+    return `The certificate authority ${hostOf(context.directory)} does not come to an end (${error.message}); nothing is to be done here.`;
+  }
   if (
     ["DnsProviderError", "CertificateChainError", "ChallengeError", "OrderPendingError"].includes(error.name)
   ) {
@@ -25,6 +29,15 @@ export function explain(error: unknown, context: WordsContext): string | undefin
   // Of the disk it says ENOSPC and the like, too; that is nothing of the world outside.
   const isOfNetwork = "isAxiosError" in error && "code" in error && typeof error.code === "string";
   return isOfNetwork ? networkWords(error.code as string, hostOf(context.directory)) : undefined;
+}
+
+/** For what `explain` has no words: the disk, an answer that nobody foresaw, a mistake of the program. */
+export function explainUnforeseen(error: unknown, { directory }: WordsContext): string {
+  const { code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+  if (code !== undefined && diskErrors.has(code)) {
+    return `The relay cannot write down what it does for its certificate (${code}): is its disk full or damaged?`;
+  }
+  return `The certificate authority ${hostOf(directory)} gave an answer that the relay cannot work with, or the relay has a mistake of its own; it tries again later. (It failed with: “${printable(message)}”)`;
 }
 
 /** Why the authority does not believe that the name is ours (RFC 8555 §6.7, §8.2). */

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { AcmeProblem } from "../../../services/certificates/authority.ts";
 import { NamesRefusedError } from "../../../services/certificates/order.ts";
-import { explain, printable } from "../../../services/certificates/words.ts";
+import { explain, explainUnforeseen, printable } from "../../../services/certificates/words.ts";
 
 const context = {
   domain: "chat.example.org",
@@ -56,10 +56,16 @@ describe("the words about the authority", () => {
     expect(explain(Object.assign(new Error("x"), { code, isAxiosError: true }), context)).toMatch(words);
   });
 
-  it("are none for mistakes of the program and of the disk", () => {
+  it("are others for mistakes of the program and of the disk", () => {
     expect(explain(new TypeError("x is undefined"), context)).toBeUndefined();
     expect(explain(Object.assign(new Error("x"), { code: "ENOSPC" }), context)).toBeUndefined();
     expect(explain("text", context)).toBeUndefined();
+    expect(explainUnforeseen(new TypeError("x is\u001bundefined"), context)).toMatch(
+      /acme\.example gave an answer .*“x is undefined”/,
+    );
+    expect(explainUnforeseen("text", context)).toMatch(/“text”/);
+    const full = Object.assign(new Error("x"), { code: "ENOSPC" });
+    expect(explainUnforeseen(full, context)).toMatch(/\(ENOSPC\): is its disk full or damaged/);
   });
 
   it("show nothing that a terminal would obey, and not too much", () => {
