@@ -38,7 +38,11 @@ export type Pebble = AsyncDisposable &
     /** Method and path of each request, oldest first. */
     requests: readonly string[];
     /** What new orders asked for (RFC 8555 §7.4). */
-    orders: readonly Readonly<{ identifiers: readonly { value: string }[]; replaces?: string }>[];
+    orders: readonly Readonly<{
+      identifiers: readonly Readonly<{ type: string; value: string }>[];
+      profile?: string;
+      replaces?: string;
+    }>[];
     /** How many of the requests go to this place of the directory ("/order-plz"). */
     count: (path: string) => number;
     /** Answers instead of the authority from now on, where it returns true. */

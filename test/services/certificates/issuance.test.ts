@@ -203,9 +203,29 @@ describe.skipIf(missing !== undefined)(`the certificate service (${missing ?? "h
     const later = Date.now() + HOUR;
     await place.look({ settings: 'profile = "classic"', now: () => later });
     expect((await place.state()).installed?.profile).toBe("classic");
+    expect(place.pebble.orders.map(({ profile }) => profile)).toEqual(["classic", "classic"]);
     const orders = place.pebble.count(ORDER_PATH);
     await place.look({ now: () => later });
     expect(place.pebble.count(ORDER_PATH)).toBe(orders + 1);
     expect((await place.state()).installed?.profile).toBe("");
+    expect(place.pebble.orders.at(-1)).not.toHaveProperty("profile");
+  });
+
+  it("certifies addresses beside the names", async () => {
+    await start();
+    place.pebble.changeDirectory((directory) => {
+      (directory.meta as Record<string, unknown>).profiles = { shortlived: "for days" };
+    });
+    await place.look({ settings: 'profile = "shortlived"\nalso_for_ip = ["127.0.0.1"]' });
+    expect(await place.problem()).toBeUndefined();
+    expect(place.pebble.orders.at(-1)).toEqual({
+      identifiers: [
+        ...[domain, `www.${domain}`].map((value) => ({ type: "dns", value })),
+        { type: "ip", value: "127.0.0.1" },
+      ],
+      profile: "shortlived",
+    });
+    expect((await place.chain()).leaf.checkIP("127.0.0.1")).toBe("127.0.0.1");
+    expect(covers(await place.chain(), `www.${domain}`)).toBe(true);
   });
 });
