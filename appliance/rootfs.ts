@@ -97,7 +97,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing-mux.socket",
       "homing-dkim.timer",
       "homing-certificates.timer",
-      "homing-certificate.path",
+      "homing-certificate-load.path",
       "nftables.service",
       "systemd-networkd.service",
       "systemd-resolved.service",

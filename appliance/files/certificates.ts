@@ -48,7 +48,7 @@ export const certificateLoadScript = {
   mode: 0o755,
   content: `#!/bin/sh
 # certificate-load [ROOT]: lets Postfix and Dovecot take over the certificate if it is not the one that they have.
-# Called by homing-certificate.service; ROOT is for tests.
+# Called by homing-certificate-load.service; ROOT is for tests.
 set -eu
 root=\${1:-}
 while
@@ -66,8 +66,8 @@ export function certificateUnits(hide: readonly string[]): Record<string, string
   return {
     "homing-certificates.service": certificatesService(hide),
     "homing-certificates.timer": certificatesTimer,
-    "homing-certificate.path": certificatePath,
-    "homing-certificate.service": certificateService(hide),
+    "homing-certificate-load.path": certificatePath,
+    "homing-certificate-load.service": certificateService(hide),
   };
 }
 
@@ -77,7 +77,7 @@ Description=Get and renew the certificate
 Requires=homing-configure.service
 After=homing-configure.service network.target
 ConditionPathExists=${runPaths.acmeAccountKey}
-OnSuccess=homing-certificate.service
+OnSuccess=homing-certificate-load.service
 
 [Service]
 Type=oneshot
