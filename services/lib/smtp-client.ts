@@ -1,5 +1,5 @@
 /**
- * A client of SMTP (RFC 5321) and LMTP (RFC 2033) for the servers of this device, over a connection of their own: no TLS,
+ * A client of SMTP (RFC 5321) for the mail server of this device, over a connection of its own: no TLS,
  * no login. It shows every reply, one for each recipient. Called by services/transport and services/web.
  */
 import type { Socket } from "node:net";
@@ -21,9 +21,7 @@ export type SmtpMail = Readonly<{
 }>;
 
 export type SmtpClientOptions = Readonly<{
-  /** "LHLO" speaks LMTP: a reply for each recipient after the message. */
-  hello: "EHLO" | "LHLO";
-  /** Who we say we are. */
+  /** Who we say we are, in EHLO. */
   name: string;
   /** Bytes that go before everything, as a PROXY header. */
   preface?: Uint8Array;
@@ -78,8 +76,8 @@ export async function openSmtpClient(socket: Socket, options: SmtpClientOptions)
   try {
     if (options.preface !== undefined) socket.write(options.preface);
     expect(await replies.next(), 220, "greeting");
-    socket.write(`${options.hello} ${options.name}\r\n`);
-    expect(await replies.next(), 250, options.hello);
+    socket.write(`EHLO ${options.name}\r\n`);
+    expect(await replies.next(), 250, "EHLO");
   } catch (error) {
     socket.destroy();
     throw error;
@@ -109,7 +107,7 @@ async function transact(
   socket: Socket,
   replies: ReplyReader,
   mail: SmtpMail,
-  { hello, deliverTo }: SmtpClientOptions,
+  { deliverTo }: SmtpClientOptions,
 ): Promise<SmtpResult> {
   const commands = [
     [`MAIL FROM:<${mail.from}>`, ...(mail.parameters ?? [])].join(" "),
@@ -126,8 +124,8 @@ async function transact(
     recipients.push(reply);
   }
   const refusal = refused(sender) ? sender : recipients.find(refused);
-  const accepted = refused(sender) ? 0 : recipients.filter((reply) => !refused(reply)).length;
-  if (accepted === 0 || (refusal !== undefined && deliverTo === "all")) {
+  const isAccepted = !refused(sender) && !recipients.every(refused);
+  if (!isAccepted || (refusal !== undefined && deliverTo === "all")) {
     socket.write("RSET\r\n");
     expect(await replies.next(), 250, "RSET");
     return {
@@ -143,15 +141,10 @@ async function transact(
   }
   await writeMessage(socket, replies, mail.source);
   replies.becomeUncertain(true);
-  const final: SmtpReply[] = [];
-  for (let i = 0; i < (hello === "LHLO" ? accepted : 1); i++) final.push(await replies.next());
+  const final = await replies.next();
   replies.becomeUncertain(false);
-  let taken = 0;
   return {
-    replies: recipients.map((reply) => {
-      if (refused(reply)) return reply;
-      return hello === "LHLO" ? final[taken++]! : final[0]!;
-    }),
+    replies: recipients.map((reply) => (refused(reply) ? reply : final)),
     offered: true,
   };
 }

@@ -26,7 +26,6 @@ export function createHandBack(
     try {
       const socket = connect({ host: options.host, port: options.port, noDelay: true });
       const client = await openSmtpClient(socket, {
-        hello: "EHLO",
         name: options.name,
         deliverTo: "accepted",
       });

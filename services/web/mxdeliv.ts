@@ -156,7 +156,6 @@ function refusal(replies: readonly SmtpReply[]): Answer {
 async function openPostfix(client: string, options: MxdelivOptions): Promise<SmtpClient> {
   const { host, port } = options.postfix;
   return await openSmtpClient(connect({ host, port, noDelay: true }), {
-    hello: "EHLO",
     name: options.domain,
     // The peer's port is not known here; a peer without an address is nobody's.
     preface: proxyHeader({ address: client || "::", port: 0 }, { address: host, port }),

@@ -16,6 +16,7 @@ import { createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { openSmtpClient, type SmtpClient } from "../../../services/lib/smtp-client.ts";
 import { startTransportService } from "../../../services/transport/service.ts";
+import { type LmtpSession, openLmtp } from "./lmtp-session.ts";
 
 export type Delivered = Readonly<{ from: string; to: readonly string[]; source: string }>;
 
@@ -35,7 +36,7 @@ export type Peer = (
 export type RunningTransport = AsyncDisposable &
   Readonly<{
     /** As Postfix connects to it for mail to others. */
-    lmtp: () => Promise<SmtpClient>;
+    lmtp: () => Promise<LmtpSession>;
     /** As Postfix comes back when SMTP failed. */
     fallback: () => Promise<SmtpClient>;
     /** Requests that came to the relay whole. */
@@ -153,20 +154,22 @@ export async function runTransport(names: Names, certificateName = "b.example"):
   cleanup.defer(async () => {
     if (!isStopped) await stop();
   });
-  const clients = new Set<SmtpClient>();
+  const clients = new Set<Pick<SmtpClient, "destroy">>();
   cleanup.defer(() => {
     for (const client of clients) client.destroy();
   });
-  const open = async (path: string, hello: "LHLO" | "EHLO") => {
-    const socket = connect(join(folder, path));
-    const client = await openSmtpClient(socket, { hello, name: "postfix.test", deliverTo: "accepted" });
+  const noted = <T extends Pick<SmtpClient, "destroy">>(client: T): T => {
     clients.add(client);
     return client;
   };
   const kept = cleanup.move();
   return {
-    lmtp: () => open("lmtp.sock", "LHLO"),
-    fallback: () => open("smtp.sock", "EHLO"),
+    lmtp: () => openLmtp(join(folder, "lmtp.sock")).then(noted),
+    fallback: () =>
+      openSmtpClient(connect(join(folder, "smtp.sock")), {
+        name: "postfix.test",
+        deliverTo: "accepted",
+      }).then(noted),
     requests,
     handedBack,
     setPeer: (next) => {
