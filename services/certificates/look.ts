@@ -15,7 +15,7 @@ import { AcmeProblem, type Directory, readDirectory } from "./authority.ts";
 import { isUsable, type Look, type LookOptions, save, wordsContext } from "./context.ts";
 import { issue } from "./issue.ts";
 import { NoAddressError, otherNames, wantedNames } from "./names.ts";
-import { LOOK_AGAIN, nextLook, retryAt } from "./plan.ts";
+import { LOOK_AGAIN, nextLook, retryAt, withoutFuture } from "./plan.ts";
 import { askForRenewal, askForRenewalLater, renewalTime, shallAskForRenewal } from "./renewal.ts";
 import { writeReport } from "./report.ts";
 import { readState } from "./state.ts";
@@ -34,7 +34,8 @@ class ClockError extends Error {
 /** Rejects only where the state cannot be read or the report not be written; all else is told in the report. */
 export async function lookAfterCertificate(options: LookOptions): Promise<void> {
   const { config, paths, now, log } = options;
-  const state = await readState(paths.state, config.certificates.acmeDirectory, log);
+  const written = await readState(paths.state, config.certificates.acmeDirectory, log);
+  const state = withoutFuture(written, now());
   const look: Look = { ...options, state, chain: await readInUse(options) };
   const obstacle = impossible(options);
   const waiting = obstacle === undefined ? await tryToWork(look) : undefined;

@@ -38,6 +38,24 @@ export function retryAt(
   return Math.round(at + Math.min(wait, LONGEST_WAIT));
 }
 
+/**
+ * The state without what lies in the future: it was written while the clock was ahead, as a machine's may be until it is
+ * set over the network, and would keep the relay from its certificate until that date.
+ */
+export function withoutFuture(state: CertificateState, now: number): CertificateState {
+  const { failure, refused, installed, renewal, issued, ...others } = state;
+  return {
+    ...others,
+    ...(failure !== undefined && failure.at <= now && { failure }),
+    refused: Object.fromEntries(Object.entries(refused).filter(([, { at }]) => at <= now)),
+    ...(installed !== undefined && {
+      installed: { ...installed, at: installed.at <= now ? installed.at : 0 },
+    }),
+    ...(renewal !== undefined && renewal.askAgainAt <= now + LONGEST_WAIT && { renewal }),
+    issued: issued.filter(({ at }) => at <= now),
+  };
+}
+
 /** When a certificate is to be renewed if the authority says nothing, in milliseconds since 1970. */
 export function usualRenewal({ notBefore, notAfter }: CertificateChain, random: number): number {
   const lifetime = notAfter.getTime() - notBefore.getTime();

@@ -174,6 +174,22 @@ describe.skipIf(missing !== undefined)(`the certificate service (${missing ?? "h
     expect((await place.chain()).isSelfSigned).toBe(false);
   });
 
+  it("does not wait for a time that the clock was once ahead to", async () => {
+    await start();
+    place.pebble.intercept((request, response) => {
+      if (request.url !== ORDER_PATH) return false;
+      response.writeHead(503).end();
+      return true;
+    });
+    const ahead = Date.now() + 400 * 24 * HOUR;
+    await place.look({ now: () => ahead });
+    expect((await place.state()).failure?.at).toBe(ahead);
+    place.pebble.intercept(() => false);
+    await place.look();
+    expect((await place.chain()).isSelfSigned).toBe(false);
+    expect((await place.state()).failure).toBeUndefined();
+  });
+
   it("tells of an authority that cannot be reached, and of one that is none", async () => {
     await start();
     await place.look({ settings: 'acme_directory = "https://localhost:1/dir"' });
