@@ -31,6 +31,7 @@ const SOURCES = [
   "image",
   "installer",
   "services",
+  "web",
   "node_modules",
   "package.json",
   "package-lock.json",
