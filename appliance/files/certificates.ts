@@ -15,7 +15,7 @@ import {
   tlsCertificatePath,
   users,
 } from "../layout.ts";
-import { sandboxLines } from "./sandbox.ts";
+import { neverGiveUp, sandboxLines } from "./sandbox.ts";
 
 /** Between two looks at the clock; each costs two processes of a millisecond. */
 const LOOK_EVERY = "2min";
@@ -137,6 +137,8 @@ WantedBy=homing.target
 const certificateService = (hide: readonly string[]) => `[Unit]
 Description=Let the mail servers take over the new certificate
 After=homing-configure.service
+# Started by the path and after each look; systemd's limit would leave the mail servers with the old one.
+${neverGiveUp}
 
 [Service]
 Type=oneshot
