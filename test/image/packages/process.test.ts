@@ -13,13 +13,14 @@ it("knows those that run, also of others, and those that have ended", () => {
 it.skipIf(process.platform !== "linux")(
   "takes one that ended and was never asked for as ended (Linux)",
   async () => {
-    // The shell becomes a program that asks for no child.
-    const script = 'sh -c "exit 0" & echo $!; exec tail -f /dev/null';
+    // The shell becomes a program that asks for no child; until then it could, so the child waits.
+    const child = "until grep -q tail /proc/$PPID/comm; do sleep 0.02; done";
+    const script = `sh -c '${child}' & echo $!; exec tail -f /dev/null`;
     const parent = spawn("sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
     try {
-      const child = Number(String((await once(parent.stdout, "data"))[0]));
-      await expect.poll(() => isRunning(child), { timeout: 20_000 }).toBe(false);
-      expect(process.kill(child, 0)).toBe(true); // its number is still its own
+      const id = Number(String((await once(parent.stdout, "data"))[0]));
+      await expect.poll(() => isRunning(id), { timeout: 20_000 }).toBe(false);
+      expect(process.kill(id, 0)).toBe(true); // its number is still its own
     } finally {
       parent.kill("SIGKILL");
     }
