@@ -5,6 +5,7 @@
  */
 import { hash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
+import type { Invite } from "../../appliance/invite.ts";
 import { inventToken, isToken } from "./invention.ts";
 import type { ListChange, ListOutcome } from "./store-writer.ts";
 
@@ -12,17 +13,6 @@ import type { ListChange, ListOutcome } from "./store-writer.ts";
 const maxInvites = 10_000;
 
 export type InviteState = "good" | "used-up" | "expired" | "unknown";
-
-/** Times in Unix seconds. */
-export type Invite = Readonly<{
-  id: number;
-  uses: number;
-  usesLeft: number;
-  /** null: never. */
-  expires: number | null;
-  note: string;
-  created: number;
-}>;
 
 export type InviteList = Readonly<{
   /**

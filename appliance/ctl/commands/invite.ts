@@ -1,16 +1,7 @@
 /** `homing-ctl invite create|list|revoke`: makes invitations, lists and withdraws them. */
 import { encodeQR } from "qr";
+import type { Invite } from "../../invite.ts";
 import { type CtlCommand, type CtlIo, CtlUsageError, parseCtlArgs, writeJson } from "../command.ts";
-
-/** As services/auth/invites.ts lists them; times in Unix seconds. */
-type Listed = Readonly<{
-  id: number;
-  uses: number;
-  usesLeft: number;
-  expires: number | null;
-  note: string;
-  created: number;
-}>;
 
 const secondsOf: Readonly<Record<string, number>> = { m: 60, h: 3_600, d: 86_400, w: 604_800 };
 
@@ -82,7 +73,7 @@ async function create(io: CtlIo, { uses = "1", expires, note }: Wanted, json: bo
   }
   const link = String(answer.link);
   io.stdout.write(
-    `${link}\n\n${qrText(link, io.stdout.isTTY === true)}\n\nInvitation ${answer.id}: ${usesText(answer as unknown as Listed)}.\n`,
+    `${link}\n\n${qrText(link, io.stdout.isTTY === true)}\n\nInvitation ${answer.id}: ${usesText(answer as unknown as Invite)}.\n`,
   );
   const { mode } = await io.ask("GET", "/sign-up");
   if (mode === "open") io.stdout.write("Sign-up is open: until that changes, nobody needs an invitation.\n");
@@ -90,7 +81,7 @@ async function create(io: CtlIo, { uses = "1", expires, note }: Wanted, json: bo
 }
 
 async function list(io: CtlIo, json: boolean): Promise<void> {
-  const { invites } = (await io.ask("GET", "/invites")) as { invites: Listed[] };
+  const { invites } = (await io.ask("GET", "/invites")) as { invites: Invite[] };
   if (json) {
     writeJson(io, invites);
     return;
@@ -105,7 +96,7 @@ async function list(io: CtlIo, json: boolean): Promise<void> {
   }
 }
 
-function usesText({ uses, usesLeft, expires }: Listed): string {
+function usesText({ uses, usesLeft, expires }: Invite): string {
   const accounts = uses === 1 ? "good for one account" : `good for ${usesLeft} of ${uses} accounts`;
   return expires === null ? accounts : `${accounts} until ${timeText(expires)}`;
 }

@@ -8,7 +8,7 @@ export type Value = string | boolean | Readonly<{ html: string }>;
 export type Values = Readonly<Record<string, Value>>;
 
 const names = "[a-z][a-z0-9_]*";
-const placeholder = new RegExp(`\\{\\{(${names})\\}\\}`, "g");
+const valueName = new RegExp(`\\{\\{(${names})\\}\\}`, "g");
 const section = new RegExp(`\\{\\{#(${names})\\}\\}(.*?)\\{\\{/\\1\\}\\}`, "gs");
 
 /** Private characters (Unicode §23.5) around a value's number: Markdown leaves them as they are. */
@@ -33,7 +33,7 @@ function keepSections(text: string, values: Values): string {
 
 /** Fills HTML. What there is no value for stays as it is written (`unfilled` finds it). */
 export function fillHtml(html: string, values: Values): string {
-  return keepSections(html.replace(ownLine, "$1"), values).replace(placeholder, (whole, name: string) => {
+  return keepSections(html.replace(ownLine, "$1"), values).replace(valueName, (whole, name: string) => {
     const value = valueNamed(values, name);
     return value === undefined ? whole : htmlOf(value);
   });
@@ -46,7 +46,7 @@ export function fillHtml(html: string, values: Values): string {
 export function fillMarkdown(markdown: string, values: Values, toHtml: (markdown: string) => string): string {
   const used: Value[] = [];
   const marked = keepSections(markdown.replace(marks, "").replace(ownLine, "$1"), values).replace(
-    placeholder,
+    valueName,
     (whole, name: string) => {
       const value = valueNamed(values, name);
       if (value === undefined) return whole;

@@ -7,18 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+import { openSettings } from "./open-settings.ts";
 
 const secret = "0123456789abcdef0123456789abcdef";
 const user = "abc123xyz@chat.example.org";
-// The machine that runs the tests may be busy or small; the limits themselves are tested in rules.test.ts.
-const settings = `domain = "chat.example.org"
-[sign_up]
-max_load_average = 1000
-min_free_memory_bytes = 0
-min_free_disk_bytes = 0
-network_burst = 1_000_000
-relay_burst = 1_000_000
-`;
 
 type Reply = { status: number; body: Record<string, unknown> };
 
@@ -31,7 +23,7 @@ describe("the account service", () => {
     running = [];
     log = "";
     folder = await mkdtemp(join(tmpdir(), "homing-auth-"));
-    await writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
+    await writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(openSettings, "relay.toml")));
     await writeFile(join(folder, "secret"), `${secret}\n`);
   });
   afterEach(async () => {

@@ -9,15 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { waitFor } from "../../support/wait.ts";
-
-const settings = `domain = "chat.example.org"
-[sign_up]
-max_load_average = 1000
-min_free_memory_bytes = 0
-min_free_disk_bytes = 0
-network_burst = 1_000_000
-relay_burst = 1_000_000
-`;
+import { openSettings } from "./open-settings.ts";
 
 type Reply = { status: number; body: Record<string, unknown> };
 
@@ -29,7 +21,7 @@ describe("the sockets of services/web and homing-ctl", () => {
     running = [];
     agent = new Agent({ keepAlive: true, maxSockets: 16 });
     folder = await mkdtemp(join(tmpdir(), "homing-sign-up-"));
-    await writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
+    await writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(openSettings, "relay.toml")));
     await writeFile(join(folder, "secret"), "0123456789abcdef0123456789abcdef");
   });
   afterEach(async () => {
