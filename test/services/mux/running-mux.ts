@@ -10,6 +10,7 @@ import { type ProxySource, takeProxyHeader } from "../../../services/lib/proxy-p
 import type { BackendName } from "../../../services/mux/backends.ts";
 import { type MuxLimits, muxLimits } from "../../../services/mux/limits.ts";
 import { startMuxService } from "../../../services/mux/service.ts";
+import { helloMessage, inRecords } from "./hellos.ts";
 
 /** What a back end does with a connection, once the header is off. */
 export type Behaviour = (socket: Socket, source: ProxySource | null, name: BackendName) => void;
@@ -106,3 +107,22 @@ export async function runMux(behave: Behaviour, limits: Partial<MuxLimits> = {})
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
+
+export const helloFor = (protocol?: string) =>
+  inRecords(helloMessage(protocol === undefined ? {} : { protocols: [protocol] }));
+
+/** All that comes until the other side ends; "" as well when the connection is reset. */
+export async function rest(socket: Socket): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  socket.on("data", (piece: Buffer) => pieces.push(piece));
+  if (!socket.readableEnded && !socket.closed) {
+    await Promise.race([once(socket, "end"), once(socket, "close")]).catch(() => undefined);
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Says who it is and whom it believes to speak to, then repeats what it hears. */
+export const parrot: Behaviour = (socket, source, name) => {
+  socket.write(`${name} ${source?.address}\n`);
+  socket.pipe(socket);
+};
