@@ -44,7 +44,21 @@ export function parseCtlArgs<Options extends NonNullable<ParseArgsConfig["option
   }
 }
 
-/** One line of JSON, for programs. */
+/** What a terminal may obey or turn around instead of showing it; C1 (U+0080 to U+009F) is obeyed like ESC (ECMA-48 §5.3). */
+const notPrinted = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** The text as one line for a terminal: others may have written it. What is no letter or sign becomes "�". */
+export function terminalLine(text: string): string {
+  return `${text.replaceAll(notPrinted, "\ufffd")}\n`;
+}
+
+/** One line of JSON, for programs; safe on a terminal as well, and nothing is lost (RFC 8259 §7). */
 export function writeJson(io: CtlIo, value: unknown): void {
-  io.stdout.write(`${JSON.stringify(value)}\n`);
+  const escaped = JSON.stringify(value).replaceAll(notPrinted, (sign) =>
+    Array.from(
+      { length: sign.length },
+      (_, i) => `\\u${sign.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
+  io.stdout.write(`${escaped}\n`);
 }

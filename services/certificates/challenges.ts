@@ -4,7 +4,7 @@
  */
 import { chmod, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type DnsProvider, DnsProviderError } from "../../appliance/dns/provider.ts";
+import { type DnsProvider, DnsProviderError, type ZoneRecord } from "../../appliance/dns/provider.ts";
 import { nameServerAddresses, type Resolvers, ZoneError } from "../../appliance/dns/published.ts";
 import type { Log } from "../lib/log.ts";
 import { until } from "./until.ts";
@@ -57,15 +57,22 @@ export function dnsChallenges(
   log: Log,
   limitMs: number = PUBLICATION_LIMIT_MS,
 ): Challenges {
-  const recordOf = async (name: string, text: string) => {
-    const place = await followAliases(`_acme-challenge.${name}`, resolvers);
-    return { name: place, type: "TXT", ttl: RECORD_TTL, text } as const;
+  // Where each was put: an alias may lead elsewhere by the time it is taken away.
+  const made = new Map<string, ZoneRecord>();
+  const keyOf = (name: string, text: string) => `${name} ${text}`;
+  const remove = async (name: string, text: string) => {
+    const record = made.get(keyOf(name, text));
+    if (record === undefined) return;
+    await provider.remove(record);
+    made.delete(keyOf(name, text));
   };
   return {
     type: "dns-01",
     present: async (name, _token, text) => {
-      const record = await recordOf(name, text);
+      const place = await followAliases(`_acme-challenge.${name}`, resolvers);
+      const record: ZoneRecord = { name: place, type: "TXT", ttl: RECORD_TTL, text };
       await provider.add(record);
+      made.set(keyOf(name, text), record);
       let addresses: string[];
       try {
         addresses = await nameServerAddresses(record.name, resolvers.system);
@@ -83,12 +90,12 @@ export function dnsChallenges(
         return waiting.length === 0 || undefined;
       });
       if (seen) return;
-      await provider.remove(record);
+      await remove(name, text);
       throw new DnsProviderError(
         `the record ${record.name} was made, but these name servers do not show it: ${waiting.join(", ")}`,
       );
     },
-    remove: async (name, _token, text) => provider.remove(await recordOf(name, text)),
+    remove: (name, _token, text) => remove(name, text),
   };
 }
 

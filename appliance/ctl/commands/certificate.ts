@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import type { CertificateReport } from "../../certificate-report.ts";
 import { certificateLookedPath, runPaths } from "../../layout.ts";
 import { readIfPresent } from "../../life/disk.ts";
-import { type CtlCommand, type CtlIo, CtlUsageError, parseCtlArgs, writeJson } from "../command.ts";
+import { type CtlCommand, CtlUsageError, parseCtlArgs, terminalLine, writeJson } from "../command.ts";
 import { ControlError } from "../control-client.ts";
 
 export const certificate: CtlCommand = {
@@ -32,7 +32,7 @@ Shows which names are certified until when, when the certificate will be renewed
     }
     const report = JSON.parse(text) as CertificateReport;
     if (values.json) writeJson(io, report);
-    else show(io, report);
+    else io.stdout.write(certificateText(report));
   },
 };
 
@@ -44,7 +44,8 @@ async function retry(): Promise<void> {
   });
 }
 
-function show({ stdout }: CtlIo, report: CertificateReport): void {
+/** For the operator's terminal. The authority, whoever it is, wrote some of it, its account's URL among that. */
+export function certificateText(report: CertificateReport): string {
   const time = (at: number) => `${new Date(at).toISOString().slice(0, 16).replace("T", " ")} UTC`;
   const { names, notAfter, renewAt, refused, problem, authority, account } = report;
   const lines = [
@@ -58,5 +59,5 @@ function show({ stdout }: CtlIo, report: CertificateReport): void {
     `Authority: ${authority}`,
     ...(account === null ? [] : [`Account there (accounturi of a CAA record, RFC 8657): ${account}`]),
   ];
-  stdout.write(lines.map((line) => `${line}\n`).join(""));
+  return lines.map(terminalLine).join("");
 }
