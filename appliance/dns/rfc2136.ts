@@ -4,7 +4,8 @@
  */
 import { randomInt } from "node:crypto";
 import { connect } from "node:net";
-import { type DnsProvider, DnsProviderError, type ZoneRecord } from "./provider.ts";
+import { type DnsProvider, DnsProviderError, type SetName } from "./provider.ts";
+import { groupValues, presentation, type RecordSet, recordData, sameValues } from "./record-set.ts";
 import type { DnsServerAddress } from "./server-address.ts";
 import { signMessage, TsigError, type TsigKey, verifyAnswer } from "./tsig.ts";
 import {
@@ -17,7 +18,9 @@ import {
   parseMessage,
   readData,
   recordBytes,
+  type UpdateSections,
 } from "./wire.ts";
+import { isInZone } from "./zone-names.ts";
 
 export type Rfc2136Options = Readonly<{
   server: DnsServerAddress;
@@ -37,11 +40,18 @@ const outcomes: Readonly<Record<number, string>> = {
   1: "FORMERR: it did not understand the request",
   2: "SERVFAIL: it has a trouble of its own; see its log",
   4: "NOTIMP: it takes no changes by RFC 2136",
-  5: "REFUSED: its settings do not let this key change this zone",
+  5: "REFUSED: it does not have the zone (rfc2136_zone), or its settings do not let this key at it",
+  7: "YXRRSET: somebody else changes it at the same time",
+  8: "NXRRSET: somebody else changes it at the same time",
   9: "NOTAUTH: it is not in charge of the zone (rfc2136_zone), or does not know the key",
   10: "NOTZONE: the name is outside the zone (rfc2136_zone)",
 };
 const NAME_ERROR = 3;
+const NOT_ZONE = 10;
+/** Outcomes of a prerequisite that no longer holds (RFC 2136 §3.2). */
+const SOMEBODY_ELSE = [7, 8];
+/** Each one reads what there is anew; more changes in between are no coincidence. */
+const MAX_ATTEMPTS = 4;
 
 const tsigMends = {
   badsig: "the secret in keys/dns-update.key or rfc2136_algorithm is not what the server has",
@@ -60,29 +70,87 @@ export function parseTsigSecret(text: string): Uint8Array | undefined {
 }
 
 export function rfc2136Provider(options: Rfc2136Options): DnsProvider {
-  const change = async (record: ZoneRecord, of: number, ttl: number) => {
-    const data = dataBytes(record);
-    const update = recordBytes({ name: record.name, type: dnsTypes[record.type], class: of, ttl, data });
-    const zone = { name: options.zone, type: dnsTypes.SOA, class: dnsClasses.IN };
-    const { outcome } = await ask(options, UPDATE, zone, [update]);
-    if (outcome !== 0) throw refused(options, `change ${record.name} ${record.type}`, outcome);
+  const readSet = async ({ name, type }: SetName): Promise<RecordSet | undefined> => {
+    if (!isInZone(name, options.zone)) throw refused(options, `show ${name} ${type}`, NOT_ZONE);
+    const question = { name, type: typeNumber(type), class: dnsClasses.IN };
+    const { bytes, message, outcome } = await ask(options, QUERY, question);
+    if (outcome === NAME_ERROR) return undefined;
+    if (outcome !== 0) throw refused(options, `show ${name} ${type}`, outcome);
+    return groupValues(
+      message.sections[0].flatMap((record) => {
+        if (record.name !== name || record.type !== question.type) return [];
+        const data = readData(bytes, record);
+        return data === undefined ? [] : [{ name, type, ttl: record.ttl, value: presentation(data) }];
+      }),
+    )[0];
+  };
+  const read = async (zone: string, wanted: readonly SetName[] = []) => {
+    requireZone(options, zone);
+    const sets: RecordSet[] = [];
+    for (const one of wanted) {
+      const set = await readSet(one);
+      if (set !== undefined) sets.push(set);
+    }
+    return sets;
+  };
+  const change = async (zone: string, sets: readonly RecordSet[]) => {
+    for (let attempt = 1; ; attempt++) {
+      const before = await read(zone, sets);
+      const pairs = sets.map((set) => ({ set, old: before.find((one) => isSameName(one, set)) }));
+      const changed = pairs.filter(({ set, old }) => !isSameSet(set, old));
+      if (changed.length === 0) return;
+      const question = { name: zone, type: dnsTypes.SOA, class: dnsClasses.IN };
+      const { outcome } = await ask(options, UPDATE, question, {
+        prerequisites: changed.flatMap(({ set, old }) => unchanged(set, old)),
+        // RFC 2136 §3.4.2.2: a CNAME is not added beside anything else, so what goes comes first.
+        updates: [
+          ...changed.map(({ set }) => removal(set)),
+          ...changed.flatMap(({ set }) => set.values.map((value) => rr(set, dnsClasses.IN, set.ttl, value))),
+        ],
+      });
+      if (outcome === 0) return;
+      const what = `change ${changed.map(({ set: { name, type } }) => `${name} ${type}`).join(", ")}`;
+      if (!SOMEBODY_ELSE.includes(outcome) || attempt === MAX_ATTEMPTS) throw refused(options, what, outcome);
+    }
   };
   return {
-    list: async (name, type) => {
-      const question = { name, type: dnsTypes[type], class: dnsClasses.IN };
-      const { bytes, message, outcome } = await ask(options, QUERY, question, []);
-      if (outcome === NAME_ERROR) return [];
-      if (outcome !== 0) throw refused(options, `show ${name} ${type}`, outcome);
-      return message.sections[0].flatMap((record): ZoneRecord[] => {
-        if (record.name !== name || record.type !== dnsTypes[type]) return [];
-        const data = readData(bytes, record);
-        return data === undefined ? [] : [{ ...data, name, ttl: record.ttl }];
-      });
-    },
-    // RFC 2136 §2.5.1 and §2.5.4.
-    add: (record) => change(record, dnsClasses.IN, record.ttl),
-    remove: (record) => change(record, dnsClasses.NONE, 0),
+    zones: async () => [options.zone],
+    read,
+    change,
+    check: async (zone) => void (await read(zone, [{ name: zone, type: "SOA" }])),
   };
+}
+
+function requireZone({ zone }: Rfc2136Options, asked: string) {
+  if (asked === zone) return;
+  throw new DnsProviderError(`the key is for changes of the zone ${zone}, not ${asked}`, "credentials");
+}
+
+const isSameName = (a: SetName, b: SetName) => a.name === b.name && a.type === b.type;
+
+function isSameSet(set: RecordSet, old: RecordSet | undefined): boolean {
+  if (old === undefined) return set.values.length === 0;
+  return set.ttl === old.ttl && sameValues(set, old);
+}
+
+/** RFC 2136 §2.4.2, §2.4.3: the set is still what was read. */
+function unchanged(set: RecordSet, old: RecordSet | undefined): Buffer[] {
+  if (old === undefined) return [rr(set, dnsClasses.NONE, 0)];
+  return old.values.map((value) => rr(set, dnsClasses.IN, 0, value));
+}
+
+/** RFC 2136 §2.5.2. */
+const removal = (set: SetName) => rr(set, dnsClasses.ANY, 0);
+
+function rr({ name, type }: SetName, of: number, ttl: number, value?: string): Buffer {
+  const data = value === undefined ? Buffer.alloc(0) : dataBytes(recordData(type, value));
+  return recordBytes({ name, type: typeNumber(type), class: of, ttl, data });
+}
+
+function typeNumber(type: string): number {
+  const number = Object.entries(dnsTypes).find(([name]) => name === type)?.[1];
+  if (number === undefined) throw new DnsProviderError(`records of type ${type} cannot be changed`);
+  return number;
 }
 
 const place = ({ server: { host, port } }: Rfc2136Options) => `the name server ${host}, port ${port},`;
@@ -98,12 +166,12 @@ async function ask(
   options: Rfc2136Options,
   kind: number,
   question: DnsMessage["questions"][number],
-  updates: readonly Buffer[],
+  sections: UpdateSections = {},
 ): Promise<Answer> {
   const { key, now = Date.now } = options;
   const id = randomInt(0x1_0000);
   const seconds = () => Math.floor(now() / 1000);
-  const { signed, mac } = signMessage(messageBytes(id, kind, [question], updates), key, seconds());
+  const { signed, mac } = signMessage(messageBytes(id, kind, [question], sections), key, seconds());
   try {
     const bytes = await exchange(options.server, signed);
     const message = parseMessage(bytes);

@@ -52,6 +52,8 @@ export type DnsMessage = Readonly<{
   ];
 }>;
 
+export type UpdateSections = Readonly<{ prerequisites?: readonly Buffer[]; updates?: readonly Buffer[] }>;
+
 /** A name as octets, without compression. Throws DnsFormatError for one that fits no message. */
 export function nameBytes(name: string): Buffer {
   const labels = name === "" ? [] : name.toLowerCase().split(".");
@@ -86,17 +88,21 @@ export function recordBytes(record: Omit<ResourceRecord, "start" | "dataStart">)
   ]);
 }
 
-/** Records are given as octets (recordBytes), since a signature has to follow them octet by octet. */
+/**
+ * Records are given as octets (recordBytes), since a signature has to follow them octet by octet. `prerequisites` and
+ * `updates` are those of an update (RFC 2136 §2).
+ */
 export function messageBytes(
   id: number,
   flags: number,
   questions: readonly Question[],
-  updates: readonly Buffer[],
+  { prerequisites = [], updates = [] }: UpdateSections = {},
 ): Buffer {
-  const counts = [questions.length, 0, updates.length, 0];
+  const counts = [questions.length, prerequisites.length, updates.length, 0];
   return Buffer.concat([
     ...[id, flags, ...counts].map(uint16),
     ...questions.flatMap(({ name, type, class: of }) => [nameBytes(name), uint16(type), uint16(of)]),
+    ...prerequisites,
     ...updates,
   ]);
 }

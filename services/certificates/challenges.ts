@@ -4,8 +4,10 @@
  */
 import { chmod, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type DnsProvider, DnsProviderError, type ZoneRecord } from "../../appliance/dns/provider.ts";
+import type { ZoneValues } from "../../appliance/dns/one-value.ts";
+import { DnsProviderError } from "../../appliance/dns/provider.ts";
 import { nameServerAddresses, type Resolvers, ZoneError } from "../../appliance/dns/published.ts";
+import { txtValue, type ValueRow } from "../../appliance/dns/record-set.ts";
 import type { Log } from "../lib/log.ts";
 import { until } from "./until.ts";
 
@@ -50,28 +52,28 @@ export async function httpChallenges(folder: string): Promise<Challenges> {
   };
 }
 
-/** Records at the provider. `limitMs`: how long they may take to be seen everywhere. */
+/** Records in the zone. `limitMs`: how long they may take to be seen everywhere. */
 export function dnsChallenges(
-  provider: DnsProvider,
+  values: ZoneValues,
   resolvers: Resolvers,
   log: Log,
   limitMs: number = PUBLICATION_LIMIT_MS,
 ): Challenges {
   // Where each was put: an alias may lead elsewhere by the time it is taken away.
-  const made = new Map<string, ZoneRecord>();
+  const made = new Map<string, ValueRow>();
   const keyOf = (name: string, text: string) => `${name} ${text}`;
   const remove = async (name: string, text: string) => {
     const record = made.get(keyOf(name, text));
     if (record === undefined) return;
-    await provider.remove(record);
+    await values.remove(record);
     made.delete(keyOf(name, text));
   };
   return {
     type: "dns-01",
     present: async (name, _token, text) => {
       const place = await followAliases(`_acme-challenge.${name}`, resolvers);
-      const record: ZoneRecord = { name: place, type: "TXT", ttl: RECORD_TTL, text };
-      await provider.add(record);
+      const record = { name: place, type: "TXT", ttl: RECORD_TTL, value: txtValue(text) };
+      await values.add(record);
       made.set(keyOf(name, text), record);
       let addresses: string[];
       try {

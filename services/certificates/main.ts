@@ -4,6 +4,7 @@
  */
 import { access, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { zoneValues } from "../../appliance/dns/one-value.ts";
 import { realResolvers } from "../../appliance/dns/published.ts";
 import { parseTsigSecret, rfc2136Provider } from "../../appliance/dns/rfc2136.ts";
 import { parseDnsServer } from "../../appliance/dns/server-address.ts";
@@ -42,7 +43,8 @@ async function challengesOf({ certificates }: RelayConfig): Promise<Challenges> 
   if (secret === undefined || server === undefined)
     throw new Error("keys/dns-update.key or rfc2136_server is damaged");
   const key = { name: certificates.rfc2136KeyName, algorithm: certificates.rfc2136Algorithm, secret };
-  return dnsChallenges(rfc2136Provider({ server, zone: certificates.rfc2136Zone, key }), resolvers, log);
+  const zone = certificates.rfc2136Zone;
+  return dnsChallenges(zoneValues(rfc2136Provider({ server, zone, key }), zone), resolvers, log);
 }
 
 const isFirstSinceBoot = !(await exists(certificateLookedPath));

@@ -4,7 +4,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ZoneRecord } from "../../../appliance/dns/provider.ts";
+import { zoneValues } from "../../../appliance/dns/one-value.ts";
+import { presentation, txtValue, type ValueRow } from "../../../appliance/dns/record-set.ts";
 import { parseTsigSecret, rfc2136Provider } from "../../../appliance/dns/rfc2136.ts";
 import { parseDnsServer } from "../../../appliance/dns/server-address.ts";
 import type { TsigKey } from "../../../appliance/dns/tsig.ts";
@@ -12,6 +13,7 @@ import { type Knot, missingKnot, startKnot } from "../../support/knot.ts";
 
 const zone = "c.test";
 const secrets = { sha256: Buffer.alloc(32, "a"), sha512: Buffer.alloc(64, "b") };
+const text = { name: `text.${zone}`, type: "TXT" };
 const keys: TsigKey[] = [
   { name: "relay-key", algorithm: "hmac-sha256", secret: secrets.sha256 },
   { name: "other.key", algorithm: "hmac-sha512", secret: secrets.sha512 },
@@ -36,18 +38,17 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     rfc2136Provider({ server: { host: "127.0.0.1", port: knot.port }, zone, key, ...more });
 
   it.each(keys)("adds and removes a value with $algorithm, and leaves its neighbours", async (key) => {
-    const record = { name: `text.${zone}`, type: "TXT", ttl: 300, text: `by ${key.name}` } as const;
-    await provider(key).add(record);
-    await provider(key).add(record);
+    const record = { name: `text.${zone}`, type: "TXT", ttl: 300, value: `"by ${key.name}"` };
+    const values = zoneValues(provider(key), zone);
+    await Promise.all([values.add(record), values.add(record)]);
     expect((await knot.lookups.resolveTxt(record.name)).flat().sort()).toEqual([
-      record.text,
+      `by ${key.name}`,
       "of somebody else",
     ]);
-    expect(
-      (await provider(key).list(record.name, "TXT")).map((one) => "text" in one && one.text).sort(),
-    ).toEqual([record.text, "of somebody else"]);
-    await provider(key).remove({ ...record, ttl: 5 });
-    await provider(key).remove(record);
+    const [set] = await provider(key).read(zone, [record]);
+    expect([...(set?.values ?? [])].sort()).toEqual([record.value, '"of somebody else"']);
+    await values.remove({ ...record, ttl: 5 });
+    await values.remove(record);
     expect(await knot.lookups.resolveTxt(record.name)).toEqual([["of somebody else"]]);
   });
 
@@ -60,22 +61,25 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     { type: "CAA", flags: 0, tag: "issue", value: "letsencrypt.org;accounturi=https://ca.example/1" },
     { type: "CNAME", target: "c.test" },
   ] as const)("keeps and shows a record of type $type", async (data) => {
-    const record: ZoneRecord = { ...data, name: `kind-${data.type.toLowerCase()}.${zone}`, ttl: 120 };
-    await provider().add(record);
-    expect(await provider().list(record.name, record.type)).toEqual([record]);
-    await provider().remove(record);
-    expect(await provider().list(record.name, record.type)).toEqual([]);
+    const { type } = data;
+    const set = { name: `kind-${type.toLowerCase()}.${zone}`, type, ttl: 120, values: [presentation(data)] };
+    await provider().change(zone, [set]);
+    await provider().change(zone, [set]);
+    expect(await provider().read(zone, [set])).toEqual([set]);
+    await provider().change(zone, [{ ...set, values: [] }]);
+    expect(await provider().read(zone, [set])).toEqual([]);
   });
 
   it.each<[what: string, key: TsigKey, more: { zone?: string; now?: () => number }, words: RegExp]>([
     ["another secret", { ...keys[0]!, secret: secrets.sha512 }, {}, /BADSIG: .*keys\/dns-update\.key/],
     ["a key that it lacks", { ...keys[0]!, name: "nobody" }, {}, /BADKEY: .*rfc2136_key_name/],
-    ["another zone", keys[0]!, { zone: "d.test" }, /NOTAUTH: .*rfc2136_zone/],
+    ["another zone", keys[0]!, { zone: "d.test" }, /(?:REFUSED|NOTAUTH): .*rfc2136_zone/],
     ["a name outside the zone", keys[0]!, {}, /NOTZONE: .*outside/],
     ["a clock that is wrong", keys[0]!, { now: () => Date.now() - 3_600_000 }, /clock/],
   ])("says what is wrong with %s", async (what, key, more, words) => {
-    const name = what === "a name outside the zone" ? "x.elsewhere.test" : `x.${zone}`;
-    const adding = provider(key, more).add({ name, type: "TXT", ttl: 60, text: "x" });
+    const name = what === "a name outside the zone" ? "x.elsewhere.test" : `x.${more.zone ?? zone}`;
+    const change: ValueRow = { name, type: "TXT", ttl: 60, value: txtValue("x") };
+    const adding = zoneValues(provider(key, more), more.zone ?? zone).add(change);
     await expect(adding).rejects.toThrow(words);
     await expect(adding).rejects.toMatchObject({ name: "DnsProviderError" });
     await expect(adding).rejects.not.toThrow(Buffer.from(key.secret).toString("base64"));
@@ -86,15 +90,13 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     for (const spoil of ["bit", "signature"]) {
       await using liar = await startLiar(knot.port, spoil === "bit");
       const there = rfc2136Provider({ server: { host: "127.0.0.1", port: liar.port }, zone, key: keys[0]! });
-      await expect(there.list(`text.${zone}`, "TXT")).rejects.toThrow(
-        /somebody else may answer|does not speak DNS/,
-      );
+      await expect(there.read(zone, [text])).rejects.toThrow(/somebody else may answer|does not speak DNS/);
     }
   });
 
   it("gives up on who does not answer", async () => {
     const closed = rfc2136Provider({ server: { host: "127.0.0.1", port: 1 }, zone, key: keys[0]! });
-    await expect(closed.list(`text.${zone}`, "TXT")).rejects.toThrow(
+    await expect(closed.read(zone, [text])).rejects.toThrow(
       /port 1, does not answer over TCP: .*ECONNREFUSED/,
     );
   });

@@ -21,7 +21,7 @@ describe("a DNS message", () => {
     ...{ name: "x.c.test", type: dnsTypes.MX, class: dnsClasses.IN, ttl: 60 },
     data: dataBytes(data),
   });
-  const message = messageBytes(7, 5 << 11, [question], [record]);
+  const message = messageBytes(7, 5 << 11, [question], { updates: [record] });
 
   it("is read as it was written", () => {
     const { id, flags, questions, sections } = parseMessage(message);
@@ -40,7 +40,7 @@ describe("a DNS message", () => {
     // The question's name at 12; a second question that points to it, to itself, and forward.
     const pointed = (target: number) =>
       Buffer.concat([
-        messageBytes(1, 0, [question, question], []).subarray(0, 12 + 8 + 4),
+        messageBytes(1, 0, [question, question]).subarray(0, 12 + 8 + 4),
         Buffer.of(0xc0 | (target >> 8), target & 0xff, 0, 1, 0, 1),
       ]);
     expect(parseMessage(pointed(12)).questions[1]?.name).toBe("c.test");

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { zoneValues } from "../../../appliance/dns/one-value.ts";
 import { rfc2136Provider } from "../../../appliance/dns/rfc2136.ts";
 import { dnsChallenges } from "../../../services/certificates/challenges.ts";
 import { createLog } from "../../../services/lib/log.ts";
@@ -32,7 +33,7 @@ describe.skipIf(missingKnot !== undefined)(`a proof in the DNS (${missingKnot ??
       },
     };
     const challenges = dnsChallenges(
-      provider,
+      zoneValues(provider, zone),
       { ...knot.resolvers, system },
       createLog(() => {}),
     );

@@ -12,6 +12,7 @@ import { basename, join } from "node:path";
 import { axios } from "acme-client";
 import { type CertificateChain, parseCertificateChain } from "../../../appliance/certificate-chain.ts";
 import type { CertificateReport } from "../../../appliance/certificate-report.ts";
+import { zoneValues } from "../../../appliance/dns/one-value.ts";
 import { rfc2136Provider } from "../../../appliance/dns/rfc2136.ts";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
@@ -124,7 +125,7 @@ export async function makeSurroundings(
       challenges:
         dns === ""
           ? await httpChallenges(challengeFolder)
-          : dnsChallenges(provider, knot.resolvers, writeLog, 20_000),
+          : dnsChallenges(zoneValues(provider, domain), knot.resolvers, writeLog, 20_000),
       resolvers: knot.resolvers,
       clockIsSynced: true,
       isFirstSinceBoot: false,
