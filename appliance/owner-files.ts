@@ -6,7 +6,8 @@
 import { createPrivateKey } from "node:crypto";
 import { CertificateChainError, checkCertificate, parseCertificateChain } from "./certificate-chain.ts";
 import { parseTsigSecret } from "./dns/rfc2136.ts";
-import { type RelayConfig, relayFilePaths } from "./relay-config.ts";
+import type { RelayConfig } from "./relay-config.ts";
+import { relayFilePaths } from "./relay-files.ts";
 
 /** One of the files is missing or cannot be used; the message names it and the mend. */
 export class OwnerFileError extends Error {

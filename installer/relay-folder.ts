@@ -12,16 +12,13 @@ import { type DkimKey, dkimPublicKey, type RelayIdentity } from "../appliance/dn
 import { createSynced, syncDirectory } from "../appliance/durable.ts";
 import { checkOwnerFiles, OwnerFileError } from "../appliance/owner-files.ts";
 import {
-  certificateSource,
-  dkimKeyPath,
   maxRelayFileBytes,
-  ownerFilePaths,
   parseRelayConfig,
   type RelayConfig,
   type RelayOverrides,
-  relayFilePaths,
   renderRelayToml,
 } from "../appliance/relay-config.ts";
+import { certificateSource, dkimKeyPath, ownerFilePaths, relayFilePaths } from "../appliance/relay-files.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
 import { shellQuote } from "./shell-quote.ts";

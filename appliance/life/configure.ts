@@ -21,14 +21,8 @@ import {
   runPaths,
   users,
 } from "../layout.ts";
-import {
-  certificateSource,
-  parseRelayConfig,
-  type RelayConfig,
-  RelayConfigError,
-  relayFilePaths,
-  relayKeyPaths,
-} from "../relay-config.ts";
+import { parseRelayConfig, type RelayConfig, RelayConfigError } from "../relay-config.ts";
+import { certificateSource, relayFilePaths, relayKeyPaths } from "../relay-files.ts";
 import { webFolderName } from "../web-files.ts";
 import { type Disk, readIfPresent, realDisk } from "./disk.ts";
 import { ImportError } from "./import-error.ts";

@@ -17,14 +17,8 @@ import { createPrivateKey } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { checkOwnerFiles, OwnerFileError } from "../owner-files.ts";
-import {
-  maxRelayFileBytes,
-  ownerFilePaths,
-  parseRelayConfig,
-  type RelayConfig,
-  relayFilePaths,
-  relayKeyPaths,
-} from "../relay-config.ts";
+import { maxRelayFileBytes, parseRelayConfig, type RelayConfig } from "../relay-config.ts";
+import { ownerFilePaths, relayFilePaths, relayKeyPaths } from "../relay-files.ts";
 import { webFolderName } from "../web-files.ts";
 import { type Disk, readIfPresent } from "./disk.ts";
 import { ImportError } from "./import-error.ts";

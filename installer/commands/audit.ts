@@ -3,7 +3,8 @@
  * packages and these sources, and what does not.
  */
 
-import { parseRelayConfig, relayFilePaths } from "../../appliance/relay-config.ts";
+import { parseRelayConfig } from "../../appliance/relay-config.ts";
+import { relayFilePaths } from "../../appliance/relay-files.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { isWebFilePath, webFolderName } from "../../appliance/web-files.ts";
 import { type Audit, auditImage } from "../../image/audit/audit.ts";

@@ -5,7 +5,7 @@
 import { relative, resolve } from "node:path";
 import { realResolvers } from "../../appliance/dns/published.ts";
 import { type DnsRecord, relayRecords, zoneText } from "../../appliance/dns/records.ts";
-import { dkimKeyPath } from "../../appliance/relay-config.ts";
+import { dkimKeyPath } from "../../appliance/relay-files.ts";
 import { type Command, parseCommandArgs, UsageError } from "../command.ts";
 import { beginRotation, endRotation } from "../dkim-rotation.ts";
 import { publicationText, renewDnsRecords } from "../dns-records.ts";

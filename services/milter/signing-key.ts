@@ -6,7 +6,8 @@ import { createPrivateKey } from "node:crypto";
 import { watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { dkimKeyPath, type RelayConfig } from "../../appliance/relay-config.ts";
+import type { RelayConfig } from "../../appliance/relay-config.ts";
+import { dkimKeyPath } from "../../appliance/relay-files.ts";
 import type { Log } from "../lib/log.ts";
 import type { SigningKey } from "./dkim-sign.ts";
 

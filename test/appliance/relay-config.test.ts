@@ -8,9 +8,9 @@ import {
   parseRelayConfig,
   type RelayConfig,
   RelayConfigError,
-  relayFilePaths,
   renderRelayToml,
 } from "../../appliance/relay-config.ts";
+import { relayFilePaths } from "../../appliance/relay-files.ts";
 import { ed25519PublicKeyLine } from "../support/ssh-key.ts";
 
 const domainLine = 'domain = "chat.example.org"\n';
