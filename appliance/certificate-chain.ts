@@ -3,10 +3,8 @@
  * show it. Called with what an authority sent (services/certificates), what the owner put into the relay folder
  * (installer, import-relay.ts), and what is in use (configure.ts). Pure.
  */
-import "reflect-metadata"; // @peculiar/x509 needs it, and first
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import { AuthorityKeyIdentifierExtension, X509Certificate as ParsedCertificate } from "@peculiar/x509";
 
 /** A server's own, and at most this many above it; public authorities have two or three. */
 const MAX_CERTIFICATES = 10;
@@ -87,18 +85,4 @@ export function checkCertificate(
   const day = (date: Date) => date.toISOString().slice(0, 10);
   if (chain.notAfter <= at) throw new CertificateChainError(`expired on ${day(chain.notAfter)}`);
   if (chain.notBefore > at) throw new CertificateChainError(`is not valid before ${day(chain.notBefore)}`);
-}
-
-/**
- * By what the authority knows the certificate in its renewal information (RFC 9773 §4.1); undefined when it lacks the
- * field that this is made of.
- */
-export function renewalId({ leaf }: CertificateChain): string | undefined {
-  const parsed = new ParsedCertificate(leaf.raw);
-  const issuer = parsed.getExtension(AuthorityKeyIdentifierExtension)?.keyId;
-  if (issuer === undefined) return undefined;
-  // As DER has it: without needless zeros, but with one in front of a first bit that would mean "negative".
-  const digits = leaf.serialNumber.replace(/^(?:00)+(?=..)/, "");
-  const serial = Buffer.from(Number.parseInt(digits.slice(0, 2), 16) >= 0x80 ? `00${digits}` : digits, "hex");
-  return `${Buffer.from(issuer, "hex").toString("base64url")}.${serial.toString("base64url")}`;
 }

@@ -2,7 +2,7 @@
  * The settings of [certificates]: where the relay's certificate comes from and how its names are proved. A part of
  * relay-settings.ts.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { contactUri } from "./contact.ts";
 import { isDnsName, parseDnsServer } from "./dns/server-address.ts";
 import { tsigAlgorithms } from "./dns/tsig.ts";

@@ -2,7 +2,7 @@
  * Every setting of a relay with its type, default, limits and comment, as one schema. relay-config.ts reads
  * and writes relay.toml with it; in the file the keys are snake_case, in the program camelCase.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { certificateSettings, checkCertificates, type Refuse } from "./certificate-settings.ts";
 import { contactUri } from "./contact.ts";
 import { deletionIsEnforced } from "./deletion.ts";

@@ -2,7 +2,7 @@
  * What belongs to a setting beside its type: the comment in relay.toml and what is allowed, and the usual kinds of
  * settings. Used by relay-settings.ts and its parts; read by relay-config.ts.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** What a person must know of a setting; rendered into relay.toml and into error texts. */
 export type SettingNote = Readonly<{

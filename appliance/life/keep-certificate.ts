@@ -15,7 +15,8 @@ import {
 } from "../certificate-chain.ts";
 import { dataPaths, runPaths, tlsCertificatePath } from "../layout.ts";
 import { checkOwnerFiles, OwnerFileError } from "../owner-files.ts";
-import { certificateSource, ownerFilePaths, type RelayConfig, relayFilePaths } from "../relay-config.ts";
+import type { RelayConfig } from "../relay-config.ts";
+import { certificateSource, ownerFilePaths, relayFilePaths } from "../relay-files.ts";
 import { certificateServes, selfSignedCertificate } from "./certificate.ts";
 import { type Disk, readIfPresent } from "./disk.ts";
 
@@ -48,7 +49,7 @@ async function chooseCertificate(device: Device, config: RelayConfig): Promise<{
   const mayStay =
     present !== undefined && (isAuthoritys(present, config, keyPem) || certificateServes(present, input));
   if (!mayStay) {
-    await show(device, await selfSignedCertificate(input));
+    await show(device, selfSignedCertificate(input));
     say("made a self-signed certificate");
   }
   return { keyPem };

@@ -2,10 +2,10 @@
  * When the certificate in use is to be renewed: as the authority says (RFC 9773), or as was planned when it came.
  * Called by look.ts.
  */
-import { renewalId } from "../../appliance/certificate-chain.ts";
 import { type Directory, readRenewalWindow } from "./authority.ts";
 import { isUsable, type Look, save, wordsContext } from "./context.ts";
 import { LEAST_AGE, LOOK_AGAIN, renewalInWindow } from "./plan.ts";
+import { renewalId } from "./renewal-id.ts";
 import type { CertificateState } from "./state.ts";
 import { explain } from "./words.ts";
 

@@ -4,7 +4,7 @@
  * for with the authority's limits. Read and written by look.ts.
  */
 import { rename } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { replaceDurably } from "../../appliance/durable.ts";
 import { readIfPresent } from "../../appliance/life/disk.ts";
 import type { Log } from "../lib/log.ts";

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { homingUnits, relayUnits } from "../../appliance/files/units.ts";
 import { runPaths } from "../../appliance/layout.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
+import { bundlePrograms } from "../../image/rootfs/runtime.ts";
 
 const spec = rootfsSpec();
 const units = homingUnits();
@@ -41,6 +42,19 @@ describe("the root file system of a relay", () => {
     expect([...started, ...workers, ...commands].sort()).toEqual(
       spec.bundles.map((bundle) => bundle.name).sort(),
     );
+  });
+
+  it("starts with small programs, for each is read and compiled before the relay is ready", async () => {
+    // Not those that a timer or the operator starts.
+    const atStart = spec.bundles.filter(({ name }) => !["certificates", "ctl", "dkim"].includes(name));
+    const programs = await bundlePrograms(atStart, join(import.meta.dirname, "..", ".."));
+    const kilobytes = (name: string) => Math.ceil(programs.get(name)!.content.length / 1000);
+    const large = atStart
+      .map(({ name }) => ({ name, size: kilobytes(name) }))
+      .filter(({ size }) => size > 100);
+    // Settings are read with zod; pages are made of Markdown; a TLS client, an LMTP server.
+    const most: Record<string, number> = { boot: 300, web: 200, transport: 160 };
+    for (const { name, size } of large) expect(size, name).toBeLessThan(most[name] ?? 100);
   });
 
   it("enables and requires only units that exist", () => {
