@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** Three rings of tests; `npm test` (test/run.mjs) prepares what each needs and runs them one after the other. */
@@ -27,7 +28,8 @@ export default defineConfig({
           include: ["test/boot/**/*.test.ts"],
           testTimeout: 900_000,
           hookTimeout: 900_000,
-          fileParallelism: false,
+          // Two machines at once: one alone leaves half of two processors idle while it boots.
+          maxWorkers: Math.min(2, availableParallelism()),
         },
       },
     ],

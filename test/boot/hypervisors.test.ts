@@ -1,5 +1,5 @@
 /**
- * The vm image on the hardware that hypervisors give, other than that of `./homing vm` (uefi.test.ts): firmware,
+ * The vm image on the hardware that hypervisors give, other than that of `./homing vm` (uefi-vm.test.ts): firmware,
  * disk controllers and network cards, as far as QEMU imitates them. From the first boot to a login over the network.
  * QEMU's LSI SAS 1068 is left out: Linux' driver finds the controller, but no disk behind it.
  */

@@ -1,6 +1,7 @@
 /**
- * Both images in QEMU under UEFI, as virtual machines with network: from the first boot to an encrypted
- * message, and what is left of it after the second.
+ * An image in QEMU under UEFI, as a virtual machine with network: from the first boot to an encrypted message, and what
+ * is left of it after the second and after a power cut. Called by uefi-vm.test.ts and uefi-pi.test.ts, which are two so
+ * that they can run beside each other.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -33,15 +34,11 @@ import { type Administrator, makeAdministrator } from "../support/ssh.ts";
 const DISK_BYTES = 4 * 2 ** 30;
 const GROWN_DISK_BYTES = 5 * 2 ** 30;
 
-/** A relay's disk that lies in the first machine beside its own, as a card of before in a reader may. */
+/** A relay's disk that lies in the vm image's machine beside its own, as a card of before in a reader may. */
 const otherDomain = "_other.test";
 
-const machines: readonly { target: TargetName; architecture: Architecture; what: string }[] = [
-  { target: "vm", architecture: "amd64", what: "the vm image on x86-64 UEFI" },
-  { target: "pi", architecture: "arm64", what: "the pi image on arm64 UEFI" },
-];
-
-for (const { target, architecture, what } of machines) {
+/** Declares the tests of one image. */
+export function bootUnderUefi(target: TargetName, architecture: Architecture, what: string): void {
   const missing = missingForQemu(architecture);
   describe.skipIf(missing !== undefined)(missing === undefined ? what : `${what} (${missing})`, () => {
     let image: TestImage;
