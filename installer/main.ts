@@ -8,6 +8,7 @@ import { getSystemErrorMessage } from "node:util";
 import { HOMING_VERSION } from "../appliance/layout.ts";
 import { nearestName } from "../appliance/nearest.ts";
 import { type Command, type CommandIo, print, UsageError } from "./command.ts";
+import { errorWords } from "./error-words.ts";
 
 type Verb = Readonly<{ summary: string; load: () => Promise<{ command: Command }> }>;
 
@@ -57,19 +58,6 @@ const stops = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
  * that much later the second is still the same word. In milliseconds, long for a machine under load.
  */
 const SAME_WORD_MILLISECONDS = 1000;
-
-/** Names of errors that JavaScript and Node throw by themselves: they are nobody's advice to the user. */
-const unnamed = new Set([
-  "Error",
-  "AggregateError",
-  "EvalError",
-  "RangeError",
-  "ReferenceError",
-  "SyntaxError",
-  "TypeError",
-  "URIError",
-  "AssertionError",
-]);
 
 function overview(): string {
   const width = Math.max(...Object.keys(verbs).map((verb) => verb.length));
@@ -181,23 +169,14 @@ export function explain(error: unknown, command: Command, io: CommandIo): number
     io.stderr.write(`homing: ${error.message}\nUsage: ./homing ${command.usage}\n`);
     return EXIT_USAGE;
   }
-  if (error instanceof Error && (!unnamed.has(error.name) || isSystemError(error))) {
-    io.stderr.write(`homing: ${isSystemError(error) ? systemErrorText(error) : error.message}\n`);
+  const words = errorWords(error);
+  if (words !== undefined) {
+    io.stderr.write(`homing: ${words}\n`);
     return EXIT_FAILED;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   io.stderr.write(`homing: ${command.name} failed in a way nobody foresaw; please report this:\n${stack}\n`);
   return EXIT_FAILED;
-}
-
-function isSystemError(error: Error): error is NodeJS.ErrnoException {
-  return "syscall" in error && "code" in error;
-}
-
-/** "keys/tls.pem: permission denied (EACCES)" instead of Node's "EACCES: permission denied, open 'keys/tls.pem'". */
-function systemErrorText(error: NodeJS.ErrnoException): string {
-  if (error.path === undefined || error.errno === undefined) return error.message;
-  return `${error.path}: ${getSystemErrorMessage(error.errno)} (${error.code})`;
 }
 
 /**

@@ -2,23 +2,12 @@
  * `./homing build`: makes a disk image from a relay folder. What is fetched and built is kept in a cache; the
  * same relay folder, lock file and version give the same bytes.
  */
-import { realpath } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { rootfsSpec } from "../../appliance/rootfs.ts";
-import { buildImage, type Image, targets } from "../../image/build.ts";
-import { billOfMaterials, checkCompanion, packageList, writeCompanion } from "../../image/companion-file.ts";
-import { defaultCacheDirectory } from "../../image/packages/cache.ts";
-import { lockText, readLock } from "../../image/packages/lock.ts";
-import { chooseMirrors } from "../../image/packages/mirror.ts";
-import { NODE_VERSION } from "../../image/packages/node-runtime.ts";
-import { refreshLock } from "../../image/packages/refresh.ts";
-import type { ProgressReport } from "../../image/progress.ts";
+import { targets } from "../../image/build.ts";
 import type { TargetName } from "../../image/targets/target.ts";
+import { type BuildOrder, type Built, buildRelay, outputName } from "../build-relay.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
-import { renewDnsRecords } from "../dns-records.ts";
 import { jsonEvents } from "../json-events.ts";
 import { withProgress } from "../progress.ts";
-import { type RelayFolder, readRelayFolder, relayIdentity } from "../relay-folder.ts";
 import { shellQuote } from "../shell-quote.ts";
 
 export const command: Command = {
@@ -72,110 +61,22 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if (folder === undefined) throw new UsageError("which relay? Give the folder that ./homing init made");
   if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
   const target = parseTarget(values.target);
-  const order: Order = { ...values, folder, target, out: outputName(folder, target, values) };
+  const order: BuildOrder = { ...values, folder, target, out: outputName(folder, target, values) };
   if (!values.json) {
-    const built = await withProgress(io.stderr, (onProgress) => build(order, io, onProgress));
+    const built = await withProgress(io.stderr, (onProgress) => buildRelay(order, io, onProgress));
     io.stdout.write(summary(built, target));
     for (const note of built.notes) io.stderr.write(`Note: ${note}\n`);
     return 0;
   }
   const events = jsonEvents(io.stdout);
   try {
-    const built = await build(order, io, events.report);
+    const built = await buildRelay(order, io, events.report);
     for (const message of built.notes) await events.tell({ event: "note", message });
     await events.tell({ event: "done", ...resultFields(built, target) });
     return 0;
   } catch (error) {
     events.finish();
     throw error; // telling it is the command line's (installer/main.ts)
-  }
-}
-
-/** What was asked for, with the defaults filled in that depend on it. */
-type Order = Readonly<{
-  folder: string;
-  target: TargetName;
-  out: string;
-  mirror?: string;
-  cache?: string;
-  compress?: boolean;
-  refresh?: boolean;
-  replace?: boolean;
-}>;
-
-type Built = Readonly<{
-  image: Image;
-  /** Path of the bill of materials. */
-  sbom: string;
-  /** Path of the list of packages, when it is not the project's. */
-  packages: string | undefined;
-  /** Where the DNS records stand, or the command that shows them. */
-  records: string;
-  notes: readonly string[];
-}>;
-
-async function build(order: Order, io: CommandIo, onProgress: ProgressReport): Promise<Built> {
-  const { folder, target, out } = order;
-  const relay = await readRelayFolder(folder);
-  const mirrors = await chooseMirrors({ mirror: order.mirror, env: io.env });
-  await refuseInside(folder, out);
-  await checkCompanion(out, billOfMaterials);
-  if (order.refresh) await checkCompanion(out, packageList);
-  const follow = { mirrors, onProgress, signal: io.signal };
-  const locked = readLock();
-  const lock = order.refresh
-    ? await refreshLock({ ...follow, previous: locked, now: Date.now() / 1000 })
-    : locked;
-  const image = await buildImage({
-    ...follow,
-    target,
-    spec: rootfsSpec(),
-    relay: relay.files,
-    out,
-    compress: order.compress ?? false,
-    keepUsed: !order.replace,
-    lock,
-    cache: order.cache ?? defaultCacheDirectory(io.env),
-  });
-  const sbom = await writeCompanion(image.path, billOfMaterials, image.rootfs.sbom);
-  const packages = order.refresh ? await writeCompanion(image.path, packageList, lockText(lock)) : undefined;
-  const notes =
-    process.version === `v${NODE_VERSION}`
-      ? []
-      : [
-          `built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.`,
-        ];
-  return { image, sbom, packages, records: await recordsPlace(folder, relay), notes };
-}
-
-/** Compressed or not shows in the name: who writes an image to a card goes by it, and programs too. */
-function outputName(
-  folder: string,
-  target: TargetName,
-  { out, compress = false }: { out?: string | undefined; compress?: boolean | undefined },
-): string {
-  const ending = ".zst";
-  if (out === undefined) return join(`${basename(resolve(folder))}-${target}.img${compress ? ending : ""}`);
-  if (out.endsWith(ending) === compress) return out;
-  throw new UsageError(
-    compress
-      ? `a compressed image needs a name that ends in ${ending}, like ${out}${ending}`
-      : `a name that ends in ${ending} is for a compressed image: give --compress as well, or another name`,
-  );
-}
-
-/** The relay folder is for the relay's own files: an image in it could take the place of one of them. */
-async function refuseInside(folder: string, out: string): Promise<void> {
-  const relay = await realpath(folder);
-  // The image itself may be a link, its folder may be one, and may not be there yet.
-  for (const path of [out, dirname(resolve(out))]) {
-    const place = await realpath(path).catch(() => resolve(path));
-    const inside = relative(relay, place);
-    if (inside !== ".." && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)) {
-      throw new UsageError(
-        `the image cannot lie in the relay folder ${folder}; give another place with --out`,
-      );
-    }
   }
 }
 
@@ -187,17 +88,6 @@ function parseTarget(target: string | undefined): TargetName {
       ? `for which machine? --target ${choices}`
       : `there is no target “${target}”; use --target ${choices}`,
   );
-}
-
-/** Where the DNS records stand; the file is made anew when the settings or keys have changed. */
-async function recordsPlace(folder: string, relay: RelayFolder): Promise<string> {
-  try {
-    return await renewDnsRecords(folder, relayIdentity(relay));
-  } catch (error) {
-    // A folder on a read-only disk is good enough for a build.
-    if (!(error instanceof Error && "code" in error)) throw error;
-    return `./homing keys show ${shellQuote(folder)}`;
-  }
 }
 
 /** For scripts: `bytes` and `sha256` of the file at `path`, and what is in it once that is decompressed. */

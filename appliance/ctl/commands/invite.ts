@@ -1,6 +1,6 @@
 /** `homing-ctl invite create|list|revoke`: makes invitations, lists and withdraws them. */
-import { encodeQR } from "qr";
 import type { Invite } from "../../invite.ts";
+import { qrText } from "../../qr-text.ts";
 import { type CtlCommand, type CtlIo, CtlUsageError, parseCtlArgs, writeJson } from "../command.ts";
 
 const secondsOf: Readonly<Record<string, number>> = { m: 60, h: 3_600, d: 86_400, w: 604_800 };
@@ -104,13 +104,4 @@ function usesText({ uses, usesLeft, expires }: Invite): string {
 /** In UTC, as the device's clock and log are. */
 function timeText(seconds: number): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
-}
-
-/**
- * Half a block a module, and the four modules around it that scanners need (ISO/IEC 18004 §9.1). On a terminal always
- * light on dark, whatever its colours are.
- */
-function qrText(link: string, inColour: boolean): string {
-  const lines = encodeQR(link, "ascii", { border: 4, ecc: "low" }).trimEnd().split("\n");
-  return lines.map((line) => (inColour ? `\x1b[40;97m${line}\x1b[0m` : line)).join("\n");
 }

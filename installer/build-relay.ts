@@ -1,0 +1,126 @@
+/**
+ * Makes the image of a relay folder, with what belongs beside it: the whole of `./homing build` but its words. Called by
+ * that command and by the wizard.
+ */
+import { realpath } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { rootfsSpec } from "../appliance/rootfs.ts";
+import { buildImage, type Image } from "../image/build.ts";
+import { billOfMaterials, checkCompanion, packageList, writeCompanion } from "../image/companion-file.ts";
+import { defaultCacheDirectory } from "../image/packages/cache.ts";
+import { lockText, type PackageLock, readLock } from "../image/packages/lock.ts";
+import { chooseMirrors } from "../image/packages/mirror.ts";
+import { NODE_VERSION } from "../image/packages/node-runtime.ts";
+import { refreshLock } from "../image/packages/refresh.ts";
+import type { ProgressReport } from "../image/progress.ts";
+import type { TargetName } from "../image/targets/target.ts";
+import { type CommandIo, UsageError } from "./command.ts";
+import { renewDnsRecords } from "./dns-records.ts";
+import { type RelayFolder, readRelayFolder, relayIdentity } from "./relay-folder.ts";
+import { shellQuote } from "./shell-quote.ts";
+
+/** What is asked for. */
+export type BuildOrder = Readonly<{
+  folder: string;
+  target: TargetName;
+  out: string;
+  mirror?: string;
+  cache?: string;
+  compress?: boolean;
+  refresh?: boolean;
+  replace?: boolean;
+  /** Which packages; the project's own list unless `refresh` is set. */
+  lock?: PackageLock;
+}>;
+
+export type Built = Readonly<{
+  image: Image;
+  /** Path of the bill of materials. */
+  sbom: string;
+  /** Path of the list of packages, when it is not the project's. */
+  packages: string | undefined;
+  /** Where the DNS records stand, or the command that shows them. */
+  records: string;
+  notes: readonly string[];
+}>;
+
+/** Throws the errors of all its parts; UsageError when the image would lie in the relay folder. */
+export async function buildRelay(
+  order: BuildOrder,
+  io: Pick<CommandIo, "env" | "signal">,
+  onProgress: ProgressReport,
+): Promise<Built> {
+  const { folder, target, out } = order;
+  const relay = await readRelayFolder(folder);
+  const mirrors = await chooseMirrors({ mirror: order.mirror, env: io.env });
+  await refuseInside(folder, out);
+  await checkCompanion(out, billOfMaterials);
+  if (order.refresh) await checkCompanion(out, packageList);
+  const follow = { mirrors, onProgress, signal: io.signal };
+  const locked = order.lock ?? readLock();
+  const lock = order.refresh
+    ? await refreshLock({ ...follow, previous: locked, now: Date.now() / 1000 })
+    : locked;
+  const image = await buildImage({
+    ...follow,
+    target,
+    spec: rootfsSpec(),
+    relay: relay.files,
+    out,
+    compress: order.compress ?? false,
+    keepUsed: !order.replace,
+    lock,
+    cache: order.cache ?? defaultCacheDirectory(io.env),
+  });
+  const sbom = await writeCompanion(image.path, billOfMaterials, image.rootfs.sbom);
+  const packages = order.refresh ? await writeCompanion(image.path, packageList, lockText(lock)) : undefined;
+  const notes =
+    process.version === `v${NODE_VERSION}`
+      ? []
+      : [
+          `built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.`,
+        ];
+  return { image, sbom, packages, records: await recordsPlace(folder, relay), notes };
+}
+
+/** Compressed or not shows in the name: who writes an image to a card goes by it, and programs too. */
+export function outputName(
+  folder: string,
+  target: TargetName,
+  { out, compress = false }: { out?: string | undefined; compress?: boolean | undefined },
+): string {
+  const ending = ".zst";
+  if (out === undefined) return join(`${basename(resolve(folder))}-${target}.img${compress ? ending : ""}`);
+  if (out.endsWith(ending) === compress) return out;
+  throw new UsageError(
+    compress
+      ? `a compressed image needs a name that ends in ${ending}, like ${out}${ending}`
+      : `a name that ends in ${ending} is for a compressed image: give --compress as well, or another name`,
+  );
+}
+
+/** The relay folder is for the relay's own files: an image in it could take the place of one of them. */
+async function refuseInside(folder: string, out: string): Promise<void> {
+  const relay = await realpath(folder);
+  // The image itself may be a link, its folder may be one, and may not be there yet.
+  for (const path of [out, dirname(resolve(out))]) {
+    const place = await realpath(path).catch(() => resolve(path));
+    const inside = relative(relay, place);
+    if (inside !== ".." && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)) {
+      throw new UsageError(
+        `the image cannot lie in the relay folder ${folder}; give another place with --out`,
+      );
+    }
+  }
+}
+
+/** Where the DNS records stand; the file is made anew when the settings or keys have changed. */
+async function recordsPlace(folder: string, relay: RelayFolder): Promise<string> {
+  try {
+    return await renewDnsRecords(folder, relayIdentity(relay));
+  } catch (error) {
+    // A folder on a read-only disk is good enough for a build.
+    if (!(error instanceof Error && "code" in error)) throw error;
+    return `./homing keys show ${shellQuote(folder)}`;
+  }
+}

@@ -1,0 +1,32 @@
+/** Which errors are words for people, and which are mistakes of the program. Called by main.ts and the wizard. Pure. */
+import { getSystemErrorMessage } from "node:util";
+
+/** Names of errors that JavaScript and Node throw by themselves: they are nobody's advice to the user. */
+const unnamed = new Set([
+  "Error",
+  "AggregateError",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+  "AssertionError",
+]);
+
+/** What to tell the person; undefined for an error that nobody foresaw. */
+export function errorWords(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (isSystemError(error)) return systemErrorText(error);
+  return unnamed.has(error.name) ? undefined : error.message;
+}
+
+function isSystemError(error: Error): error is NodeJS.ErrnoException {
+  return "syscall" in error && "code" in error;
+}
+
+/** "keys/tls.pem: permission denied (EACCES)" instead of Node's "EACCES: permission denied, open 'keys/tls.pem'". */
+function systemErrorText(error: NodeJS.ErrnoException): string {
+  if (error.path === undefined || error.errno === undefined) return error.message;
+  return `${error.path}: ${getSystemErrorMessage(error.errno)} (${error.code})`;
+}
