@@ -3,6 +3,7 @@
  * the provider says so (RFC 6585 §4, RFC 9110 §10.2.3), and errors in words that never hold a secret. I/O.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import type { ZodType } from "zod";
 import {
   type ConnectOptions,
   DnsProviderError,
@@ -57,7 +58,13 @@ export type ProviderAnswer = Readonly<{
   body: unknown;
 }>;
 
-export type ProviderHttp = (request: ProviderRequest) => Promise<ProviderAnswer>;
+export type ProviderHttp = Readonly<{
+  send(request: ProviderRequest): Promise<ProviderAnswer>;
+  /** The body, which must have this form. */
+  json<T>(request: ProviderRequest, form: ZodType<T>): Promise<T>;
+  /** For errors inside of answers of status 200: a message without the secrets. */
+  failure(what: string, reason: string, problem?: DnsProviderProblem): DnsProviderError;
+}>;
 
 /** From the connection to the whole answer. In milliseconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -88,7 +95,9 @@ export function providerHttp(options: ProviderHttpOptions): ProviderHttp {
     mayStart = start + (options.paceMs ?? 0);
     if (start > now) await clock.wait(start - now, signal);
   };
-  return async (request) => {
+  const failure = (what: string, reason: string, problem: DnsProviderProblem = "refused") =>
+    new DnsProviderError(`${options.provider} did not ${what}: ${clean(reason, options.secrets)}`, problem);
+  const sendUntilAnswered = async (request: ProviderRequest) => {
     const { method, what } = request;
     const isRepeatable = request.repeatable ?? (method !== "POST" && method !== "PATCH");
     for (let tries = 1; ; tries++) {
@@ -105,13 +114,26 @@ export function providerHttp(options: ProviderHttpOptions): ProviderHttp {
         const canHelp = isBusy || (isRepeatable && status >= 500);
         const wait = waitBefore(answer, tries, clock.now());
         if (!canHelp || tries === MAX_TRIES || wait > MAX_WAIT_MS) {
-          throw failure(options, what, answer, isBusy ? Math.ceil(wait / 1000) : undefined);
+          throw statusFailure(options, what, answer, isBusy ? Math.ceil(wait / 1000) : undefined);
         }
         await clock.wait(wait, signal);
         continue;
       }
       await clock.wait(FIRST_WAIT_MS * 2 ** (tries - 1), signal);
     }
+  };
+  return {
+    send: sendUntilAnswered,
+    json: async (request, form) => {
+      const { body } = await sendUntilAnswered(request);
+      const parsed = form.safeParse(body);
+      if (parsed.success) return parsed.data;
+      // What came may hold anything; where it is wrong is enough to find out.
+      const [issue] = parsed.error.issues;
+      const reason = `its answer has another form than expected (${issue?.path.join(".") || "as a whole"})`;
+      throw failure(request.what, reason, "unreachable");
+    },
+    failure,
   };
 }
 
@@ -121,9 +143,10 @@ async function send(options: ProviderHttpOptions, request: ProviderRequest): Pro
   const { method } = request;
   const body = request.body === undefined ? "" : JSON.stringify(request.body);
   const own = typeof headers === "function" ? await headers({ method, url, body }) : headers;
-  const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  const timeoutMs = connect.timeoutMs ?? ANSWER_TIMEOUT_MS;
+  const timeout = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(url, {
+    const response = await (connect.fetch ?? fetch)(url, {
       method,
       // Elsewhere the token has no business.
       redirect: "error",
@@ -140,7 +163,7 @@ async function send(options: ProviderHttpOptions, request: ProviderRequest): Pro
     return { status: response.status, headers: response.headers, body: parseBody(text) };
   } catch (error) {
     if (connect.signal?.aborted || error instanceof DnsProviderError) throw error;
-    const reason = timeout.aborted ? `no answer within ${ANSWER_TIMEOUT_MS / 1000} seconds` : causeOf(error);
+    const reason = timeout.aborted ? `no answer within ${timeoutMs / 1000} seconds` : causeOf(error);
     throw new DnsProviderError(
       `${provider} did not ${request.what}: ${new URL(url).host} cannot be reached: ${clean(reason, options.secrets)}`,
       "unreachable",
@@ -187,7 +210,7 @@ function waitBefore({ headers }: ProviderAnswer, tries: number, now: number): nu
   return Number.isNaN(waits) ? FIRST_WAIT_MS * 2 ** (tries - 1) : Math.max(waits, 0);
 }
 
-function failure(
+function statusFailure(
   options: ProviderHttpOptions,
   what: string,
   { status, body }: ProviderAnswer,

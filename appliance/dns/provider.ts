@@ -48,6 +48,10 @@ export type ConnectOptions = Readonly<{
   /** Instead of the provider's own; for its test system, and for tests. */
   baseUrl?: string;
   signal?: AbortSignal;
+  /** From the connection to the whole answer. In milliseconds. */
+  timeoutMs?: number;
+  /** Instead of Node's; for tests. */
+  fetch?: typeof globalThis.fetch;
   /** Milliseconds since 1970, and how to wait for some of them; for tests. */
   clock?: ProviderClock;
 }>;
@@ -70,6 +74,11 @@ export type ProviderDescription = Readonly<{
   nameServers: readonly string[];
   /** Seconds. */
   minTtl: number;
+  /**
+   * What the provider makes of a set that it cannot keep as it is; the same set when it can. To compare with what it
+   * shows afterwards. Without it, it keeps everything that a relay needs.
+   */
+  approximate?(set: RecordSet): RecordSet;
   /** No request yet; what the fields lack shows at the first one, or in `check`. */
   connect(credentials: Credentials, options?: ConnectOptions): DnsProvider;
 }>;

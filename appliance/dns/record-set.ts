@@ -120,6 +120,14 @@ function meaning(type: string, value: string): string {
   return type === "CAA" ? value.replaceAll(/\s*([;=])\s*/g, "$1") : value;
 }
 
+/** Whether both are the set of one name and type. */
+export function isSameName(
+  a: Pick<RecordSet, "name" | "type">,
+  b: Pick<RecordSet, "name" | "type">,
+): boolean {
+  return a.name === b.name && a.type === b.type;
+}
+
 /** The records grouped by name and type, in their order. Of differing TTLs the least counts (RFC 2181 §5.2). */
 export function recordSets(records: readonly DnsRecord[]): RecordSet[] {
   return groupValues(records.map((record) => ({ ...record, value: presentation(record) })));

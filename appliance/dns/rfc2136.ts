@@ -5,7 +5,14 @@
 import { randomInt } from "node:crypto";
 import { connect } from "node:net";
 import { type DnsProvider, DnsProviderError, type SetName } from "./provider.ts";
-import { groupValues, presentation, type RecordSet, recordData, sameValues } from "./record-set.ts";
+import {
+  groupValues,
+  isSameName,
+  presentation,
+  type RecordSet,
+  recordData,
+  sameValues,
+} from "./record-set.ts";
 import type { DnsServerAddress } from "./server-address.ts";
 import { signMessage, TsigError, type TsigKey, verifyAnswer } from "./tsig.ts";
 import {
@@ -125,8 +132,6 @@ function requireZone({ zone }: Rfc2136Options, asked: string) {
   if (asked === zone) return;
   throw new DnsProviderError(`the key is for changes of the zone ${zone}, not ${asked}`, "credentials");
 }
-
-const isSameName = (a: SetName, b: SetName) => a.name === b.name && a.type === b.type;
 
 function isSameSet(set: RecordSet, old: RecordSet | undefined): boolean {
   if (old === undefined) return set.values.length === 0;

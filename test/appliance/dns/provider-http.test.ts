@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { z } from "zod";
 import type { DnsProviderError } from "../../../appliance/dns/provider.ts";
 import { type ProviderHttpOptions, providerHttp } from "../../../appliance/dns/provider-http.ts";
 
@@ -36,14 +37,14 @@ function jumpingClock() {
 
 function client(baseUrl: string, more: Partial<ProviderHttpOptions> = {}) {
   const { waits, clock } = jumpingClock();
-  const http = providerHttp({
+  const { send: http, json } = providerHttp({
     ...{ provider: "Example", baseUrl, secrets: [SECRET], headers: { authorization: `Bearer ${SECRET}` } },
     reasonOf: (body) => (body as { message?: string } | undefined)?.message,
     mends: { 403: "give the token the permission DNS:Edit" },
     connect: { clock },
     ...more,
   });
-  return { http, waits };
+  return { http, json, waits };
 }
 const list = { method: "GET", path: "/zones", what: "list the zones" } as const;
 const create = { method: "POST", path: "/records", body: { a: 1 }, what: "create a record" } as const;
@@ -98,6 +99,20 @@ describe("the providers' HTTP client", () => {
     expect(server.requests()).toBe(4);
     await expect(http(create)).rejects.toThrow("HTTP status 502");
     expect(server.requests()).toBe(5);
+  });
+
+  it("says where an answer has another form", async () => {
+    const server = await start((_request, response) => answer(response, 200, { zones: [{ name: 1 }] }));
+    const form = z.object({ zones: z.array(z.object({ name: z.string() })) });
+    await expect(client(server.base).json(list, form)).rejects.toThrow(
+      "Example did not list the zones: its answer has another form than expected (zones.0.name)",
+    );
+  });
+
+  it("waits no longer than its limit for an answer", async () => {
+    const server = await start(() => undefined);
+    const { http } = client(server.base, { connect: { timeoutMs: 50 } });
+    await expect(http(create)).rejects.toThrow("no answer within 0.05 seconds");
   });
 
   it("gives up in the end", async () => {

@@ -1,0 +1,284 @@
+/**
+ * What every provider in appliance/dns/providers/ promises, over a stand-in of each: that record sets become what they
+ * shall be, however often a request fails on the way, that nobody else's records change, and that errors say what is wrong
+ * without the token.
+ */
+import { describe, expect, it } from "vitest";
+import type { ConnectOptions, DnsProvider, DnsProviderError } from "../../../../appliance/dns/provider.ts";
+import {
+  groupValues,
+  isSameName,
+  type RecordSet,
+  recordSets,
+  type ValueRow,
+} from "../../../../appliance/dns/record-set.ts";
+import { relayRecords } from "../../../../appliance/dns/records.ts";
+import {
+  type FakeProvider,
+  type Fault,
+  runFake,
+  serveFake,
+} from "../../../support/dns-providers/fake-provider.ts";
+import { fakes } from "../../../support/dns-providers/fakes.ts";
+
+const zone = "example.org";
+const domain = `chat.${zone}`;
+/** As long as the one of RSA with 2048 bits. */
+const publicKey = "MIIBIjANBgkqhkiG9w0B+/".padEnd(392, "aB3/+");
+
+/** The record sets of a relay, with the CAA as it is written once there is an account. */
+const relay = recordSets(
+  relayRecords({
+    ...{ domain, dkim: [{ selector: "opendkim", publicKey }], addresses: ["192.0.2.1", "2001:db8::1"] },
+    authority: "letsencrypt.org;accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1234567",
+  }),
+);
+
+/** Of others: in the same zone, at the relay's own name, and with the relay's own types. */
+const foreign: ValueRow[] = [
+  { name: zone, type: "A", ttl: 3600, value: "198.51.100.1" },
+  { name: zone, type: "A", ttl: 3600, value: "198.51.100.2" },
+  { name: zone, type: "MX", ttl: 3600, value: "10 mail.example.org." },
+  { name: zone, type: "TXT", ttl: 3600, value: '"v=spf1 mx -all"' },
+  { name: zone, type: "TXT", ttl: 3600, value: '"site-verification=abc"' },
+  { name: `www.${zone}`, type: "CNAME", ttl: 3600, value: "example.org." },
+  { name: `_sip._tcp.${zone}`, type: "SRV", ttl: 3600, value: "10 20 5060 sip.example.net." },
+  { name: `xchat.${zone}`, type: "A", ttl: 3600, value: "198.51.100.3" },
+  { name: `www.${domain}.${zone}`, type: "A", ttl: 3600, value: "198.51.100.4" },
+];
+
+const secretsOf = (fake: FakeProvider) =>
+  fake.description.credentials.filter(({ secret }) => secret).map(({ key }) => key);
+
+function connect(fake: FakeProvider, faultOf?: Parameters<typeof runFake>[1], more: ConnectOptions = {}) {
+  const run = runFake(fake, faultOf);
+  const { fetch, clock } = run;
+  return { ...run, provider: fake.description.connect(fake.credentials, { fetch, clock, ...more }) };
+}
+
+/** The zone's sets as text, without TTLs and in one order. */
+function texts(rows: readonly ValueRow[]): string[] {
+  return rows.map(({ name, type, value }) => `${name} ${type} ${value}`).sort();
+}
+const rowsOf = (sets: readonly RecordSet[]): ValueRow[] =>
+  sets.flatMap(({ name, type, ttl, values }) => values.map((value) => ({ name, type, ttl, value })));
+/** What the provider shows of itself in every zone. */
+const withoutApex = (rows: readonly ValueRow[]) =>
+  rows.filter(({ name, type }) => name !== zone || !["NS", "SOA"].includes(type));
+/** As the provider writes what it was given: it may know no better than to approximate it, if it says so. */
+const kept = (fake: FakeProvider, sets: readonly RecordSet[]) =>
+  sets.map((set) => fake.description.approximate?.(set) ?? set);
+
+async function errorOf(promise: Promise<unknown>): Promise<DnsProviderError> {
+  const error = await promise.then(
+    () => new Error("it went well"),
+    (caught: unknown) => caught,
+  );
+  expect(error).toMatchObject({ name: "DnsProviderError" });
+  return error as DnsProviderError;
+}
+
+describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
+  const start = (rows: readonly ValueRow[] = foreign) => makeFake(zone, rows);
+
+  it("shows its zones and all their records, and finds nothing wrong", async () => {
+    const fake = start();
+    const { provider } = connect(fake);
+    await provider.check(zone);
+    expect(await provider.zones()).toContain(zone);
+    const sets = await provider.read(zone);
+    expect(texts(withoutApex(rowsOf(sets)))).toEqual(
+      texts(kept(fake, groupValues(foreign)).flatMap((set) => rowsOf([set]))),
+    );
+    expect(texts(withoutApex(fake.rows()))).toEqual(texts(withoutApex(rowsOf(sets))));
+    const wanted = [
+      { name: zone, type: "MX" },
+      { name: `nobody.${zone}`, type: "A" },
+    ];
+    expect((await provider.read(zone, wanted)).map(({ type }) => type)).toEqual(["MX"]);
+  });
+
+  it("keeps the record sets of a relay, and what was there", async () => {
+    const fake = start();
+    const { provider } = connect(fake);
+    await provider.change(zone, relay);
+    const wanted = texts(rowsOf(kept(fake, relay)));
+    expect(texts(rowsOf(await provider.read(zone, relay)))).toEqual(wanted);
+    expect(texts(withoutApex(fake.rows()))).toEqual(
+      texts([...rowsOf(kept(fake, relay)), ...rowsOf(kept(fake, groupValues(foreign)))]),
+    );
+    const { minTtl } = fake.description;
+    for (const { ttl } of fake.rows()) expect(ttl).toBeGreaterThanOrEqual(minTtl);
+  });
+
+  it("changes nothing the second time", async () => {
+    const fake = start();
+    await connect(fake).provider.change(zone, relay);
+    const { provider, requests } = connect(fake);
+    await provider.change(zone, relay);
+    await provider.change(zone, [{ name: `nobody.${zone}`, type: "TXT", ttl: 3600, values: [] }]);
+    expect(requests.filter((request) => !fake.isRead(request))).toEqual([]);
+  });
+
+  const before: RecordSet[] = [
+    { name: domain, type: "A", ttl: 3600, values: ["192.0.2.1", "192.0.2.2"] },
+    { name: domain, type: "TXT", ttl: 3600, values: ['"v=spf1 a ~all"', '"of somebody else"'] },
+    { name: `www.${domain}`, type: "A", ttl: 3600, values: ["192.0.2.1"] },
+    { name: `mta-sts.${domain}`, type: "CNAME", ttl: 3600, values: ["elsewhere.example."] },
+    { name: `old.${domain}`, type: "CNAME", ttl: 3600, values: [`${domain}.`] },
+    { name: `_acme-challenge.${domain}`, type: "TXT", ttl: 3600, values: ['"gone"'] },
+  ];
+  const after: RecordSet[] = [
+    { name: domain, type: "A", ttl: 3600, values: ["192.0.2.2", "192.0.2.3"] },
+    { name: domain, type: "AAAA", ttl: 3600, values: ["2001:db8::1"] },
+    { name: domain, type: "TXT", ttl: 3600, values: ['"of somebody else"'] },
+    { name: `www.${domain}`, type: "A", ttl: 3600, values: [] },
+    { name: `www.${domain}`, type: "CNAME", ttl: 3600, values: [`${domain}.`] },
+    { name: `mta-sts.${domain}`, type: "CNAME", ttl: 3600, values: [`${domain}.`] },
+    { name: `old.${domain}`, type: "CNAME", ttl: 3600, values: [] },
+    { name: `old.${domain}`, type: "A", ttl: 3600, values: ["192.0.2.3"] },
+    { name: `_acme-challenge.${domain}`, type: "TXT", ttl: 3600, values: [] },
+  ];
+  const started = () => start([...foreign, ...rowsOf(before)]);
+  const goal = (fake: FakeProvider) =>
+    texts([...rowsOf(kept(fake, after)), ...rowsOf(kept(fake, groupValues(foreign)))]);
+
+  it("makes each set be exactly what it shall be, also an alias of an address and back", async () => {
+    const fake = started();
+    const { provider } = connect(fake);
+    await provider.change(zone, after);
+    expect(texts(withoutApex(fake.rows()))).toEqual(goal(fake));
+    await provider.change(zone, [
+      ...before,
+      ...after
+        .filter((set) => !before.some((one) => isSameName(one, set)))
+        .map((set) => ({ ...set, values: [] })),
+    ]);
+    expect(texts(withoutApex(fake.rows()))).toEqual(
+      texts(rowsOf(kept(fake, groupValues([...foreign, ...rowsOf(before)])))),
+    );
+  });
+
+  it("gets there the second time, at whichever request the first one ended", async () => {
+    const whole = started();
+    const { provider, requests } = connect(whole);
+    await provider.change(zone, after);
+    for (const fault of ["refused", "lost"] as const) {
+      for (let end = 1; end <= requests.length; end++) {
+        const fake = started();
+        const first = connect(
+          fake,
+          (number): Fault => (number < end ? undefined : number === end ? fault : "refused"),
+        );
+        const error = await errorOf(first.provider.change(zone, after));
+        expect(error.problem).toBe("unreachable");
+        const now = texts(fake.rows());
+        // At no time is anything of others gone.
+        expect(now).toEqual(expect.arrayContaining(texts(rowsOf(kept(fake, groupValues(foreign))))));
+        await connect(fake).provider.change(zone, after);
+        expect(texts(withoutApex(fake.rows())), `${fault} at request ${end}`).toEqual(goal(fake));
+      }
+    }
+  });
+
+  it("waits when it is told to, and says so when that is too long", async () => {
+    const fake = started();
+    const { busy } = fake.failures;
+    const slow = { ...busy, headers: { ...busy.headers, "retry-after": "5" } };
+    const patient = connect(fake, (number) => (number % 2 === 1 ? slow : undefined));
+    await patient.provider.change(zone, after);
+    expect(patient.waits.filter((wait) => wait === 5000).length).toBeGreaterThan(0);
+    expect(texts(withoutApex(fake.rows()))).toEqual(goal(fake));
+    const never = { ...busy, headers: { ...busy.headers, "retry-after": "86400" } };
+    const error = await errorOf(connect(started(), () => never).provider.read(zone));
+    expect(error).toMatchObject({ problem: "busy", message: expect.stringContaining("24 hours") });
+  });
+
+  const problems: [what: string, (fake: FakeProvider) => { provider: DnsProvider; problem: string }][] = [
+    ["wrong credentials", (fake) => ({ provider: connectWrong(fake), problem: "credentials" })],
+    [
+      "a change that it does not allow",
+      (fake) => ({
+        provider: connect(fake, (_, request) => (fake.isRead(request) ? undefined : fake.failures.forbidden))
+          .provider,
+        problem: "credentials",
+      }),
+    ],
+    [
+      "a provider that is broken",
+      (fake) => ({ provider: connect(fake, () => fake.failures.broken).provider, problem: "unreachable" }),
+    ],
+    [
+      "somebody else's page",
+      (fake) => ({
+        provider: connect(fake, () => ({ status: 200, body: "<html>Welcome" })).provider,
+        problem: "unreachable",
+      }),
+    ],
+    [
+      "an empty answer",
+      (fake) => ({
+        provider: connect(fake, () => ({ status: 200, body: {} })).provider,
+        problem: "unreachable",
+      }),
+    ],
+  ];
+  it.each(problems)("says in words what is wrong with %s", async (_what, make) => {
+    const fake = start();
+    const { provider, problem } = make(fake);
+    const rows = texts(fake.rows());
+    const error = await errorOf(provider.change(zone, relay));
+    expect(error.problem, error.message).toBe(problem);
+    expect(error.message).toMatch(/\w+ did not \w+.*: .{8}/);
+    for (const key of secretsOf(fake)) {
+      expect(error.message + error.stack).not.toContain(fake.credentials[key]);
+      expect(error.message + error.stack).not.toContain(fake.wrongCredentials[key]);
+    }
+    expect(texts(fake.rows())).toEqual(rows);
+  });
+
+  const connectWrong = (fake: FakeProvider) => {
+    const { fetch, clock } = runFake(fake);
+    return fake.description.connect(fake.wrongCredentials, { fetch, clock });
+  };
+  it("finds wrong credentials, and a zone that is not there, before anything changes", async () => {
+    const fake = start();
+    expect(await errorOf(connectWrong(fake).check(zone))).toMatchObject({ problem: "credentials" });
+    const { provider } = connect(fake);
+    expect(await errorOf(provider.check("nobody.example"))).toMatchObject({
+      problem: expect.stringMatching(/missing|credentials/),
+      message: expect.stringContaining("nobody.example"),
+    });
+  });
+
+  it("waits no longer than its limit for an answer", async () => {
+    const fake = start();
+    const hanging: typeof fetch = (_input, init) =>
+      new Promise((_resolve, reject) => {
+        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+      });
+    const { provider } = connect(fake, undefined, { fetch: hanging, timeoutMs: 10 });
+    expect(await errorOf(provider.read(zone))).toMatchObject({
+      problem: "unreachable",
+      message: expect.stringContaining("no answer within 0.01 seconds"),
+    });
+  });
+
+  it("does the same over a real connection", async () => {
+    const fake = start();
+    await using server = await serveFake(fake);
+    const provider = fake.description.connect(fake.credentials, { baseUrl: server.baseUrl });
+    const set = { name: `new.${zone}`, type: "A", ttl: 3600, values: ["192.0.2.9"] };
+    await provider.change(zone, [set]);
+    expect(texts(rowsOf(await provider.read(zone, [set])))).toEqual([`new.${zone} A 192.0.2.9`]);
+  });
+
+  it("shows zones of many pages whole", async () => {
+    const many = Array.from({ length: 620 }, (_, index): ValueRow => {
+      return { name: `host-${index}.${zone}`, type: "A", ttl: 3600, value: `198.51.100.${index % 250}` };
+    });
+    const fake = start(many);
+    const { provider } = connect(fake);
+    expect(texts(withoutApex(rowsOf(await provider.read(zone))))).toEqual(texts(many));
+  });
+});
