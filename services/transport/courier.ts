@@ -6,14 +6,14 @@ import { setTimeout } from "node:timers/promises";
 import type { Log } from "../lib/log.ts";
 import type { SmtpReply } from "../lib/smtp-client.ts";
 import { judgeAnswer } from "./answer.ts";
-import type { Body, createBodyReader } from "./body.ts";
+import { type Body, type createBodyReader, MAX_WHOLE_BYTES } from "./body.ts";
 import type { Destinations } from "./destinations.ts";
 import { batchesOf, byDomain, domainOf, fitsOneRequest, isPlain } from "./envelope.ts";
 import type { HandBack } from "./hand-back.ts";
 import type { HttpsPost } from "./https-post.ts";
 import type { HandedMail } from "./intake.ts";
 import type { MailDomain } from "./mail-domain.ts";
-import { createSlowHosts } from "./slow-hosts.ts";
+import type { createPlaces, Place } from "./places.ts";
 
 export type CourierOptions = Readonly<{
   destinations: Destinations;
@@ -21,6 +21,7 @@ export type CourierOptions = Readonly<{
   https: HttpsPost;
   handBack: HandBack;
   bodies: ReturnType<typeof createBodyReader>;
+  places: ReturnType<typeof createPlaces>;
   /** Milliseconds of a clock that never goes back. */
   now: () => number;
   counted: (way: "https" | "smtp" | "deferred" | "refused", recipients: number) => void;
@@ -29,6 +30,9 @@ export type CourierOptions = Readonly<{
 
 /** What HTTPS did: a reply for each recipient it has an answer for; the others are for SMTP. */
 type Replies = Map<string, SmtpReply>;
+
+/** A message for recipients of one domain. */
+type Letter = Readonly<{ domain: string; recipients: readonly string[]; mail: HandedMail; body: Body }>;
 
 /** Of one request; `again` names those who can get it in another. */
 type Posted = Readonly<{ replies: ReadonlyMap<string, SmtpReply>; again: readonly string[] }>;
@@ -41,6 +45,8 @@ const REPEAT_WITHIN_MS = 30_000;
 const DOMAIN_LIMIT_MS = 300_000;
 const lost: SmtpReply = { code: 451, text: "4.4.2 the answer to a delivery by HTTPS was lost, trying again" };
 const slow: SmtpReply = { code: 451, text: "4.4.2 the other side is slow, trying again later" };
+/** Of Postfix's next attempt, not of SMTP: the way is as good as before, and slow hosts are so by SMTP as well. */
+const busy: SmtpReply = { code: 451, text: "4.3.2 too many deliveries to slow hosts, trying again later" };
 const brokenOff: SmtpReply = { code: 451, text: "4.4.2 a delivery by HTTPS broke off, trying again by SMTP" };
 const noWay = (reason: string): SmtpReply => ({
   code: 451,
@@ -62,14 +68,10 @@ export function createCourier(options: CourierOptions) {
     const canPost = body.isWhole || groups.length === 1;
     await Promise.all(
       groups.map(async ([domain, recipients]) => {
-        const usesHttps = canPost && (await isForHttps(domain, mail));
-        const done = usesHttps
-          ? await slowHosts.guard(
-              domain,
-              () => postTo(domain, recipients, mail, body),
-              () => new Map(recipients.map((one) => [one, slow])),
-            )
-          : new Map<string, SmtpReply>();
+        const done =
+          canPost && isPlain(mail) && destinations.choice(domain) === "https"
+            ? await inPlace({ domain, recipients, mail, body }, postUnlessForSmtp)
+            : new Map<string, SmtpReply>();
         for (const recipient of recipients) {
           const reply = done.get(recipient);
           if (reply === undefined) forSmtp.push(recipient);
@@ -102,7 +104,9 @@ export function createCourier(options: CourierOptions) {
     if (recipients.some((one) => domainOf(one) !== domain)) return noWay("several domains at once");
     if (!isPlain(mail)) return noWay("HTTPS has no room for such an address");
     using body = await options.bodies.read(mail.source);
-    const done = await postTo(domain, recipients, mail, body, { isAtomic: true });
+    const done = await inPlace({ domain, recipients, mail, body }, (letter, place) =>
+      postTo(letter, place, { isAtomic: true }),
+    );
     const answers = recipients.map((one) => done.get(one));
     const refusal = answers.find((reply) => reply !== undefined && reply.code >= 400);
     if (answers.every((reply) => reply !== undefined && reply.code < 300)) return answers[0]!;
@@ -117,26 +121,48 @@ export function createCourier(options: CourierOptions) {
   };
 
   const remembered = refusalMemory();
-  const slowHosts = createSlowHosts(options.now);
+  /** Without a place, or when it had to be given up, everybody is to wait; nothing is learned about the domain. */
+  const inPlace = (
+    letter: Letter,
+    post: (letter: Letter, place: Place) => Promise<ReadonlyMap<string, SmtpReply>>,
+  ) => {
+    const { domain, recipients, mail, body } = letter;
+    const applicant = {
+      ...{ sender: mail.from, domain, message: mail },
+      ...{ isKnown: destinations.isKnownByHttps(domain), bytes: body.isWhole ? body.bytes : MAX_WHOLE_BYTES },
+    };
+    return options.places.guard(
+      applicant,
+      (place) => post(letter, place),
+      () => deferred(recipients, busy),
+    );
+  };
 
-  const isForHttps = async (domain: string, mail: HandedMail): Promise<boolean> => {
-    if (!isPlain(mail) || destinations.choice(domain) === "smtp") return false;
+  const postUnlessForSmtp = async (letter: Letter, place: Place): Promise<ReadonlyMap<string, SmtpReply>> => {
+    const state = await unlessAborted(place.signal, options.mailDomain(letter.domain));
+    if (state === undefined) return deferred(letter.recipients, slow);
     // SMTP says the same, in the words that bounces have.
-    return (await options.mailDomain(domain)) === "takes mail";
+    return state === "takes mail" ? await postTo(letter, place) : new Map();
+  };
+
+  const deferred = (recipients: readonly string[], reply: SmtpReply): Replies => {
+    options.counted("deferred", recipients.length);
+    return new Map(recipients.map((one) => [one, reply]));
   };
 
   /** A reply for each recipient that the other side answered for. Throws only what the source of a large body throws. */
   const postTo = async (
-    domain: string,
-    recipients: readonly string[],
-    mail: HandedMail,
-    body: Body,
+    letter: Letter,
+    place: Place,
     { isAtomic = false } = {},
   ): Promise<ReadonlyMap<string, SmtpReply>> => {
+    const { domain, recipients, body } = letter;
     if (!body.isWhole) {
-      const isWelcome = destinations.takesLarge(domain) && (await answersByHttps(domain));
-      if (!isWelcome || (!isAtomic && !fitsOneRequest(recipients))) return new Map();
-      const { replies } = await postOnce(domain, recipients, mail, body);
+      if (!destinations.takesLarge(domain) || (!isAtomic && !fitsOneRequest(recipients))) return new Map();
+      const isThere = await answersByHttps(domain, place);
+      if (isThere === undefined) return deferred(recipients, slow);
+      if (!isThere) return new Map();
+      const { replies } = await postOnce(letter, place);
       if (replies.size === 0) destinations.largeFailed(domain);
       return replies;
     }
@@ -145,10 +171,10 @@ export function createCourier(options: CourierOptions) {
     const batches = isAtomic ? [recipients] : batchesOf(recipients);
     for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
       if (options.now() - started > DOMAIN_LIMIT_MS) {
-        for (const one of batch) replies.set(one, slow);
+        for (const [one, reply] of deferred(batch, slow)) replies.set(one, reply);
         continue;
       }
-      const done = await postOnce(domain, batch, mail, body);
+      const done = await postOnce({ ...letter, recipients: batch }, place);
       for (const [recipient, reply] of done.replies) replies.set(recipient, reply);
       // Nothing at all was heard: neither will the others be.
       if (done.replies.size === 0 && done.again.length === 0) return replies;
@@ -160,21 +186,17 @@ export function createCourier(options: CourierOptions) {
     return replies;
   };
 
-  const postOnce = async (
-    domain: string,
-    recipients: readonly string[],
-    mail: HandedMail,
-    body: Body,
-  ): Promise<Posted> => {
+  const postOnce = async ({ domain, recipients, mail, body }: Letter, place: Place): Promise<Posted> => {
     const envelope = { from: mail.from, to: recipients };
     const unheard: Posted = { replies: new Map(), again: [] };
+    const later = (reply: SmtpReply): Posted => ({ replies: deferred(recipients, reply), again: [] });
     let isUncertain = false;
     let isRelay = false;
     const started = options.now();
     for (const delay of ATTEMPT_DELAYS_MS) {
       if (options.now() - started > REPEAT_WITHIN_MS) break;
       if (delay > 0) await setTimeout(delay);
-      const outcome = await https.post(domain, envelope, body);
+      const outcome = await https.post(domain, envelope, body, place);
       if (outcome.kind === "answered") {
         const verdict = judgeAnswer(outcome.status, outcome.text, recipients);
         if (verdict.kind === "replies") {
@@ -188,7 +210,10 @@ export function createCourier(options: CourierOptions) {
           return unheard;
         }
       } else {
-        log.debug("no delivery by HTTPS", { domain, kind: outcome.kind, reason: outcome.reason });
+        log.debug("no delivery by HTTPS", { domain, ...outcome });
+        // Whether it has the message, nobody knows now; that it is no relay is not known either.
+        if (place.signal.aborted) return later(slow);
+        if (outcome.kind === "no place" && !isUncertain) return later(busy);
         if (outcome.kind === "failed" && !isUncertain) {
           destinations.httpsFailed(domain);
           return unheard;
@@ -197,18 +222,18 @@ export function createCourier(options: CourierOptions) {
         // A web server that wants no such body may end the connection instead of answering: is this a relay at all?
         isRelay ||= destinations.isKnownByHttps(domain);
         if (!isRelay) {
-          const look = await https.look(domain);
+          const look = await https.look(domain, place);
           isRelay = look.kind === "answered" && look.status === METHOD_NOT_ALLOWED;
           if (look.kind === "answered" && !isRelay) return unheard;
         }
       }
       if (!body.isWhole) break;
     }
+    if (place.signal.aborted) return later(slow);
     // Whatever speaks TLS there never said a word of HTTP, for as long as a relay takes to start again.
     if (!isRelay) return unheard;
     log.info("the answer to a delivery by HTTPS was lost", { domain });
-    options.counted("deferred", recipients.length);
-    return { replies: new Map(recipients.map((one) => [one, lost])), again: [] };
+    return later(lost);
   };
 
   const count = (replies: ReadonlyMap<string, SmtpReply>) => {
@@ -216,10 +241,11 @@ export function createCourier(options: CourierOptions) {
       options.counted(code < 300 ? "https" : code < 500 ? "deferred" : "refused", 1);
   };
 
-  /** Whether there is a relay by HTTPS, before a large message is read for it. */
-  const answersByHttps = async (domain: string): Promise<boolean> => {
+  /** Whether there is a relay by HTTPS, before a large message is read for it; undefined when that cannot be asked now. */
+  const answersByHttps = async (domain: string, place: Place): Promise<boolean | undefined> => {
     if (destinations.isKnownByHttps(domain)) return true;
-    const look = await https.look(domain);
+    const look = await https.look(domain, place);
+    if (look.kind === "no place" || (look.kind !== "answered" && place.signal.aborted)) return undefined;
     // It takes nothing but POST (RFC 9110 §15.5.6).
     const isThere = look.kind === "answered" && look.status === METHOD_NOT_ALLOWED;
     if (isThere) destinations.httpsWorked(domain);
@@ -230,6 +256,19 @@ export function createCourier(options: CourierOptions) {
 }
 
 const METHOD_NOT_ALLOWED = 405;
+
+/** Undefined when the signal aborts first. `what` never fails. */
+async function unlessAborted<T>(signal: AbortSignal, what: Promise<T>): Promise<T | undefined> {
+  if (signal.aborted) return undefined;
+  const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
+  const end = () => resolve(undefined);
+  signal.addEventListener("abort", end);
+  try {
+    return await Promise.race([what, aborted]);
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+}
 
 /**
  * Refusals that Postfix hears when it names the recipient again: at its next attempt, within its longest pause. A relay

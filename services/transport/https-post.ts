@@ -9,6 +9,7 @@ import { Agent, type AgentOptions, request } from "node:https";
 import { isIP, isIPv6, type LookupFunction } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { Body } from "./body.ts";
+import type { Place } from "./places.ts";
 import { isOfOtherHost, isPublicAddress } from "./public-address.ts";
 
 export type PostOutcome =
@@ -16,7 +17,9 @@ export type PostOutcome =
   /** The other side cannot have the whole message. */
   | Readonly<{ kind: "failed"; reason: string }>
   /** It went out whole, and no answer came: nobody knows who has it. */
-  | Readonly<{ kind: "uncertain"; reason: string }>;
+  | Readonly<{ kind: "uncertain"; reason: string }>
+  /** All connections were busy; nothing was begun, and nothing learned about the other side. */
+  | Readonly<{ kind: "no place" }>;
 
 export type HttpsPost = Readonly<{
   /** Never throws for what the other side does; throws what reading a streamed body fails with. */
@@ -24,9 +27,10 @@ export type HttpsPost = Readonly<{
     domain: string,
     envelope: Readonly<{ from: string; to: readonly string[] }>,
     body: Body,
+    place: Place,
   ) => Promise<PostOutcome>;
   /** Asks for the page without a message. */
-  look: (domain: string) => Promise<PostOutcome>;
+  look: (domain: string, place: Place) => Promise<PostOutcome>;
   close: () => void;
 }>;
 
@@ -66,6 +70,8 @@ const MAX_IDLE_PER_HOST = 2;
 const MAX_ADDRESSES = 8;
 
 const forbidden: PostOutcome = { kind: "failed", reason: "the address is not public" };
+const abandoned = new Error("it is slow, and its place is needed for others");
+const noPlace = new Error("all connections are busy");
 
 /** Test names and literals have no certificate that could be verified. */
 export function isVerified(domain: string): boolean {
@@ -120,17 +126,24 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
 
   const converse = async (
     outgoing: ClientRequest,
+    { signal, goesTo }: Place,
     write: (outgoing: ClientRequest, broken: Promise<never>) => Promise<void>,
     answerLimitMs = ANSWER_LIMIT_MS,
   ): Promise<PostOutcome> => {
     let isSent = false;
+    const abandon = () => outgoing.destroy(abandoned);
+    signal.addEventListener("abort", abandon);
     outgoing.on("finish", () => {
       isSent = true;
     });
     const { answer, broken, hasBegun, isComplete } = answerOf(outgoing);
     try {
-      const place = outgoing.socket ?? once(outgoing, "socket").then(([socket]) => socket as TLSSocket);
-      const socket = await within(PLACE_LIMIT_MS, Promise.race([place, broken]));
+      if (signal.aborted) throw abandoned;
+      const found = outgoing.socket ?? once(outgoing, "socket").then(([socket]) => socket as TLSSocket);
+      const socket = await within(PLACE_LIMIT_MS, Promise.race([found, broken]), noPlace);
+      const tellAddress = () => goesTo(socket.remoteAddress ?? "");
+      if (outgoing.reusedSocket) tellAddress();
+      else socket.once("connect", tellAddress);
       if (!outgoing.reusedSocket)
         await within(CONNECT_LIMIT_MS, Promise.race([once(socket, "secureConnect"), broken]));
       await write(outgoing, broken);
@@ -140,16 +153,18 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
       // A refusal may come before the message is out, and the connection end with it.
       const early = hasBegun() ? await within(REST_LIMIT_MS, answer).catch(() => undefined) : undefined;
       if (early !== undefined) return early;
+      if (error === noPlace) return { kind: "no place" };
       const { message, code } = error as NodeJS.ErrnoException;
       return { kind: isSent ? "uncertain" : "failed", reason: message || String(code) };
     } finally {
+      signal.removeEventListener("abort", abandon);
       // The connection goes on when request and answer are whole.
       if (!isSent || !isComplete()) outgoing.destroy();
     }
   };
 
   return {
-    post: async (domain, { from, to }, body) => {
+    post: async (domain, { from, to }, body, place) => {
       if (isForbidden(domain)) return forbidden;
       const outgoing = start(domain, "POST", {
         "Content-Type": "message/rfc822",
@@ -158,12 +173,12 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
         ...(from !== "" && { "X-MAIL-FROM": from }),
         "X-MAIL-TO": [...to],
       });
-      return converse(outgoing, (opened, broken) => writeBody(opened, body, broken));
+      return converse(outgoing, place, (opened, broken) => writeBody(opened, body, broken));
     },
-    look: async (domain) => {
+    look: async (domain, place) => {
       if (isForbidden(domain)) return forbidden;
       const end = async (outgoing: ClientRequest) => void outgoing.end();
-      return converse(start(domain, "GET", {}), end, LOOK_LIMIT_MS);
+      return converse(start(domain, "GET", {}), place, end, LOOK_LIMIT_MS);
     },
     close: () => agent.destroy(),
   };
@@ -194,9 +209,13 @@ async function writeBody(outgoing: ClientRequest, body: Body, broken: Promise<ne
   outgoing.end();
 }
 
-async function within<T>(limitMs: number, what: Promise<T>): Promise<T> {
+async function within<T>(
+  limitMs: number,
+  what: Promise<T>,
+  tooLate = new Error(`nothing happened for ${limitMs / 1000} s`),
+): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`nothing happened for ${limitMs / 1000} s`)), limitMs);
+  const timer = setTimeout(() => reject(tooLate), limitMs);
   try {
     return await Promise.race([what, late]);
   } finally {

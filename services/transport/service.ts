@@ -17,6 +17,7 @@ import { createHandBack } from "./hand-back.ts";
 import { createHttpsPost } from "./https-post.ts";
 import { createIntake } from "./intake.ts";
 import { createMailDomains } from "./mail-domain.ts";
+import { createPlaces } from "./places.ts";
 
 export type TransportOptions = Readonly<{
   /** LMTP, for all mail to others. */
@@ -65,6 +66,7 @@ export async function startTransportService(options: TransportOptions): Promise<
     https,
     handBack: createHandBack({ ...options.handBack, log }),
     bodies: createBodyReader(),
+    places: createPlaces(),
     now: () => performance.now(),
     counted: (way, count) => recipients.add({ way }, count),
     log,

@@ -13,6 +13,7 @@ const privates6 = [
   ...["fd00::1", "fc00::1", "fec0::1", "::ffff:192.168.1.1", "::192.168.1.1", "64:ff9b::10.0.0.1"],
   ...["64:ff9b::127.0.0.1", "2002:c0a8:101::1", "2001:0:102:304::1", "4000::1"],
 ];
+const place = { signal: new AbortController().signal, goesTo: () => {} };
 const body = { isWhole: true, chunks: [Buffer.from("x")], bytes: 1 } as const;
 
 /** Each address under a name that is made of it; nothing listens at port 9. */
@@ -31,7 +32,7 @@ function httpsPost(options: { allowPrivate?: boolean } = {}) {
   const secureContext = createSecureContext();
   const https = createHttpsPost({ secureContext, resolve4: find(4), resolve6: find(6), port: 9, ...options });
   afterAll(() => https.close());
-  return (domain: string) => https.post(domain, { from: "", to: [`a@${domain}`] }, body);
+  return (domain: string) => https.post(domain, { from: "", to: [`a@${domain}`] }, body, place);
 }
 
 function nameOf(address: string): string {

@@ -1,5 +1,8 @@
 /** Mail for other relays as Postfix hands it over: by HTTPS, back to go by SMTP, refused or kept, for each recipient. */
+import type { ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
+import { MAX_SLOW } from "../../../services/transport/places.ts";
+import { waitFor } from "../../support/wait.ts";
 import { runTransport } from "./running-transport.ts";
 
 const from = "alice@a.example";
@@ -297,6 +300,56 @@ describe("mail that SMTP could not deliver", () => {
       to,
       ["eve@b.example"],
       ["bob@b.example"],
+    ]);
+  });
+});
+
+describe("hosts that never answer", () => {
+  const silentDomains = Array.from({ length: 250 }, (_, i) => `_${i}.evil.test`);
+  const mallory = "mallory@a.example";
+  /** Messages to 50 such hosts each, which together want more connections than there are. */
+  const floods = Array.from({ length: 5 }, (_, i) =>
+    silentDomains.slice(50 * i, 50 * (i + 1)).map((domain) => `x@${domain}`),
+  );
+
+  it("keep nobody else's mail waiting, and theirs stays with Postfix", async () => {
+    await using transport = await runTransport({
+      ...names,
+      ...Object.fromEntries(silentDomains.map((domain) => [domain, {}])),
+    });
+    const waiting: ServerResponse[] = [];
+    transport.setPeer(({ to }, { response }) => {
+      if (!to[0]!.includes("evil")) return { status: 200, text: "250 OK" };
+      waiting.push(response);
+      return undefined;
+    });
+    const honest = await transport.lmtp();
+    const write = (to: readonly string[]) => honest.send({ from, to, source: [Buffer.from(source)] });
+    await write(["bob@b.example"]);
+    const flooded = floods.map(async (to) => {
+      const session = await transport.lmtp();
+      return await session.send({ from: mallory, to, source: [Buffer.from(source)] });
+    });
+    await waitFor("the hosts have connections", 10_000, async () => transport.connections() > 50);
+    expect(codes((await write(["bob@b.example"])).replies)).toEqual([250]);
+    // To one that nobody wrote to before, too.
+    expect(codes((await write(["eve@_b.test"])).replies)).toEqual([250]);
+    const isDeferred = await Promise.race(
+      flooded.map(async (flood) => (await flood).replies.every(({ code }) => code === 451)),
+    );
+    expect(isDeferred).toBe(true);
+    expect(codes((await write(["bob@b.example"])).replies)).toEqual([250]);
+    // Of the 50 that wait, so many may go on.
+    await waitFor("slow deliveries give up their places", 10_000, async () => {
+      return waiting.filter(({ closed }) => !closed).length === MAX_SLOW;
+    });
+    for (const response of waiting.filter(({ closed }) => !closed)) response.writeHead(200).end("250 OK");
+    const outcomes = (await Promise.all(flooded)).flatMap(({ replies }) => codes(replies));
+    expect(outcomes.filter((code) => code === 250)).toHaveLength(MAX_SLOW);
+    expect(outcomes.filter((code) => code === 451)).toHaveLength(silentDomains.length - MAX_SLOW);
+    expect(transport.handedBack).toEqual([]);
+    expect(transport.requests.map(({ to }) => to[0]).filter((to) => !to!.includes("evil"))).toEqual([
+      ...["bob@b.example", "bob@b.example", "eve@_b.test", "bob@b.example"],
     ]);
   });
 });

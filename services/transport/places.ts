@@ -1,0 +1,124 @@
+/**
+ * Who gets a place for a delivery by HTTPS, so that slow hosts never hold up fast mail: whoever writes a message chooses
+ * the host, and with it how long the answer takes, while Postfix waits for each message in one of few processes. What may
+ * be slow gets a part of the places, what is slow gets few, and one sender, domain or network not all of these. Called
+ * by courier.ts.
+ */
+import { networkOf } from "../lib/network.ts";
+
+/** Most hosts answer within half a second, those whose policy asks a slow DNS within two. */
+export const SLOW_AFTER_MS = 2000;
+/** A message has this time besides, for every kB: five at once over the upstream of a bad line, 100 kB/s. */
+export const SLOW_AFTER_MS_FOR_KB = 50;
+/** Up to here a message takes no time that counts. */
+export const SMALL_BYTES = 65_536;
+/** Slow deliveries in all, of 50 messages that Postfix hands over at a time (postfix-main.ts). */
+export const MAX_SLOW = 20;
+/** Of one sender, one domain or one network; who has as many begins no more that may be slow. */
+export const MAX_SLOW_OF_ONE = 8;
+/** Messages that may be slow, of the same 50, in all and of one sender. */
+export const MAX_DOUBTFUL_MESSAGES = 35;
+export const MAX_DOUBTFUL_MESSAGES_OF_SENDER = 20;
+/** Deliveries that may be slow beside a message's own, which are 50 at most: of 200 connections (https-post.ts). */
+export const MAX_DOUBTFUL = 120;
+export const MAX_DOUBTFUL_OF_SENDER = 50;
+
+export type Applicant = Readonly<{
+  /** Envelope sender; empty for bounces. */
+  sender: string;
+  domain: string;
+  /** It took mail by HTTPS a short while ago. */
+  isKnown: boolean;
+  /** Of the message; of one that is not known, as many as are kept whole (body.ts). */
+  bytes: number;
+  /** The same for all deliveries of one message. */
+  message: object;
+}>;
+
+export type Place = Readonly<{
+  /** Aborts when the place is needed for others: what is under way ends, and nothing more is begun. */
+  signal: AbortSignal;
+  /** To be told of the address that there is a connection to, before anything is said on it. */
+  goesTo: (address: string) => void;
+}>;
+
+type Holder = Applicant & { network?: string; isDoubtful: boolean; end: AbortController };
+
+const messagesIn = (holders: readonly Holder[]) => new Set(holders.map(({ message }) => message)).size;
+
+export function createPlaces() {
+  /** The oldest first. */
+  const holders = new Set<Holder>();
+  const slow = new Set<Holder>();
+  const slowOf = (key: "sender" | "domain" | "network", value: string | undefined) =>
+    value === undefined ? 0 : [...slow].filter((one) => one[key] === value).length;
+  /** When all places for what is slow are taken, nobody who has one gets another. */
+  const slowLimit = () => (slow.size < MAX_SLOW ? MAX_SLOW_OF_ONE : 1);
+
+  const mayBeSlow = ({ isKnown, bytes }: Applicant) => !isKnown || bytes > SMALL_BYTES;
+
+  const isRefused = (applicant: Applicant): boolean => {
+    const { sender, domain, message } = applicant;
+    if (slowOf("domain", domain) >= slowLimit()) return true;
+    if (!mayBeSlow(applicant)) return false;
+    if (slowOf("sender", sender) >= slowLimit()) return true;
+    const others = [...holders].filter((one) => one.isDoubtful && one.message !== message);
+    const own = others.filter((one) => one.sender === sender);
+    return (
+      others.length >= MAX_DOUBTFUL ||
+      own.length >= MAX_DOUBTFUL_OF_SENDER ||
+      messagesIn(others) >= MAX_DOUBTFUL_MESSAGES ||
+      messagesIn(own) >= MAX_DOUBTFUL_MESSAGES_OF_SENDER
+    );
+  };
+
+  /** The sender or the network with most gives up its oldest; if nobody has two, the oldest of all goes. */
+  const makeRoom = () => {
+    let heaviest: Holder | undefined;
+    let most = 0;
+    for (const one of slow) {
+      const weight = Math.max(slowOf("sender", one.sender), slowOf("network", one.network));
+      if (weight > most) [heaviest, most] = [one, weight];
+    }
+    if (heaviest !== undefined) giveUp(heaviest);
+  };
+  const giveUp = (holder: Holder) => {
+    slow.delete(holder);
+    holder.end.abort();
+  };
+
+  return {
+    /** What `deliver` gives, or `refuse` when there is no place. It is held until `deliver` is done. */
+    guard: async <T>(
+      applicant: Applicant,
+      deliver: (place: Place) => Promise<T>,
+      refuse: () => T,
+    ): Promise<T> => {
+      if (isRefused(applicant)) return refuse();
+      const holder: Holder = {
+        ...applicant,
+        isDoubtful: mayBeSlow(applicant),
+        end: new AbortController(),
+      };
+      holders.add(holder);
+      const kilobytes = applicant.bytes > SMALL_BYTES ? applicant.bytes / 1000 : 0;
+      const becomeSlow = () => {
+        slow.add(holder);
+        if (slow.size > MAX_SLOW) makeRoom();
+      };
+      const timer = setTimeout(becomeSlow, SLOW_AFTER_MS + kilobytes * SLOW_AFTER_MS_FOR_KB);
+      const goesTo = (address: string) => {
+        holder.network = networkOf(address);
+        if (holder.isDoubtful && !slow.has(holder) && slowOf("network", holder.network) >= slowLimit())
+          giveUp(holder);
+      };
+      try {
+        return await deliver({ signal: holder.end.signal, goesTo });
+      } finally {
+        clearTimeout(timer);
+        slow.delete(holder);
+        holders.delete(holder);
+      }
+    },
+  };
+}
