@@ -26,6 +26,8 @@ export type ProviderHttpOptions = Readonly<{
   reasonOf(body: unknown): string | undefined;
   /** Words after the reason: what the owner can do about this status. */
   mends?: Readonly<Record<number, string>>;
+  /** What the answer means, where the status alone does not say it. */
+  problemOf?(status: number, body: unknown): DnsProviderProblem | undefined;
   /** Statuses by which this provider says "too many requests" besides 429. */
   busyStatuses?: readonly number[];
   connect: ConnectOptions;
@@ -79,7 +81,7 @@ const FIRST_WAIT_MS = 1000;
 /** Of the provider's own words in a message. In characters. */
 const MAX_REASON_LENGTH = 300;
 
-const realClock: ProviderClock = {
+export const realClock: ProviderClock = {
   now: Date.now,
   wait: async (milliseconds, signal) => {
     await delay(milliseconds, undefined, signal === undefined ? {} : { signal });
@@ -223,7 +225,8 @@ function statusFailure(
     return new DnsProviderError(`${words}: too many requests; try again in ${inWords(busySeconds)}`, "busy");
   }
   const mend = options.mends?.[status];
-  return new DnsProviderError(mend === undefined ? words : `${words}: ${mend}`, problemOf(status));
+  const problem = options.problemOf?.(status, body) ?? problemOf(status);
+  return new DnsProviderError(mend === undefined ? words : `${words}: ${mend}`, problem);
 }
 
 function problemOf(status: number): DnsProviderProblem {

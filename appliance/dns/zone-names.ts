@@ -21,6 +21,16 @@ export function isInZone(name: string, zone: string): boolean {
   return name === zone || name.endsWith(`.${zone}`);
 }
 
+/**
+ * The value with its host name absolute: where a provider keeps values as zone files have them, a name without the final
+ * dot goes on with the zone's (RFC 1035 §5.1), which owners often did not mean.
+ */
+export function absoluteTarget(type: string, value: string, zone: string): string {
+  if (!["CNAME", "MX", "SRV", "NS", "PTR", "DNAME", "ALIAS"].includes(type) || value.endsWith("."))
+    return value;
+  return value.endsWith("@") ? `${value.slice(0, -1)}${zone}.` : `${value}.${zone}.`;
+}
+
 /** The closest of the zones that holds the name. */
 export function zoneOf(name: string, zones: readonly string[]): string | undefined {
   return zones.filter((zone) => isInZone(name, zone)).sort((a, b) => b.length - a.length)[0];

@@ -1,10 +1,23 @@
 /** All providers that Homing can change records at, by their id. Called by the installer's commands and wizard. */
 import type { ProviderDescription } from "../provider.ts";
 import { cloudflare } from "./cloudflare.ts";
+import { desec } from "./desec.ts";
+import { digitalocean } from "./digitalocean.ts";
+import { gandi } from "./gandi.ts";
+import { hetzner } from "./hetzner.ts";
+import { porkbun } from "./porkbun.ts";
 import { rfc2136 } from "./rfc2136.ts";
 
 /** In the order in which lists show them. */
-export const providers: readonly ProviderDescription[] = [cloudflare, rfc2136];
+export const providers: readonly ProviderDescription[] = [
+  cloudflare,
+  desec,
+  hetzner,
+  porkbun,
+  gandi,
+  digitalocean,
+  rfc2136,
+];
 
 export function providerById(id: string): ProviderDescription | undefined {
   return providers.find((provider) => provider.id === id);

@@ -267,7 +267,8 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
   it("does the same over a real connection", async () => {
     const fake = start();
     await using server = await serveFake(fake);
-    const provider = fake.description.connect(fake.credentials, { baseUrl: server.baseUrl });
+    const { clock } = runFake(fake);
+    const provider = fake.description.connect(fake.credentials, { baseUrl: server.baseUrl, clock });
     const set = { name: `new.${zone}`, type: "A", ttl: 3600, values: ["192.0.2.9"] };
     await provider.change(zone, [set]);
     expect(texts(rowsOf(await provider.read(zone, [set])))).toEqual([`new.${zone} A 192.0.2.9`]);
