@@ -12,17 +12,17 @@ export const dnsRecordsFile = "dns-records.txt";
 /** Holds no secret: it is made to be handed to whoever looks after the domain. */
 const FILE_MODE = 0o644;
 /** An address of TEST-NET-1 (RFC 5737), which nobody has: shows the form of the one line that is to be filled in. */
-const PLACEHOLDER_ADDRESS = "192.0.2.1";
+export const placeholderAddress = "192.0.2.1";
 
 type Identity = Omit<RelayIdentity, "addresses">;
 
 /** All records, with a line to fill in for the address. */
 export function publicationText(identity: Identity): string {
   const { domain } = identity;
-  const records = zoneText(relayRecords({ ...identity, addresses: [PLACEHOLDER_ADDRESS] }));
+  const records = zoneText(relayRecords({ ...identity, addresses: [placeholderAddress] }));
   return records.replace(
-    ` ${PLACEHOLDER_ADDRESS}\n`,
-    ` ${PLACEHOLDER_ADDRESS} ; put your public IPv4 address here
+    ` ${placeholderAddress}\n`,
+    ` ${placeholderAddress} ; put your public IPv4 address here
 ; With a public IPv6 address, also: ${domain}. 3600 IN AAAA ADDRESS
 `,
   );
@@ -60,7 +60,7 @@ export async function renewDnsRecords(directory: string, identity: Identity): Pr
     if (error.code === "ENOENT") return "";
     throw error;
   });
-  const wanted = recordLines(fileText(identity)).filter((line) => !line.includes(PLACEHOLDER_ADDRESS));
+  const wanted = recordLines(fileText(identity)).filter((line) => !line.includes(placeholderAddress));
   const there = new Set(recordLines(before));
   // More keys than the relay has is as wrong as fewer.
   const keys = (lines: Iterable<string>) => [...lines].filter((line) => line.includes("v=DKIM1")).length;

@@ -34,6 +34,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "show a relay's DKIM keys and DNS records, or change its DKIM key",
     load: () => import("./commands/keys.ts"),
   },
+  dns: {
+    summary: "check a relay's DNS records",
+    load: () => import("./commands/dns.ts"),
+  },
   audit: {
     summary: "check that everything in an image has a known origin",
     load: () => import("./commands/audit.ts"),

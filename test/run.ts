@@ -59,6 +59,8 @@ const rings: readonly Ring[] = [
         "device-tree-compiler",
         "pebble",
         "knot",
+        "knot-dnssecutils",
+        "unbound",
         "chromium",
         "zbar-tools",
       ],

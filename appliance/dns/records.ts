@@ -52,6 +52,8 @@ export type RelayIdentity = Readonly<{
   addresses?: readonly string[];
   /** By what name CAA records know the authority (RFC 8659 §4.2); null: there shall be no such record. */
   authority?: string | null;
+  /** The relay's account there: with it, no other account may get certificates (RFC 8657 §3). */
+  accountUri?: string;
 }>;
 
 /** Where relays get their certificates unless relay.toml says otherwise. */
@@ -74,7 +76,7 @@ function mtaStsId(domain: string): string {
 
 /** All records of a relay; address records only for the addresses given. */
 export function relayRecords(identity: RelayIdentity): DnsRecord[] {
-  const { domain, dkim, addresses = [], authority = USUAL_AUTHORITY } = identity;
+  const { domain, dkim, addresses = [], authority = USUAL_AUTHORITY, accountUri } = identity;
   const required = (name: string, purpose: string, data: RecordData): DnsRecord => {
     return { name, ttl: TTL, need: "required", purpose, ...data };
   };
@@ -113,7 +115,8 @@ export function relayRecords(identity: RelayIdentity): DnsRecord[] {
             type: "CAA",
             flags: 0,
             tag: "issue",
-            value: authority,
+            // Without a space: some providers take none in the value.
+            value: accountUri === undefined ? authority : `${authority};accounturi=${accountUri}`,
           }),
         ]),
     service("_submission._tcp", ports.submission, "finding the ports (RFC 6186)"),
