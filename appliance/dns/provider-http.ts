@@ -118,7 +118,9 @@ export function providerHttp(options: ProviderHttpOptions): ProviderHttp {
         if (!canHelp || tries === MAX_TRIES || wait > MAX_WAIT_MS) {
           throw statusFailure(options, what, answer, isBusy ? Math.ceil(wait / 1000) : undefined);
         }
-        await clock.wait(wait, signal);
+        // It holds for all requests that are on their way.
+        if (isBusy) mayStart = Math.max(mayStart, clock.now() + wait);
+        else await clock.wait(wait, signal);
         continue;
       }
       await clock.wait(FIRST_WAIT_MS * 2 ** (tries - 1), signal);

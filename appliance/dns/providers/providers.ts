@@ -5,6 +5,7 @@ import { desec } from "./desec.ts";
 import { digitalocean } from "./digitalocean.ts";
 import { gandi } from "./gandi.ts";
 import { hetzner } from "./hetzner.ts";
+import { ovh } from "./ovh.ts";
 import { porkbun } from "./porkbun.ts";
 import { rfc2136 } from "./rfc2136.ts";
 
@@ -16,6 +17,7 @@ export const providers: readonly ProviderDescription[] = [
   porkbun,
   gandi,
   digitalocean,
+  ovh,
   rfc2136,
 ];
 

@@ -5,6 +5,7 @@ import { fakeDigitalocean } from "./digitalocean.ts";
 import type { MakeFake } from "./fake-provider.ts";
 import { fakeGandi } from "./gandi.ts";
 import { fakeHetzner } from "./hetzner.ts";
+import { fakeOvh } from "./ovh.ts";
 import { fakePorkbun } from "./porkbun.ts";
 
 export const fakes: Readonly<Record<string, MakeFake>> = {
@@ -14,4 +15,5 @@ export const fakes: Readonly<Record<string, MakeFake>> = {
   porkbun: fakePorkbun,
   gandi: fakeGandi,
   digitalocean: fakeDigitalocean,
+  ovh: fakeOvh,
 };

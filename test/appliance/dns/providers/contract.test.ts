@@ -185,7 +185,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     const fake = started();
     const { busy } = fake.failures;
     const slow = { ...busy, headers: { ...busy.headers, "retry-after": "5" } };
-    const patient = connect(fake, (number) => (number % 2 === 1 ? slow : undefined));
+    const patient = connect(fake, (number) => (number % 4 === 1 ? slow : undefined));
     await patient.provider.change(zone, after);
     expect(patient.waits.filter((wait) => wait === 5000).length).toBeGreaterThan(0);
     expect(texts(withoutApex(fake.rows()))).toEqual(goal(fake));
