@@ -6,6 +6,8 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 
 /** Where a command writes, and how it hears that it shall stop. Tests pass their own. */
 export type CommandIo = Readonly<{
+  /** Where answers come from; commands ask nothing unless they say so. */
+  stdin?: NodeJS.ReadableStream & { isTTY?: boolean };
   /** Results: what a script may want to read. */
   stdout: NodeJS.WritableStream & { isTTY?: boolean };
   /** Progress, warnings and errors. */

@@ -202,7 +202,13 @@ function processIo(): CommandIo {
         process.exit(stops[name]);
     });
   }
-  return { stdout: process.stdout, stderr: process.stderr, env: process.env, signal: abort.signal };
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    signal: abort.signal,
+  };
 }
 
 /** Runs the process's own command line and ends the process. */
