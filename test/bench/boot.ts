@@ -6,7 +6,7 @@
  * multi-user.target, when Debian would let somebody log in. Both format their data partition. CPU is the emulator's.
  */
 import { spawn } from "node:child_process";
-import { copyFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -22,6 +22,7 @@ import { consoleLines } from "../../installer/vm/console.ts";
 import { findProgram, freePort } from "../../installer/vm/machine.ts";
 import { inventAccount } from "../support/accounts.ts";
 import { withInbox } from "../support/encrypted-letter.ts";
+import { cpuSecondsOf } from "../support/process-cpu.ts";
 import { waitFor } from "../support/wait.ts";
 import { printMedians } from "./tables.ts";
 
@@ -29,8 +30,6 @@ const DOMAIN = "_bench.test";
 /** A relay takes new accounts only while it has a gigabyte free for mail. */
 const DISK_BYTES = 4 * 2 ** 30;
 const TIMEOUT = 600_000;
-/** Of /proc/PID/stat: user and system time in hundredths of a second (proc_pid_stat(5)). */
-const TICKS_PER_SECOND = 100;
 
 type Boot = Readonly<{ seconds: number; cpuSeconds: number }>;
 type System = Readonly<{
@@ -111,12 +110,6 @@ async function boot(
     child.kill("SIGKILL");
     await ended;
   }
-}
-
-async function cpuSecondsOf(pid: number): Promise<number> {
-  // The program's name, in brackets, may hold anything; utime and stime are the 12th and 13th field behind it.
-  const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /s, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 const { values } = parseArgs({ options: { runs: { type: "string", default: "3" } } });

@@ -1,7 +1,7 @@
 /**
  * First boots whose power goes at random moments: `node installer/launch.mjs --script test/bench/power-loss.ts
- * [--rounds 30] [--seed 1]`. Each round cuts the first boot of a new disk anywhere from its first write to the end, boots
- * again and demands a relay that is ready, no relay folder and no key on the boot partition. Prints a line a round and,
+ * [--rounds 30] [--seed 1]`. Each round cuts the first boot of a new disk anywhere from its first write to the end (told
+ * by the emulator's CPU time, so that other work on the computer moves no moment), boots again and demands a relay that is ready, no relay folder and no key on the boot partition. Prints a line a round and,
  * at the end, a Markdown table; exit code 1 when a round failed. A run that was stopped goes on where it was: rounds
  * done stay in test/output/power-loss/SEED. A round takes two boots without acceleration, two minutes or so.
  */
@@ -9,7 +9,6 @@
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
@@ -27,11 +26,13 @@ const READY = /^homing: ready/;
 const FAILED = /^homing: (NOT |stopped)/;
 
 type Round = Readonly<{
+  /** Of the emulator's CPU time, from the first line of the initramfs on, in seconds. */
   cutAfter: number;
   lastLine: string;
   secondBoot: number;
   problems: readonly string[];
 }>;
+/** `wholeBoot`: in seconds as `cutAfter`. */
 type State = { imageSha256: string; wholeBoot: number; rounds: Round[] };
 
 const { values } = parseArgs({
@@ -61,13 +62,20 @@ async function relayFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
   return (await createRelayFolder(path, DOMAIN)).files;
 }
 
-/** Seconds from the first line of the initramfs to that of a whole relay. */
-async function bootToTheEnd(name: string): Promise<{ seconds: number; problems: string[] }> {
+/** From the first line of the initramfs to that of a whole relay. */
+async function bootToTheEnd(
+  name: string,
+): Promise<{ seconds: number; cpuSeconds: number; problems: string[] }> {
   await using machine = powerOn(disk, name);
   await machine.line(FIRST_LINE);
   const started = performance.now();
+  const before = await machine.cpuSeconds();
   const end = await machine.line(new RegExp(`${READY.source}|${FAILED.source}`));
-  return { seconds: (performance.now() - started) / 1000, problems: READY.test(end) ? [] : [end] };
+  return {
+    seconds: (performance.now() - started) / 1000,
+    cpuSeconds: (await machine.cpuSeconds()) - before,
+    problems: READY.test(end) ? [] : [end],
+  };
 }
 
 async function freshDisk(): Promise<void> {
@@ -85,7 +93,8 @@ async function runRound(
   {
     await using machine = powerOn(disk, `power-loss-${number}-cut`);
     await machine.line(FIRST_LINE);
-    await setTimeout(cutAfter * 1000);
+    const end = (await machine.cpuSeconds()) + cutAfter;
+    await machine.poll("its moment", async () => (await machine.cpuSeconds()) >= end);
     await machine.cut();
     lastLine = machine.lines.at(-1) ?? "";
   }
@@ -116,10 +125,10 @@ let state: State | undefined = existsSync(stateFile)
 if (state?.imageSha256 !== image.sha256) {
   // The moments are parts of a boot that nobody cuts.
   await freshDisk();
-  const { seconds, problems } = await bootToTheEnd("power-loss-whole");
+  const { cpuSeconds, problems } = await bootToTheEnd("power-loss-whole");
   if (problems.length > 0) throw new Error(`a boot without a cut fails already: ${problems.join("; ")}`);
-  console.log(`a first boot takes ${seconds.toFixed(1)} s from its first write on`);
-  state = { imageSha256: image.sha256, wholeBoot: seconds, rounds: [] };
+  console.log(`a first boot takes ${cpuSeconds.toFixed(1)} s of CPU from its first write on`);
+  state = { imageSha256: image.sha256, wholeBoot: cpuSeconds, rounds: [] };
 }
 const random = randoms(Number(values.seed));
 for (let number = 0; number < rounds; number++) {
@@ -131,7 +140,7 @@ for (let number = 0; number < rounds; number++) {
   const outcome =
     round.problems.length === 0 ? `ready after ${round.secondBoot.toFixed(1)} s` : round.problems.join("; ");
   console.log(
-    `${number + 1}/${rounds}: cut after ${cutAfter.toFixed(1)} s (“${round.lastLine}”): ${outcome}`,
+    `${number + 1}/${rounds}: cut after ${cutAfter.toFixed(1)} s of CPU (“${round.lastLine}”): ${outcome}`,
   );
 }
 await rm(disk, { force: true });

@@ -13,6 +13,7 @@ import { readPartitions } from "../../image/audit/partition-reader.ts";
 import type { ReadAt } from "../../image/audit/read-at.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findProgram } from "../../installer/vm/machine.ts";
+import { cpuSecondsOf } from "./process-cpu.ts";
 
 /** Without acceleration, beside other work, on two cores. */
 const BOOT_TIMEOUT = 600_000;
@@ -26,6 +27,8 @@ export type PoweredMachine = AsyncDisposable &
     line: (pattern: RegExp) => Promise<string>;
     /** Waits for a condition on the disk. Throws likewise. */
     poll: (what: string, isSo: () => Promise<boolean>) => Promise<void>;
+    /** What the emulator has used of the computer's processors. */
+    cpuSeconds: () => Promise<number>;
     /** Takes the power away. */
     cut: () => Promise<void>;
   }>;
@@ -121,7 +124,8 @@ export function powerOn(
       await setTimeout(POLL_MILLISECONDS);
     }
   };
-  return { lines, line, poll, cut, [Symbol.asyncDispose]: cut };
+  const cpuSeconds = () => cpuSecondsOf(child.pid!);
+  return { lines, line, poll, cpuSeconds, cut, [Symbol.asyncDispose]: cut };
 }
 
 /** Runs `use` with a reader of the file. */
