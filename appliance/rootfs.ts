@@ -6,13 +6,14 @@
 import type { RootfsSpec, SpecFile, SpecLink } from "../image/spec.ts";
 import { mostConnectionsOfSource } from "./files/capacity.ts";
 import { certificateDueScript, certificateLoadScript } from "./files/certificates.ts";
+import { bootPartitionScript } from "./files/configure-unit.ts";
 import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
 import { sshdConfig } from "./files/ssh.ts";
 import { statusScripts } from "./files/status.ts";
 import { systemFiles } from "./files/system.ts";
-import { bootPartitionScript, homingUnits, relayUnits } from "./files/units.ts";
+import { homingUnits, relayUnits } from "./files/units.ts";
 import {
   DATA_VERSION,
   dataPaths,

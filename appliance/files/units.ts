@@ -5,19 +5,16 @@
 import {
   authListen,
   bootDirectory,
-  bootRelayDirectory,
-  dataDirectory,
   dataPaths,
-  nodeBinary,
   ports,
-  programDirectory,
-  runDirectory,
   runPaths,
   transportFallbackListen,
   users,
 } from "../layout.ts";
 import { certificateUnits } from "./certificates.ts";
-import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
+import { configureService } from "./configure-unit.ts";
+import { dkimUnits } from "./dkim-units.ts";
+import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { statusService, statusTimer } from "./status.ts";
 
 /** Every service that must be active before a relay may call itself ready. */
@@ -52,11 +49,6 @@ export const webNode: NodeSettings = {
   flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
   environment: { MALLOC_ARENA_MAX: "2" },
 };
-
-type NodeSettings = Readonly<{
-  flags: readonly string[];
-  environment: Readonly<Record<string, string>>;
-}>;
 
 /** Unit file text by unit name. */
 export function homingUnits(): Record<string, string> {
@@ -164,167 +156,12 @@ export function homingUnits(): Record<string, string> {
       openFiles: 40_000,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
-    "homing-dkim.service": dkimService,
-    "homing-dkim.timer": dkimTimer,
+    ...dkimUnits(secretDirectories),
     ...certificateUnits(secretDirectories),
     "homing.target": homingTarget,
     "homing-status.service": statusService,
     "homing-status.timer": statusTimer,
   };
-}
-
-/**
- * The initramfs has mounted the boot partition read-only. This changes the mount, and only a FAT's: in a container the folder belongs to the host, whose
- * whole file system would be changed.
- */
-export const bootPartitionScript = {
-  path: `${programDirectory}/boot-partition`,
-  mode: 0o755,
-  content: `#!/bin/sh
-# boot-partition writable|read-only: called by homing-configure.service.
-# systemd gives even a privileged command of a sandboxed unit mounts of its own, and "read-only" is a property
-# of each: so it is changed where all see it, in the mounts of process 1.
-set -eu
-findmnt --noheadings --types vfat ${bootDirectory} >/dev/null || exit 0
-case "$1" in
-  writable) [ ! -e ${bootRelayDirectory} ] || nsenter --target 1 --mount mount -o remount,rw ${bootDirectory} ;;
-  read-only) nsenter --target 1 --mount mount -o remount,ro ${bootDirectory} ;;
-esac
-`,
-} as const;
-
-/*
- * Ordered before everything that speaks to the network: the firewall, the services and the mail servers
- * start with the configuration it writes. Mail requires its success; the network does not, so that a
- * relay with broken settings still gets its closed firewall and says on the console what is wrong.
- */
-const configureService = `[Unit]
-Description=Import the relay and write its configuration
-DefaultDependencies=no
-Wants=network-pre.target
-After=local-fs.target systemd-tmpfiles-setup.service
-Before=network-pre.target nftables.service shutdown.target
-Conflicts=shutdown.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-# The boot partition becomes writable only while there is something to import and wipe on it.
-ExecStartPre=+${bootPartitionScript.path} writable
-ExecStart=${nodeBinary} ${programDirectory}/boot.mjs
-ExecStopPost=+${bootPartitionScript.path} read-only
-ExecStartPost=+${bootPartitionScript.path} read-only
-SyslogIdentifier=%N
-StandardOutput=journal+console
-StandardError=journal+console
-TimeoutStartSec=5min
-${sandboxLines({
-  network: "none",
-  write: ["/etc", runDirectory, dataDirectory, `-${bootDirectory}`],
-  capabilities: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"],
-  privateUsers: false,
-})}
-`;
-
-function unixSocket(path: string, group: string): string {
-  return `ListenStream=${path}\nSocketGroup=${group}\nSocketMode=0660`;
-}
-
-function socketUnit(name: string, title: string, listen: string): string {
-  return `[Unit]
-Description=${title} (socket)
-
-[Socket]
-Backlog=512
-${listen}
-FileDescriptorName=${name}
-
-[Install]
-WantedBy=homing.target
-`;
-}
-
-function serviceUnit(
-  name: string,
-  title: string,
-  user: string,
-  {
-    sockets = [`homing-${name}.socket`],
-    node = { flags: [], environment: {} },
-    credentials = {},
-    openFiles = 16_384,
-    ...permissions
-  }: Parameters<typeof sandboxLines>[0] & {
-    sockets?: readonly string[];
-    node?: NodeSettings;
-    /** Files of root that it gets a copy of, by the name in $CREDENTIALS_DIRECTORY (systemd.exec(5)). */
-    credentials?: Readonly<Record<string, string>>;
-    openFiles?: number;
-  },
-): string {
-  return `[Unit]
-Description=${title}
-Requires=homing-configure.service ${sockets.join(" ")}
-After=homing-configure.service ${sockets.join(" ")}
-${neverGiveUp}
-
-[Service]
-Type=exec
-User=${user}
-Sockets=${sockets.join(" ")}
-SyslogIdentifier=%N
-${environmentLines(node.environment)}${credentialLines(credentials)}ExecStart=${[nodeBinary, ...node.flags].join(" ")} ${programDirectory}/${name}.mjs
-${restartLines}
-# Memory grows with load, never without end: rather one service restarted than the machine out of memory.
-MemoryMax=40%
-TasksMax=64
-LimitNOFILE=${openFiles}
-${sandboxLines(permissions)}
-`;
-}
-
-/** Only while there is a key that waits for its turn. */
-const dkimService = `[Unit]
-Description=See whether the next DKIM key is in the DNS
-Requires=homing-configure.service
-After=homing-configure.service network.target
-ConditionPathExists=${runPaths.dkimNextPublicKey}
-
-[Service]
-Type=oneshot
-User=${users.dkim.name}
-SyslogIdentifier=%N
-ExecStart=${nodeBinary} ${programDirectory}/dkim.mjs
-TimeoutStartSec=5min
-${sandboxLines({
-  network: "world",
-  write: [dataPaths.dkim],
-  hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
-})}
-`;
-
-/** Nobody waits for it: the old key signs until then. Spread, since many relays may share name servers. */
-const dkimTimer = `[Unit]
-Description=See from time to time whether the next DKIM key is in the DNS
-
-[Timer]
-OnCalendar=*:0/15
-RandomizedDelaySec=5min
-
-[Install]
-WantedBy=homing.target
-`;
-
-function environmentLines(environment: NodeSettings["environment"]): string {
-  return Object.entries(environment)
-    .map(([name, value]) => `Environment=${name}=${value}\n`)
-    .join("");
-}
-
-function credentialLines(credentials: Readonly<Record<string, string>>): string {
-  return Object.entries(credentials)
-    .map(([name, path]) => `LoadCredential=${name}:${path}\n`)
-    .join("");
 }
 
 const homingTarget = `[Unit]

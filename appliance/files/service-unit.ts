@@ -1,0 +1,78 @@
+/** The text of units for our own services and their sockets (systemd.service(5), systemd.socket(5)). Called by units.ts. */
+import { nodeBinary, programDirectory } from "../layout.ts";
+import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
+
+/** How Node is started for a service. */
+export type NodeSettings = Readonly<{
+  flags: readonly string[];
+  environment: Readonly<Record<string, string>>;
+}>;
+
+export function unixSocket(path: string, group: string): string {
+  return `ListenStream=${path}\nSocketGroup=${group}\nSocketMode=0660`;
+}
+
+export function socketUnit(name: string, title: string, listen: string): string {
+  return `[Unit]
+Description=${title} (socket)
+
+[Socket]
+Backlog=512
+${listen}
+FileDescriptorName=${name}
+
+[Install]
+WantedBy=homing.target
+`;
+}
+
+export function serviceUnit(
+  name: string,
+  title: string,
+  user: string,
+  {
+    sockets = [`homing-${name}.socket`],
+    node = { flags: [], environment: {} },
+    credentials = {},
+    openFiles = 16_384,
+    ...permissions
+  }: Parameters<typeof sandboxLines>[0] & {
+    sockets?: readonly string[];
+    node?: NodeSettings;
+    /** Files of root that it gets a copy of, by the name in $CREDENTIALS_DIRECTORY (systemd.exec(5)). */
+    credentials?: Readonly<Record<string, string>>;
+    openFiles?: number;
+  },
+): string {
+  return `[Unit]
+Description=${title}
+Requires=homing-configure.service ${sockets.join(" ")}
+After=homing-configure.service ${sockets.join(" ")}
+${neverGiveUp}
+
+[Service]
+Type=exec
+User=${user}
+Sockets=${sockets.join(" ")}
+SyslogIdentifier=%N
+${environmentLines(node.environment)}${credentialLines(credentials)}ExecStart=${[nodeBinary, ...node.flags].join(" ")} ${programDirectory}/${name}.mjs
+${restartLines}
+# Memory grows with load, never without end: rather one service restarted than the machine out of memory.
+MemoryMax=40%
+TasksMax=64
+LimitNOFILE=${openFiles}
+${sandboxLines(permissions)}
+`;
+}
+
+function environmentLines(environment: NodeSettings["environment"]): string {
+  return Object.entries(environment)
+    .map(([name, value]) => `Environment=${name}=${value}\n`)
+    .join("");
+}
+
+function credentialLines(credentials: Readonly<Record<string, string>>): string {
+  return Object.entries(credentials)
+    .map(([name, path]) => `LoadCredential=${name}:${path}\n`)
+    .join("");
+}
