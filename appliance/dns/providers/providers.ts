@@ -3,11 +3,18 @@ import type { ProviderDescription } from "../provider.ts";
 import { cloudflare } from "./cloudflare.ts";
 import { desec } from "./desec.ts";
 import { digitalocean } from "./digitalocean.ts";
+import { dnsimple } from "./dnsimple.ts";
 import { gandi } from "./gandi.ts";
 import { hetzner } from "./hetzner.ts";
+import { inwx } from "./inwx.ts";
+import { linode } from "./linode.ts";
+import { namecom } from "./namecom.ts";
+import { netcup } from "./netcup.ts";
+import { njalla } from "./njalla.ts";
 import { ovh } from "./ovh.ts";
 import { porkbun } from "./porkbun.ts";
 import { rfc2136 } from "./rfc2136.ts";
+import { vultr } from "./vultr.ts";
 
 /** In the order in which lists show them. */
 export const providers: readonly ProviderDescription[] = [
@@ -18,6 +25,13 @@ export const providers: readonly ProviderDescription[] = [
   gandi,
   digitalocean,
   ovh,
+  njalla,
+  netcup,
+  inwx,
+  linode,
+  vultr,
+  dnsimple,
+  namecom,
   rfc2136,
 ];
 
