@@ -2,7 +2,7 @@
  * Whose name servers these are: of a provider that we have an adapter for, of one where the owner enters records by
  * hand, or of nobody we know. Pure; called where the owner is asked for a provider and where a zone is shown.
  */
-import { type HandProvider, providersByHand } from "./by-hand.ts";
+import { anywhere, type HandProvider, providersByHand } from "./by-hand.ts";
 import type { ProviderDescription } from "./provider.ts";
 import { providers } from "./providers/providers.ts";
 
@@ -30,6 +30,12 @@ export function recognizeProvider(nameServers: readonly string[]): RecognizedPro
   const { who } = first;
   if ("path" in who) return { how: "hand", name: who.name, path: who.path };
   return { how: "interface", name: who.name, provider: who };
+}
+
+/** Where the owner enters records, in lines of plain words; something general when nobody knows whose servers they are. */
+export function pathByHand(nameServers: readonly string[]): readonly string[] {
+  const who = recognizeProvider(nameServers);
+  return who?.how === "hand" ? who.path : anywhere;
 }
 
 /** Whole labels at the end; an end with a leading dot may stand anywhere ("ns-1.awsdns-07.co.uk"). */

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { providersByHand } from "../../../appliance/dns/by-hand.ts";
 import { providers } from "../../../appliance/dns/providers/providers.ts";
-import { recognizeProvider } from "../../../appliance/dns/recognize-provider.ts";
+import { pathByHand, recognizeProvider } from "../../../appliance/dns/recognize-provider.ts";
 
 const nameOf = (...servers: string[]) => recognizeProvider(servers)?.name;
 
@@ -31,6 +31,12 @@ describe("a provider", () => {
     );
   });
 
+  it("tells something general to others", () => {
+    expect(pathByHand(["dns1.registrar-servers.com"])[0]).toMatch(/Advanced DNS/);
+    expect(pathByHand(["ns1.linode.com"])).toEqual(pathByHand(["ns.example.org"]));
+    expect(pathByHand(["ns.example.org"])[0]).toMatch(/Zone editor/);
+  });
+
   it("is the one that most servers belong to, and nobody when that is open", () => {
     expect(nameOf("ns1.linode.com", "ns2.linode.com", "ns.example.org")).toBe("Linode");
     expect(nameOf("ns1.linode.com", "ns.example.org", "ns.example.net")).toBeUndefined();
@@ -43,11 +49,13 @@ describe("a provider", () => {
   });
 
   it("has name servers that are nobody else's", () => {
-    const ends = [...providers, ...providersByHand].flatMap(({ nameServers }) => nameServers);
-    expect(new Set(ends).size).toBe(ends.length);
-    for (const end of ends) {
-      expect(end).toMatch(/^\.?[a-z0-9.-]+$/);
-      expect(ends.filter((other) => other.endsWith(`.${end}`))).toEqual([]);
+    const all = [...providers, ...providersByHand];
+    for (const who of all) {
+      const others = all.filter((one) => one !== who).flatMap(({ nameServers }) => nameServers);
+      for (const end of who.nameServers) {
+        expect(end).toMatch(/^\.?[a-z0-9.-]+$/);
+        expect(others.filter((other) => other === end || other.endsWith(`.${end}`))).toEqual([]);
+      }
     }
   });
 });
