@@ -81,14 +81,14 @@ export function recordData(type: string, text: string): RecordData {
     case "CNAME":
       return { type, target: name(0) };
     case "TXT":
-      return { type, text: txtBytes(text).toString() };
+      return { type, text: txtOctets(text).toString() };
     case "SRV":
       return { type, priority: number(0), weight: number(1), port: number(2), target: name(3) };
     case "CAA": {
       const [, flags, tag, value] = /^(\d{1,3})\s+([A-Za-z0-9]+)\s+(\S.*)$/s.exec(text.trim()) ?? [];
       if (flags === undefined || tag === undefined || value === undefined || Number(flags) > 255)
         throw fail();
-      return { type, flags: Number(flags), tag: tag.toLowerCase(), value: txtBytes(value).toString() };
+      return { type, flags: Number(flags), tag: tag.toLowerCase(), value: txtOctets(value).toString() };
     }
     default:
       throw fail();
@@ -101,7 +101,7 @@ export function recordData(type: string, text: string): RecordData {
  */
 export function canonicalValue(type: string, text: string): string {
   // Octet by octet, since foreign texts need not be UTF-8.
-  if (type === "TXT" || type === "SPF") return quoted(txtBytes(text));
+  if (type === "TXT" || type === "SPF") return quoted(txtOctets(text));
   if (hostTypes.includes(type)) return presentation(recordData("CNAME", text));
   if (["A", "AAAA", "MX", "SRV", "CAA"].includes(type)) return presentation(recordData(type, text));
   if (text.trim() === "") throw new RecordTextError(`an empty value of type ${type}`);
@@ -172,12 +172,12 @@ export function txtValue(text: string): string {
 
 /** The text of a canonical TXT value: without quotes and escapes, uncut. */
 export function txtText(value: string): string {
-  return txtBytes(value).toString();
+  return txtOctets(value).toString();
 }
 
 /** A canonical TXT value cut into quoted strings of at most 255 octets, as zone files have it. */
 export function txtStrings(value: string): string[] {
-  const bytes = txtBytes(value);
+  const bytes = txtOctets(value);
   const strings: string[] = [];
   for (let start = 0; start === 0 || start < bytes.length; start += MAX_STRING_BYTES) {
     strings.push(quoted(bytes.subarray(start, start + MAX_STRING_BYTES)));
@@ -185,8 +185,8 @@ export function txtStrings(value: string): string[] {
   return strings;
 }
 
-/** Quoted strings, joined without anything between; or, when it begins otherwise, the bare text. */
-function txtBytes(text: string): Buffer {
+/** The octets of quoted strings, joined without anything between; of the bare text when it begins otherwise. */
+export function txtOctets(text: string): Buffer {
   const trimmed = text.trim();
   if (!trimmed.startsWith('"')) return Buffer.from(text);
   const parts: Buffer[] = [];

@@ -46,14 +46,45 @@ export function signMessage(message: Buffer, key: TsigKey, now: number): { signe
   return { signed, mac };
 }
 
-/** Checks an answer (RFC 8945 §5.3). Throws TsigError unless the key's owner signed it for this very request. */
+/**
+ * Checks an answer (RFC 8945 §5.3). Throws TsigError unless the key's owner signed it for this very request. Returns its
+ * signature, which that of the next message covers where an answer comes in several.
+ */
 export function verifyAnswer(
   bytes: Buffer,
   message: DnsMessage,
   key: TsigKey,
   requestMac: Buffer,
   now: number,
-) {
+): Buffer {
+  return verify(bytes, message, key, now, (unsigned, timing) => [
+    ...[uint16(requestMac.length), requestMac, unsigned, variables(key, timing)],
+  ]);
+}
+
+/** The same for a later message of an answer; `between` are those without a signature since the last that had one. */
+export function verifyNext(
+  bytes: Buffer,
+  message: DnsMessage,
+  key: TsigKey,
+  lastMac: Buffer,
+  between: readonly Buffer[],
+  now: number,
+): Buffer {
+  // RFC 8945 §5.3.1: of the variables only the timers.
+  return verify(bytes, message, key, now, (unsigned, { signedAt, fudge }) => [
+    ...[uint16(lastMac.length), lastMac, ...between, unsigned, uint48(signedAt), uint16(fudge)],
+  ]);
+}
+
+/** `covered`: what the signature is over, given the message as it was before it was signed. */
+function verify(
+  bytes: Buffer,
+  message: DnsMessage,
+  key: TsigKey,
+  now: number,
+  covered: (unsigned: Buffer, timing: Timing) => Buffer[],
+): Buffer {
   const record = message.sections[2].at(-1);
   if (record?.type !== dnsTypes.TSIG) throw new TsigError("forged", "its answer is not signed");
   const { algorithm, mac, originalId, ...timing } = parseTsig(record.data);
@@ -65,7 +96,7 @@ export function verifyAnswer(
   const unsigned = Buffer.from(bytes.subarray(0, record.start));
   unsigned.writeUInt16BE(originalId, 0);
   unsigned.writeUInt16BE(message.sections[2].length - 1, ADDITIONAL_COUNT);
-  const expected = macOf(key, [uint16(requestMac.length), requestMac, unsigned, variables(key, timing)]);
+  const expected = macOf(key, covered(unsigned, timing));
   // No shorter ones (RFC 8945 §5.2.2.1): who knows the key has no reason to send them.
   if (mac.length !== expected.length || !timingSafeEqual(mac, expected)) {
     throw new TsigError("forged", "the signature of its answer is wrong");
@@ -73,6 +104,7 @@ export function verifyAnswer(
   if (code !== undefined || Math.abs(timing.signedAt - now) > timing.fudge) {
     throw new TsigError("badtime", "its clock and the relay's differ");
   }
+  return mac;
 }
 
 function parseTsig(data: Buffer): Timing & Readonly<{ algorithm: string; mac: Buffer; originalId: number }> {

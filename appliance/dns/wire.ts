@@ -12,7 +12,8 @@ export class DnsFormatError extends Error {
 
 /** RFC 1035 §3.2.2, §3.2.4; RFC 2136 §1.3; RFC 8945 §4.2. */
 export const dnsTypes = {
-  ...{ A: 1, CNAME: 5, SOA: 6, MX: 15, TXT: 16, AAAA: 28, SRV: 33, TSIG: 250, CAA: 257 },
+  ...{ A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, DNAME: 39 },
+  ...{ TSIG: 250, AXFR: 252, CAA: 257 },
 } as const;
 export const dnsClasses = { IN: 1, NONE: 254, ANY: 255 } as const;
 
@@ -22,8 +23,8 @@ const MAX_NAME_BYTES = 255;
 const MAX_LABEL_BYTES = 63;
 /** A TXT record is made of strings of at most this many bytes (RFC 1035 §3.3.14). */
 const MAX_STRING_BYTES = 255;
-/** Of a message that may have 64 KiB; a zone's name has few values. */
-const MAX_RECORDS = 1000;
+/** No more fit into 64 KiB: each record has 11 octets at least (RFC 1035 §3.2.1). */
+const MAX_RECORDS = 6000;
 
 export type Question = Readonly<{ name: string; type: number; class: number }>;
 
@@ -187,15 +188,8 @@ export function dataBytes(record: RecordData): Buffer {
       return Buffer.concat([uint16(record.preference), nameBytes(record.exchange)]);
     case "CNAME":
       return nameBytes(record.target);
-    case "TXT": {
-      const text = Buffer.from(record.text);
-      const strings: Buffer[] = [];
-      for (let start = 0; start === 0 || start < text.length; start += MAX_STRING_BYTES) {
-        const part = text.subarray(start, start + MAX_STRING_BYTES);
-        strings.push(Buffer.of(part.length), part);
-      }
-      return Buffer.concat(strings);
-    }
+    case "TXT":
+      return textBytes(Buffer.from(record.text));
     case "SRV":
       return Buffer.concat([
         ...[record.priority, record.weight, record.port].map(uint16),
@@ -208,6 +202,16 @@ export function dataBytes(record: RecordData): Buffer {
         Buffer.from(record.value),
       ]);
   }
+}
+
+/** A text cut into strings, each led by its length. */
+export function textBytes(text: Buffer): Buffer {
+  const strings: Buffer[] = [];
+  for (let start = 0; start === 0 || start < text.length; start += MAX_STRING_BYTES) {
+    const part = text.subarray(start, start + MAX_STRING_BYTES);
+    strings.push(Buffer.of(part.length), part);
+  }
+  return Buffer.concat(strings);
 }
 
 /** What a record of a message says; undefined for types that Homing does not use. Throws DnsFormatError. */

@@ -79,26 +79,22 @@ export const desec: ProviderDescription = {
   },
 };
 
-/** Lists of more than 500 entries are refused with a link to the first page; each page has one to the next. */
+/** With an empty cursor lists of any length come by page; without one, those of more than 500 entries are refused. */
 async function pages<T>(http: ProviderHttp, request: ProviderRequest, form: z.ZodType<T>): Promise<T[]> {
   const all: T[] = [];
-  let next: ProviderRequest | undefined = request;
-  for (let number = 0; number <= MAX_PAGES && next !== undefined; number++) {
-    const { status, headers, body } = await http.send({ ...next, accept: [400] });
-    const link = linkTo(headers, status === 400 ? "first" : "next");
-    if (status === 400 && (link === undefined || number > 0)) {
-      throw http.failure(request.what, desecReason(body) ?? "HTTP status 400");
+  let next: ProviderRequest = { ...request, query: { cursor: "" } };
+  for (let number = 0; number < MAX_PAGES; number++) {
+    const { headers, body } = await http.send(next);
+    const parsed = z.array(form).safeParse(body);
+    if (!parsed.success) {
+      throw http.failure(request.what, "its answer has another form than expected", "unreachable");
     }
-    if (status !== 400) {
-      const parsed = z.array(form).safeParse(body);
-      if (!parsed.success)
-        throw http.failure(request.what, "its answer has another form than expected", "unreachable");
-      all.push(...parsed.data);
-    }
-    next = link === undefined ? undefined : { ...request, path: link };
+    all.push(...parsed.data);
+    const link = linkTo(headers, "next");
+    if (link === undefined) return all;
+    next = { ...request, path: link };
   }
-  if (next !== undefined) throw http.failure(request.what, `it goes on after ${MAX_PAGES} pages`);
-  return all;
+  throw http.failure(request.what, `it goes on after ${MAX_PAGES} pages`);
 }
 
 /** RFC 8288 §3. */

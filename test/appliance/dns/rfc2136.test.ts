@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { zoneValues } from "../../../appliance/dns/one-value.ts";
-import { presentation, txtValue, type ValueRow } from "../../../appliance/dns/record-set.ts";
+import { presentation, type RecordSet, txtValue, type ValueRow } from "../../../appliance/dns/record-set.ts";
 import { parseTsigSecret, rfc2136Provider } from "../../../appliance/dns/rfc2136.ts";
 import { parseDnsServer } from "../../../appliance/dns/server-address.ts";
 import type { TsigKey } from "../../../appliance/dns/tsig.ts";
@@ -19,6 +19,20 @@ const keys: TsigKey[] = [
   { name: "other.key", algorithm: "hmac-sha512", secret: secrets.sha512 },
 ];
 
+/** Not as Homing would write them. */
+const foreign = [
+  `odd.${zone}. 300 TXT "in " "two" " parts"`,
+  `odd.${zone}. 300 TXT "\\255\\000 octets"`,
+  `odd.${zone}. 300 NAPTR 10 20 "S" "SIP" "" sip.${zone}.`,
+  `odd.${zone}. 300 TYPE4711 \\# 3 0a0b0c`,
+  `1.odd.${zone}. 300 PTR Host.${zone}.`,
+];
+/** More than one message of a transfer holds. */
+const many = Array.from(
+  { length: 1200 },
+  (_, index) => `host-${index}.${zone}. 300 TXT "${"x".repeat(100)}"`,
+);
+
 describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "here"})`, () => {
   let folder: string;
   let knot: Knot;
@@ -28,7 +42,12 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
       ...key,
       secret: Buffer.from(secret).toString("base64"),
     }));
-    knot = await startKnot(folder, zone, [`text.${zone}. 300 TXT "of somebody else"`], texts);
+    knot = await startKnot(
+      folder,
+      zone,
+      [`text.${zone}. 300 TXT "of somebody else"`, ...foreign, ...many],
+      texts,
+    );
   });
   afterAll(async () => {
     await knot[Symbol.asyncDispose]();
@@ -83,6 +102,60 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     await expect(adding).rejects.toThrow(words);
     await expect(adding).rejects.toMatchObject({ name: "DnsProviderError" });
     await expect(adding).rejects.not.toThrow(Buffer.from(key.secret).toString("base64"));
+  });
+
+  it("shows the whole zone, in as many messages as it takes", async () => {
+    const sets = await provider().read(zone);
+    const of = (name: string) => sets.filter((set) => set.name === name);
+    expect(sets.filter(({ name }) => name.startsWith("host-"))).toHaveLength(many.length);
+    expect(
+      of(zone)
+        .map(({ type }) => type)
+        .sort(),
+    ).toEqual(["NS", "SOA"]);
+    expect(of(zone).find(({ type }) => type === "SOA")?.values[0]).toMatch(
+      /^ns\.c\.test\. nobody\.c\.test\. \d+ 60 60 600 1$/,
+    );
+    expect(of(`odd.${zone}`).map(({ type, values }) => [type, [...values].sort()])).toEqual(
+      expect.arrayContaining([
+        ["TXT", ['"\\255\\000 octets"', '"in two parts"']],
+        ["NAPTR", [expect.stringMatching(/^\\# \d+ [0-9a-f]+$/)]],
+        ["TYPE4711", ["\\# 3 0a0b0c"]],
+      ]),
+    );
+    expect(of(`1.odd.${zone}`)).toMatchObject([{ type: "PTR", values: [`host.${zone}.`] }]);
+  });
+
+  it("adds beside texts that Homing would write otherwise, and keeps them to the octet", async () => {
+    const name = `odd.${zone}`;
+    const change = { name, type: "TXT", ttl: 120, value: '"ours"' };
+    await zoneValues(provider(), zone).add(change);
+    expect(((await knot.lookups.resolveTxt(name)) as string[][]).map((parts) => parts.length).sort()).toEqual(
+      [1, 1, 3],
+    );
+    await zoneValues(provider(), zone).remove(change);
+    const [unknown] = await provider().read(zone, [{ name, type: "TYPE4711" }]);
+    await provider().change(zone, [
+      { ...unknown!, name: `copy.${zone}` },
+      { ...unknown!, values: [] },
+    ]);
+    expect(await provider().read(zone, [{ name, type: "TYPE4711" }])).toEqual([]);
+    expect((await provider().read(zone, [{ name: `copy.${zone}`, type: "TYPE4711" }]))[0]?.values).toEqual(
+      unknown?.values,
+    );
+  });
+
+  it("makes an alias of an address and back in one go", async () => {
+    const name = `alias.${zone}`;
+    const address = { name, type: "A", ttl: 60, values: ["192.0.2.1", "192.0.2.2"] };
+    const alias = { name, type: "CNAME", ttl: 60, values: [`ns.${zone}.`] };
+    const none = (set: RecordSet) => ({ ...set, values: [] });
+    await provider().change(zone, [address]);
+    await provider().change(zone, [alias, none(address)]);
+    expect(await provider().read(zone, [address, alias])).toEqual([alias]);
+    await provider().change(zone, [none(alias), address]);
+    expect(await provider().read(zone, [address, alias])).toEqual([address]);
+    await provider().change(zone, [none(address)]);
   });
 
   it("believes nobody who answers in the server's place", async () => {
