@@ -1,4 +1,4 @@
-/** How many connections port 443 holds, and for how long. Pure. Called by service.ts, connection.ts and the bench. */
+/** How many connections port 443 holds, and for how long. Pure. Called by service.ts, crowd.ts and the bench. */
 import { connectionsOfSource } from "../../appliance/files/capacity.ts";
 import { CHUNK_BYTES } from "./raw-socket.ts";
 
@@ -12,11 +12,16 @@ const MOST_CONNECTIONS = 16_000;
 /** Of the machine's memory, for what sides that do not read have not taken yet: a chunk each. */
 const SHARE_FOR_CHUNKS = 0.05;
 
+/** At a carrier a /48 is thousands of phones, at a hoster one customer: some networks' worth, and never all places. */
+const NETWORKS_PER_SITE = 4;
+
 export type MuxLimits = Readonly<{
   /** At the same time, of everybody. */
   connections: number;
   /** At the same time, of one network: an IPv4 address, an IPv6 /64. */
   perNetwork: number;
+  /** At the same time, of one IPv6 /48. */
+  perSite: number;
   /** Sides at the same time that have not taken all that was written to them. */
   pending: number;
   /**
@@ -37,9 +42,15 @@ export type MuxLimits = Readonly<{
 
 /** The limits of a machine with so many bytes of memory. */
 export function muxLimits(memoryBytes: number): MuxLimits {
+  const connections = Math.min(
+    MOST_CONNECTIONS,
+    Math.floor((memoryBytes * SHARE_OF_MEMORY) / CONNECTION_BYTES),
+  );
+  const perNetwork = connectionsOfSource({ memoryBytes });
   return {
-    connections: Math.min(MOST_CONNECTIONS, Math.floor((memoryBytes * SHARE_OF_MEMORY) / CONNECTION_BYTES)),
-    perNetwork: connectionsOfSource({ memoryBytes }),
+    connections,
+    perNetwork,
+    perSite: Math.min(perNetwork * NETWORKS_PER_SITE, Math.floor(connections / 2)),
     pending: Math.floor((memoryBytes * SHARE_FOR_CHUNKS) / CHUNK_BYTES),
     helloSeconds: 10,
     idleSeconds: 35 * 60,

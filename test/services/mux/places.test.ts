@@ -23,6 +23,17 @@ describe("the places of port 443", () => {
     expect((await rest(mine[0])).toString()).toMatch(/^web 127.0.0.5/);
   });
 
+  it("are shared among the networks of one site as well", async () => {
+    await using mux = await runMux(parrot, { perSite: 2 });
+    const mine = [await mux.knock("::1"), await mux.knock("::1")];
+    expect(await rest(await mux.knock("::1"))).toHaveLength(0);
+    mine[0]!.destroy();
+    await waitFor("the place is free", PATIENCE, () => mux.counted().includes('{reason="gone"} 1\n'));
+    const next = await mux.knock("::1");
+    next.end(helloFor());
+    expect((await rest(next)).toString()).toMatch(/^web ::1/);
+  });
+
   it("are taken from the oldest that says nothing, and from none that speaks", async () => {
     await using mux = await runMux(parrot, { connections: 3 });
     const speaking = await mux.knock();
