@@ -52,7 +52,9 @@ export async function startPreview(options: PreviewOptions): Promise<Preview> {
     problem: (head, problem) => site.problem(head, problem),
     finish: (head, answer) => withReload(site.finish(head, answer), version),
   };
-  const peer = { client: host, isSecure: true };
+  // Nobody's places are counted here.
+  const begin = () => ({ answered: () => {}, end: () => {} });
+  const peer = { client: host, isSecure: true, begin };
   const inner = createHttp1Server({ site: current, limits: webLimits, log: createLog(note) }, () => peer);
   const server = createServer((request, response) => {
     const [path, seen] = (request.url ?? "").split("?v=");
@@ -142,12 +144,11 @@ function problemSite(text: string): Site {
 /** Adds the script that loads the page again, and takes away what would outlive the preview in a browser. */
 function withReload(answer: Answer, version: number): Answer {
   const { "strict-transport-security": _hsts, etag: _etag, ...headers } = answer.headers ?? {};
-  if (!headers["content-type"]?.startsWith("text/html") || typeof answer.body !== "string") {
+  if (!headers["content-type"]?.startsWith("text/html") || answer.body === undefined) {
     return { ...answer, headers: { ...headers, "cache-control": "no-store" } };
   }
-  const body = answer.body.replace(
-    "</head>",
-    `<script src="${reloadScript}?v=${version}" defer></script>\n</head>`,
-  );
+  const body = Buffer.from(answer.body)
+    .toString()
+    .replace("</head>", `<script src="${reloadScript}?v=${version}" defer></script>\n</head>`);
   return { ...answer, headers: { ...headers, "cache-control": "no-store" }, body };
 }

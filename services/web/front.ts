@@ -2,7 +2,7 @@
  * The doors of the web service: port 80, and the socket where services/mux hands over TLS connections with the client's
  * address in front (services/lib/proxy-protocol.ts). Called by service.ts.
  */
-import type { Server as HttpServer, RequestListener } from "node:http";
+import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { type SecureContext, TLSSocket } from "node:tls";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
@@ -29,13 +29,17 @@ export type Front = Readonly<{
 /** Listens on both doors. Throws SocketInUseError, or the error of listen(2). */
 export async function openFront(options: FrontOptions): Promise<Front> {
   const { limits, log } = options;
-  const places = createPlaces(limits.connections, options.count?.turnedAway ?? (() => {}));
-  /** The connection below a TLS socket. */
-  const below = new WeakMap<object, Socket>();
+  const places = createPlaces(limits, options.count?.turnedAway ?? (() => {}));
+  /** Of TLS connections. */
   const peers = new WeakMap<object, Peer>();
   const http = createHttp1Server(
     options,
-    ({ socket }) => peers.get(socket) ?? { client: plainAddress(socket.remoteAddress), isSecure: false },
+    ({ socket }) =>
+      peers.get(socket) ?? {
+        client: plainAddress(socket.remoteAddress),
+        isSecure: false,
+        begin: () => places.begin(socket),
+      },
   );
 
   const secure = (raw: Socket, client: string): void => {
@@ -54,15 +58,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       clearTimeout(limit);
       // tls.Server does so for the sockets it makes itself; a session of HTTP/2 waits for it.
       Object.assign(socket, { secureConnecting: false });
-      const peer = { client, isSecure: true };
-      if (socket.alpnProtocol === "h2") {
-        places.setSession(
-          raw,
-          serveHttp2(socket, peer, options, () => places.begin(raw)),
-        );
-      } else {
+      const peer = { client, isSecure: true, begin: () => places.begin(raw) };
+      if (socket.alpnProtocol === "h2") places.setSession(raw, serveHttp2(socket, peer, options));
+      else {
         peers.set(socket, peer);
-        below.set(socket, raw);
         http.emit("connection", socket);
       }
     });
@@ -70,19 +69,18 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 
   http.prependListener("connection", (socket: Socket) => {
     // TLS connections were counted at their own door.
-    if (!(socket instanceof TLSSocket)) places.admit(socket);
+    if (socket instanceof TLSSocket || !places.admit(socket)) return;
+    places.claim(socket, plainAddress(socket.remoteAddress));
   });
-  const note: RequestListener = ({ socket }, response) => {
-    response.once("close", places.begin(below.get(socket) ?? socket));
-  };
-  http.prependListener("request", note);
-  http.prependListener("checkContinue", note);
   const tls = createServer((socket) => {
     if (!places.admit(socket)) return;
     const drop = () => socket.destroy();
     socket.on("error", drop);
     takeProxyHeader(socket, limits.proxyHeaderMs).then(
-      (source) => secure(socket, source?.address ?? ""),
+      (source) => {
+        const client = source?.address ?? "";
+        if (places.claim(socket, client)) secure(socket, client);
+      },
       (cause) => {
         log.debug("a connection was closed before TLS", { cause: String(cause) });
         drop();

@@ -4,23 +4,36 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type Answer, HttpProblem, type RequestHead } from "./exchange.ts";
+import type { UnderWay } from "./places.ts";
 import { parseTarget } from "./request-target.ts";
 import { headersOf, type ServeOptions, serve } from "./serve.ts";
 
 /** Who is at the other end, by the socket that requests come from. */
-export type Peer = Readonly<{ client: string; isSecure: boolean }>;
+export type Peer = Readonly<{
+  client: string;
+  isSecure: boolean;
+  /** A request of theirs begins (places.ts). */
+  begin(): UnderWay;
+}>;
 
 /** Makes the server; the caller lets it listen, and gives it TLS connections by emitting "connection". */
 export function createHttp1Server(options: ServeOptions, peerOf: (request: IncomingMessage) => Peer): Server {
   const { limits, log } = options;
   const answer = (request: IncomingMessage, response: ServerResponse, expects: boolean): void => {
+    const peer = peerOf(request);
+    const underWay = peer.begin();
+    response.once("close", underWay.end);
     serve(
-      () => readHead(request, peerOf(request), limits.headerFields),
+      () => readHead(request, peer, limits.headerFields),
       request,
       options,
       expects ? () => response.writeContinue() : undefined,
     ).then(
-      (reply) => send(request, response, reply, server.listening, limits.answerMs),
+      (reply) => {
+        if (response.closed) return;
+        underWay.answered();
+        send(request, response, reply, server.listening, limits.answerMs);
+      },
       (cause) => {
         log.error("an answer could not be sent", {}, cause);
         request.socket.destroy();
@@ -65,7 +78,7 @@ const wireErrors: Readonly<Record<string, readonly [number, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout"],
 };
 
-function readHead(request: IncomingMessage, peer: Peer, maxFields: number): RequestHead {
+function readHead(request: IncomingMessage, { client, isSecure }: Peer, maxFields: number): RequestHead {
   // RFC 9112 §3.2; Node takes the first and says nothing.
   if ((request.headersDistinct.host?.length ?? 0) > 1) throw new HttpProblem(400, "there are two hosts");
   // RFC 6585 §5.
@@ -74,7 +87,7 @@ function readHead(request: IncomingMessage, peer: Peer, maxFields: number): Requ
   const method = request.method ?? "";
   return {
     ...parseTarget(request.url ?? "", request.headers.host ?? ""),
-    ...peer,
+    ...{ client, isSecure },
     method: method === "HEAD" ? "GET" : method,
     headers: headersOf(request.rawHeaders),
   };

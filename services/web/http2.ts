@@ -17,13 +17,8 @@ import type { WebLimits } from "./limits.ts";
 import { parseTarget } from "./request-target.ts";
 import { headersOf, type ServeOptions, serve } from "./serve.ts";
 
-/** Serves the connection until it ends; the session is for closing it. `begin` is told of requests (places.ts). */
-export function serveHttp2(
-  socket: TLSSocket,
-  peer: Peer,
-  options: ServeOptions,
-  begin: () => () => void,
-): ServerHttp2Session {
+/** Serves the connection until it ends; the session is for closing it. */
+export function serveHttp2(socket: TLSSocket, peer: Peer, options: ServeOptions): ServerHttp2Session {
   const { limits, log } = options;
   const session = performServerHandshake(socket, {
     maxSessionMemory: limits.sessionMegabytes,
@@ -45,7 +40,8 @@ export function serveHttp2(
   let idle = wait();
   session.on("stream", (stream, headers, _flags, rawHeaders) => {
     open += 1;
-    stream.once("close", begin());
+    const underWay = peer.begin();
+    stream.once("close", underWay.end);
     clearTimeout(idle);
     stream.once("close", () => {
       open -= 1;
@@ -55,11 +51,12 @@ export function serveHttp2(
     stream.on("error", () => stream.destroy());
     serve(() => readHead(headers, rawHeaders as unknown as string[], peer, limits), stream, options).then(
       (answer) => {
+        if (stream.destroyed || stream.closed) return;
+        underWay.answered();
         // Whoever does not read one answer does not read the others either.
         const limit = setTimeout(() => socket.destroy(), limits.answerMs);
         stream.once("close", () => clearTimeout(limit));
-        if (stream.destroyed || stream.closed) clearTimeout(limit);
-        else send(stream, headers[":method"], answer);
+        send(stream, headers[":method"], answer);
       },
       (cause) => {
         log.error("an answer could not be sent", {}, cause);
@@ -67,7 +64,8 @@ export function serveHttp2(
       },
     );
   });
-  session.on("error", () => socket.destroy());
+  // Node has said why (RFC 9113 §6.8); who does not read it in time is cut off.
+  session.on("error", () => cutOff(socket, limits.goodbyeMs));
   session.on("close", () => {
     clearTimeout(idle);
     socket.destroy();
@@ -77,10 +75,14 @@ export function serveHttp2(
 
 /** Says that no more is taken (RFC 9113 §6.8); who does not read it in time is cut off. */
 function endSession(session: ServerHttp2Session, socket: TLSSocket, limitMs: number): void {
-  // A session that closes waits for its last words to be read, also when it is destroyed; its socket does not.
+  cutOff(socket, limitMs);
+  finishSession(session);
+}
+
+/** A session that ends waits for its last words to be read, also when it is destroyed; its socket does not. */
+function cutOff(socket: TLSSocket, limitMs: number): void {
   const limit = setTimeout(() => socket.destroy(), limitMs);
   socket.once("close", () => clearTimeout(limit));
-  finishSession(session);
 }
 
 /** Takes no more (RFC 9113 §6.8) and closes when what is under way is done. */
@@ -91,7 +93,7 @@ export function finishSession(session: ServerHttp2Session): void {
 function readHead(
   headers: IncomingHttpHeaders,
   raw: readonly string[],
-  peer: Peer,
+  { client, isSecure }: Peer,
   limits: WebLimits,
 ): RequestHead {
   if (raw.length / 2 > limits.headerFields || unpackedSize(raw) > limits.headerBytes)
@@ -100,7 +102,7 @@ function readHead(
   return {
     // CONNECT has no path (RFC 9113 §8.5), and is not served.
     ...parseTarget(headers[":path"] ?? "/", headers[":authority"] ?? headers.host ?? ""),
-    ...peer,
+    ...{ client, isSecure },
     method: method === "HEAD" ? "GET" : method,
     headers: headersOf(raw),
   };

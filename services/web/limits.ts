@@ -4,10 +4,11 @@
  */
 export const webLimits = {
   /**
-   * Connections of all clients together, 30 kB each with TLS. A school that scans one QR code is some hundred; how many
-   * one address may have is said before us, by the firewall and by services/mux.
+   * Connections of all clients together, 30 kB each with TLS, and of one IPv4 address or IPv6 /48. A school that scans
+   * one QR code is some hundred behind one address.
    */
   connections: 1000,
+  connectionsOfSite: 500,
   /** From services/mux, which writes it before anything else. */
   proxyHeaderMs: 5_000,
   /** A phone in a bad network needs some seconds for a handshake, no honest one needs more. */
@@ -29,18 +30,22 @@ export const webLimits = {
   /** A body may pause this long at its beginning, and must then come at this many bytes a second: as for mail by SMTP. */
   bodyGraceMs: 20_000,
   bodyBytesPerSecond: 500,
-  /** Requests of one HTTP/1.1 connection, and at the same time on one of HTTP/2 (RFC 9113 §6.5.2 advises 100). */
+  /** Requests of one HTTP/1.1 connection. */
   requestsOfConnection: 1_000,
-  streams: 100,
+  /**
+   * Requests at the same time on a connection of HTTP/2. Each takes some kB until its answer is read, which may be never.
+   * RFC 9113 §6.5.2 advises 100 so that nobody waits without need; a page of ours has five parts. Browsers obey the number.
+   */
+  streams: 8,
   /** Streams that a client may reset at once, and then per second: above it, it floods (CVE-2023-44487). */
   resetBurst: 200,
   resetsPerSecond: 20,
   /** Memory of one HTTP/2 session in megabytes, the least that Node takes. */
   sessionMegabytes: 1,
-  /** Entries of one SETTINGS frame (six are defined), and frames that break the rules before a session ends. */
+  /** Entries of one SETTINGS frame (six are defined), and frames that break the rules, or streams beyond the number above, before a session ends. */
   settingsEntries: 16,
   invalidFrames: 20,
-  rejectedStreams: 50,
+  rejectedStreams: 16,
   /** How often bodies and idle connections are looked at. */
   checkMs: 2_000,
 } as const;

@@ -7,6 +7,7 @@ import type { Log } from "../lib/log.ts";
 import { announcedLength, boundedBody, tooLarge } from "./body.ts";
 import { type Answer, HttpProblem, type RequestHead } from "./exchange.ts";
 import type { WebLimits } from "./limits.ts";
+import type { TurnedAway } from "./places.ts";
 import type { Match } from "./router.ts";
 
 /** A web site: what answers a request, and what an error looks like. */
@@ -29,8 +30,7 @@ export type ServeOptions = Readonly<{
 
 export type WebCount = Readonly<{
   answered(status: number): void;
-  /** A connection that found no place ("busy"), or that made room for another ("idle"). */
-  turnedAway(reason: "busy" | "idle"): void;
+  turnedAway(reason: TurnedAway): void;
 }>;
 
 /** Answers one request. `onBody` is called when the handler is about to get a body: time for "100 Continue". Never rejects. */

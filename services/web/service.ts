@@ -119,7 +119,7 @@ function webCount(counters: Counters): WebCount {
   const answers = counters.counter("homing_web_answers_total", "Answers to requests, by status.");
   const turnedAway = counters.counter(
     "homing_web_turned_away_total",
-    "Connections closed because all places were taken, by what they did: “busy” came too late, “idle” made room.",
+    "Connections closed for want of places: “busy” came too late, “network” had too many, “idle” and “unread” made room.",
   );
   return {
     answered: (status) => answers.add({ status: String(status) }),

@@ -112,7 +112,7 @@ export function createPages(options: PagesOptions): Pages {
     return { language: languages.find(({ tag }) => tag === chosen)!, root: "/" };
   };
 
-  const answer = (language: Language, html: string, status = 200): Answer => ({
+  const answer = (language: Language, html: string | Buffer, status = 200): Answer => ({
     status,
     headers: {
       "content-type": "text/html; charset=utf-8",
@@ -137,7 +137,8 @@ export function createPages(options: PagesOptions): Pages {
       // The same page may be missing in one language: the first one has it then, or it would have no route.
       const speaks = language.pages.has(name) ? language : languages.find(({ pages }) => pages.has(name))!;
       const html = render(speaks, name, root, mode, {});
-      page = { answer: answer(speaks, html), tag: contentTag(html) };
+      // As bytes: a text would be copied for each who does not read it.
+      page = { answer: answer(speaks, Buffer.from(html)), tag: contentTag(html) };
       made.set(key, page);
     }
     return revalidated(head, page.tag, page.answer);

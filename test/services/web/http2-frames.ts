@@ -11,6 +11,7 @@ export const frameTypes = {
   settings: 4,
   ping: 6,
   goaway: 7,
+  windowUpdate: 8,
   continuation: 9,
 } as const;
 export const flags = { none: 0, endStream: 1, ack: 1, endHeaders: 4 } as const;
