@@ -5,8 +5,8 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { describeError, type Log } from "../lib/log.ts";
+import { createTally } from "../lib/tally.ts";
 import { FormError, parseForm } from "./form.ts";
-import { createTally } from "./tally.ts";
 
 /** An address of 320 and a password of 512 characters, each byte escaped as %XX, fit in twice over. */
 const maxBodyBytes = 8_192;

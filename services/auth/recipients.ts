@@ -5,7 +5,7 @@
  */
 import { createServer, type Server } from "node:net";
 import { describeError, type Log } from "../lib/log.ts";
-import { createTally, type Tally } from "./tally.ts";
+import { createTally, type Tally } from "../lib/tally.ts";
 
 /** socketmap_table(5) limits answers to 100000 characters; a question is a map's name and an address. */
 const maxRequestBytes = 1_000;

@@ -10,11 +10,11 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Log } from "../lib/log.ts";
+import { createTally } from "../lib/tally.ts";
 import type { Accounts, Verdict } from "./accounts.ts";
 import { FieldEncodingError } from "./form.ts";
 import { BadRequestError, createJsonServer, type Reply, readForm, requireField } from "./json-server.ts";
 import { refusalTexts } from "./rules.ts";
-import { createTally } from "./tally.ts";
 
 /** Makes the HTTP server; the caller lets it listen. `secret`: what a Bearer token must be (RFC 6750 §2.1). */
 export function createAuthServer(parts: Readonly<{ accounts: Accounts; secret: string; log: Log }>): Server {

@@ -10,11 +10,11 @@
  */
 import type { IncomingMessage, Server } from "node:http";
 import type { Log } from "../lib/log.ts";
+import { createTally, type Tally } from "../lib/tally.ts";
 import { FieldEncodingError } from "./form.ts";
 import { BadRequestError, createJsonServer, type Reply, readForm, requireField } from "./json-server.ts";
 import type { Refusal } from "./rules.ts";
 import type { SignUp } from "./sign-up.ts";
-import { createTally, type Tally } from "./tally.ts";
 
 /** RFC 9110 §15.5.4, §15.5.11, §15.6.4; RFC 6585 §4. Whatever is not here: 403. */
 const statusOf: Partial<Record<Refusal, number>> = {

@@ -20,11 +20,30 @@ export function tooLarge(maxBytes: number): HttpProblem {
   return new HttpProblem(413, `the body is larger than ${maxBytes} bytes`);
 }
 
-/** The bytes of `source` as they come. Throws HttpProblem 413 beyond `maxBytes`, and 408 when they come too slowly. */
+/** How fast a body has to come. */
+export type BodyPace = Readonly<{
+  /** It may pause so long at its beginning, in milliseconds, */
+  graceMs: number;
+  /** and must then come at this speed in the mean, */
+  bytesPerSecond: number;
+  /** and be whole after so many milliseconds. */
+  wholeMs: number;
+}>;
+
+/** What is asked of anybody. */
+export function usualPace({ bodyGraceMs, bodyBytesPerSecond, bodyMs }: WebLimits): BodyPace {
+  return { graceMs: bodyGraceMs, bytesPerSecond: bodyBytesPerSecond, wholeMs: bodyMs };
+}
+
+/**
+ * The bytes of `source` as they come. Throws HttpProblem 413 beyond `maxBytes`, and 408 when they come too slowly. `pace`
+ * is asked again and again, for it may change with the number of those who send.
+ */
 export async function* boundedBody(
   source: Readable,
   maxBytes: number,
   limits: WebLimits,
+  pace: () => BodyPace,
 ): AsyncGenerator<Buffer> {
   let length = 0;
   // Only waiting for the client counts: a handler may take its time with what has come.
@@ -33,11 +52,14 @@ export async function* boundedBody(
   let isSlow = false;
   const watch = setInterval(() => {
     if (waitsSince === null) return;
-    const seconds = (waitedMs + performance.now() - waitsSince - limits.bodyGraceMs) / 1000;
-    if (length >= seconds * limits.bodyBytesPerSecond) return;
+    const waited = waitedMs + performance.now() - waitsSince;
+    const { graceMs, bytesPerSecond, wholeMs } = pace();
+    if (waited < wholeMs && length >= ((waited - graceMs) / 1000) * bytesPerSecond) return;
     isSlow = true;
     source.destroy();
   }, limits.checkMs);
+  // Whoever reads it may have stopped in the middle, and never comes to the end below.
+  source.once("close", () => clearInterval(watch));
   // Not destroyed at the end: the answer goes the same way back.
   const pieces = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   try {

@@ -30,6 +30,8 @@ export const webLimits = {
   /** A body may pause this long at its beginning, and must then come at this many bytes a second: as for mail by SMTP. */
   bodyGraceMs: 20_000,
   bodyBytesPerSecond: 500,
+  /** And be whole then: the largest message comes in that time over a line of 300 kbit/s. */
+  bodyMs: 900_000,
   /** Requests of one HTTP/1.1 connection. */
   requestsOfConnection: 1_000,
   /**

@@ -8,11 +8,14 @@
 import { createHash } from "node:crypto";
 import { connect } from "node:net";
 import type { Log } from "../lib/log.ts";
-import { networkOf } from "../lib/network.ts";
+import { createNetworkPlaces } from "../lib/network-places.ts";
 import { proxyHeader } from "../lib/proxy-header.ts";
 import { openSmtpClient, type SmtpClient, SmtpClientError, type SmtpReply } from "../lib/smtp-client.ts";
+import { createTally } from "../lib/tally.ts";
 import type { Accepted } from "./accepted.ts";
+import { type BodyPace, usualPace } from "./body.ts";
 import { type Answer, HttpProblem, textAnswer, type WebRequest } from "./exchange.ts";
+import type { WebLimits } from "./limits.ts";
 import type { Routes } from "./router.ts";
 
 export type MxdelivOptions = Readonly<{
@@ -24,21 +27,33 @@ export type MxdelivOptions = Readonly<{
   maxRecipients: number;
   /** Messages that came already. */
   accepted: Accepted;
-  limits?: Readonly<Record<keyof typeof mxdelivLimits, number>>;
+  limits?: MxdelivLimits;
   log: Log;
 }>;
 
 export const mxdelivLimits = {
   /** Messages under way from one network: as many as Postfix sends to one host (default_destination_concurrency_limit). */
   ofNetwork: 20,
-  /** Of all: the port has 100 processes, and while all are taken Postfix hurries everybody (stress). */
-  ofAll: 80,
+  /** From one IPv6 /48. */
+  ofSite: 40,
+  /** Of all, with up to `heldBytes` of memory each. */
+  ofAll: 160,
+  /** Of these, at Postfix: the port has 100 processes, and while all are taken Postfix hurries everybody (stress). */
+  atPostfix: 80,
+  /** So much of a message is here before Postfix is asked, in bytes: who dawdles over his first words costs no process. */
+  heldBytes: 65_536,
+  /** While half of the places are taken, a body may pause so long at its beginning, in milliseconds, */
+  hurriedGraceMs: 5_000,
+  /** and must come at this many bytes a second: a line of 40 kbit/s, on which no mail server stands. */
+  hurriedBytesPerSecond: 5_000,
   /**
    * Postfix is silent so long after a command or the message, in milliseconds: shorter than the time a connection of
    * the web service may rest (limits.ts, answerMs), or the peer would never hear what became of its message.
    */
   replyMs: 50_000,
 } as const;
+
+export type MxdelivLimits = Readonly<Record<keyof typeof mxdelivLimits, number>>;
 
 /**
  * What an account's address is made of, and no more than RFC 5321 §4.5.3.1.3 allows: a peer's words go into commands to
@@ -59,26 +74,46 @@ const mailServerAway: SmtpReply = {
 
 export function mxdelivRoutes(options: MxdelivOptions): Routes {
   const { maxMessageBytes, limits = mxdelivLimits } = options;
-  const underWay = new Map<string, number>();
-  const coming = new Set<string>();
+  const places = createNetworkPlaces({ perNetwork: limits.ofNetwork, perSite: limits.ofSite });
+  const away = createTally((cause, count) =>
+    options.log.warn("mail by HTTPS could not be handed to the mail server", { cause, count }),
+  );
+  const shared: Shared = { coming: new Set(), atPostfix: 0, noteAway: away.note };
   let all = 0;
   const post = async (request: WebRequest): Promise<Answer> => {
-    const network = networkOf(request.client, 64);
-    const ofNetwork = underWay.get(network) ?? 0;
-    if (ofNetwork >= limits.ofNetwork || all >= limits.ofAll)
-      throw new HttpProblem(429, "too many messages at once", { "retry-after": "10" });
-    underWay.set(network, ofNetwork + 1);
+    const network = all >= limits.ofAll ? undefined : places.take(request.client);
+    if (network === undefined) throw tooManyAtOnce();
     all++;
     try {
-      return await deliver(request, options, coming);
+      return await deliver(request, { ...options, limits }, shared);
     } finally {
-      const left = underWay.get(network)! - 1;
-      if (left === 0) underWay.delete(network);
-      else underWay.set(network, left);
+      places.leave(network);
       all--;
     }
   };
-  return { "/mxdeliv": { POST: post, maxBodyBytes: maxMessageBytes } };
+  const pace = (usual: WebLimits): BodyPace =>
+    all * 2 < limits.ofAll
+      ? usualPace(usual)
+      : {
+          graceMs: Math.min(limits.hurriedGraceMs, usual.bodyGraceMs),
+          bytesPerSecond: limits.hurriedBytesPerSecond,
+          wholeMs: usual.bodyMs,
+        };
+  return { "/mxdeliv": { POST: post, maxBodyBytes: maxMessageBytes, pace } };
+}
+
+/** What all deliveries know together. */
+type Shared = {
+  /** Fingerprints of messages that Postfix is being given. */
+  readonly coming: Set<string>;
+  /** How many it is being given. */
+  atPostfix: number;
+  /** Says, not too often, that it could not be. */
+  readonly noteAway: (cause: string) => void;
+};
+
+function tooManyAtOnce(): HttpProblem {
+  return new HttpProblem(429, "too many messages at once", { "retry-after": "10" });
 }
 
 /** The message was delivered before, or is being delivered. */
@@ -91,7 +126,11 @@ class RepeatedError extends Error {
   }
 }
 
-async function deliver(request: WebRequest, options: MxdelivOptions, coming: Set<string>): Promise<Answer> {
+async function deliver(
+  request: WebRequest,
+  options: MxdelivOptions & { limits: MxdelivLimits },
+  shared: Shared,
+): Promise<Answer> {
   const from = request.headers.get("x-mail-from")?.trim() ?? "";
   // A field that stands several times may be joined on its way (RFC 9110 §5.3).
   const to = request.headers
@@ -102,6 +141,7 @@ async function deliver(request: WebRequest, options: MxdelivOptions, coming: Set
   if (wrong !== undefined) return refusal([wrong]);
   let client: SmtpClient | undefined;
   let fingerprint: Buffer | undefined;
+  let isAtPostfix = false;
   /** The body as it comes. What is known is broken off before its end, so that Postfix drops it. */
   const source = async function* () {
     const hash = createHash("sha256").update(`${from}\0${[...to].sort().join("\0")}\0\0`);
@@ -111,13 +151,17 @@ async function deliver(request: WebRequest, options: MxdelivOptions, coming: Set
     }
     const found = hash.digest();
     if (options.accepted.has(found)) throw new RepeatedError();
-    if (coming.has(keyOf(found))) throw new RepeatedError(twiceAtOnce);
+    if (shared.coming.has(keyOf(found))) throw new RepeatedError(twiceAtOnce);
     fingerprint = found;
-    coming.add(keyOf(found));
+    shared.coming.add(keyOf(found));
   };
   try {
+    const body = await startBody(source(), options.limits.heldBytes);
+    if (shared.atPostfix >= options.limits.atPostfix) throw tooManyAtOnce();
+    isAtPostfix = true;
+    shared.atPostfix++;
     client = await openPostfix(request.client, options);
-    const { replies, offered } = await client.send({ from, to, source: source() });
+    const { replies, offered } = await client.send({ from, to, source: body });
     const isTaken = replies.every(({ code }) => code < 400);
     // At once: until it is noted, the end of this program would make the peer's next attempt a second message.
     if (isTaken && fingerprint !== undefined) options.accepted.add(fingerprint);
@@ -130,11 +174,33 @@ async function deliver(request: WebRequest, options: MxdelivOptions, coming: Set
     if (cause instanceof RepeatedError)
       return cause.reply === undefined ? textAnswer(200, "250 OK") : refusal([cause.reply]);
     if (!(cause instanceof SmtpClientError)) throw cause;
-    options.log.warn("mail by HTTPS could not be handed to the mail server", { cause: String(cause) });
+    shared.noteAway(String(cause));
     return refusal([mailServerAway]);
   } finally {
-    if (fingerprint !== undefined) coming.delete(keyOf(fingerprint));
+    if (isAtPostfix) shared.atPostfix--;
+    if (fingerprint !== undefined) shared.coming.delete(keyOf(fingerprint));
   }
+}
+
+/** The same bytes, of which so many are here when it resolves, or all. Rejects with what reading them throws. */
+async function startBody(body: AsyncIterable<Buffer>, heldBytes: number): Promise<AsyncIterable<Buffer>> {
+  const pieces = body[Symbol.asyncIterator]();
+  const held: Buffer[] = [];
+  let length = 0;
+  let isWhole = false;
+  while (length < heldBytes) {
+    const next = await pieces.next();
+    if (next.done) {
+      isWhole = true;
+      break;
+    }
+    held.push(next.value);
+    length += next.value.length;
+  }
+  return (async function* () {
+    yield* held.splice(0);
+    if (!isWhole) yield* { [Symbol.asyncIterator]: () => pieces };
+  })();
 }
 
 function keyOf(fingerprint: Buffer): string {
@@ -153,13 +219,16 @@ function refusal(replies: readonly SmtpReply[]): Answer {
   return textAnswer(400, [...new Set(replies.map(({ code, text }) => `${code} ${text}`))].join("\r\n"));
 }
 
-async function openPostfix(client: string, options: MxdelivOptions): Promise<SmtpClient> {
+async function openPostfix(
+  client: string,
+  options: MxdelivOptions & { limits: MxdelivLimits },
+): Promise<SmtpClient> {
   const { host, port } = options.postfix;
   return await openSmtpClient(connect({ host, port, noDelay: true }), {
     name: options.domain,
     // The peer's port is not known here; a peer without an address is nobody's.
     preface: proxyHeader({ address: client || "::", port: 0 }, { address: host, port }),
     deliverTo: "all",
-    replyLimitMs: options.limits?.replyMs ?? mxdelivLimits.replyMs,
+    replyLimitMs: options.limits.replyMs,
   });
 }

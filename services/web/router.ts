@@ -2,7 +2,9 @@
  * The table of routes: which handler answers a path. A path is given whole, or with "*" as its last segment, which
  * stands for exactly one. Nothing here, nor behind it, makes a file name of a path. Called by site.ts.
  */
+import type { BodyPace } from "./body.ts";
 import { type Handler, HttpProblem, type RequestHead } from "./exchange.ts";
+import type { WebLimits } from "./limits.ts";
 
 /** What a path answers, by method. */
 export type Route = Readonly<{
@@ -10,13 +12,20 @@ export type Route = Readonly<{
   POST?: Handler;
   /** Of a body; without it none is taken. In bytes. */
   maxBodyBytes?: number;
+  /** Of a body; the usual one unless given. */
+  pace?: (limits: WebLimits) => BodyPace;
 }>;
 
 /** Routes by path: "/new", "/i/*". */
 export type Routes = Readonly<Record<string, Route>>;
 
 /** A handler that was found, with what it needs. */
-export type Match = Readonly<{ handler: Handler; parameter: string; maxBodyBytes: number }>;
+export type Match = Readonly<{
+  handler: Handler;
+  parameter: string;
+  maxBodyBytes: number;
+  pace?: Route["pace"];
+}>;
 
 /**
  * What answers the request; undefined when there is no such path.
@@ -35,7 +44,8 @@ export function findRoute(
       allow: allowed.join(", "),
     });
   }
-  return { handler, parameter, maxBodyBytes: method === "POST" ? (route.maxBodyBytes ?? 0) : 0 };
+  const maxBodyBytes = method === "POST" ? (route.maxBodyBytes ?? 0) : 0;
+  return { handler, parameter, maxBodyBytes, pace: route.pace };
 }
 
 function routeOf(routes: ReadonlyMap<string, Route>, path: string): readonly [Route | undefined, string] {

@@ -4,7 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import type { Log } from "../lib/log.ts";
-import { announcedLength, boundedBody, tooLarge } from "./body.ts";
+import { announcedLength, boundedBody, tooLarge, usualPace } from "./body.ts";
 import { type Answer, HttpProblem, type RequestHead } from "./exchange.ts";
 import type { WebLimits } from "./limits.ts";
 import type { TurnedAway } from "./places.ts";
@@ -54,11 +54,11 @@ async function findAnswer(
   let head: RequestHead | undefined;
   try {
     head = readHead();
-    const { handler, parameter, maxBodyBytes } = site.find(head);
+    const { handler, parameter, maxBodyBytes, pace } = site.find(head);
     if ((announcedLength(head.headers.get("content-length")) ?? 0) > maxBodyBytes)
       throw tooLarge(maxBodyBytes);
     if (maxBodyBytes > 0) onBody();
-    const body = boundedBody(source, maxBodyBytes, limits);
+    const body = boundedBody(source, maxBodyBytes, limits, () => (pace ?? usualPace)(limits));
     return site.finish(head, await handler({ ...head, parameter, body }));
   } catch (cause) {
     if (cause instanceof HttpProblem) return site.finish(head, site.problem(head, cause));

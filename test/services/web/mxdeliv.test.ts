@@ -1,16 +1,19 @@
 /** Mail by HTTPS, from the request to what Postfix is told: smtp-server behind the real reader of PROXY headers. */
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SMTPServer } from "smtp-server";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
+import { proxyHeader } from "../../../services/lib/proxy-header.ts";
 import { takeProxyHeader } from "../../../services/lib/proxy-protocol.ts";
 import { openAccepted } from "../../../services/web/accepted.ts";
-import { mxdelivRoutes } from "../../../services/web/mxdeliv.ts";
+import { mxdelivLimits, mxdelivRoutes } from "../../../services/web/mxdeliv.ts";
+import { waitFor } from "../../support/wait.ts";
 import { type RunningFront, readToEnd, runFront } from "./running-front.ts";
+import { proxyHeaderOf } from "./running-sign-up.ts";
 
 const maxMessageBytes = 100_000;
 const sourceOf = (subject: string) => `Subject: ${subject}\r\n\r\n.two\r\n`;
@@ -27,6 +30,7 @@ describe("POST /mxdeliv", () => {
   let stopPostfix: () => void;
   let connections = 0;
   let folder: string;
+  const log: string[] = [];
   let number = 0;
 
   beforeAll(async () => {
@@ -74,8 +78,8 @@ describe("POST /mxdeliv", () => {
           join(folder, "accepted"),
           createLog(() => {}),
         ),
-        limits: { ofNetwork: 2, ofAll: 3, replyMs: 2000 },
-        log: createLog(() => {}),
+        limits: { ...mxdelivLimits, ofNetwork: 2, ofSite: 3, ofAll: 12, replyMs: 2000, hurriedGraceMs: 300 },
+        log: createLog((line) => log.push(line)),
       }),
     });
   });
@@ -154,7 +158,7 @@ describe("POST /mxdeliv", () => {
     expect((await post([from, "X-MAIL-TO: ann@a.example"], large)).status).toBe(413);
     const socket = await front.secure();
     socket.write(
-      `POST /mxdeliv HTTP/1.1\r\nHost: _a.test\r\nTransfer-Encoding: chunked\r\n${from}\r\nX-MAIL-TO: ann@a.example\r\n\r\n`,
+      `POST /mxdeliv HTTP/1.1\r\nHost: _a.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n${from}\r\nX-MAIL-TO: ann@a.example\r\n\r\n`,
     );
     socket.write(`${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`);
     expect((await readToEnd(socket)).slice(9, 12)).toBe("413");
@@ -163,13 +167,36 @@ describe("POST /mxdeliv", () => {
 
   it("delivers nothing when the peer goes away in the middle", async () => {
     const socket = await front.secure();
-    const whole = request([from, "X-MAIL-TO: ann@a.example"], source);
+    const whole = request([from, "X-MAIL-TO: ann@a.example"], source + "x".repeat(mxdelivLimits.heldBytes));
     const before = connections;
     socket.write(whole.slice(0, -3));
     await expect.poll(() => connections).toBe(before + 1);
     socket.destroy();
     expect((await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(200);
     expect(received.map(({ to }) => to[0])).toEqual(["bob@a.example"]);
+  });
+
+  it("asks Postfix nothing for who dawdles over his first words, nor for what came already", async () => {
+    const lines = [from, "X-MAIL-TO: ann@a.example"];
+    expect((await post(lines)).status).toBe(200);
+    const before = connections;
+    const socket = await front.secure();
+    socket.write(request(lines, source).slice(0, -3));
+    expect(await post(lines)).toEqual({ status: 200, text: "250 OK" });
+    socket.destroy();
+    expect(connections).toBe(before);
+  });
+
+  it("hurries everybody while half of the places are taken", async () => {
+    const dawdlers: Socket[] = [];
+    for (const client of [20, 20, 21, 21, 22, 22]) {
+      const socket = await front.secure("http/1.1", proxyHeaderOf(client));
+      socket.write(request([from, "X-MAIL-TO: ann@a.example"], source).slice(0, -3));
+      dawdlers.push(socket.resume());
+    }
+    // Each has 20 s to begin with, and the patience is shorter.
+    await waitFor("one of them is sent away", 15_000, () => dawdlers.some(({ closed }) => closed));
+    for (const socket of dawdlers) socket.destroy();
   });
 
   it("takes the same message for the same recipients once, and says so to who asks again", async () => {
@@ -206,16 +233,41 @@ describe("POST /mxdeliv", () => {
     expect((await post([from, "X-MAIL-TO: bob@a.example"])).status).toBe(200);
   });
 
-  it("says to try again when Postfix is silent, and when it is away", async () => {
+  it("lets all networks of one site together have so many under way", async () => {
+    const local = { address: "2001:db8:ffff::1", port: 443 };
+    const from48 = (site: number, link: number) =>
+      front.secure("http/1.1", proxyHeader({ address: `2001:db8:${site}:${link}::1`, port: 4321 }, local));
+    const open = await Promise.all([1, 2, 3].map((link) => from48(1, link)));
+    for (const [i, socket] of open.entries())
+      socket.write(request([from, "X-MAIL-TO: ann@a.example"], sourceOf(`site ${i}`)).slice(0, -2));
+    const postFrom = async (site: number) => {
+      const socket = await from48(site, 4);
+      socket.write(request([from, "X-MAIL-TO: ann@a.example"], source));
+      return (await readToEnd(socket)).slice(9, 12);
+    };
+    await expect.poll(() => postFrom(1)).toBe("429");
+    expect(await postFrom(2)).toBe("200");
+    const answers = open.map(readToEnd);
+    for (const socket of open) socket.destroy();
+    await Promise.all(answers);
+    await expect.poll(() => postFrom(1)).toBe("200");
+  });
+
+  it("says to try again when Postfix is silent, and when it is away, in few lines of the log", async () => {
     verdict = "silence";
     expect(await post([from, "X-MAIL-TO: ann@a.example"])).toMatchObject({
       status: 400,
       text: expect.stringMatching(/^451 4\.3\.2/),
     });
     stopPostfix();
-    expect(await post([from, "X-MAIL-TO: ann@a.example"])).toMatchObject({
-      status: 400,
-      text: expect.stringMatching(/^451 4\.3\.2/),
-    });
+    for (let i = 0; i < 3; i++)
+      expect(await post([from, "X-MAIL-TO: ann@a.example"])).toMatchObject({
+        status: 400,
+        text: expect.stringMatching(/^451 4\.3\.2/),
+      });
+    expect(log.map((line) => /cause="([^"]*)"/.exec(line)?.[1])).toEqual([
+      expect.stringContaining("silent"),
+      expect.stringContaining("ECONNREFUSED"),
+    ]);
   });
 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createTally, type Tally } from "../../../services/auth/tally.ts";
+import { createTally, type Tally } from "../../../services/lib/tally.ts";
 
 describe("a tally", () => {
   let said: string[];

@@ -1,6 +1,6 @@
 /**
  * Says in the log what may happen thousands of times a second: each kind at once the first time, then one line
- * with its count for every interval in which it went on, the last one too. Used by server.ts and recipients.ts.
+ * with its count for every interval in which it went on, the last one too. Used by services/auth and services/web.
  */
 
 /** Between two lines about one kind, in milliseconds. */
