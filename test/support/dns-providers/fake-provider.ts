@@ -60,7 +60,7 @@ export type FakeRun = Readonly<{
 
 /** `faultOf`: what happens to the request; the first one has the number 1. */
 export function runFake(
-  fake: FakeProvider,
+  fake: Pick<FakeProvider, "answer" | "baseUrl">,
   faultOf: (number: number, request: FakeRequest) => Fault = () => undefined,
 ): FakeRun {
   const requests: FakeRequest[] = [];
