@@ -66,7 +66,8 @@ export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boo
   return real;
 }
 
-function isImage(head: Buffer): boolean {
+/** Whether a disk or file that begins so was made by Homing. */
+export function isImage(head: Buffer): boolean {
   const table = head.subarray(0, SECTOR_BYTES);
   const fat = head.subarray(partitions.boot.startBytes);
   const label = fat.toString("latin1", FAT_LABEL.at, FAT_LABEL.at + FAT_LABEL.text.length);
@@ -75,7 +76,8 @@ function isImage(head: Buffer): boolean {
   );
 }
 
-function wasBooted(head: Buffer): boolean {
+/** Whether the image that begins so has been a relay: accounts and mail are in it. */
+export function wasBooted(head: Buffer): boolean {
   const mbrType = (number: number) => head[MBR.records + (number - 1) * MBR.recordBytes + MBR.type];
   if (mbrType(1) !== MBR.gptProtective) return MADE_AT_FIRST_BOOT.some((number) => mbrType(number) !== 0);
   return MADE_AT_FIRST_BOOT.some((number) => {

@@ -22,6 +22,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
     load: () => import("./commands/build.ts"),
   },
+  flash: {
+    summary: "write an image to a card or stick, and check it",
+    load: () => import("./commands/flash.ts"),
+  },
   vm: {
     summary: "boot a relay in QEMU on this computer",
     load: () => import("./commands/vm.ts"),

@@ -1,0 +1,14 @@
+/** How to write an image without us: the steps of Raspberry Pi Imager, for whoever may not write to disks. Pure. */
+
+/** Lines for a person. */
+export function imagerSteps(image: string): string[] {
+  return [
+    "Raspberry Pi Imager (https://www.raspberrypi.com/software/) can write it instead:",
+    "  1. Choose device: your Raspberry Pi, or “No filtering”.",
+    "  2. Choose OS: all the way down, “Use custom”, and this file:",
+    `     ${image}`,
+    "  3. Choose storage: the card. Then “Next”.",
+    "  4. Asked for OS customisation: “No”. The image is ready as it is.",
+    "  5. Wait until it has written and verified, then take the card out.",
+  ];
+}
