@@ -48,6 +48,8 @@ export const dataPaths = {
   version: `${dataDirectory}/version`,
   /** Which DKIM key signs while there are two (dkimStatePath). */
   dkim: `${dataDirectory}/dkim`,
+  /** Which messages were delivered (services/door). */
+  door: `${dataDirectory}/door`,
   /** What services/certificates remembers of the certificate authority. */
   certificates: `${dataDirectory}/certificates`,
 } as const;
@@ -104,6 +106,8 @@ export const runPaths = {
   webState: `${runDirectory}/web-state`,
   /** The operator's own page files, from the relay folder. */
   web: `${runDirectory}/web`,
+  /** Where Postfix hands over mail for mailboxes here (LMTP). */
+  doorSocket: `${runDirectory}/door.sock`,
   /** Where Postfix hands over mail for others (LMTP). */
   transportSocket: `${runDirectory}/transport.sock`,
   /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
@@ -163,6 +167,8 @@ export const users = {
   mux: { name: "homing-mux", id: 908 },
   /** Takes mail to other relays. */
   transport: { name: "homing-transport", id: 909 },
+  /** Hands mail to Dovecot, each message once. */
+  door: { name: "homing-door", id: 910 },
 } as const;
 
 /** Ports open to the world. */

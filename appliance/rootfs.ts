@@ -40,6 +40,7 @@ export function rootfsSpec(): RootfsSpec {
       users.certificates,
       users.mux,
       users.transport,
+      users.door,
     ],
     files: [
       ...named(systemFiles()),
@@ -77,6 +78,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "web", entry: "services/web/main.ts" },
       { name: "transport", entry: "services/transport/main.ts" },
       { name: "mux", entry: "services/mux/main.ts" },
+      { name: "door", entry: "services/door/main.ts" },
       { name: "dkim", entry: "services/dkim/main.ts" },
       { name: "ctl", entry: "appliance/ctl/main.ts" },
       { name: "certificates", entry: "services/certificates/main.ts" },
@@ -96,6 +98,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing-transport.socket",
       "homing-transport-fallback.socket",
       "homing-mux.socket",
+      "homing-door.socket",
       "homing-dkim.timer",
       "homing-certificates.timer",
       "homing-certificate-load.path",

@@ -23,8 +23,8 @@ export function dropIns(): Record<string, string> {
  */
 const postfixDropIn = `[Unit]
 Requires=homing-configure.service
-Wants=homing-milter.socket homing-recipients.socket
-After=homing-configure.service homing-milter.socket homing-recipients.socket dovecot.service
+Wants=homing-milter.socket homing-recipients.socket homing-door.socket
+After=homing-configure.service homing-milter.socket homing-recipients.socket homing-door.socket dovecot.service
 ${neverGiveUp}
 
 [Service]

@@ -2,14 +2,18 @@
  * Dovecot's configuration (Dovecot 2.4) from the relay's settings: IMAP for accounts, LMTP for Postfix, SASL
  * for Postfix; accounts are asked of services/auth by Lua, metadata of services/metadata by the dict protocol.
  */
+import { basename } from "node:path";
 import { contactUri } from "../contact.ts";
 import { authListen, dataPaths, muxBackends, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { imapConnections, type Machine, mostImapConnections } from "./capacity.ts";
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
 
-/** Where Postfix delivers. */
+/** Where services/door delivers. */
 export const lmtpSocketPath = "/run/dovecot/lmtp";
+
+/** Where services/door asks whether a message is in a mailbox. */
+export const mailboxLookPath = "/run/dovecot/doveadm-look";
 
 /** IMAP connections on the largest machine, one process each. */
 const maxImapProcesses = mostImapConnections;
@@ -208,7 +212,15 @@ service lmtp {
   restart_request_count = 1000
   unix_listener lmtp {
     mode = 0600
-    user = postfix
+    user = ${users.door.name}
+  }
+}
+# Who asks here may search mailboxes, and do nothing else of what doveadm can.
+doveadm_allowed_commands = search
+service doveadm {
+  unix_listener ${basename(mailboxLookPath)} {
+    mode = 0600
+    user = ${users.door.name}
   }
 }`;
 }

@@ -4,7 +4,6 @@
  */
 import { dataPaths, runPaths, tlsCertificatePath, transportFallbackListen } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
-import { lmtpSocketPath } from "./dovecot.ts";
 
 /** One parameter a line; the order is the order of reading. */
 type Parameters = Readonly<Record<string, string | number>>;
@@ -26,7 +25,7 @@ export const vrfyRule = "{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}";
 export function postfixMainCf(config: RelayConfig): string {
   const sections: Readonly<Record<string, Parameters>> = {
     "Who we are": identity(config),
-    "Mail for this relay goes to Dovecot, to accounts that exist": localDelivery(),
+    "Mail for this relay goes to Dovecot by way of services/door, to accounts that exist": localDelivery(),
     "Mail for others goes by HTTPS if it can (services/transport), otherwise by SMTP over verified TLS":
       remoteDelivery(),
     "What we offer to those who connect": serverTls(),
@@ -71,7 +70,7 @@ function localDelivery(): Parameters {
   return {
     alias_maps: "",
     alias_database: "",
-    local_transport: `lmtp:unix:${lmtpSocketPath}`,
+    local_transport: `lmtp:unix:${runPaths.doorSocket}`,
     // Unknown recipients are refused at once; when the account service is away, the sender tries again.
     local_recipient_maps: `socketmap:unix:${runPaths.recipientSocket}:recipients`,
     recipient_delimiter: "",
@@ -80,7 +79,10 @@ function localDelivery(): Parameters {
     lmtp_connection_cache_destinations: "static:all",
     lmtp_connection_cache_time_limit: "30s",
     lmtp_destination_concurrency_limit: 20,
-    // Who wrote from where, and what was signed, is of no use in the mailbox: it was judged at the door.
+    // While the service restarts, a message waits for its own next attempt alone.
+    lmtp_destination_concurrency_failed_cohort_limit: 0,
+    // Who wrote from where, and what was signed, is of no use in the mailbox: it was judged when it came in. What is left is
+    // the same by whatever way a message comes: services/door knows it by that.
     lmtp_header_checks: "regexp:{{/^(Received|DKIM-Signature|Authentication-Results):/ IGNORE}}",
   };
 }

@@ -27,6 +27,7 @@ export const relayUnits = [
   "homing-web.service",
   "homing-transport.service",
   "homing-mux.service",
+  "homing-door.service",
   "dovecot.service",
   "postfix.service",
 ] as const;
@@ -140,6 +141,18 @@ export function homingUnits(): Record<string, string> {
       sockets: ["homing-transport.socket", "homing-transport-fallback.socket"],
       network: "world",
       write: [runPaths.metrics],
+      node: webNode,
+      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
+    }),
+    "homing-door.socket": socketUnit(
+      "door",
+      "Door of the mailboxes",
+      unixSocket(runPaths.doorSocket, "postfix"),
+    ),
+    "homing-door.service": serviceUnit("door", "Door of the mailboxes", users.door.name, {
+      // Dovecot is asked by its sockets.
+      network: "none",
+      write: [dataPaths.door, runPaths.metrics],
       node: webNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),

@@ -15,6 +15,7 @@ import {
   renameSync,
   writeSync,
 } from "node:fs";
+import { createFingerprintTable, type FingerprintTable } from "../lib/fingerprint-table.ts";
 import type { Log } from "../lib/log.ts";
 
 /**
@@ -22,8 +23,6 @@ import type { Log } from "../lib/log.ts";
  * 18 hours, and they do so within minutes.
  */
 const MAX_MESSAGES = 65_536;
-/** Half of the slots stay empty, so that a search ends soon. */
-const SLOTS = 2 * MAX_MESSAGES;
 
 export type Accepted = Readonly<{
   has: (fingerprint: Buffer) => boolean;
@@ -61,13 +60,16 @@ export function openAccepted(path: string, log: Log, maxMessages: number = MAX_M
       log.error("cannot put the list of messages aside", { path }, cause);
     }
     before = now;
-    now = createTable();
+    now = createFingerprintTable(MAX_MESSAGES);
   };
   return {
-    has: (fingerprint) => now.has(fingerprint) || before.has(fingerprint),
+    has: (fingerprint) => {
+      const value = fingerprint.readBigUInt64LE(0);
+      return now.has(value) || before.has(value);
+    },
     add: (fingerprint) => {
       if (now.count() >= maxMessages) turnOver();
-      now.add(fingerprint);
+      now.add(fingerprint.readBigUInt64LE(0));
       write(fingerprint);
     },
     close,
@@ -82,36 +84,12 @@ function openAtWholes(path: string): number {
   return file;
 }
 
-type Table = ReturnType<typeof createTable>;
-
-/** Open addressing: 8 bytes for a message, where a Set would take ten times that. */
-function createTable() {
-  const slots = new BigUint64Array(SLOTS);
-  let count = 0;
-  /** Where it stands, or would. 0 marks an empty slot, so it stands for 1. */
-  const find = (fingerprint: Buffer): readonly [slot: number, value: bigint] => {
-    const value = fingerprint.readBigUInt64LE(0) || 1n;
-    let slot = Number(value % BigInt(SLOTS));
-    while (slots[slot] !== 0n && slots[slot] !== value) slot = (slot + 1) % SLOTS;
-    return [slot, value];
-  };
-  return {
-    count: () => count,
-    has: (fingerprint: Buffer): boolean => slots[find(fingerprint)[0]] !== 0n,
-    add: (fingerprint: Buffer): void => {
-      const [slot, value] = find(fingerprint);
-      if (slots[slot] === 0n) count++;
-      slots[slot] = value;
-    },
-  };
-}
-
 /** What a kill cut in the middle of a fingerprint is passed over; a longer file than there can be is read to the limit. */
-function readTable(path: string): Table {
-  const table = createTable();
+function readTable(path: string): FingerprintTable {
+  const table = createFingerprintTable(MAX_MESSAGES);
   if (!existsSync(path)) return table;
   const bytes = readFileSync(path);
   for (let at = 0; at + 8 <= bytes.length && table.count() < MAX_MESSAGES; at += 8)
-    table.add(bytes.subarray(at, at + 8));
+    table.add(bytes.readBigUInt64LE(at));
   return table;
 }

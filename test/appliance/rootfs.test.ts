@@ -108,6 +108,7 @@ describe("the units", () => {
     const group = (unit: string) => /^SocketGroup=(.*)$/m.exec(units[unit]!)?.[1];
     expect(group("homing-milter.socket")).toBe("postfix");
     expect(group("homing-recipients.socket")).toBe("postfix");
+    expect(group("homing-door.socket")).toBe("postfix");
     expect(group("homing-metadata.socket")).toBe("vmail");
     for (const unit of ["homing-milter.socket", "homing-recipients.socket", "homing-metadata.socket"]) {
       expect(units[unit]).toMatch(/^SocketMode=0660$/m);

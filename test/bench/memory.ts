@@ -29,7 +29,7 @@ const IDLE_SECONDS = 60;
 const question = `
 sleep ${IDLE_SECONDS}
 free -b | awk '/^Mem/ { print "used", $2 - $7; print "total", $2 }'
-for unit in homing-auth homing-milter homing-metadata homing-web homing-mux homing-transport dovecot postfix; do
+for unit in homing-auth homing-milter homing-metadata homing-web homing-mux homing-transport homing-door dovecot postfix; do
   cgroup=/sys/fs/cgroup/system.slice/$unit.service
   sum=0
   for pid in $(cat $cgroup/cgroup.procs $cgroup/*/cgroup.procs 2>/dev/null); do
@@ -110,6 +110,7 @@ async function measure(
       web: megabytes("pss.homing-web"),
       mux: megabytes("pss.homing-mux"),
       transport: megabytes("pss.homing-transport"),
+      door: megabytes("pss.homing-door"),
       dovecot: megabytes("pss.dovecot"),
       postfix: megabytes("pss.postfix"),
     };

@@ -146,7 +146,9 @@ async function sendFor(pairs: readonly Pair[], milliseconds: number): Promise<nu
     pairs.map(async (pair) => {
       let sent = 0;
       while (performance.now() < end) {
-        const { code, text } = await pair.submission.send({ ...pair, to: [pair.to] });
+        // The same message would be delivered once.
+        const source = pair.source.replace(/^Message-ID: </m, `$&${sent}.${end}.`);
+        const { code, text } = await pair.submission.send({ from: pair.from, to: [pair.to], source });
         if (code !== 250) throw new Error(`refused: ${code} ${text}`);
         sent += 1;
       }

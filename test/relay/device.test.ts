@@ -27,7 +27,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
 
   it("has its services active and nothing failed", async () => {
-    const units = ["auth", "milter", "metadata", "web", "mux", "transport"].map(
+    const units = ["auth", "milter", "metadata", "web", "mux", "transport", "door"].map(
       (name) => `homing-${name}.service`,
     );
     for (const unit of [
@@ -91,7 +91,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   });
 
   it("leaves memory for the others when one service wants it all", async () => {
-    const services = ["auth", "milter", "metadata", "web", "mux", "transport"].map(
+    const services = ["auth", "milter", "metadata", "web", "mux", "transport", "door"].map(
       (name) => `homing-${name}`,
     );
     for (const unit of [...services, "dovecot"]) {
@@ -153,6 +153,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     "homing-web",
     "homing-mux",
     "homing-transport",
+    "homing-door",
     "dovecot",
     "postfix",
   ])("starts %s again when it is killed", async (unit) => {

@@ -10,14 +10,22 @@ import type { Relay } from "./relay.ts";
 import { openSubmission, type SmtpSession } from "./smtp-session.ts";
 import { waitFor } from "./wait.ts";
 
-/** What takes part in a delivery, on the side of the sender and of the recipient. */
-export const victims = {
-  sending: ["postfix", "homing-transport"],
-  receiving: ["postfix", "homing-web", "homing-mux"],
-} as const;
+/** What takes part in a delivery, on either side. */
+export const victims = [
+  "postfix",
+  "dovecot",
+  "homing-auth",
+  "homing-milter",
+  "homing-transport",
+  "homing-mux",
+  "homing-web",
+  "homing-door",
+] as const;
 
 export type KillsResult = Readonly<{
   kills: number;
+  /** How often each program was killed, by "sender" or "recipient" and its name. */
+  killed: ReadonlyMap<string, number>;
   /** Messages that the first relay said it has. */
   taken: number;
   /** Those whose taking nobody answered for: they may arrive or not. */
@@ -78,15 +86,17 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     }
     await session?.[Symbol.asyncDispose]();
   })();
+  const killed = new Map<string, number>();
   let kills = 0;
   try {
     const all = [
-      ...victims.sending.map((unit) => ({ relay: from, unit })),
-      ...victims.receiving.map((unit) => ({ relay: to, unit })),
+      ...victims.map((unit) => ({ relay: from, unit, name: `sender ${unit}` })),
+      ...victims.map((unit) => ({ relay: to, unit, name: `recipient ${unit}` })),
     ];
     for (; kills < options.kills; kills++) {
       await delay(random() * LONGEST_PEACE);
-      const { relay, unit } = all[Math.floor(random() * all.length)]!;
+      const { relay, unit, name } = all[Math.floor(random() * all.length)]!;
+      killed.set(name, (killed.get(name) ?? 0) + 1);
       // Forgotten restarts begin without the pause that grows with them.
       await relay.exec(`systemctl reset-failed ${unit}.service`);
       await relay.exec(`systemctl kill --signal=KILL --kill-whom=all ${unit}.service`);
@@ -107,6 +117,7 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
   for (const id of arrived) counts.set(id, (counts.get(id) ?? 0) + 1);
   return {
     kills,
+    killed,
     taken: taken.length,
     unanswered: unanswered.length,
     arrived: counts.size,

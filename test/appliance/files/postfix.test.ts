@@ -92,6 +92,7 @@ describe("Postfix", () => {
   });
 
   it("hands mail for others to the transport service, and takes it back from this device alone", () => {
+    expect(main.get("local_transport")).toBe("lmtp:unix:/run/homing/door.sock");
     expect(main.get("default_transport")).toBe("outgoing:unix:/run/homing/transport.sock");
     // The main.cf's own would cut off the signature, as for mailboxes.
     expect(master.get("outgoing unix")!.options.get("lmtp_header_checks")).toBe("");

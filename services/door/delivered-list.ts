@@ -1,0 +1,202 @@
+/**
+ * What became of the last messages at the mailboxes: begun, and then delivered or not. A file, so that it outlives this
+ * service and the system; when it is full or old it becomes the old one, and the old one goes. Called by deliveries.ts.
+ *
+ *   file   = record*
+ *   record = 8 bytes, 4 letters: a fingerprint and what became of it, or the time of the first record
+ *
+ * Nothing is synced here. On the device the folder is one whose files ext4 writes through its journal
+ * (appliance/files/system.ts): Dovecot's fsync of a message takes the record of its beginning along, which was written
+ * before, so that after a power cut no message is there without it.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { createFingerprintTable, type FingerprintTable } from "../lib/fingerprint-table.ts";
+import type { Log } from "../lib/log.ts";
+
+/**
+ * Deliveries in a file, of which there are two, 2 MiB of memory for each: at ten deliveries a second, more than a small
+ * relay carries in an hour of its life, the last three hours are known; Postfix comes again within half an hour.
+ */
+const MAX_DELIVERED = 131_072;
+/** So long a sender may come again with a message that it thinks is not delivered (RFC 5321 §4.5.4.1). Milliseconds. */
+const MAX_AGE_MS = 5 * 24 * 3_600_000;
+/** A delivery has two records; those that Dovecot refused count as well. */
+const MAX_RECORDS = 3 * MAX_DELIVERED;
+
+const RECORD_BYTES = 12;
+const words = { begun: "bgn\n", delivered: "dlv\n", refused: "not\n", since: "snc\n" } as const;
+
+export type DeliveredList = Readonly<{
+  /** "begun": by a delivery under way, or by one whose end nobody saw. */
+  state: (fingerprint: bigint) => "begun" | "delivered" | undefined;
+  /**
+   * "refused" takes back what was begun. Known at once; resolves when the kernel has it, so that it outlives this
+   * process. Never rejects: without a file, memory must do.
+   */
+  note: (what: "begun" | "delivered" | "refused", fingerprints: readonly bigint[]) => Promise<void>;
+  close: () => Promise<void>;
+}>;
+
+export type DeliveredListOptions = Readonly<{
+  /** Gets a second file beside it, `path`.old. */
+  path: string;
+  log: Log;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  maxDelivered?: number;
+}>;
+
+/** @throws the error of reading a file that is there. */
+export function openDeliveredList(options: DeliveredListOptions): DeliveredList {
+  const { path, log, now = Date.now, maxDelivered = MAX_DELIVERED } = options;
+  let before = readGeneration(`${path}.old`, maxDelivered);
+  let current = readGeneration(path, maxDelivered, before);
+  const file = createAppender(path, log);
+
+  const turnOver = (): void => {
+    before = current;
+    current = emptyGeneration(maxDelivered);
+    file.putAside(`${path}.old`);
+  };
+  const isOver = (): boolean => {
+    const age = now() - (current.since ?? now());
+    return (
+      current.delivered.count() >= maxDelivered ||
+      current.records >= Math.min(MAX_RECORDS, 3 * maxDelivered) ||
+      age > MAX_AGE_MS ||
+      // The clock was wrong then, or is now.
+      age < -MAX_AGE_MS
+    );
+  };
+  const noteOne = (what: "begun" | "delivered" | "refused", fingerprint: bigint): Promise<void> => {
+    if (isOver()) turnOver();
+    if (current.since === undefined) {
+      current.since = now();
+      void file.append(record(BigInt(current.since), words.since));
+    }
+    if (what === "begun") current.begun.add(fingerprint);
+    else for (const { begun } of [before, current]) begun.delete(fingerprint);
+    if (what === "delivered") current.delivered.add(fingerprint);
+    current.records++;
+    return file.append(record(fingerprint, words[what]));
+  };
+  return {
+    state: (fingerprint) => {
+      for (const { begun, delivered } of [current, before]) {
+        if (delivered.has(fingerprint)) return "delivered";
+        if (begun.has(fingerprint)) return "begun";
+      }
+      return undefined;
+    },
+    note: async (what, fingerprints) => {
+      await Promise.all(fingerprints.map((one) => noteOne(what, one)));
+    },
+    close: file.close,
+  };
+}
+
+type Generation = {
+  readonly begun: Set<bigint>;
+  readonly delivered: FingerprintTable;
+  /** Time of its first record. */
+  since: number | undefined;
+  records: number;
+};
+
+function emptyGeneration(maxDelivered: number): Generation {
+  return {
+    begun: new Set(),
+    delivered: createFingerprintTable(maxDelivered),
+    since: undefined,
+    records: 0,
+  };
+}
+
+function record(value: bigint, word: string): Buffer {
+  const bytes = Buffer.alloc(RECORD_BYTES);
+  bytes.writeBigUInt64LE(value);
+  bytes.write(word, 8, "latin1");
+  return bytes;
+}
+
+/** What is no record (a power cut on a file system without that journal leaves zeros) is passed over. */
+function readGeneration(path: string, maxDelivered: number, before?: Generation): Generation {
+  const made = emptyGeneration(maxDelivered);
+  if (!existsSync(path)) return made;
+  const bytes = readFileSync(path);
+  for (let at = 0; at + RECORD_BYTES <= bytes.length; at += RECORD_BYTES) {
+    const value = bytes.readBigUInt64LE(at);
+    const word = bytes.toString("latin1", at + 8, at + RECORD_BYTES);
+    made.records++;
+    if (word === words.since) made.since ??= Number(value);
+    else if (word === words.begun) made.begun.add(value);
+    else if (word === words.delivered || word === words.refused) {
+      made.begun.delete(value);
+      before?.begun.delete(value);
+      if (word === words.delivered && made.delivered.count() < maxDelivered) made.delivered.add(value);
+    }
+  }
+  return made;
+}
+
+/** Appends in the order of the calls; what comes during a write goes into the next one, all together. */
+function createAppender(path: string, log: Log) {
+  let file: FileHandle | undefined;
+  let hasFailed = false;
+  let running = Promise.resolve();
+  let next: { readonly records: Buffer[]; readonly done: Promise<void> } | undefined;
+
+  const attempt = async (step: () => Promise<void>): Promise<void> => {
+    try {
+      await step();
+      hasFailed = false;
+    } catch (cause) {
+      if (!hasFailed) log.error("cannot note which messages were delivered", { path }, cause);
+      hasFailed = true;
+      const broken = file;
+      file = undefined;
+      await broken?.close().catch(() => {});
+    }
+  };
+  const then = (step: () => Promise<void>): Promise<void> => {
+    next = undefined;
+    running = running.then(() => attempt(step));
+    return running;
+  };
+  return {
+    append: (bytes: Buffer): Promise<void> => {
+      if (next === undefined) {
+        const records: Buffer[] = [];
+        const done = then(async () => {
+          if (next?.records === records) next = undefined;
+          file ??= await openAtWholes(path);
+          await file.appendFile(Buffer.concat(records));
+        });
+        next = { records, done };
+      }
+      next.records.push(bytes);
+      return next.done;
+    },
+    putAside: (to: string): void => {
+      void then(async () => {
+        await file?.close();
+        file = undefined;
+        await rename(path, to);
+      });
+    },
+    close: (): Promise<void> =>
+      then(async () => {
+        await file?.close();
+        file = undefined;
+      }),
+  };
+}
+
+/** A write that broke off may have left a part of a record; what follows must stand in its place. */
+async function openAtWholes(path: string): Promise<FileHandle> {
+  const file = await open(path, "a", 0o600);
+  const { size } = await file.stat();
+  if (size % RECORD_BYTES !== 0) await file.truncate(size - (size % RECORD_BYTES));
+  return file;
+}

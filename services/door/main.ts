@@ -1,0 +1,22 @@
+/**
+ * homing-door.service: the door of the mailboxes on the device (service.ts), with the paths of appliance/layout.ts.
+ * Postfix comes here with every message for an account of this relay.
+ */
+import { join } from "node:path";
+import { lmtpSocketPath, mailboxLookPath } from "../../appliance/files/dovecot.ts";
+import { dataPaths, runPaths } from "../../appliance/layout.ts";
+import { createCounters } from "../lib/counters.ts";
+import { createLog } from "../lib/log.ts";
+import { exitOnSignals } from "../lib/shutdown.ts";
+import { startDoorService } from "./service.ts";
+
+const log = createLog();
+const stop = await startDoorService({
+  listen: { name: "door", path: runPaths.doorSocket },
+  lmtpPath: lmtpSocketPath,
+  lookPath: mailboxLookPath,
+  listPath: join(dataPaths.door, "delivered"),
+  counters: createCounters({ path: join(runPaths.metrics, "door.prom"), log }),
+  log,
+});
+exitOnSignals(log, stop);
