@@ -43,14 +43,15 @@ export function serveConversation(options: ConversationOptions): Conversation {
   let isFinishing = false;
   /** The last line is written: what Dovecot says is waited for, even if Postfix goes. */
   let isDelivering = false;
+  // At once: Postfix does not look at the connections that it keeps for later.
   const end = () => {
-    postfix.end();
+    postfix.destroySoon();
     dovecot.destroySoon();
   };
   const replies = readReplies(dovecot, (unasked) => void postfix.write(unasked.bytes));
   const dovecotClosed = new Promise<void>((resolve) => dovecot.once("close", () => resolve()));
   const postfixClosed = new Promise<void>((resolve) => postfix.once("close", () => resolve()));
-  void dovecotClosed.then(() => isDelivering || postfix.end());
+  void dovecotClosed.then(() => isDelivering || postfix.destroySoon());
   void postfixClosed.then(() => isDelivering || dovecot.destroy());
   for (const socket of [postfix, dovecot]) {
     socket.on("error", (error) => log.debug("a connection broke off", { reason: error.message }));
