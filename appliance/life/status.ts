@@ -39,6 +39,7 @@ const unitNames: Readonly<Record<string, string>> = {
   "homing-auth.service": "accounts",
   "homing-metadata.service": "push notifications",
   "homing-milter.service": "mail policy",
+  "homing-door.service": "door of the mailboxes",
   "dovecot.service": "mailboxes",
   "postfix.service": "mail transport",
 };
