@@ -39,7 +39,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./commands/keys.ts"),
   },
   dns: {
-    summary: "check a relay's DNS records",
+    summary: "check a relay's DNS records, publish them, or print them",
     load: () => import("./commands/dns.ts"),
   },
   audit: {

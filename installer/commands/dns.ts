@@ -1,77 +1,168 @@
 /**
- * `./homing dns ACTION`: checks whether a relay's DNS records are published. The work is done in installer/dns/; here are
- * the options and the words.
+ * `./homing dns ACTION`: checks a relay's DNS records, publishes them at a provider, takes that back, and prints them. The
+ * work is done in installer/dns/; here are the options.
  */
-
+import { providersByHand } from "../../appliance/dns/by-hand.ts";
+import { pathByHand } from "../../appliance/dns/recognize-provider.ts";
+import { zoneText } from "../../appliance/dns/records.ts";
+import { isInZone } from "../../appliance/dns/zone-names.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
+import { applyAction, type ChangeOptions, planAction, undoAction } from "../dns/change-actions.ts";
 import { checkDns } from "../dns/check.ts";
-import { readDesired } from "../dns/desired.ts";
+import { type DesiredOptions, readDesired, type Target } from "../dns/desired.ts";
 import type { ServerPlace } from "../dns/exchange.ts";
+import { handText } from "../dns/hand-text.ts";
 import { painterFor } from "../dns/painter.ts";
 import { reportText } from "../dns/report-text.ts";
+import { systemResolver } from "../dns/resolver.ts";
 import { parsePlace, realWorld } from "../dns/world.ts";
+import { zoneByResolver } from "../dns/zone-servers.ts";
 
 const options = {
   json: { type: "boolean", default: false },
+  yes: { type: "boolean", short: "y", default: false },
   address: { type: "string", multiple: true },
   server: { type: "string", multiple: true },
   https: { type: "string", multiple: true },
+  provider: { type: "string" },
+  credentials: { type: "string" },
   "account-uri": { type: "string" },
 } as const;
 
 type Values = ReturnType<typeof parseCommandArgs<typeof options>>["values"];
+type Action = (target: string, values: Values, io: CommandIo) => Promise<number>;
 
 const EXIT_NOT_YET = 1;
 
-export const command: Command = {
-  name: "dns",
-  summary: "check a relay's DNS records",
-  usage: "dns check FOLDER|DOMAIN [--json] [--address IP]... [--server IP[:PORT]]... [--https URL]...",
-  help: `
-  check    finds the name servers of the domain, asks every one of them, and says of each record whether it is
-           there, with what to do where it is not. Ends with 0 when mail will work, with 1 when not
-`,
-  async run(args, io) {
-    const { values, positionals } = parseCommandArgs(args, options);
-    const [action = "", target, ...more] = positionals;
-    if (action !== "check" || target === undefined || more.length > 0) {
-      throw new UsageError("dns check takes a relay folder or a domain");
-    }
-    return check(target, values, io);
+const actions: Readonly<Record<string, Action>> = {
+  check: async (target, values, io) => {
+    const { desired } = await readDesired(target, desiredOptions(values));
+    const servers = serversOf(values);
+    const report = await checkDns(desired, {
+      ...{ world: worldOf(values), signal: io.signal },
+      ...(servers.length > 0 && { servers }),
+    });
+    const text = values.json
+      ? `${JSON.stringify(report, undefined, 2)}\n`
+      : reportText(report, painterFor(io.stdout, io.env));
+    await print(io.stdout, text);
+    return report.works ? 0 : EXIT_NOT_YET;
+  },
+  plan: async (target, values, io) => {
+    const { desired } = await readFolder("plan", target, values);
+    return planAction(desired, changeOptions(values), io);
+  },
+  apply: async (target, values, io) => {
+    const { desired, folder } = await readFolder("apply", target, values);
+    return applyAction(desired, folder, changeOptions(values), io);
+  },
+  undo: (backup, values, io) => undoAction(backup, changeOptions(values), io),
+  zone: async (target, values, io) => {
+    const { desired } = await readFolder("zone", target, values);
+    await print(io.stdout, await zoneOutput(desired, values, io));
+    return 0;
   },
 };
 
-async function check(target: string, values: Values, io: CommandIo): Promise<number> {
-  const { desired } = await readDesired(target, desiredOptions(values));
-  const servers = (values.server ?? []).map(placeOf);
-  const report = await checkDns(desired, {
-    ...{ world: worldOf(values), signal: io.signal },
-    ...(servers.length > 0 && { servers }),
-  });
-  const text = values.json
-    ? `${JSON.stringify(report, undefined, 2)}\n`
-    : reportText(report, painterFor(io.stdout, io.env));
-  await print(io.stdout, text);
-  return report.works ? 0 : EXIT_NOT_YET;
+export const command: Command = {
+  name: "dns",
+  summary: "check a relay's DNS records, publish them, or print them",
+  usage: "dns check|plan|apply|zone FOLDER [OPTIONS], dns check DOMAIN [--json], dns undo BACKUP [OPTIONS]",
+  help: `
+  check    finds the name servers of the domain, asks every one of them, and says of each record whether it is
+           there, and how to mend what is not. Ends with 0 when mail will work, with 1 when not
+  plan     shows what apply would change at the provider: + is added, ~ is changed
+  apply    keeps a back-up of the zone in the relay folder, asks, changes the relay's record sets and no others,
+           and waits until every name server shows them. Stops when the domain receives mail elsewhere
+  undo     restores what an apply changed; BACKUP is the file that it wrote
+  zone     prints the records as a zone file, or with --provider namecheap (and others) field by field
+
+  FOLDER                  the relay's folder, made by ./homing init
+  --address IP            a public address of the relay (twice: IPv4 and IPv6). Without it, the ones that were
+                          written into the folder's dns-records.txt
+  --provider ID           where the zone is, as cloudflare or desec; found by the name servers otherwise
+  --credentials FILE      lines “key = value” in a file that only you can read. Otherwise the variables
+                          HOMING_DNS_ID_KEY are read (HOMING_DNS_CLOUDFLARE_TOKEN), or you are asked
+  --yes                   do not ask
+  --account-uri URI       lets only this account get certificates; homing-ctl certificate shows it on the relay
+  --server IP[:PORT]      check: ask this name server instead of those of the domain; apply: wait for it
+  --https URL             the resolver (RFC 8484) that is asked when name servers cannot be asked directly
+  --json                  print the result for programs
+`,
+  async run(args, io) {
+    const { values, positionals } = parseCommandArgs(args, options);
+    const [name = "", target, ...more] = positionals;
+    const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
+    if (action === undefined) {
+      throw new UsageError(
+        `dns needs an action: ${Object.keys(actions).join(", ")}${name && `; not “${name}”`}`,
+      );
+    }
+    if (target === undefined)
+      throw new UsageError(`dns ${name} needs ${name === "undo" ? "a back-up" : "a relay folder"}`);
+    if (more.length > 0) throw new UsageError(`dns ${name} takes one thing; what is “${more.join(" ")}”?`);
+    return action(target, values, io);
+  },
+};
+
+/** Records without the relay's keys are of no use to anybody but the check. */
+async function readFolder(
+  name: string,
+  target: string,
+  values: Values,
+): Promise<Target & { folder: string }> {
+  const found = await readDesired(target, desiredOptions(values));
+  const { folder, desired } = found;
+  if (folder === null) {
+    throw new UsageError(
+      `dns ${name} needs the relay's folder, for the DKIM key is in it; ${target} is none`,
+    );
+  }
+  return { desired, folder };
 }
 
-function desiredOptions(values: Values) {
+async function zoneOutput(
+  { domain, records }: Target["desired"],
+  values: Values,
+  io: CommandIo,
+): Promise<string> {
+  if (values.provider === undefined) {
+    const hasAddress = records.some((record) => record.name === domain && "address" in record);
+    return hasAddress
+      ? zoneText(records)
+      : `; Name the relay's public address by --address.\n${zoneText(records)}`;
+  }
+  const zone = await zoneByResolver(domain, systemResolver(worldOf(values), io.signal));
+  // Unknown while there is no network, or no delegation yet: then the domain itself is taken for one that was bought.
+  const name = zone?.zone.includes(".") && isInZone(domain, zone.zone) ? zone.zone : domain;
+  const wish = values.provider.toLowerCase();
+  const known = providersByHand.find((each) => each.name.toLowerCase().startsWith(wish));
+  return handText(records, name, known?.path ?? pathByHand(zone?.names ?? []));
+}
+
+function desiredOptions(values: Values): DesiredOptions {
   const accountUri = values["account-uri"];
   return { addresses: values.address ?? [], ...(accountUri !== undefined && { accountUri }) };
 }
 
-function worldOf(values: Values) {
-  const https = values.https ?? [];
+function changeOptions(values: Values): ChangeOptions {
+  const { provider, credentials, yes, json } = values;
+  return { world: worldOf(values), provider, credentials, yes, json, servers: serversOf(values) };
+}
+
+function worldOf({ https = [] }: Values) {
   for (const url of https) {
-    if (!URL.canParse(url) || !url.startsWith("https://"))
-      throw new UsageError(`--https needs a URL, not “${url}”`);
+    if (!URL.canParse(url) || !url.startsWith("https://")) {
+      throw new UsageError(`--https needs a URL that begins with https://, not “${url}”`);
+    }
   }
   return https.length > 0 ? realWorld(https) : realWorld();
 }
 
-function placeOf(text: string): ServerPlace {
-  const place = parsePlace(text);
-  if (place === undefined)
+function serversOf({ server = [] }: Values): ServerPlace[] {
+  return server.map((text) => {
+    const place = parsePlace(text);
+    if (place !== undefined) return place;
     throw new UsageError(`--server needs an IP address, with or without a port, not “${text}”`);
-  return place;
+  });
 }

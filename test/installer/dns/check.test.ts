@@ -8,6 +8,7 @@ import { recordSets, txtStrings } from "../../../appliance/dns/record-set.ts";
 import { dkimPublicKey, relayRecords } from "../../../appliance/dns/records.ts";
 import { checkDns } from "../../../installer/dns/check.ts";
 import type { DnsReport } from "../../../installer/dns/report.ts";
+import { watchDns } from "../../../installer/dns/watch.ts";
 import { type Place, startDelayLine } from "./delay-line.ts";
 import { startHttpsFront } from "./https-front.ts";
 import {
@@ -102,6 +103,7 @@ const zones: TestZone[] = [
   ),
   { name: "sub.test", records: ["x.sub.test. 60 CNAME elsewhere.test."] },
   { name: "split.test", records: lines("split.test"), second: lines("split.test", "split.test MX") },
+  { name: "late.test", records: lines("late.test"), second: [] },
   { name: "lame.test", records: lines("lame.test"), second: null },
   {
     ...whole("silent.test"),
@@ -388,6 +390,34 @@ describe.skipIf(missingServers !== undefined)(
       expect(bad(await account("https://ca.test/1", "alike.test"))).toEqual([]);
       expect(bad(await account("https://ca.test/2", "alike.test"))).toEqual(["alike.test CAA conflicts"]);
       expect(bad(await account("https://ca.test/1", "ok.test"))).toEqual(["ok.test CAA differs"]);
+    });
+
+    it("waits until every server shows the records, and tells how many do", async () => {
+      const looks: number[] = [];
+      const state = await watchDns(desired("late.test"), {
+        world: internet.world,
+        awaited: [{ name: "late.test", type: "MX" }],
+        clock: {
+          now: () => performance.now(),
+          wait: async () => internet.reload("late.test", "second", lines("late.test")),
+        },
+        onLook: ({ done }) => looks.push(done),
+      });
+      expect(state).toMatchObject({ done: 1, total: 1, report: { works: true } });
+      expect(looks.at(0)).toBe(0);
+      expect(looks.at(-1)).toBe(1);
+    });
+
+    it("gives up waiting when the time is over, and says what is missing", async () => {
+      let time = 0;
+      const wait = async (milliseconds: number) => {
+        time += milliseconds;
+      };
+      const state = await watchDns(desired("split.test"), {
+        ...{ world: internet.world, limit: 10_000, clock: { now: () => time, wait } },
+      });
+      expect(state).toMatchObject({ done: 13, total: 14, report: { works: false } });
+      expect(time).toBeLessThanOrEqual(10_000);
     });
 
     it("asks all servers at once: 50 ms of delay on every line add up to little", async () => {

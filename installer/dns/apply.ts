@@ -1,0 +1,125 @@
+/**
+ * Writes a relay's records into its zone at a provider: reads the zone, plans, lets the owner look, keeps a back-up, and
+ * only then changes the sets of the plan. Cut off at any point it is simply run again. Also takes such a change back.
+ * Called by the command and the wizard; I/O by the provider and the callbacks.
+ */
+import { type DnsProvider, DnsProviderError } from "../../appliance/dns/provider.ts";
+import { type RecordSet, sameValues } from "../../appliance/dns/record-set.ts";
+import { zoneOf } from "../../appliance/dns/zone-names.ts";
+import type { ZoneBackup } from "./backup.ts";
+import { type DnsPlan, type PlannedChange, planChanges } from "./plan.ts";
+import type { DesiredDns } from "./wanted.ts";
+
+/** A provider with what is known of it (ProviderDescription). */
+export type ZoneKeeper = Readonly<{ id: string; minTtl: number; provider: DnsProvider }>;
+
+/** Something in the zone stands in the way; the message says what, with the mend. */
+export class PlanObstacleError extends Error {
+  override name = "PlanObstacleError";
+}
+
+export type ZonePlan = Readonly<{ plan: DnsPlan; sets: readonly RecordSet[] }>;
+
+/** Reads the zone and plans; changes nothing. Throws DnsProviderError. */
+export async function readPlan(desired: DesiredDns, { provider, minTtl }: ZoneKeeper): Promise<ZonePlan> {
+  const zone = await findZone(desired.domain, provider);
+  await provider.check(zone);
+  const sets = await provider.read(zone);
+  return { plan: planChanges(desired, zone, sets, minTtl), sets };
+}
+
+async function findZone(domain: string, provider: DnsProvider): Promise<string> {
+  const zones = await provider.zones();
+  const zone = zoneOf(domain, zones);
+  if (zone !== undefined) return zone;
+  const seen = zones.length === 0 ? "it sees no zone at all" : `it sees ${zones.slice(0, 5).join(", ")}`;
+  throw new DnsProviderError(
+    `the token cannot see a zone that holds ${domain}: ${seen}. Add the domain at the provider, or make a token for its zone.`,
+    "missing",
+  );
+}
+
+export type ApplyCallbacks = Readonly<{
+  /** Whether the plan may be carried out. */
+  confirm: (plan: DnsPlan) => Promise<boolean>;
+  /** Keeps it before the first change, and gives its place. */
+  keepBackup: (backup: ZoneBackup) => Promise<string>;
+  signal?: AbortSignal;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+}>;
+
+export type Applied = Readonly<{
+  outcome: "unchanged" | "declined" | "changed";
+  plan: DnsPlan;
+  /** Where the back-up is; null when nothing was to be changed. */
+  backup: string | null;
+}>;
+
+/** Throws PlanObstacleError before anything is changed, DnsProviderError, and the signal's reason between steps. */
+export async function applyDns(
+  desired: DesiredDns,
+  keeper: ZoneKeeper,
+  { confirm, keepBackup, signal, now = Date.now }: ApplyCallbacks,
+): Promise<Applied> {
+  const { plan, sets } = await readPlan(desired, keeper);
+  signal?.throwIfAborted();
+  const { zone, changes, obstacles } = plan;
+  if (obstacles.length > 0) throw new PlanObstacleError(obstacleText(plan));
+  if (changes.length === 0) return { outcome: "unchanged", plan, backup: null };
+  if (!(await confirm(plan))) return { outcome: "declined", plan, backup: null };
+  signal?.throwIfAborted();
+  const backup = await keepBackup({ made: now(), provider: keeper.id, zone, sets, changes });
+  signal?.throwIfAborted();
+  await keeper.provider.change(
+    zone,
+    changes.map(({ after }) => after),
+  );
+  return { outcome: "changed", plan, backup };
+}
+
+function obstacleText({ zone, obstacles }: DnsPlan): string {
+  const lines = obstacles.map(
+    ({ name, type, reason, mend }) => `  ${name} ${type}: ${reason}.\n    → ${mend}`,
+  );
+  return `nothing was changed in the zone ${zone}, for this stands in the way:\n${lines.join("\n")}`;
+}
+
+export type UndoStep = Readonly<{
+  change: PlannedChange;
+  /** "restore": it is as apply left it; "restored": as it was before; "changed since": by somebody else, so it stays. */
+  state: "restore" | "restored" | "changed since";
+}>;
+
+/** What undoing would do; changes nothing. Throws DnsProviderError. */
+export async function planUndo({ zone, changes }: ZoneBackup, provider: DnsProvider): Promise<UndoStep[]> {
+  const names = changes.map(({ after: { name, type } }) => ({ name, type }));
+  const current = await provider.read(zone, names);
+  return changes.map((change) => {
+    const { before, after } = change;
+    const now = current.find(({ name, type }) => name === after.name && type === after.type) ?? null;
+    if (isSame(now, before)) return { change, state: "restored" };
+    // A change that was cut off may have left some of both.
+    const values = [...(before?.values ?? []), ...after.values];
+    const isOurs = isSame(now, after) || (now?.values ?? []).every((value) => values.includes(value));
+    return { change, state: isOurs ? "restore" : "changed since" };
+  });
+}
+
+/** Puts back what the steps say. Throws DnsProviderError. */
+export async function applyUndo(
+  zone: string,
+  steps: readonly UndoStep[],
+  provider: DnsProvider,
+): Promise<void> {
+  const sets = steps
+    .filter(({ state }) => state === "restore")
+    .map(({ change: { before, after } }): RecordSet => before ?? { ...after, values: [] });
+  if (sets.length > 0) await provider.change(zone, sets);
+}
+
+function isSame(a: RecordSet | null, b: RecordSet | null): boolean {
+  const isNothing = (set: RecordSet | null) => set === null || set.values.length === 0;
+  if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b);
+  return sameValues(a!, b!);
+}

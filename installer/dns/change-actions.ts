@@ -1,0 +1,191 @@
+/**
+ * `./homing dns plan`, `apply` and `undo`: the words and questions around apply.ts and watch.ts. Called by
+ * commands/dns.ts.
+ */
+import type { ProviderDescription } from "../../appliance/dns/provider.ts";
+import { providerById, providers } from "../../appliance/dns/providers/providers.ts";
+import { recognizeProvider } from "../../appliance/dns/recognize-provider.ts";
+import { agrees, ask } from "../ask.ts";
+import { type CommandIo, print, UsageError } from "../command.ts";
+import { withProgress } from "../progress.ts";
+import { applyDns, applyUndo, planUndo, readPlan, type ZoneKeeper } from "./apply.ts";
+import { readBackup, writeBackup } from "./backup.ts";
+import { CredentialsError, findCredentials } from "./credentials.ts";
+import type { ServerPlace } from "./exchange.ts";
+import { painterFor } from "./painter.ts";
+import { changeLines, planText } from "./plan-text.ts";
+import { reportText } from "./report-text.ts";
+import { systemResolver } from "./resolver.ts";
+import type { DesiredDns } from "./wanted.ts";
+import { watchDns } from "./watch.ts";
+import type { DnsWorld } from "./world.ts";
+import { zoneByResolver } from "./zone-servers.ts";
+
+export type ChangeOptions = Readonly<{
+  world: DnsWorld;
+  provider: string | undefined;
+  credentials: string | undefined;
+  yes: boolean;
+  json: boolean;
+  /** Watch these instead of the zone's name servers. */
+  servers: readonly ServerPlace[];
+}>;
+
+const EXIT_NOT_YET = 1;
+
+export async function planAction(
+  desired: DesiredDns,
+  options: ChangeOptions,
+  io: CommandIo,
+): Promise<number> {
+  const { plan } = await readPlan(desired, await keeperOf(desired.domain, options, io));
+  const text = options.json
+    ? `${JSON.stringify(plan, undefined, 2)}\n`
+    : planText(plan, painterFor(io.stdout, io.env));
+  await print(io.stdout, text);
+  return plan.obstacles.length === 0 ? 0 : EXIT_NOT_YET;
+}
+
+export async function applyAction(
+  desired: DesiredDns,
+  folder: string,
+  options: ChangeOptions,
+  io: CommandIo,
+): Promise<number> {
+  const keeper = await keeperOf(desired.domain, options, io);
+  const painter = painterFor(io.stderr, io.env);
+  const applied = await applyDns(desired, keeper, {
+    signal: io.signal,
+    confirm: async (plan) => {
+      io.stderr.write(planText(plan, painter));
+      return options.yes || agrees(io, { text: "Change the zone? Type yes: ", instead: "--yes" });
+    },
+    keepBackup: async (backup) => {
+      const path = await writeBackup(folder, backup);
+      io.stderr.write(`Back-up of the zone: ${path}\n`);
+      return path;
+    },
+  });
+  const { outcome, plan, backup } = applied;
+  if (outcome === "declined") {
+    io.stderr.write("Nothing was changed.\n");
+    return EXIT_NOT_YET;
+  }
+  const state = await withProgress(io.stderr, (report) =>
+    watchDns(desired, {
+      ...{ world: options.world, signal: io.signal },
+      ...(options.servers.length > 0 && { servers: options.servers }),
+      awaited: [...plan.changes.map(({ after }) => after), ...plan.unchanged],
+      onLook: ({ done, total }) =>
+        report({
+          stage: "Waiting until every name server shows the records",
+          done,
+          total,
+          unit: "record sets",
+        }),
+    }),
+  );
+  const { report } = state;
+  const changed = plan.changes.map(({ after: { name, type } }) => ({ name, type }));
+  await print(
+    io.stdout,
+    options.json
+      ? `${JSON.stringify({ outcome, zone: plan.zone, changed, backup, report }, undefined, 2)}\n`
+      : summary(outcome, plan.zone, changed.length, backup) +
+          (state.done === state.total && report.findings.length === 0
+            ? "Every name server shows the relay's records.\n"
+            : reportText(report, painterFor(io.stdout, io.env))),
+  );
+  return report.works ? 0 : EXIT_NOT_YET;
+}
+
+function summary(outcome: string, zone: string, changed: number, backup: string | null): string {
+  if (outcome === "unchanged") return `The zone ${zone} holds all records already; nothing was changed.\n`;
+  return `Changed ${changed} record set${changed === 1 ? "" : "s"} in the zone ${zone}. To take it back: ./homing dns undo ${backup}\n`;
+}
+
+/** `path` is the file of a back-up. */
+export async function undoAction(path: string, options: ChangeOptions, io: CommandIo): Promise<number> {
+  const backup = await readBackup(path);
+  const keeper = await keeperOf(
+    backup.zone,
+    { ...options, provider: options.provider ?? backup.provider },
+    io,
+  );
+  await keeper.provider.check(backup.zone);
+  const steps = await planUndo(backup, keeper.provider);
+  const painter = painterFor(io.stderr, io.env);
+  const restored = steps.filter(({ state }) => state === "restore");
+  const foreign = steps.filter(({ state }) => state === "changed since");
+  for (const { change } of restored) {
+    const { before, after } = change;
+    // Backwards: what apply wrote goes, what was there comes back.
+    const lines = changeLines({ before: after, after: before ?? { ...after, values: [] } }, painter);
+    io.stderr.write(`${lines.join("\n")}\n`);
+  }
+  for (const { change } of foreign) {
+    io.stderr.write(`! ${change.after.name} ${change.after.type} was changed since, so it stays as it is\n`);
+  }
+  if (restored.length === 0) {
+    await print(io.stdout, "There is nothing to restore.\n");
+    return foreign.length === 0 ? 0 : EXIT_NOT_YET;
+  }
+  if (!options.yes && !(await agrees(io, { text: "Restore the zone? Type yes: ", instead: "--yes" }))) {
+    io.stderr.write("Nothing was changed.\n");
+    return EXIT_NOT_YET;
+  }
+  io.signal.throwIfAborted();
+  await applyUndo(backup.zone, steps, keeper.provider);
+  await print(
+    io.stdout,
+    `Restored ${restored.length} of ${steps.length} record sets in the zone ${backup.zone}.\n`,
+  );
+  return foreign.length === 0 ? 0 : EXIT_NOT_YET;
+}
+
+/** The provider that the owner named, or that the name servers belong to, with its credentials. */
+async function keeperOf(domain: string, options: ChangeOptions, io: CommandIo): Promise<ZoneKeeper> {
+  const description = await describeProvider(domain, options, io);
+  const { file, hasTerminal } = { file: options.credentials, hasTerminal: io.stdin?.isTTY === true };
+  let isHelped = false;
+  const credentials = await findCredentials(description, {
+    env: io.env,
+    ...(file !== undefined && { file }),
+    ...(hasTerminal && {
+      ask: async (text: string, secret: boolean) => {
+        if (!isHelped) io.stderr.write(`${description.tokenHelp.join("\n")}\n`);
+        isHelped = true;
+        return ask(io, { text, instead: "--credentials FILE", secret });
+      },
+    }),
+  });
+  const { id, minTtl } = description;
+  return { id, minTtl, provider: description.connect(credentials, { signal: io.signal }) };
+}
+
+async function describeProvider(
+  domain: string,
+  { provider, world }: ChangeOptions,
+  io: CommandIo,
+): Promise<ProviderDescription> {
+  const known = providers.map(({ id }) => id).join(", ");
+  if (provider !== undefined) {
+    const description = providerById(provider);
+    if (description === undefined) throw new UsageError(`--provider “${provider}” is none of ${known}`);
+    return description;
+  }
+  const zone = await zoneByResolver(domain, systemResolver(world, io.signal));
+  const found = recognizeProvider(zone?.names ?? []);
+  if (found?.how === "interface") {
+    io.stderr.write(`The name servers of ${zone?.zone} are those of ${found.name}.\n`);
+    return found.provider;
+  }
+  const whose =
+    found === undefined
+      ? "nobody's that Homing knows"
+      : `those of ${found.name}, where records are entered by hand`;
+  throw new CredentialsError(
+    `the name servers of ${domain} are ${whose}. Name the provider by --provider (${known}), or enter the records ` +
+      "that ./homing dns zone prints.",
+  );
+}

@@ -1,0 +1,201 @@
+/**
+ * What has to change in a zone so that it holds the relay's records: sets to make or to change, and what stands in the
+ * way. What is right already stays as it is, and so does everything foreign: other texts at a name, other authorities.
+ * Nothing is ever removed but by a set of ours taking its place. Pure; called by apply.ts, the command and the wizard.
+ */
+import {
+  presentation,
+  type RecordSet,
+  RecordTextError,
+  recordData,
+  recordSets,
+  tidyValue,
+  txtText,
+  txtValue,
+} from "../../appliance/dns/record-set.ts";
+import type { RecordData } from "../../appliance/dns/records.ts";
+import { judge } from "./judge.ts";
+import { parseIssuer } from "./judge-authorities.ts";
+import type { Lookups, Verdict } from "./verdict.ts";
+import { type Lookup, lookupKey, type RelayQuestion } from "./views.ts";
+import { type DesiredDns, questionsFor, type Wanted, wantedOf } from "./wanted.ts";
+
+export type PlannedChange = Readonly<{
+  /** Null when there is no such set yet. */
+  before: RecordSet | null;
+  after: RecordSet;
+}>;
+
+/** Why a set cannot be written without touching what is somebody else's. */
+export type PlanObstacle = RelayQuestion & Readonly<{ reason: string; mend: string }>;
+
+export type DnsPlan = Readonly<{
+  zone: string;
+  changes: readonly PlannedChange[];
+  /** Sets that are right as they are. */
+  unchanged: readonly RelayQuestion[];
+  /** With any of them nothing may be changed. */
+  obstacles: readonly PlanObstacle[];
+  /** Worth knowing; each a sentence. */
+  notes: readonly string[];
+}>;
+
+/** Types that a zone's signer puts beside any other (RFC 4034 §2.2, §4.1.1), also beside an alias. */
+const besideAliases = ["CNAME", "RRSIG", "NSEC", "NSEC3"];
+
+/** `current`: the sets of the zone. `minTtl`: what the provider takes, in seconds. */
+export function planChanges(
+  desired: DesiredDns,
+  zone: string,
+  current: readonly RecordSet[],
+  minTtl = 0,
+): DnsPlan {
+  const { domain } = desired;
+  const sets = new Map(current.map((set) => [lookupKey(set as RelayQuestion), set]));
+  const wanted = wantedOf(desired);
+  const lookups = lookupsOf(questionsFor(wanted, domain, zone, "nobody"), sets);
+  const addresses = desired.records.flatMap((record) =>
+    record.name === domain && "address" in record ? [presentation(record)] : [],
+  );
+  const changes: PlannedChange[] = [];
+  const unchanged: RelayQuestion[] = [];
+  const obstacles: PlanObstacle[] = [];
+  const notes: string[] = [];
+  for (const each of wanted) {
+    const { name, type } = each;
+    const verdict = judge(each, lookups, { domain, zone, addresses });
+    const obstacle = obstacleFor(each, verdict, current);
+    if (obstacle !== undefined) obstacles.push({ name, type, ...obstacle });
+    else if (verdict.state === "ok") {
+      unchanged.push({ name, type });
+      if (verdict.warning === true) notes.push(`${name} ${type}: ${verdict.reason}. ${verdict.mend}`);
+    } else {
+      const before = sets.get(lookupKey(each)) ?? null;
+      const after = afterOf(each, before);
+      const ttl = Math.max(after.ttl, minTtl);
+      changes.push({ before, after: { ...after, ttl } });
+    }
+  }
+  const stray = (["A", "AAAA"] as const).filter(
+    (type) =>
+      sets.has(`${domain} ${type}`) &&
+      addresses.length > 0 &&
+      !wanted.some((one) => one.name === domain && one.type === type),
+  );
+  for (const type of stray) {
+    notes.push(
+      `${domain} ${type} stays (${sets.get(`${domain} ${type}`)!.values.join(", ")}): remove it if it is not the relay's, for clients may go there.`,
+    );
+  }
+  const wildcard = current.find(({ name }) => name.startsWith("*."));
+  if (wildcard !== undefined)
+    notes.push(`${wildcard.name} ${wildcard.type} stays; the relay does not need it.`);
+  return { zone, changes, unchanged, obstacles, notes };
+}
+
+/** What stands in the way of a set; undefined when nothing does. */
+function obstacleFor(
+  wanted: Wanted,
+  { state, reason, mend }: Verdict,
+  current: readonly RecordSet[],
+): Pick<PlanObstacle, "reason" | "mend"> | undefined {
+  if (state === "ok") return undefined;
+  const { name, type, records } = wanted;
+  if (records.length === 0) {
+    return type === "TXT"
+      ? {
+          reason: "the relay's DKIM key is not known",
+          mend: "Name the relay's folder instead of its domain.",
+        }
+      : {
+          reason: reason || "no address of the relay is known",
+          mend: "Name the relay's public address by --address.",
+        };
+  }
+  // Authorities are joined, everything else that conflicts belongs to somebody else.
+  if (state === "conflicts" && type !== "CAA") return { reason, mend };
+  if (type !== "CNAME") return undefined;
+  const beside = current.filter((set) => set.name === name && !besideAliases.includes(set.type));
+  if (beside.length === 0) return undefined;
+  const types = beside.map((set) => set.type).join(", ");
+  return {
+    reason: `${name} has records (${types}) beside which no alias can be`,
+    mend: `Remove the records ${types} at ${name}.`,
+  };
+}
+
+/** The set as it shall be: ours, and what is foreign in it. */
+function afterOf({ name, type, records }: Wanted, before: RecordSet | null): RecordSet {
+  const [ours] = recordSets(records);
+  if (ours === undefined) throw new Error(`nothing is wanted of ${name} ${type}`);
+  if (before === null) return ours;
+  if (type === "TXT") {
+    const [wish = ""] = ours.values;
+    const same = before.values.filter((value) => isSameKind(value, wish)).map((value) => joined(value, wish));
+    // After a change that was cut off, the old one may stand beside the new one: both lead to the same.
+    const value = new Set(same).size === 1 ? same[0]! : wish;
+    const foreign = before.values.filter((each) => !isSameKind(each, wish));
+    return foreign.length === 0
+      ? { ...ours, values: [value] }
+      : { ...ours, ttl: before.ttl, values: [...foreign, value] };
+  }
+  if (type === "CAA") {
+    const authorities = ours.values.map(authorityOf);
+    const foreign = before.values.filter((value) => !authorities.includes(authorityOf(value)));
+    return foreign.length === 0 ? ours : { ...ours, ttl: before.ttl, values: [...foreign, ...ours.values] };
+  }
+  return ours;
+}
+
+/** Whether two texts are of the same kind, so that only one may be there: by how each kind begins. */
+function isSameKind(value: string, wish: string): boolean {
+  const kinds = [/^v=spf1(?: |$)/i, /^v=dmarc1\b/i, /^v=stsv1\b/i, /^dkim=/i, /(?:^|;)\s*p\s*=/];
+  const kind = kinds.find((pattern) => pattern.test(txtText(wish)));
+  return kind?.test(textOf(value)) ?? false;
+}
+
+/** An SPF record that lets others send keeps them, and lets the relay send too; any other text makes way for ours. */
+function joined(value: string, wish: string): string {
+  const terms = /^v=spf1 +(.*[~-]all)$/i.exec(textOf(value).trim())?.[1];
+  if (terms === undefined) return wish;
+  return txtValue(/(?:^| )\+?a(?: |$)/i.test(terms) ? textOf(value).trim() : `v=spf1 a ${terms}`);
+}
+
+function textOf(value: string): string {
+  try {
+    return txtText(value);
+  } catch (error) {
+    if (error instanceof RecordTextError) return value;
+    throw error;
+  }
+}
+
+/** The authority of an "issue" property; other properties are their own kind. */
+function authorityOf(value: string): string {
+  const data = dataOf("CAA", value);
+  return data?.type === "CAA" && data.tag === "issue" ? parseIssuer(data.value).authority : value;
+}
+
+/** What the zone would answer. */
+function lookupsOf(questions: readonly RelayQuestion[], sets: ReadonlyMap<string, RecordSet>): Lookups {
+  return new Map(
+    questions.map((question): [string, Lookup] => {
+      const key = lookupKey(question);
+      const values = (sets.get(key)?.values ?? []).flatMap((value) => dataOf(question.type, value) ?? []);
+      if (values.length > 0) return [key, { kind: "values", values }];
+      const [target] = sets.get(`${question.name} CNAME`)?.values ?? [];
+      if (target === undefined || question.type === "CNAME") return [key, { kind: "none" }];
+      return [key, { kind: "alias", target: target.replace(/\.$/, ""), values: [] }];
+    }),
+  );
+}
+
+/** Undefined for a value that is none of its type, as providers let people enter. */
+function dataOf(type: string, value: string): RecordData | undefined {
+  try {
+    return recordData(type, tidyValue(type, value));
+  } catch (error) {
+    if (error instanceof RecordTextError) return undefined;
+    throw error;
+  }
+}

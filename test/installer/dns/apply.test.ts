@@ -1,0 +1,281 @@
+/** Plans for a zone, their application and the way back (installer/dns/plan.ts, apply.ts), over any zone there may be. */
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type RecordSet, recordSets } from "../../../appliance/dns/record-set.ts";
+import { relayRecords } from "../../../appliance/dns/records.ts";
+import { applyDns, applyUndo, planUndo } from "../../../installer/dns/apply.ts";
+import { readBackup, writeBackup, type ZoneBackup } from "../../../installer/dns/backup.ts";
+import { painterFor } from "../../../installer/dns/painter.ts";
+import { planChanges } from "../../../installer/dns/plan.ts";
+import { planText } from "../../../installer/dns/plan-text.ts";
+import { type MemoryProvider, memoryProvider } from "./memory-provider.ts";
+
+const zone = "example.test";
+const publicKey = `MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu5oIUrFDWZK7F4thFxpZa2or6jBEX3cSL6b2TJdPkO5iNn9vHNXhNX31nOefN8FksX94YbLJ8NHcFPbaZTW8R2HthYxRaCyqodxlLHibg8aHdfa+bxKeiI/xABRuAM0WG0JEDSyakMFqIO40ghj/h7DUc/4OXNdeQhrKDTlgf2bd+FjpJ3bNAFcMYa3Oeju33b2Tp+PdtqIwXRZksfuXh7m30kuyavp3Uaso145DRBaJZA55lNxmHWMgMjO+YjNeuR6j4oQqyGwzPaVcSdOG8Js2mXt+J3Hr+nNmJGxZUUW4Uw5ws08wT9opRgSpn+ThX2d1AgQePpGrWOamC3PdcwIDAQAB`;
+
+function desiredOf(domain: string) {
+  const dkim = [{ selector: "homing1", publicKey }];
+  return { domain, records: relayRecords({ domain, dkim, addresses: ["11.22.33.44", "2a00::44"] }) };
+}
+const set = (name: string, type: string, ...values: string[]): RecordSet => ({
+  name,
+  type,
+  ttl: 300,
+  values,
+});
+const keeper = (provider: MemoryProvider) => ({ id: "memory", minTtl: 0, provider });
+const painter = painterFor({ isTTY: false }, {});
+
+/** Applies with a yes; gives the back-up too. */
+async function apply(domain: string, provider: MemoryProvider) {
+  let backup: ZoneBackup | undefined;
+  const applied = await applyDns(desiredOf(domain), keeper(provider), {
+    confirm: async () => true,
+    keepBackup: async (kept) => {
+      backup = kept;
+      return "kept";
+    },
+  });
+  return { ...applied, kept: backup };
+}
+
+/** Foreign values that zones have, by type. */
+const values: Readonly<Record<string, readonly string[]>> = {
+  A: ["11.22.33.44", "22.33.44.55", "3.3.3.3"],
+  AAAA: ["2a00::44", "2a00::1"],
+  MX: ["10 example.test.", "10 chat.example.test.", "20 mx.elsewhere.test."],
+  TXT: [
+    ...[
+      '"v=spf1 a ~all"',
+      '"v=spf1 -all"',
+      '"v=spf1 include:_spf.elsewhere.test ~all"',
+      '"v=spf1 redirect=x.test"',
+    ],
+    ...[
+      '"site=1"',
+      '"v=DMARC1; p=none; rua=mailto:x@y.test"',
+      '"v=STSv1; id=1"',
+      '"v=DKIM1; p="',
+      '"dkim=unknown"',
+    ],
+  ],
+  CNAME: ["chat.example.test.", "parkingpage.namecheap.com."],
+  CAA: ['0 issue "letsencrypt.org"', '0 issue ";"', '0 issue "pki.test"', '0 iodef "mailto:x@y.test"'],
+  SRV: ["0 1 993 chat.example.test.", "5 0 1 x.test."],
+};
+const labels = [
+  "",
+  "www.",
+  "mta-sts.",
+  "_dmarc.",
+  "_mta-sts.",
+  "homing1._domainkey.",
+  "_imaps._tcp.",
+  "*.",
+  "blog.",
+];
+const domains = [zone, `chat.${zone}`];
+
+const anySet = fc
+  .record({
+    label: fc.constantFrom(...labels),
+    base: fc.constantFrom(...domains),
+    type: fc.constantFrom(...Object.keys(values)),
+  })
+  .chain(({ label, base, type }) =>
+    fc
+      .subarray([...values[type]!], { minLength: 1, maxLength: type === "CNAME" ? 1 : 2 })
+      .map((some) => set(`${label}${base}`, type, ...some)),
+  );
+/** Zones as the DNS allows them: nothing stands beside an alias. */
+const anyZone = fc
+  .uniqueArray(anySet, { selector: ({ name, type }) => `${name} ${type}`, maxLength: 12 })
+  .map((sets) =>
+    sets.filter(({ name, type }) =>
+      type === "CNAME" ? !sets.some((each) => each.name === name && each.type !== "CNAME") : true,
+    ),
+  );
+
+describe("any zone", () => {
+  it("holds the relay's records after one run, whatever breaks on the way, and nothing foreign was touched", async () => {
+    let [applied, refused] = [0, 0];
+    const property = fc.asyncProperty(
+      ...([anyZone, fc.constantFrom(...domains), fc.nat(30), fc.boolean()] as const),
+      async (sets, domain, request, done) => {
+        const before = memoryProvider(zone, sets).content();
+        const ours = recordSets(desiredOf(domain).records).map(({ name, type }) => `${name} ${type}`);
+        const isForeign = ({ name, type }: RecordSet) => !ours.includes(`${name} ${type}`);
+        const smooth = memoryProvider(zone, sets);
+        if (planChanges(desiredOf(domain), zone, sets).obstacles.length > 0) {
+          refused++;
+          await expect(apply(domain, smooth)).rejects.toThrow("nothing was changed");
+          expect([smooth.content(), smooth.writes()]).toEqual([before, 0]);
+          return;
+        }
+        applied++;
+        const first = await apply(domain, smooth);
+        expect(smooth.content().filter(isForeign)).toEqual(before.filter(isForeign));
+        const texts = before.find(({ name, type }) => name === domain && type === "TXT")?.values ?? [];
+        const kept = smooth.content().find(({ name, type }) => name === domain && type === "TXT")?.values;
+        expect(kept).toEqual(expect.arrayContaining(texts.filter((text) => !text.startsWith('"v=spf1'))));
+
+        const writes = smooth.writes();
+        expect((await apply(domain, smooth)).outcome).toBe("unchanged");
+        expect(smooth.writes()).toBe(writes);
+
+        const rough = memoryProvider(zone, sets);
+        rough.breakAt(request, done);
+        const cut = await apply(domain, rough).catch((error: Error) => error.name);
+        rough.breakAt(undefined);
+        if (cut === "DnsProviderError") await apply(domain, rough);
+        expect(rough.content().map(({ name, type, values: all }) => ({ name, type, all }))).toEqual(
+          smooth.content().map(({ name, type, values: all }) => ({ name, type, all })),
+        );
+
+        if (first.kept === undefined) return;
+        await applyUndo(zone, await planUndo(first.kept, smooth), smooth);
+        expect(smooth.content()).toEqual(before);
+        expect((await planUndo(first.kept, smooth)).every(({ state }) => state === "restored")).toBe(true);
+      },
+    );
+    await fc.assert(property, { numRuns: 400 });
+    // Neither of the two may be the rule without exception, or half of this proves nothing.
+    expect(applied).toBeGreaterThan(40);
+    expect(refused).toBeGreaterThan(40);
+  });
+
+  it("can be restored from a change that was cut off", async () => {
+    const property = fc.asyncProperty(anyZone, fc.nat(25), fc.boolean(), async (sets, request, done) => {
+      const provider = memoryProvider(zone, sets);
+      const before = provider.content();
+      provider.breakAt(request, done);
+      let backup: ZoneBackup | undefined;
+      const keepBackup = async (kept: ZoneBackup) => {
+        backup = kept;
+        return "kept";
+      };
+      const callbacks = { confirm: async () => true, keepBackup };
+      await applyDns(desiredOf(zone), keeper(provider), callbacks).catch((error: Error) => {
+        if (!["DnsProviderError", "PlanObstacleError"].includes(error.name)) throw error;
+      });
+      provider.breakAt(undefined);
+      if (backup === undefined) return;
+      await applyUndo(zone, await planUndo(backup, provider), provider);
+      expect(provider.content()).toEqual(before);
+    });
+    await fc.assert(property, { numRuns: 200 });
+  });
+});
+
+describe("a plan", () => {
+  it("reads as a diff", () => {
+    const sets = [
+      set(zone, "A", "22.33.44.55"),
+      set(zone, "TXT", '"site=1"', '"v=spf1 include:_spf.elsewhere.test ~all"'),
+      set(`www.${zone}`, "CNAME", "parkingpage.namecheap.com."),
+      set(`*.${zone}`, "A", "22.33.44.55"),
+    ];
+    const lines = planText(planChanges(desiredOf(zone), zone, sets), painter).split("\n");
+    expect(lines.slice(0, 3)).toEqual(["~ example.test A", "    - 22.33.44.55", "    + 11.22.33.44"]);
+    expect(lines).toEqual(expect.arrayContaining(["+ example.test MX 10 example.test."]));
+    const spf = lines.indexOf("~ example.test TXT");
+    expect(lines.slice(spf + 1, spf + 4)).toEqual([
+      '    - "v=spf1 include:_spf.elsewhere.test ~all"',
+      '      "site=1"',
+      '    + "v=spf1 a include:_spf.elsewhere.test ~all"',
+    ]);
+    expect(lines.at(-2)).toBe("Zone example.test: 12 to add, 3 to change, 0 right already.");
+    expect(lines.some((line) => line.startsWith("Mind: *.example.test A stays"))).toBe(true);
+  });
+
+  it("has colours for a terminal, unless NO_COLOR forbids them", () => {
+    const plan = planChanges(desiredOf(zone), zone, []);
+    expect(planText(plan, painterFor({ isTTY: true }, {}))).toContain(
+      "\u001b[32m+ example.test A 11.22.33.44\u001b[39m",
+    );
+    expect(planText(plan, painterFor({ isTTY: true }, { NO_COLOR: "1" }))).not.toContain("\u001b");
+  });
+
+  it.each<[what: string, sets: RecordSet[], words: RegExp]>([
+    [
+      "mail of others",
+      [set(zone, "MX", "1 mx.elsewhere.test.")],
+      /MX: mail for example\.test goes to mx\.elsewhere\.test[\s\S]*chat\.example\.test/,
+    ],
+    [
+      "an alias where the relay shall be",
+      [set(zone, "CNAME", "x.test.")],
+      /is an alias \(CNAME\) of x\.test/,
+    ],
+    [
+      "records where an alias shall be",
+      [set(`www.${zone}`, "TXT", '"x"')],
+      /www\.example\.test CNAME: .*\(TXT\)/,
+    ],
+  ])("stops before %s", async (_what, sets, words) => {
+    const provider = memoryProvider(zone, sets);
+    await expect(apply(zone, provider)).rejects.toThrow(words);
+    await expect(apply(zone, provider)).rejects.toMatchObject({ name: "PlanObstacleError" });
+    expect(provider.writes()).toBe(0);
+  });
+
+  it("changes nothing when the owner says no", async () => {
+    const provider = memoryProvider(zone, []);
+    const callbacks = { confirm: async () => false, keepBackup: async () => "nowhere" };
+    expect((await applyDns(desiredOf(zone), keeper(provider), callbacks)).outcome).toBe("declined");
+    expect(provider.writes()).toBe(0);
+  });
+
+  it("says which zones the token sees when none holds the domain", async () => {
+    const applying = apply("chat.other.test", memoryProvider(zone, []));
+    await expect(applying).rejects.toThrow(
+      /no zone|cannot see a zone that holds chat\.other\.test.*elsewhere\.test/,
+    );
+  });
+});
+
+describe("a back-up", () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "homing-backup-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it("comes back from its file as it was, and is open to all, for the DNS is", async () => {
+    const { kept } = await apply(zone, memoryProvider(zone, [set(`blog.${zone}`, "A", "3.3.3.3")]));
+    const path = await writeBackup(folder, kept!);
+    expect(await readBackup(path)).toEqual(kept);
+    if (process.platform !== "win32") expect((await stat(path)).mode & 0o777).toBe(0o644);
+    await expect(writeBackup(folder, kept!)).rejects.toThrow("EEXIST");
+  });
+
+  it("leaves alone what somebody else has changed since", async () => {
+    const provider = memoryProvider(zone, []);
+    const { kept } = await apply(zone, provider);
+    await provider.change(zone, [set(zone, "A", "3.3.3.3")]);
+    const steps = await planUndo(kept!, provider);
+    const others = steps.filter(({ state }) => state === "changed since");
+    expect(others.map(({ change }) => `${change.after.name} ${change.after.type}`)).toEqual([`${zone} A`]);
+    await applyUndo(zone, steps, provider);
+    expect(provider.content()).toEqual([set(zone, "A", "3.3.3.3")].map((each) => ({ ...each, ttl: 3600 })));
+  });
+
+  it.each<[what: string, text: string]>([
+    ["no JSON", "{"],
+    ["another file", '{"format":"something"}'],
+    [
+      "sets of no form",
+      '{"format":"homing-zone-backup-1","made":"2026-01-01T00:00:00.000Z","provider":"x","zone":"x","sets":[],"changes":[{}]}',
+    ],
+  ])("is refused when it is %s", async (_what, text) => {
+    const path = join(folder, "wrong.json");
+    await writeFile(path, text);
+    await expect(readBackup(path)).rejects.toMatchObject({
+      name: "BackupError",
+      message: expect.stringContaining(path),
+    });
+  });
+});
