@@ -33,8 +33,9 @@ export function rowChanges(
     for (const row of rows) {
       if (row.name !== name || row.type !== type) continue;
       // The second row of a value goes: a request that was repeated may have made it.
-      if (!wanted.delete(tidyValue(type, row.value))) spare.push(row);
-      else if (row.ttl !== ttl) update.push({ row, to: { ...row, ttl } });
+      const value = tidyValue(type, row.value);
+      if (!wanted.delete(value)) spare.push(row);
+      else if (row.ttl !== ttl) update.push({ row, to: { name, type, ttl, value } });
     }
     for (const value of wanted) {
       const row = spare.pop();

@@ -9,6 +9,7 @@ import {
   isSameName,
   type RecordSet,
   recordData,
+  tidyValue,
   txtText,
   txtValue,
   type ValueRow,
@@ -49,6 +50,11 @@ export function setsOfSingleRecords<Row extends StoredRow>(api: SingleRecords<Ro
       else await applyRowChanges(changes, how);
     },
   };
+}
+
+/** Whether only the TTL changes: then a value that others wrote need not be written again in our form. */
+export function isOnlyTtl(row: StoredRow, to: ValueRow): boolean {
+  return tidyValue(row.type, row.value) === to.value;
 }
 
 /** "create www.example.org CNAME", for messages. */

@@ -8,7 +8,14 @@ import { DnsProviderError, type DnsProviderProblem, type ProviderDescription } f
 import { providerHttp, realClock } from "../provider-http.ts";
 import type { ValueRow } from "../record-set.ts";
 import type { StoredRow } from "../row-changes.ts";
-import { allPages, changeWords, contentOf, keptValue, setsOfSingleRecords } from "../single-records.ts";
+import {
+  allPages,
+  changeWords,
+  contentOf,
+  isOnlyTtl,
+  keptValue,
+  setsOfSingleRecords,
+} from "../single-records.ts";
 import { TOTP_PERIOD, totpCode, totpKey } from "../totp.ts";
 
 const NAME = "INWX";
@@ -16,8 +23,8 @@ const NAME = "INWX";
 const PAGE_SIZE = 100;
 /** Unchecked with a live account. In seconds. */
 const MIN_TTL = 300;
-/** Its code for all is well, and for a record that is there or gone already. */
-const codes = { done: 1000, exists: 2302, missing: 2303 } as const;
+/** All is well; nobody is logged in; a record is there, or gone, already. */
+const codes = { done: 1000, notLoggedIn: 2200, exists: 2302, missing: 2303 } as const;
 
 const answerOf = <Result>(resData: z.ZodType<Result>) =>
   z.object({
@@ -132,6 +139,7 @@ export const inwx: ProviderDescription = {
       if (tfa && String(tfa) !== "0") await unlock();
     };
     let session: Promise<void> | undefined;
+    /** Logged in; a session that is over is begun anew once. */
     const call = async <Result>(
       method: string,
       params: object,
@@ -139,14 +147,20 @@ export const inwx: ProviderDescription = {
       what: string,
       { repeatable = true, accept = [] }: { repeatable?: boolean; accept?: readonly number[] } = {},
     ): Promise<Result> => {
-      session ??= logIn();
-      await session.catch((error: unknown) => {
+      for (let tries = 1; ; tries++) {
+        const isNew = session === undefined;
+        session ??= logIn();
+        await session.catch((error: unknown) => {
+          session = undefined;
+          throw error;
+        });
+        const answer = await ask(method, params, form, what, repeatable);
+        if (answer.code === codes.done || accept.includes(answer.code))
+          return (answer.resData ?? {}) as Result;
+        if (answer.code !== codes.notLoggedIn || isNew || tries > 1) throw failure(what, answer);
         session = undefined;
-        throw error;
-      });
-      const answer = await ask(method, params, form, what, repeatable);
-      if (answer.code !== codes.done && !accept.includes(answer.code)) throw failure(what, answer);
-      return (answer.resData ?? {}) as Result;
+        cookie = "";
+      }
     };
     const list = async (zone: string) => {
       const { record } = await call(
@@ -182,7 +196,7 @@ export const inwx: ProviderDescription = {
           update: (row, to) => {
             const params = {
               id: Number(row.id),
-              ...(row.value === to.value ? { ttl: to.ttl } : fieldsOf(to)),
+              ...(isOnlyTtl(row, to) ? { ttl: to.ttl } : fieldsOf(to)),
             };
             return call("nameserver.updateRecord", params, anything, changeWords("change", to));
           },
@@ -208,14 +222,15 @@ function fieldsOf(row: ValueRow) {
 
 /** Codes as in EPP (RFC 5730 §3), which they are taken from. */
 function problemOf(code: number): DnsProviderProblem {
-  if (code === 2200 || code === 2201 || code === 2501) return "credentials";
+  if (code === codes.notLoggedIn || code === 2201 || code === 2501) return "credentials";
   if (code === codes.missing) return "missing";
   if (code === 2502) return "busy";
   return code >= 2400 && code < 2500 ? "unreachable" : "refused";
 }
 
 function mendOf(code: number): string {
-  if (code === 2200 || code === 2501) return ": are user name, password and second factor right?";
+  if (code === codes.notLoggedIn || code === 2501)
+    return ": are user name, password and second factor right?";
   if (code === 2201) return ": the account needs the role “DNS Management”";
   return code === codes.missing
     ? `: is the domain in this ${NAME} account, with a zone on its name servers?`

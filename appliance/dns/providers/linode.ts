@@ -7,7 +7,14 @@ import { DnsProviderError, type ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import { recordData, type ValueRow } from "../record-set.ts";
 import type { StoredRow } from "../row-changes.ts";
-import { allPages, changeWords, contentOf, keptValue, setsOfSingleRecords } from "../single-records.ts";
+import {
+  allPages,
+  changeWords,
+  contentOf,
+  isOnlyTtl,
+  keptValue,
+  setsOfSingleRecords,
+} from "../single-records.ts";
 import { absoluteName, relativeName } from "../zone-names.ts";
 
 const NAME = "Linode";
@@ -107,7 +114,7 @@ export const linode: ProviderDescription = {
               if (ttl_sec !== row.ttl) await put(id, { ttl_sec: row.ttl }, what);
             },
             update: (row, to) => {
-              const body = row.value === to.value ? { ttl_sec: to.ttl } : fieldsOf(to, zone);
+              const body = isOnlyTtl(row, to) ? { ttl_sec: to.ttl } : fieldsOf(to, zone);
               return put(row.id, body, changeWords("change", to));
             },
             remove: (row) => {

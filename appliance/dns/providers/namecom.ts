@@ -7,7 +7,14 @@ import type { ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import type { RecordSet, ValueRow } from "../record-set.ts";
 import type { StoredRow } from "../row-changes.ts";
-import { allPages, changeWords, contentOf, keptValue, setsOfSingleRecords } from "../single-records.ts";
+import {
+  allPages,
+  changeWords,
+  contentOf,
+  isOnlyTtl,
+  keptValue,
+  setsOfSingleRecords,
+} from "../single-records.ts";
 import { absoluteName, relativeName } from "../zone-names.ts";
 
 const NAME = "Name.com";
@@ -103,8 +110,9 @@ export const namecom: ProviderDescription = {
               ),
             update: (row, to) => {
               // A PUT writes the whole record, so with a new TTL the rest goes along as it was listed.
-              const body =
-                row.value === to.value ? { ...(row as NamecomRow).fields, ttl: to.ttl } : fieldsOf(to, zone);
+              const body = isOnlyTtl(row, to)
+                ? { ...(row as NamecomRow).fields, ttl: to.ttl }
+                : fieldsOf(to, zone);
               return http.send({
                 method: "PUT",
                 path: `${path}/${row.id}`,

@@ -7,7 +7,7 @@ import type { DnsProviderProblem, ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import { recordData, type ValueRow } from "../record-set.ts";
 import type { StoredRow } from "../row-changes.ts";
-import { changeWords, contentOf, keptValue, setsOfSingleRecords } from "../single-records.ts";
+import { changeWords, contentOf, isOnlyTtl, keptValue, setsOfSingleRecords } from "../single-records.ts";
 import { absoluteName, relativeName } from "../zone-names.ts";
 
 const NAME = "Njalla";
@@ -15,15 +15,14 @@ const NAME = "Njalla";
 const TTLS = [60, 300, 900, 3600, 10_800, 21_600, 86_400] as const;
 
 const failureSchema = z.object({ code: z.number(), message: z.string() });
-const answerOf = <Result>(result: z.ZodType<Result>) =>
-  z.object({
-    result: result.optional(),
-    error: failureSchema.nullish(),
-    /** Newer answers write it so. */
-    Error: failureSchema.nullish(),
-  });
-/** What came of a change does not matter. */
-const anything = z.looseObject({});
+const answerSchema = z.object({
+  result: z.unknown().optional(),
+  error: failureSchema.nullish(),
+  /** Newer answers write it so. */
+  Error: failureSchema.nullish(),
+});
+/** What came of a change does not matter; some answers leave it out. */
+const anything = z.unknown();
 /** A number in 2020, text by now. */
 const idSchema = z.union([z.number(), z.string()]);
 const recordSchema = z.object({
@@ -61,7 +60,7 @@ export const njalla: ProviderDescription = {
       baseUrl: connect.baseUrl ?? "https://njal.la/api/1",
       headers: { authorization: `Njalla ${token.trim()}` },
       secrets: [token.trim()],
-      reasonOf: (body) => answerOf(z.unknown()).safeParse(body).data?.error?.message,
+      reasonOf: (body) => answerSchema.safeParse(body).data?.error?.message,
       mends: { 401: "the token is wrong", 403: "the token is wrong, or not allowed from this address" },
       connect,
     });
@@ -73,11 +72,12 @@ export const njalla: ProviderDescription = {
       repeatable = true,
     ): Promise<Result> => {
       const request = { method: "POST", path: "/", body: { method, params }, what, repeatable } as const;
-      const answer = await http.json(request, answerOf(form));
+      const answer = await http.json(request, answerSchema);
       const error = answer.error ?? answer.Error;
       if (error) throw http.failure(what, `${error.message}${mendOf(error.code)}`, problemOf(error.code));
-      if (answer.result === undefined) throw http.failure(what, "its answer has no result", "unreachable");
-      return answer.result;
+      const parsed = form.safeParse(answer.result);
+      if (parsed.success) return parsed.data;
+      throw http.failure(what, "its answer has another form than expected", "unreachable");
     };
     const list = async (zone: string) => {
       const what = `show the records of ${zone}`;
@@ -101,7 +101,7 @@ export const njalla: ProviderDescription = {
             // Whether the content may be left out is unknown, so it goes along as it was listed.
             const { id, content, prio, weight, port } = (row as NjallaRow).record;
             const listed = { content, prio, weight, port, ttl: to.ttl };
-            const params = { domain, id, ...(row.value === to.value ? listed : fieldsOf(to)) };
+            const params = { domain, id, ...(isOnlyTtl(row, to) ? listed : fieldsOf(to)) };
             return call("edit-record", params, anything, changeWords("change", to));
           },
           remove: (row) => {

@@ -7,7 +7,14 @@ import { DnsProviderError, type ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import { txtText, type ValueRow } from "../record-set.ts";
 import type { StoredRow } from "../row-changes.ts";
-import { allPages, changeWords, contentOf, keptValue, setsOfSingleRecords } from "../single-records.ts";
+import {
+  allPages,
+  changeWords,
+  contentOf,
+  isOnlyTtl,
+  keptValue,
+  setsOfSingleRecords,
+} from "../single-records.ts";
 import { absoluteName, relativeName } from "../zone-names.ts";
 
 const NAME = "Vultr";
@@ -96,7 +103,7 @@ export const vultr: ProviderDescription = {
               const body = { type: row.type, name: relativeName(row.name, zone), ...fieldsOf(row) };
               return http.send({ method: "POST", path, body, what: changeWords("create", row) });
             },
-            update: (row, to) => patch(row, row.value === to.value ? { ttl: to.ttl } : fieldsOf(to)),
+            update: (row, to) => patch(row, isOnlyTtl(row, to) ? { ttl: to.ttl } : fieldsOf(to)),
             remove: (row) => {
               const what = changeWords("delete", row);
               return http.send({ method: "DELETE", path: `${path}/${row.id}`, what, accept: [404] });

@@ -27,6 +27,14 @@ const sets = fc
 const valueFor = (type: string, text: string) => (type === "A" ? text : `${text.replaceAll(".", "-")}.test.`);
 
 describe("single records", () => {
+  it("get a new TTL with the value in canonical form, however it was listed", () => {
+    const row = { id: "1", name: "a.test", type: "CNAME", ttl: 60, value: "B.test" };
+    const set = { name: "a.test", type: "CNAME", ttl: 300, values: ["b.test."] };
+    expect(rowChanges([row], [set]).update).toEqual([
+      { row, to: { name: "a.test", type: "CNAME", ttl: 300, value: "b.test." } },
+    ]);
+  });
+
   it("become the sets, the others stay, and a failure at any of them is made good the next time", async () => {
     await fc.assert(
       fc.asyncProperty(rows, sets, fc.nat(10), async (before, wanted, end) => {

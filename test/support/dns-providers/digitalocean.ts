@@ -50,6 +50,7 @@ export function fakeDigitalocean(zone: string, rows: readonly ValueRow[]): FakeP
         data: shown(fourth!),
       };
     }
+    if (type === "CAA") return { ...base, flags: Number(first), tag: second!, data: txtText(third!) };
     return { ...base, data: type === "TXT" ? txtText(value) : shown(value) };
   };
   const apex: Stored[] = ["ns1", "ns2"].map((host) => {
