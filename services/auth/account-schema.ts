@@ -30,4 +30,16 @@ export const accountMigrations = [
      mode TEXT NOT NULL,
      settings_mode TEXT NOT NULL
    ) STRICT`,
+  `-- Accounts made by invitation that nobody has logged in to. If the answer that told of one was lost, its use of the
+   -- invitation is not (lost-answer.ts).
+   CREATE TABLE unused_accounts (
+     address TEXT PRIMARY KEY NOT NULL REFERENCES accounts (address) ON DELETE CASCADE,
+     token_hash BLOB NOT NULL,
+     -- HMAC-SHA-256 of the asker's network under the token: it can be compared by whoever brings the token, and
+     -- nobody reads an address out of it.
+     asker BLOB NOT NULL,
+     -- When its password was told last, Unix seconds.
+     told INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX unused_accounts_by_token ON unused_accounts (token_hash)`,
 ] as const;

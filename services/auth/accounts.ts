@@ -18,6 +18,7 @@ import {
   type Refusal,
   settingsRefusal,
 } from "./rules.ts";
+import type { SignUpCount } from "./sign-up.ts";
 import type { SignUpLimits } from "./sign-up-limits.ts";
 import type { AccountStore } from "./store.ts";
 
@@ -58,6 +59,7 @@ export function createAccounts(
     /** Unix time in seconds. */
     now: () => number;
     log: Log;
+    count?: SignUpCount;
     queue?: HashQueue;
     hasher?: PasswordHasher;
     /** A steady clock in milliseconds, for limits. */
@@ -109,12 +111,14 @@ export function createAccounts(
     recent.remember(address, hash, fingerprint);
     guesses.welcome(address, network);
     log.info("account created");
+    parts.count?.("login", "made");
     return true;
   };
 
   /** The same limits, the same turn and the same hash as for a wrong password: it looks alike from outside. */
   const refuse = async (attempt: Attempt, refusal: Refusal): Promise<Verdict> => {
     const verdict = await compare(attempt, undefined);
+    parts.count?.("login", refusal);
     return verdict.kind === "mismatch" ? { kind: "refused", refusal } : verdict;
   };
 
@@ -158,6 +162,21 @@ export function createAccounts(
     }
   };
 
+  /** The password is right: an account that an invitation made is from now on its owner's (lost-answer.ts). */
+  const claim = async (address: string, stored: string): Promise<Verdict> => {
+    const ok: Verdict = { kind: "ok", created: false };
+    if (!store.isUnused(address)) return ok;
+    try {
+      if (await store.noteUsed(address, stored)) return ok;
+    } catch (cause) {
+      // No login fails for want of room: the next one notes it.
+      log.warn("the first login to an account was not noted", { cause: describeError(cause) });
+      return ok;
+    }
+    // Another login noted it, or a new password was just given to who asked again.
+    return store.findPassword(address) === stored ? ok : { kind: "mismatch" };
+  };
+
   return {
     async verify({ user, password, address: client }) {
       const normalised = normaliseAddress(user, config.domain);
@@ -166,12 +185,9 @@ export function createAccounts(
       const fingerprint = recent.fingerprint(address, password);
       const stored = store.findPassword(address);
       // No limit, no turn, no hash: nobody guesses what the relay invented, and what was right stays right.
-      if (
-        stored !== undefined &&
-        (matchesInvented(password, stored) || recent.matches(address, stored, fingerprint))
-      ) {
+      if (stored !== undefined && matchesInvented(password, stored)) return await claim(address, stored);
+      if (stored !== undefined && recent.matches(address, stored, fingerprint))
         return { kind: "ok", created: false };
-      }
       const network = networkOf(client);
       const key = `${fingerprint} ${network}`;
       const same = underWay.get(key);

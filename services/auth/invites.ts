@@ -7,6 +7,7 @@ import { hash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Invite } from "../../appliance/invite.ts";
 import { inventToken, isToken } from "./invention.ts";
+import { askerOf, findUnusedSql } from "./lost-answer.ts";
 import type { ListChange, ListOutcome } from "./store-writer.ts";
 
 /** Invitations kept: more than an operator hands out in years; the table then takes some 2 MB. */
@@ -27,8 +28,8 @@ export type InviteList = Readonly<{
   list(): Invite[];
   /** False when there is no such invitation. @throws AccountListError as the store's create does. */
   revoke(id: number): Promise<boolean>;
-  /** What a token is good for at `now`, whatever text it is. */
-  find(token: string, now: number): InviteState;
+  /** What a token is good for at `now`, whatever text it is, in the hands of a client with this address. */
+  find(token: string, now: number, client?: string): InviteState;
 }>;
 
 export function createInviteList(
@@ -64,13 +65,20 @@ export function createInviteList(
           created: Number(row.created),
         })),
     revoke: async (id) => (await list.change({ kind: "revoke-invite", id })).made,
-    find(token, now) {
+    find(token, now, client = "") {
       if (!isToken(token)) return "unknown";
+      const tokenHash = hashToken(token);
       const row = list.read((database) =>
-        database.prepare("SELECT uses_left, expires FROM invites WHERE token_hash = ?").get(hashToken(token)),
+        database.prepare("SELECT uses_left, expires FROM invites WHERE token_hash = ?").get(tokenHash),
       );
       if (row === undefined) return "unknown";
-      if (Number(row.uses_left) < 1) return "used-up";
+      if (Number(row.uses_left) < 1) {
+        const asker = askerOf(token, client);
+        const again = list.read((database) =>
+          database.prepare(findUnusedSql).get(tokenHash, Math.floor(now), asker),
+        );
+        return again === undefined ? "used-up" : "good";
+      }
       return row.expires !== null && Number(row.expires) <= now ? "expired" : "good";
     },
   };

@@ -4,7 +4,7 @@
  *   POST /sign-up     client, invitation, proof   200 {"result": "made", "email", "password"} ·
  *                                                 403, 410, 429, 503 {"result": "refused", "reason", "retrySeconds"?}
  *   POST /welcome     client                      200 {"mode", "retrySeconds"?, "puzzle"?}
- *   POST /invitation  token                       200 {"mode", "state"}
+ *   POST /invitation  token, client?              200 {"mode", "state"}
  *
  * Bodies are forms. Nobody waits here for a hash, so there is no queue.
  */
@@ -69,7 +69,10 @@ async function answer(request: IncomingMessage, signUp: SignUp, refusals: Tally)
     case "/welcome":
       return { status: 200, body: signUp.welcome(requireField(fields, "client")) };
     case "/invitation":
-      return { status: 200, body: signUp.findInvitation(requireField(fields, "token")) };
+      return {
+        status: 200,
+        body: signUp.findInvitation(requireField(fields, "token"), fields.get("client")),
+      };
     default:
       throw new BadRequestError(404, "no such path");
   }

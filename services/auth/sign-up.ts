@@ -8,6 +8,7 @@ import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import type { Log } from "../lib/log.ts";
 import { inventName, inventPassword } from "./invention.ts";
 import { hashToken, type InviteState } from "./invites.ts";
+import { askerOf } from "./lost-answer.ts";
 import { hashInvented } from "./password.ts";
 import type { Proofs, Puzzle } from "./proof-of-work.ts";
 import { type MachineState, machineRefusal, nameRefusal, type Refusal } from "./rules.ts";
@@ -45,13 +46,16 @@ export type Welcome = Readonly<{
   puzzle?: Puzzle;
 }>;
 
+/** Told what came of each wish for an account, over HTTPS ("web") or by a first login. */
+export type SignUpCount = (way: "web" | "login", outcome: "made" | Refusal) => void;
+
 export type SignUp = Readonly<{
   /** @throws AccountListError when the store takes no account: a temporary failure for whoever asks. */
   make(request: SignUpRequest): Promise<SignUpVerdict>;
   /** Who may make an account, and whether this client has to wait or to solve a puzzle before. */
   welcome(client: string): Welcome;
   /** What an invitation is good for; nothing is taken from it. */
-  findInvitation(token: string): Readonly<{ mode: SignUpMode; state: InviteState }>;
+  findInvitation(token: string, client?: string): Readonly<{ mode: SignUpMode; state: InviteState }>;
 }>;
 
 export function createSignUp(
@@ -65,6 +69,7 @@ export function createSignUp(
     /** Unix time in seconds. */
     now: () => number;
     log: Log;
+    count?: SignUpCount;
   }>,
 ): SignUp {
   const { config, store, limits, proofs } = parts;
@@ -81,7 +86,7 @@ export function createSignUp(
     if (mode === "closed") return refused("sign-up-closed");
     if (mode === "invite") {
       if (invitation === "") return refused("invitation-needed");
-      const state = store.invites.find(invitation, parts.now());
+      const state = store.invites.find(invitation, parts.now(), client);
       return state === "good" ? { invitation, giveBack: () => {} } : refused(`invitation-${state}`);
     }
     const giveBack = limits.take(client);
@@ -97,7 +102,7 @@ export function createSignUp(
     return refused("proof-refused", retrySeconds);
   };
 
-  const make = async (invitation: string | undefined): Promise<SignUpVerdict> => {
+  const make = async (invitation: string | undefined, client: string): Promise<SignUpVerdict> => {
     const password = inventPassword();
     for (let tries = 0; tries < maxTries; tries++) {
       const address = `${inventName(nameLength)}@${config.domain}`;
@@ -106,33 +111,43 @@ export function createSignUp(
       const now = parts.now();
       const outcome =
         invitation === undefined
-          ? (await store.create(address, passwordHash, now))
-            ? "made"
-            : "taken"
+          ? (await store.create(address, passwordHash, now)) && { made: address }
           : await store.createInvited(
               { address, passwordHash },
-              { tokenHash: hashToken(invitation), now: Math.floor(now) },
+              {
+                tokenHash: hashToken(invitation),
+                asker: askerOf(invitation, client),
+                now: Math.floor(now),
+              },
             );
-      if (outcome === "made") return { kind: "made", address, password };
       // Somebody was faster, or the operator withdrew it.
-      if (outcome === "no-invite") return refused(spentState(store.invites.find(invitation!, now)));
+      if (outcome === "no-invite") return refused(spentState(store.invites.find(invitation!, now, client)));
+      if (typeof outcome === "object") return { kind: "made", address: outcome.made, password };
     }
     return refused("no-free-name");
   };
 
+  const judge = async (request: SignUpRequest): Promise<SignUpVerdict> => {
+    const charged = charge(request);
+    if ("kind" in charged) return charged;
+    let verdict: SignUpVerdict | undefined;
+    try {
+      const shortage = machineRefusal(await parts.machineState(), config.signUp);
+      verdict =
+        shortage === undefined
+          ? await make(charged.invitation, request.client)
+          : refused(shortage, shortageSeconds);
+    } finally {
+      if (verdict?.kind !== "made") charged.giveBack();
+    }
+    return verdict;
+  };
+
   return {
     async make(request) {
-      const charged = charge(request);
-      if ("kind" in charged) return charged;
-      let verdict: SignUpVerdict | undefined;
-      try {
-        const shortage = machineRefusal(await parts.machineState(), config.signUp);
-        verdict =
-          shortage === undefined ? await make(charged.invitation) : refused(shortage, shortageSeconds);
-      } finally {
-        if (verdict?.kind !== "made") charged.giveBack();
-      }
+      const verdict = await judge(request);
       if (verdict.kind === "made") parts.log.info("account created");
+      parts.count?.("web", verdict.kind === "made" ? "made" : verdict.refusal);
       return verdict;
     },
     welcome(client) {
@@ -143,7 +158,10 @@ export function createSignUp(
         ? { mode, retrySeconds }
         : { mode, retrySeconds, puzzle: proofs.puzzle() };
     },
-    findInvitation: (token) => ({ mode: parts.mode(), state: store.invites.find(token, parts.now()) }),
+    findInvitation: (token, client) => ({
+      mode: parts.mode(),
+      state: store.invites.find(token, parts.now(), client),
+    }),
   };
 }
 

@@ -6,11 +6,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { openDatabase } from "../lib/database.ts";
 import { accountMigrations } from "./account-schema.ts";
+import { findUnusedSql } from "./lost-answer.ts";
 
 export type WriterRequest = Readonly<{ path: string }>;
 
-/** Hash of an invitation's token, and Unix seconds now. */
-export type InviteUse = Readonly<{ tokenHash: Uint8Array; now: number }>;
+/** Hash of an invitation's token, who brings it (lost-answer.ts), and Unix seconds now. */
+export type InviteUse = Readonly<{ tokenHash: Uint8Array; asker: Uint8Array; now: number }>;
 
 /** `password` is its hash. */
 export type ListChange =
@@ -20,9 +21,14 @@ export type ListChange =
       password: string;
       /** Unix seconds. */
       createdDay: number;
-      /** The account is made only if this invitation has a use left, and takes it. */
+      /**
+       * The account is made only if this invitation has a use left, and takes it; or one that it made, and that nobody
+       * uses, gets this password.
+       */
       invite?: InviteUse;
     }>
+  /** Somebody logged in to an account that was made by invitation. `stored` is the hash of the password. */
+  | Readonly<{ kind: "used"; address: string; stored: string }>
   /** Of the password that is stored now. */
   | Readonly<{ kind: "rehash"; address: string; password: string; stored: string }>
   | Readonly<{
@@ -47,6 +53,8 @@ export type ListOutcome = Readonly<{
   noInvite?: boolean;
   /** Of the invitation that was made. */
   id?: number;
+  /** The account that was given instead of a new one. */
+  address?: string;
 }>;
 
 /** In the order of the batch: whether each change was made, or why none was. */
@@ -70,6 +78,20 @@ const takeUse = database.prepare(
    WHERE token_hash = ? AND uses_left > 0 AND (expires IS NULL OR expires > ?)`,
 );
 const giveUseBack = database.prepare("UPDATE invites SET uses_left = uses_left + 1 WHERE token_hash = ?");
+const noteUnused = database.prepare(
+  "INSERT INTO unused_accounts (address, token_hash, asker, told) VALUES (?, ?, ?, ?)",
+);
+const findUnused = database.prepare(findUnusedSql);
+const replacePassword = database.prepare("UPDATE accounts SET password = ? WHERE address = ?");
+const tellAgain = database.prepare("UPDATE unused_accounts SET asker = ?, told = ? WHERE address = ?");
+const noteUsed = database.prepare(
+  `DELETE FROM unused_accounts
+   WHERE address = ?1 AND EXISTS (SELECT 1 FROM accounts WHERE address = ?1 AND password = ?2)`,
+);
+/** Those whose invitation is gone stay as they are: nobody can ask for them. */
+const forgetUnused = database.prepare(
+  "DELETE FROM unused_accounts WHERE token_hash NOT IN (SELECT token_hash FROM invites)",
+);
 const countInvites = database.prepare("SELECT count(*) AS count FROM invites");
 const dropSpentInvites = database.prepare("DELETE FROM invites WHERE uses_left = 0 OR expires <= ?");
 const insertInvite = database.prepare(
@@ -112,8 +134,13 @@ function make(change: ListChange): ListOutcome {
       return { made: rehash.run(change.password, change.address, change.stored).changes === 1 };
     case "add-invite":
       return addInvite(change);
-    case "revoke-invite":
-      return { made: deleteInvite.run(change.id).changes === 1 };
+    case "used":
+      return { made: noteUsed.run(change.address, change.stored).changes === 1 };
+    case "revoke-invite": {
+      const made = deleteInvite.run(change.id).changes === 1;
+      if (made) forgetUnused.run();
+      return { made };
+    }
     case "choose-mode":
       return { made: chooseMode.run(change.mode, change.settingsMode).changes === 1 };
     case "forget-mode":
@@ -124,16 +151,30 @@ function make(change: ListChange): ListOutcome {
 function addAccount(change: ListChange & { kind: "add" }): ListOutcome {
   const { invite } = change;
   if (invite !== undefined && takeUse.run(invite.tokenHash, invite.now).changes !== 1)
-    return { made: false, noInvite: true };
+    return giveUnused(change.password, invite);
   const made = insert.run(change.address, change.password, change.createdDay).changes === 1;
-  if (!made && invite !== undefined) giveUseBack.run(invite.tokenHash);
+  if (invite !== undefined) {
+    if (made) noteUnused.run(change.address, invite.tokenHash, invite.asker, invite.now);
+    else giveUseBack.run(invite.tokenHash);
+  }
   return { made };
+}
+
+function giveUnused(password: string, { tokenHash, asker, now }: InviteUse): ListOutcome {
+  const address = findUnused.get(tokenHash, now, asker)?.address;
+  if (typeof address !== "string") return { made: false, noInvite: true };
+  replacePassword.run(password, address);
+  tellAgain.run(asker, now, address);
+  return { made: true, address };
 }
 
 function addInvite(change: ListChange & { kind: "add-invite" }): ListOutcome {
   const { tokenHash, uses, expires, note, created, limit } = change;
   const isFull = (): boolean => Number(countInvites.get()?.count) >= limit;
-  if (isFull()) dropSpentInvites.run(created);
+  if (isFull()) {
+    dropSpentInvites.run(created);
+    forgetUnused.run();
+  }
   if (isFull()) return { made: false };
   const { lastInsertRowid } = insertInvite.run(tokenHash, uses, uses, expires, note, created);
   return { made: true, id: Number(lastInsertRowid) };

@@ -33,13 +33,21 @@ export type AccountStore = Readonly<{
    */
   create(address: string, passwordHash: string, now: number): Promise<boolean>;
   /**
-   * Adds an account and takes a use of an invitation, both or neither. "no-invite": it has none left, or is none.
+   * Adds an account and takes a use of an invitation, both or neither; or gives an account again whose owner never
+   * heard of it (lost-answer.ts). "no-invite": it has no use left, or is none.
    * @throws AccountListError as create does.
    */
   createInvited(
     account: Readonly<{ address: string; passwordHash: string }>,
     use: InviteUse,
-  ): Promise<"made" | "taken" | "no-invite">;
+  ): Promise<Readonly<{ made: string }> | "taken" | "no-invite">;
+  /** Whether nobody has logged in to this account yet, which an invitation made. */
+  isUnused(address: string): boolean;
+  /**
+   * From now on it is its owner's for good. False when it was so already, or `passwordHash` is no longer its password's.
+   * @throws AccountListError as create does.
+   */
+  noteUsed(address: string, passwordHash: string): Promise<boolean>;
   /**
    * Stores another hash of the same password; false when `stored` is not what is stored now.
    * @throws AccountListError as create does.
@@ -140,9 +148,11 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
     async createInvited({ address, passwordHash: password }, invite) {
       const createdDay = dayOf(invite.now);
       const outcome = await change({ kind: "add", address, password, createdDay, invite });
-      if (outcome.made) return "made";
+      if (outcome.made) return { made: outcome.address ?? address };
       return outcome.noInvite === true ? "no-invite" : "taken";
     },
+    isUnused: (address) => guarded(() => reader.findUnused.get(address)) !== undefined,
+    noteUsed: async (address, stored) => (await change({ kind: "used", address, stored })).made,
     rehash: async (address, stored, password) =>
       (await change({ kind: "rehash", address, password, stored })).made,
     invites: createInviteList({ read: (query) => guarded(() => query(reader.database)), change }),
@@ -171,6 +181,7 @@ function dayOf(now: number): number {
 type Reader = Readonly<{
   database: DatabaseSync;
   find: ReturnType<DatabaseSync["prepare"]>;
+  findUnused: ReturnType<DatabaseSync["prepare"]>;
   /** Opened for reading only: nothing else can open it. */
   alone: boolean;
 }>;
@@ -178,7 +189,12 @@ type Reader = Readonly<{
 function openReader(path: string, log: Log): Reader {
   const ready = (database: DatabaseSync, alone: boolean): Reader => {
     database.exec(`PRAGMA busy_timeout = ${lookUpBusyMs}`);
-    return { database, find: database.prepare("SELECT password FROM accounts WHERE address = ?"), alone };
+    return {
+      database,
+      find: database.prepare("SELECT password FROM accounts WHERE address = ?"),
+      findUnused: database.prepare("SELECT 1 FROM unused_accounts WHERE address = ?"),
+      alone,
+    };
   };
   try {
     return ready(

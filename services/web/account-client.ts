@@ -23,8 +23,8 @@ export type AccountClient = Readonly<{
   signUp(wanted: Readonly<{ client: string; invitation: string; proof: string }>): Promise<SignUpAnswer>;
   /** Who may make an account; whether this client has to wait, or to solve a puzzle. */
   welcome(client: string): Promise<Readonly<{ mode: SignUpMode; retrySeconds?: number; puzzle?: Puzzle }>>;
-  /** What an invitation is good for: "good", "used-up", "expired", "unknown". */
-  findInvitation(token: string): Promise<Readonly<{ mode: SignUpMode; state: string }>>;
+  /** What an invitation is good for in the hands of this client: "good", "used-up", "expired", "unknown". */
+  findInvitation(token: string, client: string): Promise<Readonly<{ mode: SignUpMode; state: string }>>;
   close(): void;
 }>;
 
@@ -83,7 +83,7 @@ export function createAccountClient(socketPath: string): AccountClient {
       throw new AccountServiceError(`the account service answered /sign-up with ${status}`);
     },
     welcome: (client) => askPlain("/welcome", { client }),
-    findInvitation: (token) => askPlain("/invitation", { token }),
+    findInvitation: (token, client) => askPlain("/invitation", { token, client }),
     close: () => agent.destroy(),
   };
 }

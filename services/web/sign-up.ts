@@ -115,7 +115,7 @@ export function signUpRoutes(parts: SignUpParts): Routes {
 
   const openInvitation = async (head: WebRequest): Promise<Answer> => {
     const token = short(head.parameter, maxTokenLength);
-    const { mode, state } = await accounts.findInvitation(token);
+    const { mode, state } = await accounts.findInvitation(token, head.client);
     if (mode === "closed") return refusal(head, 403, "sign-up-closed");
     // Whoever is let in anyway need not know what became of the invitation.
     if (mode === "invite" && state !== "good")

@@ -71,7 +71,8 @@ describe("the sockets of services/web and homing-ctl", () => {
       call.on("error", reject);
       call.end(method === "GET" ? undefined : `${new URLSearchParams(fields)}`);
     });
-  const signUp = (invitation = "") => ask("sign-up", "POST /sign-up", { client: "192.0.2.1", invitation });
+  const signUp = (invitation = "", client = "192.0.2.1") =>
+    ask("sign-up", "POST /sign-up", { client, invitation });
 
   it("makes accounts, and says what is asked for in vain", async () => {
     await start();
@@ -123,7 +124,7 @@ describe("the sockets of services/web and homing-ctl", () => {
       body: { mode: "invite", state: "good" },
     });
     expect((await signUp(token)).status).toBe(200);
-    expect(await signUp(token)).toEqual({
+    expect(await signUp(token, "192.0.2.2")).toEqual({
       status: 410,
       body: { result: "refused", reason: "invitation-used-up" },
     });

@@ -32,12 +32,14 @@ describe("sign-up", () => {
   let store: AccountStore;
   let now: number;
   let steady: number;
+  let counted: string[];
   const open = () => openAccountStore({ path: join(folder, "accounts.sqlite"), writerProgram, log: silent });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "homing-sign-up-"));
     store = open();
     now = start;
     steady = 0;
+    counted = [];
   });
   afterEach(async () => {
     await store.close();
@@ -55,6 +57,7 @@ describe("sign-up", () => {
       machineState: async () => state,
       now: () => now,
       log: silent,
+      count: (way: string, outcome: string) => counted.push(`${way} ${outcome}`),
     };
     const signUp = createSignUp({ ...rules, proofs: createProofs(() => now, puzzleBits) });
     return { signUp, mode, accounts: createAccounts(rules) };
@@ -82,6 +85,17 @@ describe("sign-up", () => {
     expect(await accounts.verify({ ...login, password: `${verdict.password}x` })).toEqual({
       kind: "mismatch",
     });
+  });
+
+  it("counts what came of each wish, over HTTPS and by a login, and nothing of those who have an account", async () => {
+    const { signUp, mode, accounts } = await create();
+    const login = { user: "my-name-1@chat.example.org", password: "long-password", address: home };
+    for (let i = 0; i < 2; i++) await accounts.verify(login);
+    await ask(signUp);
+    await mode.choose("closed");
+    await ask(signUp);
+    await accounts.verify({ ...login, user: "my-name-2@chat.example.org" });
+    expect(counted).toEqual(["login made", "web made", "web sign-up-closed", "login sign-up-closed"]);
   });
 
   it("makes names of the length that is set, none of a role, and says when none is free", async () => {
@@ -188,6 +202,80 @@ describe("sign-up", () => {
       expect(await invite()).toMatchObject({ id: 10_001, usesLeft: 1 });
       expect(await invite()).toBeUndefined();
       expect(signUp.findInvitation(token).state).toBe("unknown");
+    });
+
+    describe("whose answer was lost", () => {
+      const madeOf = (verdict: SignUpVerdict) => {
+        if (verdict.kind !== "made") throw new Error(said(verdict));
+        return { user: verdict.address, password: verdict.password, address: home };
+      };
+      const wrong = { kind: "mismatch" };
+      const right = { kind: "ok", created: false };
+
+      it("gives the account again in the same network, under a new password, also after a restart", async () => {
+        const { token } = (await invite())!;
+        const { signUp } = await create(inviteOnly);
+        const lost = madeOf(await ask(signUp, { invitation: token }));
+        // A second tap takes nothing from the first.
+        expect(said(await ask(signUp, { invitation: token }))).toBe("invitation-used-up");
+        await store.close();
+        store = open();
+        now += 10;
+        const again = await create(inviteOnly);
+        expect(again.signUp.findInvitation(token, "192.0.2.77").state).toBe("used-up");
+        expect(said(await ask(again.signUp, { invitation: token, client: "192.0.2.77" }))).toBe(
+          "invitation-used-up",
+        );
+        expect(again.signUp.findInvitation(token, home).state).toBe("good");
+        const heard = madeOf(await ask(again.signUp, { invitation: token }));
+        expect(heard.user).toBe(lost.user);
+        expect(store.count()).toBe(1);
+        expect(await again.accounts.verify(lost)).toEqual(wrong);
+        // IMAP and SMTP at the same time.
+        expect(await Promise.all([heard, heard].map(again.accounts.verify))).toEqual([right, right]);
+        now += 86_400;
+        expect(said(await ask(again.signUp, { invitation: token }))).toBe("invitation-used-up");
+        expect(await again.accounts.verify(heard)).toEqual(right);
+      });
+
+      it("gives it anywhere after an hour, and one of many only then", async () => {
+        const { token } = (await invite({ uses: 2 }))!;
+        const { signUp, accounts } = await create(inviteOnly);
+        const used = madeOf(await ask(signUp, { invitation: token }));
+        expect(await accounts.verify(used)).toEqual(right);
+        const lost = madeOf(await ask(signUp, { invitation: token }));
+        now += 3_599;
+        expect(said(await ask(signUp, { invitation: token }))).toBe("invitation-used-up");
+        now += 1;
+        const heard = madeOf(await ask(signUp, { invitation: token, client: "192.0.2.77" }));
+        expect(heard.user).toBe(lost.user);
+        expect(await accounts.verify(heard)).toEqual(right);
+        expect(said(await ask(signUp, { invitation: token }))).toBe("invitation-used-up");
+        expect(await accounts.verify(used)).toEqual(right);
+      });
+
+      it("gives it to one of those who ask at once", async () => {
+        const { token } = (await invite())!;
+        const { signUp } = await create(inviteOnly);
+        await ask(signUp, { invitation: token });
+        now += 10;
+        const verdicts = await Promise.all(
+          Array.from({ length: 50 }, () => ask(signUp, { invitation: token })),
+        );
+        expect(verdicts.map(said).filter((word) => word === "made")).toHaveLength(1);
+        expect(store.count()).toBe(1);
+      });
+
+      it("gives nothing for an invitation that was withdrawn or has expired", async () => {
+        const { signUp } = await create(inviteOnly);
+        const expiring = (await invite({ expires: start + 60 }))!;
+        const revoked = (await invite())!;
+        for (const { token } of [expiring, revoked]) await ask(signUp, { invitation: token });
+        await store.invites.revoke(revoked.id);
+        now += 4_000;
+        expect(said(await ask(signUp, { invitation: expiring.token }))).toBe("invitation-used-up");
+        expect(said(await ask(signUp, { invitation: revoked.token }))).toBe("invitation-unknown");
+      });
     });
 
     it("makes no account at a login, and lets those who have one in", async () => {

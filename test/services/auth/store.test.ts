@@ -23,6 +23,8 @@ import { createLog } from "../../../services/lib/log.ts";
 
 const writerProgram = new URL("../../../services/auth/store-writer.ts", import.meta.url);
 const pageBytes = 4_096;
+/** Of accounts, behind the first pages of all tables. */
+const accountsPage = pageBytes * 9;
 const accounts = 600;
 /** How often a list that could only be opened for reading is tried again (services/auth/store.ts). */
 const reopenMs = 30_000;
@@ -185,8 +187,8 @@ describe("the account list", () => {
     });
 
     it.each<[string, () => Promise<void>]>([
-      ["at a page in the middle", () => overwrite(pageBytes * 6, randomBytes(pageBytes))],
-      ["at a page that reads as zeros", () => overwrite(pageBytes * 6, Buffer.alloc(pageBytes))],
+      ["at a page in the middle", () => overwrite(accountsPage, randomBytes(pageBytes))],
+      ["at a page that reads as zeros", () => overwrite(accountsPage, Buffer.alloc(pageBytes))],
     ])("%s, lets those in that it can read, makes none and calls nobody unknown", async (_how, damage) => {
       await fill();
       await damage();
@@ -205,7 +207,7 @@ describe("the account list", () => {
     it("while it is open, says so once and takes no more accounts", async () => {
       await fill();
       const store = openStore();
-      await overwrite(pageBytes * 6, Buffer.alloc(pageBytes));
+      await overwrite(accountsPage, Buffer.alloc(pageBytes));
       // What was read before may stay in memory; a new process would see it all.
       const editor = new DatabaseSync(path);
       editor.exec("PRAGMA user_version = 1");

@@ -62,14 +62,18 @@ describe.skipIf(missing)(`sign-up in a browser${missing ? ` (${missing})` : ""}`
 
   it("an invitation leads to the app by button and QR code, and says when it is used up", async () => {
     await running.control("PUT", "/sign-up", { mode: "invite" });
-    const { token } = await running.control("POST", "/invites", { uses: "1", note: "" });
+    const { token } = await running.control("POST", "/invites", { uses: "2", note: "" });
     const link = `dcaccount:https://_a.test/new?t=${token}`;
     const { page, errors } = await open(`/i/${token}`);
     expect(await page.$eval(".sign-up .button", (button) => button.getAttribute("href"))).toBe(link);
     expect(readQrCodes(await (await page.$(".qr-code"))!.screenshot())).toEqual([link]);
     await look(page, "de-invite");
-    const status = await page.evaluate(`fetch("/new?t=${token}", { method: "POST" }).then((r) => r.status)`);
-    expect(status).toBe(200);
+    for (let i = 0; i < 2; i++) {
+      const status = await page.evaluate(
+        `fetch("/new?t=${token}", { method: "POST" }).then((r) => r.status)`,
+      );
+      expect(status).toBe(200);
+    }
     expect(errors).toEqual([]);
     await page.reload();
     expect(await page.$eval("main", (main) => main.textContent)).toContain("Diese Einladung wurde schon");
