@@ -84,7 +84,7 @@ export function homingUnits(): Record<string, string> {
         "homing-control.socket",
       ],
       network: "none",
-      write: [dataPaths.accounts],
+      write: [dataPaths.accounts, runPaths.metrics],
       // Free memory and load decide on new accounts.
       allOfProc: true,
       hide: secretDirectories,

@@ -3,6 +3,7 @@
  */
 import { join } from "node:path";
 import { authListen, dataPaths, programDirectory, runPaths } from "../../appliance/layout.ts";
+import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startAuthService } from "./service.ts";
@@ -19,6 +20,7 @@ const { stop } = await startAuthService({
   recipients: { name: "recipients", path: runPaths.recipientSocket },
   signUp: { name: "sign-up", path: runPaths.signUpSocket },
   control: { name: "control", path: runPaths.controlSocket, mode: 0o600 },
+  counters: createCounters({ path: join(runPaths.metrics, "auth.prom"), log }),
   log,
 });
 exitOnSignals(log, stop);

@@ -3,6 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { Server } from "node:http";
+import type { Counters } from "../lib/counters.ts";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
@@ -13,7 +14,7 @@ import { holdMachineState, readMachineState } from "./machine.ts";
 import { createProofs } from "./proof-of-work.ts";
 import { createRecipientServer } from "./recipients.ts";
 import { createAuthServer } from "./server.ts";
-import { createSignUp } from "./sign-up.ts";
+import { createSignUp, type SignUpCount } from "./sign-up.ts";
 import { createSignUpLimits } from "./sign-up-limits.ts";
 import { createSignUpMode } from "./sign-up-mode.ts";
 import { createSignUpServer } from "./sign-up-server.ts";
@@ -38,6 +39,8 @@ export type AuthServiceOptions = Readonly<{
   signUp: ListenTarget;
   /** Where homing-ctl asks. */
   control: ListenTarget;
+  /** Without it nothing is counted. */
+  counters?: Counters;
   log: Log;
 }>;
 
@@ -73,6 +76,7 @@ export async function startAuthService(
     machineState: holdMachineState(() => readMachineState(options.mailDirectory), steadyNow),
     now,
     log,
+    ...(options.counters && { count: signUpCount(options.counters) }),
   };
   const accounts = createAccounts(rules);
   const signUp = createSignUp({ ...rules, proofs: createProofs(now) });
@@ -104,8 +108,17 @@ export async function startAuthService(
       { name: "close connections of the web service", run: () => closeServer(signUpServer) },
       { name: "close connections of homing-ctl", run: () => closeServer(controlServer) },
       { name: "close the account store", run: () => store.close() },
+      { name: "write the counters", run: () => options.counters?.close() },
     ],
   };
+}
+
+function signUpCount(counters: Counters): SignUpCount {
+  const wishes = counters.counter(
+    "homing_sign_ups_total",
+    "Wishes for an account, over HTTPS (“web”) or by a first login, by what came of them: “made” or why not.",
+  );
+  return (way, outcome) => wishes.add({ way, outcome });
 }
 
 /** Lets requests under way end; idle connections end at once. */
