@@ -20,6 +20,11 @@ export type DnsProvider = Readonly<{
    */
   change(zone: string, sets: readonly RecordSet[]): Promise<void>;
   /**
+   * Only where changes have to be published once they are made, which `change` does as its last step: for when that did
+   * not come to it, and there is nothing else to change.
+   */
+  publish?(zone: string): Promise<void>;
+  /**
    * Throws a DnsProviderError that says what is wrong with the credentials, as far as that can be known without a
    * change: which permission or switch is missing for the zone.
    */

@@ -7,11 +7,11 @@ import { type DnsProvider, DnsProviderError } from "../../appliance/dns/provider
 import { type RecordSet, sameValues } from "../../appliance/dns/record-set.ts";
 import { zoneOf } from "../../appliance/dns/zone-names.ts";
 import type { ZoneBackup } from "./backup.ts";
-import { type DnsPlan, type PlannedChange, planChanges } from "./plan.ts";
+import { type DnsPlan, type PlanLimits, type PlannedChange, planChanges } from "./plan.ts";
 import type { DesiredDns } from "./wanted.ts";
 
 /** A provider with what is known of it (ProviderDescription). */
-export type ZoneKeeper = Readonly<{ id: string; minTtl: number; provider: DnsProvider }>;
+export type ZoneKeeper = PlanLimits & Readonly<{ id: string; provider: DnsProvider }>;
 
 /** Something in the zone stands in the way; the message says what, with the mend. */
 export class PlanObstacleError extends Error {
@@ -21,11 +21,11 @@ export class PlanObstacleError extends Error {
 export type ZonePlan = Readonly<{ plan: DnsPlan; sets: readonly RecordSet[] }>;
 
 /** Reads the zone and plans; changes nothing. Throws DnsProviderError. */
-export async function readPlan(desired: DesiredDns, { provider, minTtl }: ZoneKeeper): Promise<ZonePlan> {
+export async function readPlan(desired: DesiredDns, { provider, ...limits }: ZoneKeeper): Promise<ZonePlan> {
   const zone = await findZone(desired.domain, provider);
   await provider.check(zone);
   const sets = await provider.read(zone);
-  return { plan: planChanges(desired, zone, sets, minTtl), sets };
+  return { plan: planChanges(desired, zone, sets, limits), sets };
 }
 
 async function findZone(domain: string, provider: DnsProvider): Promise<string> {
@@ -66,7 +66,11 @@ export async function applyDns(
   signal?.throwIfAborted();
   const { zone, changes, obstacles } = plan;
   if (obstacles.length > 0) throw new PlanObstacleError(obstacleText(plan));
-  if (changes.length === 0) return { outcome: "unchanged", plan, backup: null };
+  if (changes.length === 0) {
+    // A run that was cut off may have left changes that nobody sees yet.
+    await keeper.provider.publish?.(zone);
+    return { outcome: "unchanged", plan, backup: null };
+  }
   if (!(await confirm(plan))) return { outcome: "declined", plan, backup: null };
   signal?.throwIfAborted();
   const backup = await keepBackup({ made: now(), provider: keeper.id, zone, sets, changes });

@@ -159,8 +159,13 @@ async function keeperOf(domain: string, options: ChangeOptions, io: CommandIo): 
       },
     }),
   });
-  const { id, minTtl } = description;
-  return { id, minTtl, provider: description.connect(credentials, { signal: io.signal }) };
+  const { id, minTtl, approximate } = description;
+  return {
+    id,
+    minTtl,
+    ...(approximate && { approximate }),
+    provider: description.connect(credentials, { signal: io.signal }),
+  };
 }
 
 async function describeProvider(

@@ -3,12 +3,14 @@
  * way. What is right already stays as it is, and so does everything foreign: other texts at a name, other authorities.
  * Nothing is ever removed but by a set of ours taking its place. Pure; called by apply.ts, the command and the wizard.
  */
+import type { ProviderDescription } from "../../appliance/dns/provider.ts";
 import {
   presentation,
   type RecordSet,
   RecordTextError,
   recordData,
   recordSets,
+  sameValues,
   tidyValue,
   txtText,
   txtValue,
@@ -43,12 +45,15 @@ export type DnsPlan = Readonly<{
 /** Types that a zone's signer puts beside any other (RFC 4034 §2.2, §4.1.1), also beside an alias. */
 const besideAliases = ["CNAME", "RRSIG", "NSEC", "NSEC3"];
 
-/** `current`: the sets of the zone. `minTtl`: what the provider takes, in seconds. */
+/** What the provider can keep: a least TTL in seconds, and what it makes of a set that it cannot keep as it is. */
+export type PlanLimits = Pick<ProviderDescription, "approximate"> & Readonly<{ minTtl?: number }>;
+
+/** `current`: the sets of the zone. */
 export function planChanges(
   desired: DesiredDns,
   zone: string,
   current: readonly RecordSet[],
-  minTtl = 0,
+  { minTtl = 0, approximate = (set) => set }: PlanLimits = {},
 ): DnsPlan {
   const { domain } = desired;
   const sets = new Map(current.map((set) => [lookupKey(set as RelayQuestion), set]));
@@ -71,9 +76,13 @@ export function planChanges(
       if (verdict.warning === true) notes.push(`${name} ${type}: ${verdict.reason}. ${verdict.mend}`);
     } else {
       const before = sets.get(lookupKey(each)) ?? null;
-      const after = afterOf(each, before);
+      const after = approximate(afterOf(each, before));
       const ttl = Math.max(after.ttl, minTtl);
-      changes.push({ before, after: { ...after, ttl } });
+      // What the provider cannot keep better is right as it is.
+      if (before !== null && sameValues(before, after)) unchanged.push({ name, type });
+      else if (after.values.length === 0) {
+        notes.push(`${name} ${type} cannot be kept by this provider; the relay works without it.`);
+      } else changes.push({ before, after: { ...after, ttl } });
     }
   }
   const stray = (["A", "AAAA"] as const).filter(

@@ -133,6 +133,10 @@ export const ovh: ProviderDescription = {
       }
       return rows;
     };
+    const publish = async (zone: string) => {
+      const what = `publish the zone ${zone}`;
+      await http.send({ method: "POST", path: `/domain/zone/${zone}/refresh`, what, repeatable: true });
+    };
     return {
       zones: async () =>
         await http.json(
@@ -166,10 +170,10 @@ export const ovh: ProviderDescription = {
               accept: [404],
             }),
         });
-        // Also when nothing is to be done: an earlier run may have ended just before this.
-        const what = `publish the zone ${zone}`;
-        await http.send({ method: "POST", path: `/domain/zone/${zone}/refresh`, what, repeatable: true });
+        // Also when nothing was to be done: an earlier run may have ended just before this.
+        await publish(zone);
       },
+      publish,
       check: async (zone) => void (await idsOf(zone, { fieldType: "MX" })),
     };
   },
