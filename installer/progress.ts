@@ -49,7 +49,7 @@ export function createProgress(output: Output, now: () => number = () => perform
   function closeStage(ok: boolean): void {
     if (!current) return;
     const seconds = ((now() - current.started) / 1000).toFixed(1);
-    const line = `${ok ? "✓" : "✗"} ${current.event.stage}${amount(current.event)} (${seconds} s)`;
+    const line = `${ok ? "✓" : "✗"} ${current.event.stage}${amountText(current.event)} (${seconds} s)`;
     if (live) drawLine(line);
     output.write(live ? "\n" : `${line}\n`);
     current = undefined;
@@ -63,7 +63,7 @@ export function createProgress(output: Output, now: () => number = () => perform
         closeStage(true);
         current = { event, started: time, shown: time, rate: createRate() };
         noteRate(current.rate, event, time);
-        if (live) drawLine(`… ${event.stage}${amount(event)}`);
+        if (live) drawLine(`… ${event.stage}${amountText(event)}`);
         else output.write(`… ${event.stage}\n`);
         return;
       }
@@ -71,7 +71,7 @@ export function createProgress(output: Output, now: () => number = () => perform
       noteRate(current.rate, event, time);
       if (time - current.shown < (live ? RENEW_MILLISECONDS : LOG_MILLISECONDS)) return;
       current.shown = time;
-      const line = `… ${event.stage}${amount(event)}${speed(event, current.rate)}`;
+      const line = `… ${event.stage}${amountText(event)}${speed(event, current.rate)}`;
       if (live) drawLine(line);
       else output.write(`${line}\n`);
     },
@@ -99,7 +99,7 @@ export async function withProgress<Result>(
 }
 
 /** ": 12.3 of 94.0 MB (13 %)", or nothing when nothing is counted. */
-function amount({ done, total, unit }: ProgressEvent): string {
+export function amountText({ done, total, unit }: ProgressEvent): string {
   if (done === undefined) return "";
   const inMegabytes = unit === "bytes";
   const show = (value: number) => (inMegabytes ? (value / 1e6).toFixed(1) : String(value));

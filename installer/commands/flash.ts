@@ -3,7 +3,6 @@
  * nothing uses, and after two questions.
  */
 import { resolve } from "node:path";
-import { isImage, readHead, wasBooted } from "../../image/output-file.ts";
 import type { ProgressReport } from "../../image/progress.ts";
 import { ask } from "../ask.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
@@ -11,6 +10,7 @@ import { type Disk, diskText, whyNot } from "../flash/disk.ts";
 import { eject } from "../flash/eject.ts";
 import { imageBytes } from "../flash/image-file.ts";
 import { imagerSteps } from "../flash/imager-help.ts";
+import { keepRelay } from "../flash/keep-relay.ts";
 import { listDisks } from "../flash/listing.ts";
 import { FlashError, NoRightsError, writeDisk } from "../flash/write.ts";
 import { jsonEvents } from "../json-events.ts";
@@ -62,7 +62,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const disk = device === undefined ? await choose(disks, bytes, image, io) : named(disks, device, bytes);
   if (process.platform === "win32")
     throw new NoRightsError(withImager("Windows lets nobody write here", image));
-  if (!values.replace) await keepRelay(disk);
+  if (!values.replace) await keepRelay(disk.device);
   if (!values.yes) await agreeTwice(disk, image, io);
   const write = async (onProgress: ProgressReport) => {
     try {
@@ -138,20 +138,6 @@ async function choose(disks: readonly Disk[], bytes: number, image: string, io: 
     const disk = /^\d{1,3}$/.test(answer) ? usable[Number(answer) - 1] : undefined;
     if (disk !== undefined) return disk;
     io.stderr.write(`There is no “${answer}”. Ctrl-C leaves all as it is.\n`);
-  }
-}
-
-/** Throws FlashError when the disk has been a relay. One that cannot be read yet is looked at when it is written. */
-async function keepRelay({ device }: Disk): Promise<void> {
-  const head = await readHead(device).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "EACCES" || error.code === "EPERM") return undefined;
-    throw error;
-  });
-  if (head !== undefined && isImage(head) && wasBooted(head)) {
-    throw new FlashError(
-      `${device} holds a relay that has been running: its accounts and mail would be lost. ` +
-        "Take another card, or say --replace to give them up.",
-    );
   }
 }
 

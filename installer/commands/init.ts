@@ -1,19 +1,13 @@
 /**
  * `./homing init DOMAIN`: makes a relay folder and prints the DNS records to publish and what to do next.
  */
-import { readFile, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { isTestDomain, parseDomain, specialUseOf } from "../../appliance/domain.ts";
-import { sshPublicKeyProblem } from "../../appliance/ssh-key.ts";
 import { type Command, parseCommandArgs, print, UsageError } from "../command.ts";
 import { dnsRecordsFile, publicationText } from "../dns-records.ts";
 import { createRelayFolder, type RelayFolder, relayIdentity } from "../relay-folder.ts";
 import { shellQuote } from "../shell-quote.ts";
-
-/** The file given with --ssh-key holds something else than public keys. */
-class SshKeyFileError extends Error {
-  override name = "SshKeyFileError";
-}
+import { readPublicKeys } from "../ssh-key-file.ts";
 
 /** The folder was made, but the output is closed or its disk is full. */
 class ReportError extends Error {
@@ -63,34 +57,6 @@ The folder is the relay's identity. It is never overwritten; keep it safe and to
     return 0;
   },
 };
-
-/** Hundreds of the longest keys; a larger file is a wrong one. In bytes. */
-const MAX_KEY_FILE_BYTES = 1_048_576;
-
-/** The lines of a public key file. Throws SshKeyFileError with file, line and what is wrong. */
-async function readPublicKeys(path: string): Promise<string[]> {
-  const file = await stat(path);
-  if (!file.isFile()) {
-    throw new SshKeyFileError(
-      `${path} is ${file.isDirectory() ? "a folder" : "no plain file"}; --ssh-key needs the file of a public key, ` +
-        "like ~/.ssh/id_ed25519.pub",
-    );
-  }
-  if (file.size > MAX_KEY_FILE_BYTES) {
-    throw new SshKeyFileError(`${path} has ${file.size} bytes; that is no file of public keys`);
-  }
-  const text = await readFile(path, "utf8");
-  const keys: string[] = [];
-  for (const [index, raw] of text.split("\n").entries()) {
-    const line = raw.trim();
-    if (line === "" || line.startsWith("#")) continue;
-    const problem = sshPublicKeyProblem(line);
-    if (problem) throw new SshKeyFileError(`${path}, line ${index + 1}: ${problem}`);
-    keys.push(line);
-  }
-  if (keys.length === 0) throw new SshKeyFileError(`${path} holds no public key`);
-  return keys;
-}
 
 /** Printed for a domain that no authority certifies; nothing for others. */
 function warnings(domain: string): string {

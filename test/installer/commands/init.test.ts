@@ -155,7 +155,7 @@ describe("./homing init", () => {
     await writeFile(large, "");
     await truncate(large, 5_000_000);
     for (const [path, text] of [
-      [scratch, `${scratch} is a folder; --ssh-key needs the file of a public key`],
+      [scratch, `${scratch} is a folder; needed is the file of a public key`],
       [large, `${large} has 5000000 bytes; that is no file of public keys`],
     ] as const) {
       const { code, stderr } = await runHoming([
