@@ -1,6 +1,6 @@
 /**
- * The command line: `./homing VERB …`. Started by installer/launch.mjs on Node 24. One verb is one file in
- * commands/, loaded only when it is called, so that `--help` answers at once.
+ * The command line: `./homing VERB …`, or the wizard without a verb. Started by installer/launch.mjs on Node 24. One
+ * verb is one file in commands/, loaded only when it is called, so that `--help` answers at once.
  * Exit codes: 0 done, 1 failed, 2 wrong usage; stopped by Ctrl-C 130, by SIGTERM 143, by a closed terminal 129.
  */
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { HOMING_VERSION } from "../appliance/layout.ts";
 import { nearestName } from "../appliance/nearest.ts";
 import { type Command, type CommandIo, print, UsageError } from "./command.ts";
 import { errorWords } from "./error-words.ts";
+import type { World } from "./wizard/real-effects.ts";
 
 type Verb = Readonly<{ summary: string; load: () => Promise<{ command: Command }> }>;
 
@@ -72,7 +73,8 @@ function overview(): string {
   return [
     "Homing makes a disk image that turns a Raspberry Pi or a virtual machine into a chatmail relay.",
     "",
-    "Usage: ./homing COMMAND [OPTIONS]",
+    "Usage: ./homing                     asks what it needs to know, step by step",
+    "       ./homing COMMAND [OPTIONS]   does one thing, for scripts and for whoever knows which",
     "",
     ...Object.entries(verbs).map(([verb, { summary }]) => `  ${verb.padEnd(width)}  ${summary}`),
     "",
@@ -80,8 +82,7 @@ function overview(): string {
     "  ./homing --version      which version this is",
     "",
     "To begin:",
-    "  ./homing init chat.example.org",
-    "  ./homing build chat.example.org --target vm",
+    "  ./homing",
     "",
   ].join("\n");
 }
@@ -89,8 +90,8 @@ function overview(): string {
 /** Runs one command line (without `node` and the file). Resolves to the exit code; writes only to `io`. */
 export async function main(args: readonly string[], io: CommandIo): Promise<number> {
   const [first, ...rest] = args;
+  if (first === undefined) return await wizard(io);
   if (
-    first === undefined ||
     first === "--help" ||
     first === "-h" ||
     (first === "help" && (rest[0] === undefined || rest[0] === "help" || wantsHelp(rest)))
@@ -113,10 +114,7 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     );
     return EXIT_USAGE;
   }
-  if (!hasCurrentFolder()) {
-    io.stderr.write("homing: the current folder was removed; change to another one and start again.\n");
-    return EXIT_FAILED;
-  }
+  if (!hasCurrentFolder()) return sayFolderIsGone(io);
   const { command } = await verb.load();
   if (first === "help" || wantsHelp(rest)) {
     io.stdout.write(`Usage: ./homing ${command.usage}\n\n${command.help.trim()}\n`);
@@ -127,6 +125,31 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
   } catch (error) {
     if (wantsJson(rest, command)) await tellError(error, command, io);
     return explain(error, command, io);
+  }
+}
+
+/** What `./homing` alone does: it needs a terminal to ask and to be answered in. `world`: for tests. */
+export async function wizard(io: CommandIo, world: Partial<World> = {}): Promise<number> {
+  const { stdin } = io;
+  if (stdin?.isTTY !== true || io.stdout.isTTY !== true) {
+    io.stderr.write(
+      "homing: without arguments it asks questions, which needs a terminal. For scripts there are the commands:\n" +
+        "  ./homing init chat.example.org\n" +
+        "  ./homing build chat.example.org --target vm\n" +
+        `All of them are ${Object.keys(verbs).join(", ")}; ./homing --help tells more.\n`,
+    );
+    return EXIT_USAGE;
+  }
+  if (!hasCurrentFolder()) return sayFolderIsGone(io);
+  const [{ startWizard }, { realEffects }] = await Promise.all([
+    import("./wizard/start.ts"),
+    import("./wizard/real-effects.ts"),
+  ]);
+  try {
+    const effects = realEffects({ env: io.env, directory: process.cwd(), ...world });
+    return await startWizard({ ...io, stdin }, effects);
+  } catch (error) {
+    return explain(error, { name: "the wizard", usage: "" }, io);
   }
 }
 
@@ -150,6 +173,11 @@ function wantsHelp(args: readonly string[]): boolean {
   return hasFlag(args, "--help") || hasFlag(args, "-h");
 }
 
+function sayFolderIsGone(io: CommandIo): number {
+  io.stderr.write("homing: the current folder was removed; change to another one and start again.\n");
+  return EXIT_FAILED;
+}
+
 /** One that was removed under a shell has no path any more, and much of Node fails without. */
 function hasCurrentFolder(): boolean {
   try {
@@ -168,7 +196,7 @@ function hasFlag(args: readonly string[], flag: string): boolean {
 }
 
 /** Prints why a command failed and says which exit code that is. */
-export function explain(error: unknown, command: Command, io: CommandIo): number {
+export function explain(error: unknown, command: Pick<Command, "name" | "usage">, io: CommandIo): number {
   if (io.signal.aborted) {
     io.stderr.write(`homing: ${command.name} was stopped.\n`);
     return stops[io.signal.reason as keyof typeof stops] ?? stops.SIGINT;
@@ -215,15 +243,15 @@ function processIo(): CommandIo {
   };
 }
 
-/** Runs the process's own command line and ends the process. */
-async function runProcess(): Promise<void> {
+/** Has `work` done with the process's own streams and signals, and ends the process with the exit code it gives. */
+export async function runProcess(work: (io: CommandIo) => Promise<number>): Promise<void> {
   let unwritten: NodeJS.ErrnoException | undefined;
   process.stdout.on("error", (error) => {
     unwritten ??= error;
   });
   process.stderr.on("error", () => {}); // there is nowhere left to say it
   const io = processIo();
-  const code = await main(process.argv.slice(2), io);
+  const code = await work(io);
   // An error of an earlier write is told by now; what hides behind a slow pipe is waited for.
   await print(process.stdout, "").catch((error) => {
     unwritten ??= error;
@@ -238,4 +266,5 @@ async function runProcess(): Promise<void> {
   if (io.signal.aborted) process.exit();
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await runProcess();
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  await runProcess((io) => main(process.argv.slice(2), io));

@@ -10,17 +10,25 @@ import packageJson from "../../package.json" with { type: "json" };
 import { captureStream, runHoming } from "../support/command-io.ts";
 
 describe("./homing", () => {
-  it.each([[[]], [["--help"]], [["-h"]], [["help"]], [["help", "help"]], [["help", "--help"]]])(
+  it.each([[["--help"]], [["-h"]], [["help"]], [["help", "help"]], [["help", "--help"]]])(
     "prints the overview with %j",
     async (args) => {
       const { code, stdout, stderr } = await runHoming(args);
       expect(code).toBe(0);
       expect(stderr).toBe("");
-      expect(stdout).toContain("Usage: ./homing COMMAND");
+      expect(stdout).toContain("./homing COMMAND [OPTIONS]");
       for (const [verb, { summary }] of Object.entries(verbs))
         expect(stdout).toContain(`${verb.padEnd(5)}  ${summary}`);
     },
   );
+
+  it("names the commands where there is no terminal to ask questions in", async () => {
+    const { code, stdout, stderr } = await runHoming([]);
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    expect(stderr).toContain("needs a terminal");
+    for (const verb of Object.keys(verbs)) expect(stderr).toContain(verb);
+  });
 
   it.each([["--version"], ["-V"]])("says the version of package.json with %s", async (arg) => {
     expect(await runHoming([arg])).toEqual({

@@ -1,0 +1,149 @@
+/**
+ * The wizard on the terminal (Ink): draws the rows of screen.ts, makes events of keys, has the tasks done that the
+ * state wants, and keeps what is to be kept. All decisions are reduce.ts's. Started by start.ts.
+ */
+import {
+  Box,
+  type Key,
+  Text,
+  useApp,
+  useCursor,
+  useInput,
+  useIsScreenReaderEnabled,
+  usePaste,
+  useStdout,
+  useWindowSize,
+} from "ink";
+import { createElement as h, type ReactNode, useEffect, useReducer, useRef } from "react";
+import type { Kept } from "./answers.ts";
+import type { Effects } from "./effects.ts";
+import type { FieldKey } from "./field.ts";
+import { drawable, type Look } from "./look.ts";
+import { reduce } from "./reduce.ts";
+import { runTask } from "./run-task.ts";
+import { type Row, screenOf } from "./screen.ts";
+import { type Event, initialState, keptOf } from "./state.ts";
+import type { Tone } from "./view.ts";
+
+export type AppProps = Readonly<{
+  effects: Effects;
+  look: Look;
+  /** Called with whatever is to be kept, each time that it changed. */
+  keep: (folder: string, kept: Kept) => void;
+}>;
+
+const PAGE_ROWS = 8;
+
+export function App({ effects, look, keep }: AppProps): ReactNode {
+  const [state, dispatch] = useReducer(reduce, undefined, initialState);
+  const { exit } = useApp();
+  const { write } = useStdout();
+  const size = useWindowSize();
+  const isSpoken = useIsScreenReaderEnabled();
+  const { setCursorPosition } = useCursor();
+
+  useInput((input, key) => {
+    for (const event of eventsOf(input, key)) dispatch(event);
+  });
+  usePaste((text) => dispatch({ type: "text", text }));
+
+  const { running, printed, ended } = state;
+  const number = running?.number;
+  const task = useRef(running?.task);
+  task.current = running?.task;
+  // The number stands for the task: progress alone begins nothing anew.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see above
+  useEffect(() => {
+    if (number === undefined || task.current === undefined) return;
+    const abort = new AbortController();
+    void runTask(effects, task.current, number, { dispatch, fail: exit, signal: abort.signal });
+    return () => abort.abort();
+  }, [number]);
+
+  const kept = keptOf(state);
+  const keptText = JSON.stringify(kept);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what it says decides, not which object says it
+  useEffect(() => {
+    if (kept !== undefined) keep(kept.folder, kept.kept);
+  }, [keptText]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each text is printed once
+  useEffect(() => {
+    if (printed.number > 0) write(`${printed.text}\n`);
+  }, [printed.number]);
+
+  useEffect(() => {
+    if (ended !== "no") exit(state);
+  }, [ended, exit, state]);
+
+  const screen = screenOf(state, isSpoken ? undefined : size);
+  setCursorPosition(isSpoken ? undefined : screen.cursor);
+  return h(
+    Box,
+    { flexDirection: "column" },
+    // Rows have no names of their own, and none moves: the place is the key.
+    ...screen.rows.map((row, index) => h(RowLine, { key: index, row, look })),
+  );
+}
+
+function RowLine({ row, look }: Readonly<{ row: Row; look: Look }>): ReactNode {
+  const { choice, tone } = row;
+  const words = h(Text, { wrap: "truncate-end", ...styleOf(tone, look) }, drawable(row.text, look) || " ");
+  if (choice === undefined) return words;
+  return h(Box, { "aria-role": "option", "aria-state": { selected: choice.isChosen } }, words);
+}
+
+const colours: Readonly<Partial<Record<Tone, string>>> = {
+  good: "green",
+  warning: "yellow",
+  bad: "red",
+};
+
+function styleOf(tone: Tone, look: Look): { color?: string; bold?: boolean; dimColor?: boolean } {
+  const color = look.colours ? colours[tone] : undefined;
+  return {
+    ...(color !== undefined && { color }),
+    ...(tone === "strong" && { bold: true }),
+    ...(tone === "quiet" && look.colours && { dimColor: true }),
+  };
+}
+
+/** What a key means; the same wherever it is pressed. */
+function eventsOf(input: string, key: Key): Event[] {
+  if (key.ctrl) return controlEvents(input);
+  if (key.return) return [{ type: "submit" }];
+  if (key.escape) return [{ type: "back" }];
+  if (key.upArrow || (key.tab && key.shift)) return [{ type: "choose", by: -1 }];
+  if (key.downArrow || key.tab) return [{ type: "choose", by: 1 }];
+  if (key.pageUp) return [{ type: "scroll", by: -PAGE_ROWS }];
+  if (key.pageDown) return [{ type: "scroll", by: PAGE_ROWS }];
+  const edit = editKey(key);
+  if (edit !== undefined) return [{ type: "key", key: edit }];
+  if (key.meta || input === "") return [];
+  const events: Event[] = [{ type: "text", text: input }];
+  if (/^[1-9]$/.test(input)) events.push({ type: "choose-number", number: Number(input) });
+  return events;
+}
+
+/** As in shells. */
+function controlEvents(input: string): Event[] {
+  const keys: Readonly<Record<string, FieldKey>> = {
+    a: "home",
+    e: "end",
+    u: "erase-all",
+    w: "erase-word",
+    h: "erase",
+  };
+  if (input === "c") return [{ type: "leave" }];
+  const key = keys[input];
+  return key === undefined ? [] : [{ type: "key", key }];
+}
+
+function editKey(key: Key): FieldKey | undefined {
+  if (key.leftArrow) return "left";
+  if (key.rightArrow) return "right";
+  if (key.home) return "home";
+  if (key.end) return "end";
+  // Terminals disagree which of the two the key with the arrow to the left sends.
+  return key.backspace || key.delete ? "erase" : undefined;
+}

@@ -1,0 +1,64 @@
+/** The part of the wizard's work that has to do with cards: what `./homing flash` does. Called by real-effects.ts. */
+import type { Effects, Finding } from "./effects.ts";
+
+export function cardEffects(): Pick<Effects, "disks" | "flash"> {
+  return {
+    async disks({ image }, { signal }) {
+      const why = whyNobodyMay(image);
+      if (why !== undefined) return { disks: [], findings: [{ mark: "note", text: why }] };
+      const [{ listDisks }, { imageBytes }, { diskText, whyNot }] = await Promise.all([
+        import("../flash/listing.ts"),
+        import("../flash/image-file.ts"),
+        import("../flash/disk.ts"),
+      ]);
+      const [all, bytes] = await Promise.all([listDisks(signal), imageBytes(image)]);
+      const usable = all.filter((disk) => whyNot(disk, bytes) === undefined);
+      const refused = all.filter((disk) => disk.removable && whyNot(disk, bytes) !== undefined);
+      const none: Finding = {
+        mark: "warning",
+        text: "There is no card to write to: put one in and look again.",
+      };
+      return {
+        disks: usable.map((disk) => ({ path: disk.device, label: diskText(disk) })),
+        findings: [
+          ...(usable.length === 0 ? [none] : []),
+          ...refused.map(
+            (disk): Finding => ({
+              mark: "note",
+              text: `${diskText(disk)} is not offered: ${whyNot(disk, bytes)}`,
+            }),
+          ),
+        ],
+      };
+    },
+    async flash({ image, disk: { path, label } }, { report, signal }) {
+      const [{ FlashError, writeDisk }, { imageBytes }, { keepRelay }, { eject }, { listDisks }, disks] =
+        await Promise.all([
+          import("../flash/write.ts"),
+          import("../flash/image-file.ts"),
+          import("../flash/keep-relay.ts"),
+          import("../flash/eject.ts"),
+          import("../flash/listing.ts"),
+          import("../flash/disk.ts"),
+        ]);
+      const bytes = await imageBytes(image);
+      // While the person thought about it, another disk may have got this name.
+      const now = (await listDisks(signal)).find(({ device }) => device === path);
+      if (now === undefined || disks.diskText(now) !== label || disks.whyNot(now, bytes) !== undefined) {
+        throw new FlashError(`${label} is not there any more as it was; go back and look again`);
+      }
+      await keepRelay(path);
+      await writeDisk({ image, imageBytes: bytes, device: path, onProgress: report, signal });
+      const ejected = await eject(path);
+      const then = ejected ? "and can be pulled out" : "; eject it before you pull it out";
+      return { findings: [{ mark: "good", text: `${label} holds the relay now ${then}.` }] };
+    },
+  };
+}
+
+/** Windows lets nobody write to whole disks from here, other systems only root. */
+function whyNobodyMay(image: string): string | undefined {
+  if (process.platform === "win32") return "On Windows Raspberry Pi Imager writes the card, as said below.";
+  if (process.getuid?.() === 0) return undefined;
+  return `Writing to a card takes more rights: sudo ./homing flash ${image}; or Raspberry Pi Imager, as said below.`;
+}

@@ -1,0 +1,66 @@
+/** The part of the wizard's work that is done in relay folders. Called by real-effects.ts. */
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { isAbsolute, join, relative } from "node:path";
+import { noAnswers } from "./answers.ts";
+import type { LookAtDomain } from "./dns-effects.ts";
+import type { Effects, Options } from "./effects.ts";
+
+type FolderTask = "relays" | "open" | "make" | "options" | "save";
+
+/** What ssh-keygen makes, the usual kind first. */
+const usualKeyFiles = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
+
+export function folderEffects(directory: string, look: LookAtDomain): Pick<Effects, FolderTask> {
+  return {
+    async relays() {
+      const { findRelays } = await import("./found-relays.ts");
+      const keyFile = usualKeyFiles.map((name) => `~/.ssh/${name}`).find((path) => existsSync(inHome(path)));
+      return { relays: await findRelays(directory), keyFile: keyFile ?? "" };
+    },
+    async open({ relay: { folder, domain, kept } }, { signal }) {
+      const options = await optionsIn(folder);
+      return { folder, domain, kept, options, ...(await look(domain, signal)), findings: [] };
+    },
+    async make({ domain }, { signal }) {
+      const { findRelays } = await import("./found-relays.ts");
+      const there = (await findRelays(directory)).find((relay) => relay.domain === domain);
+      if (there !== undefined) {
+        const kept = there.kept ?? { page: "place", answers: { ...noAnswers, domain } };
+        return { folder: there.folder, kept, options: await optionsIn(there.folder) };
+      }
+      const { createRelayFolder } = await import("../relay-folder.ts");
+      const folder = shownPath(join(directory, domain));
+      await createRelayFolder(folder, domain, {}, signal);
+      return { folder, kept: undefined, options: await optionsIn(folder) };
+    },
+    async options({ folder, options }) {
+      const { writeOptions } = await import("./relay-options.ts");
+      return { options: await writeOptions(folder, options) };
+    },
+    async save(folder, kept) {
+      const { writeProgress } = await import("./progress-file.ts");
+      await writeProgress(folder, kept);
+    },
+  };
+}
+
+/** Throws for a folder that no image could be made of. */
+async function optionsIn(folder: string): Promise<Options> {
+  const [{ readRelayFolder }, { optionsOf }] = await Promise.all([
+    import("../relay-folder.ts"),
+    import("./relay-options.ts"),
+  ]);
+  return optionsOf((await readRelayFolder(folder)).config);
+}
+
+/** As a person would write it: without the current folder. */
+export function shownPath(path: string): string {
+  const near = relative(process.cwd(), path);
+  return near === "" || near.startsWith("..") || isAbsolute(near) ? path : near;
+}
+
+/** "~" is known to shells alone; people type it all the same. */
+export function inHome(path: string): string {
+  return path === "~" || /^~[\\/]/.test(path) ? join(homedir(), path.slice(1)) : path;
+}

@@ -1,0 +1,68 @@
+/**
+ * wizard.json in the relay folder: where the wizard was left, and what was answered. No secret is in it; the settings
+ * themselves are in relay.toml. Called by real-effects.ts; I/O on that file only.
+ */
+import { readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { createSynced } from "../../appliance/durable.ts";
+import { SECRET_MODE } from "../relay-folder.ts";
+import { dnsStates, type Kept, noAnswers, type PlaceId, pages, places } from "./answers.ts";
+
+export const progressFile = "wizard.json";
+
+/** Far above what the wizard writes; a larger file is a wrong one. In bytes. */
+const MAX_FILE_BYTES = 16_384;
+const VERSION = 1;
+const placeIds = Object.keys(places) as [PlaceId, ...PlaceId[]];
+
+const schema = z.object({
+  version: z.literal(VERSION),
+  page: z.enum(pages),
+  answers: z.object({
+    place: z.enum(placeIds).optional(),
+    addresses: z.array(z.union([z.ipv4(), z.ipv6()])).max(8),
+    provider: z.string().max(64).optional(),
+    dns: z.enum(dnsStates),
+    image: z.string().max(4096).optional(),
+  }),
+});
+
+/**
+ * What the folder keeps, for the relay of this domain. Undefined when there is no such file; "unreadable" when it is
+ * not one of ours, or of another version: then the questions are asked again.
+ */
+export async function readProgress(folder: string, domain: string): Promise<Kept | "unreadable" | undefined> {
+  const path = join(folder, progressFile);
+  const text = await stat(path)
+    .then(({ size }) => (size > MAX_FILE_BYTES ? "" : readFile(path, "utf8")))
+    .catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+  if (text === undefined) return undefined;
+  const parsed = schema.safeParse(jsonOf(text));
+  if (!parsed.success) return "unreadable";
+  const { page, answers } = parsed.data;
+  return { page, answers: { ...noAnswers, ...answers, domain } };
+}
+
+/** Undefined for what is no JSON: a file that somebody edited. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Replaces the file as a whole; a start that is killed leaves the old one or the new one. */
+export async function writeProgress(folder: string, { page, answers }: Kept): Promise<void> {
+  const { place, addresses, provider, dns, image } = answers;
+  const kept = { version: VERSION, page, answers: { place, addresses, provider, dns, image } };
+  const aside = join(folder, `.${progressFile}.part`);
+  await rm(aside, { force: true });
+  await createSynced(aside, Buffer.from(`${JSON.stringify(kept, null, 2)}\n`), SECRET_MODE);
+  await rename(aside, join(folder, progressFile));
+}

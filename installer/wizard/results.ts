@@ -1,0 +1,218 @@
+/** What the result of a task leads to: called by reduce.ts. Pure. */
+import { isTestDomain, specialUseOf } from "../../appliance/domain.ts";
+import { noAnswers, resumePage } from "./answers.ts";
+import type { DomainFacts, Finding, TaskResult } from "./effects.ts";
+import { goTo, startTask } from "./moves.ts";
+import { noOptions, type State } from "./state.ts";
+
+type Result<Kind extends TaskResult["kind"]> = Extract<TaskResult, { kind: Kind }>;
+
+/** Under this name deSEC gives names away. */
+export const FREE_ENDING = ".dedyn.io";
+
+export function afterTask(state: State, result: TaskResult): State {
+  const { answers, known } = state;
+  switch (result.kind) {
+    case "relays":
+      return { ...state, known: { ...known, relays: result.relays, keyFile: result.keyFile } };
+    case "open":
+      return afterOpen(state, result);
+    case "domain":
+      return afterDomain(state, result);
+    case "register":
+      return goTo(state, "free-wait", result.findings);
+    case "login": {
+      const { provider, credentials } = result;
+      const next = {
+        ...state,
+        answers: { ...answers, provider },
+        secrets: { ...state.secrets, credentials, password: "" },
+      };
+      return startTask(next, { kind: "make", domain: answers.domain });
+    }
+    case "make":
+      return afterMake(state, result);
+    case "reach": {
+      const { addresses, findings } = result.reachability ?? { addresses: [], findings: noProbe };
+      const next = addresses.length > 0 ? { ...state, answers: { ...answers, addresses } } : state;
+      return goTo(next, "address", findings);
+    }
+    case "plan":
+      return afterPlan(state, result);
+    case "apply":
+      return afterApply(state, result);
+    case "watch":
+    case "check":
+      return {
+        ...state,
+        found: [...(result.kind === "watch" ? state.found : []), ...result.findings],
+        scrolled: 0,
+      };
+    case "records":
+      return { ...state, printed: { number: state.printed.number + 1, text: result.text } };
+    case "key-file": {
+      const options = { ...state.options, authorizedKeys: result.keys };
+      return startTask(state, { kind: "options", folder: state.folder ?? "", options });
+    }
+    case "options":
+      return afterOptions(state, result);
+    case "build":
+      return goTo({ ...state, answers: { ...answers, image: result.built.path } }, "image", [
+        {
+          mark: "good",
+          text: `The image is made: ${result.built.path} (${Math.round(result.built.megabytes)} MB).`,
+        },
+        ...result.built.findings,
+      ]);
+    case "disks": {
+      const next = { ...state, known: { ...known, disks: result.disks } };
+      return result.disks.length > 0
+        ? goTo(next, "disk", result.findings)
+        : { ...next, found: result.findings };
+    }
+    case "flash":
+      return goTo(state, "image", result.findings);
+  }
+}
+
+const noProbe: readonly Finding[] = [
+  {
+    mark: "note",
+    text:
+      "This version cannot look at your line by itself. A web search for “what is my IP” tells the address that the " +
+      "Internet sees; do that at the place where the relay will stand.",
+  },
+];
+
+function afterOpen(state: State, result: Result<"open">): State {
+  const answers = { ...noAnswers, ...result.kept?.answers, domain: result.domain };
+  const next: State = {
+    ...state,
+    answers,
+    folder: result.folder,
+    options: result.options,
+    known: { ...state.known, facts: result.facts, providers: result.providers },
+  };
+  const page = resumePage(result.kept?.page ?? "place", answers);
+  return goTo(next, page, result.findings);
+}
+
+/** A name that is to be used as it is gets its keys at once; everything else is told first. */
+function afterDomain(state: State, { facts, providers }: Result<"domain">): State {
+  const { domain } = facts;
+  // Another name is another relay, with a folder of its own.
+  const next: State = {
+    ...state,
+    folder: undefined,
+    answers: { ...noAnswers, domain, place: state.answers.place },
+    options: noOptions,
+    known: { ...state.known, facts, providers },
+    secrets: { ...state.secrets, credentials: {} },
+  };
+  if (domain.endsWith(FREE_ENDING) && facts.reachable && facts.zone !== domain)
+    return goTo(next, "free-name");
+  const findings = domainFindings(facts);
+  if (findings.some(({ mark }) => mark === "bad" || mark === "warning"))
+    return goTo(next, "domain-advice", findings);
+  return startTask({ ...next, found: findings }, { kind: "make", domain });
+}
+
+/** What the DNS says of the name, what that means and what to do. */
+export function domainFindings(facts: DomainFacts): Finding[] {
+  const { domain, zone, nameServers, providerName, mailServers } = facts;
+  if (isTestDomain(domain)) {
+    return [
+      {
+        mark: "note",
+        text: `${domain} begins with “_”: a test relay, with a certificate of its own and without public DNS.`,
+      },
+    ];
+  }
+  const special = specialUseOf(domain);
+  if (special !== undefined) {
+    return [
+      {
+        mark: "bad",
+        text:
+          `${domain} can never be a public name: “.${special.ending}” is set aside (${special.source}). No authority ` +
+          "certifies it, and other relays refuse what is self-signed. For a trial take a name that begins with “_”.",
+      },
+    ];
+  }
+  if (!facts.reachable) {
+    return [
+      {
+        mark: "note",
+        text: "The DNS does not answer here, so nothing is known of the domain yet. Is there a network?",
+      },
+    ];
+  }
+  if (zone === undefined) {
+    return [
+      {
+        mark: "warning",
+        text:
+          `Nobody has registered ${domain}, nor a domain above it, as far as the DNS knows. Check the spelling; ` +
+          "a name that was registered just now may take some hours to be seen.",
+      },
+    ];
+  }
+  const where = providerName ?? nameServers.slice(0, 2).join(", ");
+  const found: Finding = {
+    mark: "good",
+    text: `The domain ${zone} exists; its DNS records are kept by ${where}.`,
+  };
+  if (mailServers.length === 0) return [found];
+  return [
+    found,
+    {
+      mark: "warning",
+      text:
+        `${domain} receives mail already, at ${mailServers.slice(0, 3).join(", ")}. A relay would take that mail over ` +
+        "and refuse it, for it is not encrypted. Give the relay a name of its own below it.",
+    },
+  ];
+}
+
+function afterMake(state: State, { folder, kept, options }: Result<"make">): State {
+  const { domain, provider } = state.answers;
+  const answers =
+    kept === undefined
+      ? state.answers
+      : { ...kept.answers, domain, provider: provider ?? kept.answers.provider };
+  const made: Finding = {
+    mark: "good",
+    text:
+      kept === undefined
+        ? `The relay's keys and settings are in the folder ${folder}. Keep it safe: it is the relay's identity.`
+        : `There is a folder ${folder} of this relay already; its keys and settings are used.`,
+  };
+  return goTo({ ...state, folder, answers, options }, "place", [...state.found, made]);
+}
+
+function afterPlan(state: State, { plan }: Result<"plan">): State {
+  const next = { ...state, known: { ...state.known, plan } };
+  if (plan.blocked === undefined && plan.changes.length === 0) {
+    const answers = { ...state.answers, dns: "published" as const };
+    const found: Finding = {
+      mark: "good",
+      text: "The DNS has all records already; nothing is to be changed.",
+    };
+    return goTo({ ...next, answers }, "options", [found, ...plan.findings]);
+  }
+  return goTo(next, "plan", plan.findings);
+}
+
+/** The records are set; whoever does not want to wait until they are seen goes on. */
+function afterApply(state: State, { findings }: Result<"apply">): State {
+  const answers = { ...state.answers, dns: "published" as const };
+  const next = goTo({ ...state, answers }, "options", findings);
+  return startTask(next, { kind: "watch", folder: state.folder ?? "", answers });
+}
+
+/** Back to the list of settings, from which the question came. */
+function afterOptions(state: State, { options }: Result<"options">): State {
+  const history = state.history.at(-1) === "options" ? state.history.slice(0, -1) : state.history;
+  const back = goTo({ ...state, options }, "options");
+  return { ...back, history };
+}

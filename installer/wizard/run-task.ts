@@ -1,0 +1,48 @@
+/** Has a task done by an Effects, and tells the outcome as events. Called by app.ts. */
+import { errorWords } from "../error-words.ts";
+import type { ProgressEvent } from "../progress.ts";
+import type { Effects, Task, TaskFollow, TaskResult } from "./effects.ts";
+import type { Event } from "./state.ts";
+
+export type TaskTarget = Readonly<{
+  dispatch: (event: Event) => void;
+  /** Ends the wizard by an error that nobody foresaw. */
+  fail: (error: unknown) => void;
+  /** Aborted when the person does not want it any more: then nothing is told. */
+  signal: AbortSignal;
+}>;
+
+/** Ten renewals a second look smooth. */
+const RENEW_MILLISECONDS = 100;
+
+export async function runTask(
+  effects: Effects,
+  task: Task,
+  number: number,
+  { dispatch, fail, signal }: TaskTarget,
+): Promise<void> {
+  let shown: { stage: string; at: number } | undefined;
+  const report = (progress: ProgressEvent) => {
+    if (signal.aborted) return;
+    const at = performance.now();
+    const isNew = shown?.stage !== progress.stage;
+    if (!isNew && shown !== undefined && at - shown.at < RENEW_MILLISECONDS) return;
+    shown = { stage: progress.stage, at };
+    dispatch({ type: "progress", number, progress });
+  };
+  try {
+    const result = await perform(effects, task, { report, signal });
+    if (!signal.aborted) dispatch({ type: "done", number, result });
+  } catch (error) {
+    if (signal.aborted) return;
+    const message = errorWords(error);
+    if (message === undefined) fail(error);
+    else dispatch({ type: "failed", number, message });
+  }
+}
+
+/** The table's types say that each function takes its task and gives its result; that cannot be said of a union. */
+async function perform(effects: Effects, task: Task, follow: TaskFollow): Promise<TaskResult> {
+  const work = effects[task.kind] as (task: Task, follow: TaskFollow) => Promise<object>;
+  return { kind: task.kind, ...(await work(task, follow)) } as TaskResult;
+}

@@ -1,0 +1,130 @@
+/**
+ * All that the wizard knows at a moment (State), and all that can happen (Event). What follows from what is in
+ * reduce.ts; `running` is what it wants of the world, which app.ts has done.
+ */
+import type { Credentials } from "../../appliance/dns/provider.ts";
+import type { ProgressEvent } from "../progress.ts";
+import { type Answers, type Kept, noAnswers, type Page } from "./answers.ts";
+import type {
+  Disk,
+  DomainFacts,
+  Finding,
+  FoundRelay,
+  Options,
+  Plan,
+  Provider,
+  Task,
+  TaskResult,
+} from "./effects.ts";
+import { type Field, type FieldKey, fieldWith } from "./field.ts";
+
+/** What tasks have found out. */
+export type Known = Readonly<{
+  relays: readonly FoundRelay[];
+  /** A public SSH key of this computer's user, as a suggestion; empty when there is none. */
+  keyFile: string;
+  facts: DomainFacts | undefined;
+  providers: readonly Provider[];
+  /** Which of the provider's credentials is asked for. */
+  credential: number;
+  plan: Plan | undefined;
+  /** Those that can be written to. */
+  disks: readonly Disk[];
+  disk: Disk | undefined;
+}>;
+
+export type Running = Readonly<{
+  /** Counts up, so that what an ended task still tells is known. */
+  number: number;
+  task: Task;
+  progress: ProgressEvent | undefined;
+  /** Stages that are done, in words. */
+  stages: readonly string[];
+}>;
+
+export type State = Readonly<{
+  page: Page;
+  /** The pages before this one, for going back. */
+  history: readonly Page[];
+  answers: Answers;
+  options: Options;
+  /** Undefined until the relay folder is made. */
+  folder: string | undefined;
+  field: Field;
+  /** Index into choicesOf(). */
+  choice: number;
+  /** What the last task found; shown above the next question. */
+  found: readonly Finding[];
+  known: Known;
+  /** Secrets, in memory only: never kept and never drawn. */
+  secrets: Readonly<{ credentials: Credentials; email: string; password: string }>;
+  running: Running | undefined;
+  tasks: number;
+  /** The task that failed, for trying again. */
+  failed: Readonly<{ task: Task; message: string }> | undefined;
+  /** Text to be printed above the screen, to stay there; the number tells a new one. */
+  printed: Readonly<{ number: number; text: string }>;
+  /** How many lines of a long text were scrolled away. */
+  scrolled: number;
+  ended: "no" | "done" | "left";
+}>;
+
+export type Event =
+  | Readonly<{ type: "text"; text: string }>
+  | Readonly<{ type: "key"; key: FieldKey }>
+  | Readonly<{ type: "choose"; by: number }>
+  | Readonly<{ type: "choose-number"; number: number }>
+  | Readonly<{ type: "scroll"; by: number }>
+  | Readonly<{ type: "submit" }>
+  | Readonly<{ type: "back" }>
+  | Readonly<{ type: "leave" }>
+  | Readonly<{ type: "progress"; number: number; progress: ProgressEvent }>
+  | Readonly<{ type: "done"; number: number; result: TaskResult }>
+  | Readonly<{ type: "failed"; number: number; message: string }>;
+
+export const noOptions: Options = { signUp: "open", contact: "", email: "", authorizedKeys: [] };
+
+/** The first screen, while the relay folders that are there are looked for. */
+export function initialState(): State {
+  return {
+    page: "welcome",
+    history: [],
+    answers: noAnswers,
+    options: noOptions,
+    folder: undefined,
+    field: fieldWith(""),
+    choice: 0,
+    found: [],
+    known: {
+      relays: [],
+      keyFile: "",
+      facts: undefined,
+      providers: [],
+      credential: 0,
+      plan: undefined,
+      disks: [],
+      disk: undefined,
+    },
+    secrets: { credentials: {}, email: "", password: "" },
+    running: { number: 1, task: { kind: "relays" }, progress: undefined, stages: [] },
+    tasks: 1,
+    failed: undefined,
+    printed: { number: 0, text: "" },
+    scrolled: 0,
+    ended: "no",
+  };
+}
+
+/** What the relay folder keeps of it; undefined as long as there is none. */
+export function keptOf({
+  folder,
+  page,
+  answers,
+}: State): Readonly<{ folder: string; kept: Kept }> | undefined {
+  return folder === undefined ? undefined : { folder, kept: { page, answers } };
+}
+
+/** Whoever waits for a task can only leave it or wait on; the first look around disturbs nobody. */
+export function isBlocking(running: Running | undefined): boolean {
+  return running !== undefined && running.task.kind !== "relays";
+}

@@ -1,0 +1,60 @@
+/** What is shown while a task runs: what is being done, and how far it is. */
+import type { Task } from "../effects.ts";
+import { progressBar, progressLine } from "../progress-words.ts";
+import type { Running } from "../state.ts";
+import { gap, text, type View, verbatim } from "../view.ts";
+
+export function runningView({ task, progress, stages }: Running): View {
+  const bar = progress === undefined ? "" : progressBar(progress);
+  return {
+    title: titles[task.kind],
+    blocks: [
+      text(words(task)),
+      gap,
+      ...stages.map((stage) => verbatim(`✓ ${stage}`, "good")),
+      ...(progress === undefined ? [] : [verbatim(progressLine(progress))]),
+      ...(bar === "" ? [] : [verbatim(`  ${bar}`)]),
+    ],
+  };
+}
+
+const titles: Readonly<Record<Task["kind"], string>> = {
+  relays: "One moment",
+  open: "One moment",
+  domain: "Looking at the domain",
+  register: "Asking deSEC",
+  login: "Asking deSEC",
+  make: "Making the keys",
+  reach: "Looking at the line",
+  plan: "Comparing the records",
+  apply: "Setting the records",
+  watch: "Waiting for the name servers",
+  check: "Looking at the records",
+  records: "One moment",
+  "key-file": "Reading the key",
+  options: "One moment",
+  build: "Making the image",
+  disks: "Looking for cards",
+  flash: "Writing the card",
+};
+
+function words(task: Task): string {
+  switch (task.kind) {
+    case "domain":
+      return `What the DNS says of ${task.domain}`;
+    case "make":
+      return `The relay's keys are made, in a folder of its own.`;
+    case "reach":
+      return "How the Internet can reach this line. Each question waits some seconds at most.";
+    case "plan":
+      return "The provider is asked for the records that are there now.";
+    case "watch":
+      return "The records are set. All name servers are asked until they show them, which may take minutes; you need not wait for it.";
+    case "build":
+      return "Debian packages are fetched, checked and put together; the first time takes some minutes.";
+    case "flash":
+      return `Do not pull out ${task.disk.label}. What was written is read back and compared.`;
+    default:
+      return "Please wait.";
+  }
+}

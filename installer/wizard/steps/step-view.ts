@@ -1,0 +1,58 @@
+/** Which step draws which page. Called by app.ts; pure. */
+import type { Page } from "../answers.ts";
+import { isBlocking, type State } from "../state.ts";
+import type { View } from "../view.ts";
+import { byHandView, credentialView, planView, providerView } from "./dns.ts";
+import { domainAdviceView, domainView } from "./domain.ts";
+import { freeEmailView, freeNameView, freePasswordView, freeWaitView } from "./free-name.ts";
+import { diskSureView, diskView, imageView } from "./image.ts";
+import { acmeEmailView, contactView, optionsView, signUpView, sshKeyView } from "./options.ts";
+import { addressView, placeView } from "./place.ts";
+import { problemView } from "./problem.ts";
+import { runningView } from "./running.ts";
+import { welcomeView } from "./welcome.ts";
+
+const views: Readonly<Record<Page, (state: State) => View>> = {
+  welcome: welcomeView,
+  domain: domainView,
+  "domain-advice": domainAdviceView,
+  "free-name": freeNameView,
+  "free-email": freeEmailView,
+  "free-password": freePasswordView,
+  "free-wait": freeWaitView,
+  place: placeView,
+  address: addressView,
+  provider: providerView,
+  credential: credentialView,
+  plan: planView,
+  "by-hand": byHandView,
+  options: optionsView,
+  "sign-up": signUpView,
+  contact: contactView,
+  "ssh-key": sshKeyView,
+  "acme-email": acmeEmailView,
+  image: imageView,
+  disk: diskView,
+  "disk-sure": diskSureView,
+  problem: problemView,
+};
+
+/** The way from the first question to the card, as the title line counts it. */
+const milestones: readonly (readonly Page[])[] = [
+  ["domain", "domain-advice", "free-name", "free-email", "free-password", "free-wait"],
+  ["place", "address"],
+  ["provider", "credential", "plan", "by-hand"],
+  ["options", "sign-up", "contact", "ssh-key", "acme-email"],
+  ["image", "disk", "disk-sure"],
+];
+
+export function stepView(state: State): View {
+  const { running } = state;
+  return running !== undefined && isBlocking(running) ? runningView(running) : views[state.page](state);
+}
+
+/** "step 2 of 5"; empty outside of the way. */
+export function milestone({ page }: State): string {
+  const index = milestones.findIndex((part) => part.includes(page));
+  return index < 0 ? "" : `step ${index + 1} of ${milestones.length}`;
+}

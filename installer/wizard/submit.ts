@@ -1,0 +1,204 @@
+/** What an answer leads to: called by reduce.ts when a person presses Enter. Pure. */
+import { isTestDomain } from "../../appliance/domain.ts";
+import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
+import { type PlaceId, places } from "./answers.ts";
+import { choicesOf, subDomainOf } from "./choices.ts";
+import type { Options, Task } from "./effects.ts";
+import { fieldText } from "./field.ts";
+import {
+  type Judged,
+  judgeAddresses,
+  judgeContact,
+  judgeDomain,
+  judgeEmail,
+  judgePassword,
+} from "./judge.ts";
+import { goBack, goTo, startTask } from "./moves.ts";
+import { credentialOf, questionOf } from "./questions.ts";
+import type { State } from "./state.ts";
+
+export function submit(state: State): State {
+  if (questionOf(state) !== undefined) return submitText(state, fieldText(state.field));
+  const choice = choicesOf(state)[state.choice];
+  return choice === undefined ? state : submitChoice(state, choice.id);
+}
+
+function submitText(state: State, text: string): State {
+  const { answers, options, secrets } = state;
+  switch (state.page) {
+    case "domain":
+      return use(state, judgeDomain(text), (domain) => submitDomain(state, domain));
+    case "free-email":
+      return use(state, judgeEmail(text, true), (email) =>
+        goTo({ ...state, secrets: { ...secrets, email } }, "free-password"),
+      );
+    case "free-password":
+      return use(state, judgePassword(text), (password) =>
+        startTask(
+          { ...state, secrets: { ...secrets, password } },
+          { kind: "register", domain: answers.domain, email: secrets.email, password },
+        ),
+      );
+    case "address":
+      return use(state, judgeAddresses(text), (addresses) => submitAddresses(state, addresses));
+    case "credential":
+      return submitCredential(state, text.trim());
+    case "contact":
+      return use(state, judgeContact(text), (contact) => saveOptions(state, { ...options, contact }));
+    case "acme-email":
+      return use(state, judgeEmail(text, false), (email) => saveOptions(state, { ...options, email }));
+    case "ssh-key":
+      return text.trim() === ""
+        ? saveOptions(state, { ...options, authorizedKeys: [] })
+        : startTask(state, { kind: "key-file", path: text.trim() });
+    default:
+      return state;
+  }
+}
+
+/** Goes on with a good answer, or says at the field why it is none. */
+function use<Value>(state: State, judged: Judged<Value>, then: (value: Value) => State): State {
+  if ("problem" in judged) return { ...state, field: { ...state.field, problem: judged.problem } };
+  return then(judged.value);
+}
+
+function submitDomain(state: State, domain: string): State {
+  const isSame = state.folder !== undefined && domain === state.answers.domain;
+  return isSame ? goTo(state, "place") : startTask(state, { kind: "domain", domain });
+}
+
+function submitAddresses(state: State, addresses: readonly string[]): State {
+  const { answers, secrets } = state;
+  if (addresses.length === 0) {
+    return goTo({ ...state, answers: { ...answers, addresses, dns: "later" } }, "options", [
+      {
+        mark: "warning",
+        text: "The DNS records wait until you know the relay's address: then start ./homing again.",
+      },
+    ]);
+  }
+  const next = { ...state, answers: { ...answers, addresses, dns: "open" as const } };
+  // Whoever just got a free name has given all that is needed to set its records.
+  const hasCredentials = answers.provider !== undefined && Object.keys(secrets.credentials).length > 0;
+  return hasCredentials ? startTask(next, planTask(next)) : goTo(next, "provider");
+}
+
+function submitCredential(state: State, text: string): State {
+  const question = credentialOf(state);
+  if (question === undefined) return goTo(state, "provider");
+  if (text === "" && question.optional !== true)
+    return { ...state, field: { ...state.field, problem: "it is empty; paste it here, or press Esc" } };
+  const { [question.key]: _before, ...others } = state.secrets.credentials;
+  const credentials = text === "" ? others : { ...others, [question.key]: text };
+  const next = { ...state, secrets: { ...state.secrets, credentials } };
+  const asked = { ...next, known: { ...next.known, credential: state.known.credential + 1 } };
+  if (credentialOf(asked) !== undefined) return goTo(asked, "credential", state.found);
+  return startTask(next, planTask(next));
+}
+
+function planTask(state: State): Task {
+  return { kind: "plan", ...withProvider(state) };
+}
+
+function withProvider({ folder = "", answers, secrets }: State) {
+  return { folder, answers, provider: answers.provider ?? "", credentials: secrets.credentials };
+}
+
+function saveOptions(state: State, options: Options): State {
+  return startTask(state, { kind: "options", folder: state.folder ?? "", options });
+}
+
+function submitChoice(state: State, id: string): State {
+  const { answers, options, known, folder = "", secrets } = state;
+  switch (state.page) {
+    case "welcome": {
+      const relay = known.relays.find((one) => one.folder === id);
+      return relay === undefined ? goTo(state, "domain") : startTask(state, { kind: "open", relay });
+    }
+    case "domain-advice":
+      if (id === "other") return goBack(state);
+      if (id === "sub-domain")
+        return startTask(state, { kind: "domain", domain: subDomainOf(answers.domain) });
+      // What was warned of is decided.
+      return startTask({ ...state, found: [] }, { kind: "make", domain: answers.domain });
+    case "free-name":
+      if (id === "other") return goBack(state);
+      if (id === "register") return goTo(state, "free-email");
+      return startTask(state, { kind: "make", domain: answers.domain });
+    case "free-wait": {
+      const account = { domain: answers.domain, email: secrets.email, password: secrets.password };
+      return startTask(state, { kind: id === "again" ? "register" : "login", ...account });
+    }
+    case "place":
+      return submitPlace(state, id as PlaceId);
+    case "provider":
+      return submitProvider(state, id);
+    case "plan":
+      if (id === "by-hand") return byHand(state);
+      if (id === "again") return startTask(state, planTask(state));
+      return startTask(state, {
+        ...{ kind: "apply", ...withProvider(state) },
+        changes: known.plan?.changes ?? [],
+      });
+    case "by-hand":
+      if (id === "go-on") return goTo(state, "options");
+      return startTask(state, { kind: id === "check" ? "check" : "records", folder, answers });
+    case "options":
+      return submitOption(state, id);
+    case "sign-up":
+      return saveOptions(state, { ...options, signUp: id as SignUpMode });
+    case "image":
+      return submitImage(state, id);
+    case "disk": {
+      const disk = known.disks.find(({ path }) => path === id);
+      return disk === undefined ? state : goTo({ ...state, known: { ...known, disk } }, "disk-sure");
+    }
+    case "disk-sure":
+      if (id === "no" || known.disk === undefined || answers.image === undefined) return goBack(state);
+      return startTask(state, { kind: "flash", image: answers.image, disk: known.disk });
+    case "problem":
+      if (id === "again" && state.failed) return startTask(goBack(state), state.failed.task);
+      return id === "back" ? goBack(state) : { ...state, ended: "left" };
+    default:
+      return state;
+  }
+}
+
+function submitPlace(state: State, place: PlaceId): State {
+  const next = { ...state, answers: { ...state.answers, place } };
+  // A test relay has no public name: nobody needs its address.
+  if (isTestDomain(state.answers.domain)) return goTo(next, "options");
+  return places[place].line === "home" ? startTask(next, { kind: "reach", place }) : goTo(next, "address");
+}
+
+function submitProvider(state: State, id: string): State {
+  if (id === "by-hand") return byHand(state);
+  // Another provider's credentials are of no use, and have no business being anywhere.
+  const secrets = state.answers.provider === id ? state.secrets : { ...state.secrets, credentials: {} };
+  const answers = { ...state.answers, provider: id };
+  return goTo({ ...state, answers, secrets, known: { ...state.known, credential: 0 } }, "credential");
+}
+
+function byHand(state: State): State {
+  return goTo({ ...state, answers: { ...state.answers, dns: "by-hand" } }, "by-hand");
+}
+
+function submitOption(state: State, id: string): State {
+  const { answers, folder = "" } = state;
+  if (id === "build") return startTask(state, { kind: "build", folder, place: answers.place ?? "pi" });
+  if (id === "sign-up" || id === "contact" || id === "ssh-key" || id === "acme-email") return goTo(state, id);
+  return state;
+}
+
+function submitImage(state: State, id: string): State {
+  switch (id) {
+    case "disks":
+      return startTask(state, { kind: "disks", image: state.answers.image ?? "" });
+    case "dns":
+      return goTo(state, state.answers.addresses.length === 0 ? "address" : "provider");
+    case "options":
+      return goTo(state, "options");
+    default:
+      return { ...state, ended: "done" };
+  }
+}

@@ -1,0 +1,338 @@
+/** The wizard's logic without a terminal (installer/wizard/reduce.ts and what it calls). */
+import { describe, expect, it } from "vitest";
+import { noAnswers, pages, resumePage } from "../../../installer/wizard/answers.ts";
+import { choicesOf } from "../../../installer/wizard/choices.ts";
+import { fieldText } from "../../../installer/wizard/field.ts";
+import { reduce } from "../../../installer/wizard/reduce.ts";
+import { initialState, keptOf, type State } from "../../../installer/wizard/state.ts";
+import { domain, facts, options, type Said, usual, walk } from "./imagined-world.ts";
+
+const begin: Said = { choose: 0 };
+const named: Said = { text: domain };
+const onPi: Said = { choose: 0 };
+const address: Said = { text: "198.35.26.96" };
+const token: Said = { text: "sesame" };
+const toProvider = [begin, named, onPi, address];
+const toOptions = [...toProvider, { choose: 0 }, token, { choose: 0 }];
+
+/** Chooses by name what the page offers. */
+function choose(state: State, id: string): Said {
+  const index = choicesOf(state).findIndex((choice) => choice.id === id);
+  if (index < 0) throw new Error(`${state.page} offers no ${id}`);
+  return { choose: index };
+}
+
+describe("a first run", () => {
+  it("goes from the welcome to the image in ten answers, and ends", () => {
+    const said: Said[] = [...toOptions, { choose: 0 }, { choose: 0 }];
+    const end = walk(said);
+    expect(end.ended).toBe("done");
+    expect(end.answers).toEqual({
+      ...{ domain, place: "pi", addresses: ["198.35.26.96"], provider: "fleet", dns: "published" },
+      image: `${domain}-pi.img`,
+    });
+    expect(said.length).toBeLessThanOrEqual(12);
+  });
+
+  it("puts what was found at the line into the field of the address", () => {
+    expect(fieldText(walk([begin, named, onPi]).field)).toBe("198.35.26.96");
+  });
+
+  it("says where the relay runs in other words when nothing can look at the line", () => {
+    const state = walk([begin, named, onPi], { reach: { kind: "reach", reachability: undefined } });
+    expect(state.page).toBe("address");
+    expect(state.found[0]).toMatchObject({ mark: "note" });
+    expect(fieldText(state.field)).toBe("");
+  });
+
+  it("asks no line of a server elsewhere", () => {
+    let reached = false;
+    const state = walk([begin, named, { choose: 3 }], {
+      get reach() {
+        reached = true;
+        return usual.reach;
+      },
+    });
+    expect(state.page).toBe("address");
+    expect(reached).toBe(false);
+  });
+
+  it("leaves the DNS for later while the address is not known", () => {
+    const state = walk([begin, named, { choose: 3 }, { text: "" }]);
+    expect(state.page).toBe("options");
+    expect(state.answers.dns).toBe("later");
+    expect(state.found[0]!.text).toContain("./homing again");
+  });
+
+  it("asks a test relay for neither address nor DNS", () => {
+    const state = walk([begin, { text: "_try.test" }, onPi]);
+    expect(state.page).toBe("options");
+  });
+
+  it("offers the provider of the name servers first", () => {
+    expect(choicesOf(walk(toProvider)).map(({ id }) => id)).toEqual(["fleet", "by-hand", "slow"]);
+  });
+
+  it("asks for each credential of a provider, and passes over what may stay empty", () => {
+    let state = walk(toProvider);
+    state = walk([choose(state, "slow"), { text: "rose" }], {}, state);
+    state = walk([{ text: "" }], {}, state);
+    expect(state.field.problem).toContain("empty");
+    state = walk([{ text: "sesame" }, { text: "" }], {}, state);
+    expect(state.page).toBe("plan");
+    expect(state.secrets.credentials).toEqual({ user: "rose", password: "sesame" });
+  });
+
+  it("forgets the credentials of a provider that is not used after all", () => {
+    let state = walk([...toProvider, { choose: 0 }, token, { type: "back" }, { type: "back" }]);
+    state = walk([choose(state, "slow")], {}, state);
+    expect(state.secrets.credentials).toEqual({});
+  });
+
+  it("goes on to the settings at once when nothing is to be changed", () => {
+    const plan = { kind: "plan", plan: { changes: [], findings: [], blocked: undefined } } as const;
+    const state = walk([...toProvider, { choose: 0 }, token], { plan });
+    expect(state.page).toBe("options");
+    expect(state.answers.dns).toBe("published");
+  });
+
+  it("changes nothing at a provider where a plan is forbidden", () => {
+    const plan = {
+      kind: "plan",
+      plan: { changes: ["+ x"], findings: [], blocked: "A foreign MX." },
+    } as const;
+    const state = walk([...toProvider, { choose: 0 }, token], { plan });
+    expect(choicesOf(state).map(({ id }) => id)).toEqual(["again", "by-hand"]);
+  });
+
+  it("shows and checks the records for whoever publishes them by hand", () => {
+    let state = walk(toProvider);
+    state = walk([choose(state, "by-hand")], {}, state);
+    state = walk([choose(state, "check")], {}, state);
+    expect(state).toMatchObject({ page: "by-hand", found: usual.check.findings });
+    state = walk([choose(state, "print")], {}, state);
+    expect(state.printed).toEqual({ number: 1, text: usual.records.text });
+    state = walk([choose(state, "go-on")], {}, state);
+    expect(state.page).toBe("options");
+    expect(state.answers.dns).toBe("by-hand");
+  });
+
+  it("changes settings one by one and comes back to their list each time", () => {
+    let state = walk(toOptions);
+    state = walk([choose(state, "contact"), { text: "me@rosegarden.net" }], {}, state);
+    expect(state.page).toBe("options");
+    state = walk([choose(state, "sign-up"), { choose: 1 }], {}, state);
+    state = walk([choose(state, "ssh-key"), { text: "~/.ssh/id_ed25519.pub" }], {}, state);
+    state = walk([choose(state, "acme-email"), { text: "me@rosegarden.net" }], {}, state);
+    expect(state.options).toEqual({
+      ...{ signUp: "invite", contact: "me@rosegarden.net", email: "me@rosegarden.net" },
+      authorizedKeys: ["ssh-ed25519 AAAA me"],
+    });
+    expect(walk([{ type: "back" }], {}, state).page).toBe("plan");
+  });
+});
+
+describe("the domain", () => {
+  it.each([
+    ["", "it is empty"],
+    ["https://rosegarden.net/", "without https://"],
+    ["me@rosegarden.net", "after the “@”"],
+    ["198.35.26.96", "an IP address"],
+    ["rose garden.net", "is not allowed"],
+  ])("%j is refused at the field", (text, reason) => {
+    const state = walk([begin, { text }]);
+    expect(state.page).toBe("domain");
+    expect(state.field.problem).toContain(reason);
+    expect(walk([{ type: "text", text: "x" }], {}, state).field.problem).toBeUndefined();
+  });
+
+  it("that receives mail leads to the advice of a name below it", () => {
+    const at = (name: string) => ({
+      ...usual.domain,
+      facts: { ...facts, domain: name, mailServers: name === "rosegarden.net" ? ["mx.fleet.net"] : [] },
+    });
+    let state = walk([begin, { text: "rosegarden.net" }], { domain: at("rosegarden.net") });
+    expect(state.page).toBe("domain-advice");
+    expect(state.found.map(({ mark }) => mark)).toEqual(["good", "warning"]);
+    expect(choicesOf(state)[0]).toMatchObject({ id: "sub-domain" });
+    state = walk([{ choose: 0 }], { domain: at("chat.rosegarden.net") }, state);
+    expect(state).toMatchObject({ page: "place", folder: "chat.rosegarden.net" });
+  });
+
+  it.each([
+    ["chat.example.org", facts, "can never be a public name"],
+    ["nobody-has-this.net", { ...facts, zone: undefined }, "Nobody has registered"],
+  ])("%s can be used all the same, once its owner was told", (name, known, text) => {
+    let state = walk([begin, { text: name }], {
+      domain: { ...usual.domain, facts: { ...known, domain: name } },
+    });
+    expect(state.found[0]!.text).toContain(text);
+    state = walk([choose(state, "keep")], {}, state);
+    expect(state).toMatchObject({ page: "place", folder: name });
+  });
+
+  it("is taken as it is where there is no network", () => {
+    const known = { ...facts, reachable: false, zone: undefined };
+    const state = walk([begin, named], { domain: { ...usual.domain, facts: known } });
+    expect(state.page).toBe("place");
+    expect(state.found[0]!.text).toContain("does not answer");
+  });
+
+  it("can be a free one, with the account made on the way", () => {
+    const free = "rosegarden.dedyn.io";
+    const known = { ...facts, domain: free, zone: "dedyn.io" };
+    let state = walk([begin, { text: free }], { domain: { ...usual.domain, facts: known } });
+    expect(state.page).toBe("free-name");
+    state = walk([choose(state, "register"), { text: "me" }], {}, state);
+    expect(state.field.problem).toContain("no e-mail address");
+    state = walk([{ text: "me@rosegarden.net" }, { text: "short" }], {}, state);
+    expect(state.field.problem).toContain("at least 8");
+    state = walk([{ text: "correct horse" }], {}, state);
+    expect(state.page).toBe("free-wait");
+    state = walk([choose(state, "confirmed")], {}, state);
+    expect(state).toMatchObject({ page: "place", answers: { domain: free, provider: "fleet" } });
+    expect(state.secrets).toMatchObject({ credentials: { token: "from-login" }, password: "" });
+    // The login is all that the records need.
+    expect(walk([onPi, address], {}, state).page).toBe("plan");
+  });
+});
+
+describe("addresses", () => {
+  it.each([
+    ["192.168.1.5", "network at home"],
+    ["100.64.3.1", "shared by many customers"],
+    ["fd00::1", "network at home"],
+    ["::1", "no machine's"],
+    ["203.0.113.7", "examples"],
+    ["rosegarden.net", "no IP address"],
+    ["198.35.26.96, 198.35.26.97 198.35.26.98 198.35.26.99 198.35.26.90", "more than 4"],
+  ])("%j is refused at the field", (text, reason) => {
+    const state = walk([begin, named, onPi, { text }]);
+    expect(state.page).toBe("address");
+    expect(state.field.problem).toContain(reason);
+  });
+
+  it("of both families are taken, with spaces or commas between", () => {
+    const state = walk([begin, named, onPi, { text: " 198.35.26.96, 2620:0:862:ED1A::1" }]);
+    expect(state.answers.addresses).toEqual(["198.35.26.96", "2620:0:862:ed1a::1"]);
+  });
+});
+
+describe("going back", () => {
+  it("shows each page again with its answer", () => {
+    let state = walk(toProvider);
+    state = walk([{ type: "back" }], {}, state);
+    expect(state.page).toBe("address");
+    expect(fieldText(state.field)).toBe("198.35.26.96");
+    state = walk([{ type: "back" }], {}, state);
+    expect(state).toMatchObject({ page: "place", choice: 0 });
+    state = walk([{ type: "back" }], {}, state);
+    expect(fieldText(state.field)).toBe(domain);
+    state = walk([{ type: "back" }, { type: "back" }], {}, state);
+    expect(state.page).toBe("welcome");
+  });
+
+  it("makes a relay of its own of another name, and keeps what was said of the machine", () => {
+    let state = walk([...toProvider, { type: "back" }, { type: "back" }, { type: "back" }]);
+    state = walk([{ text: "other.rosegarden.net" }], {}, state);
+    expect(state).toMatchObject({ folder: "other.rosegarden.net", answers: { place: "pi", addresses: [] } });
+  });
+
+  it("ends a task, whose late answer changes nothing", () => {
+    const state = reduce(reduce(walk([begin]), { type: "text", text: domain }), { type: "submit" });
+    const { number } = state.running!;
+    const stopped = reduce(state, { type: "back" });
+    expect(stopped).toMatchObject({ page: "domain", running: undefined });
+    expect(reduce(stopped, { type: "done", number, result: usual.domain })).toBe(stopped);
+    expect(reduce(stopped, { type: "failed", number, message: "late" })).toBe(stopped);
+  });
+});
+
+describe("a task that fails", () => {
+  it("is told at the field whose answer it was about", () => {
+    let state = walk([...toProvider, { choose: 0 }]);
+    state = reduce(reduce(state, { type: "text", text: "wrong" }), { type: "submit" });
+    state = reduce(state, {
+      type: "failed",
+      number: state.running!.number,
+      message: "The token may only read.",
+    });
+    expect(state).toMatchObject({ page: "credential", field: { problem: "The token may only read." } });
+    expect(fieldText(state.field)).toBe("wrong");
+  });
+
+  it("can be tried again, or left by going back", () => {
+    let state = reduce(walk(toOptions), { type: "submit" });
+    state = reduce(state, { type: "failed", number: state.running!.number, message: "No space left." });
+    expect(state.page).toBe("problem");
+    expect(reduce(state, { type: "submit" }).running?.task.kind).toBe("build");
+    expect(walk([choose(state, "back")], {}, state).page).toBe("options");
+    expect(walk([choose(state, "leave")], {}, state).ended).toBe("left");
+  });
+
+  it("takes no answers meanwhile but to stop or to leave", () => {
+    const state = reduce(walk(toOptions), { type: "submit" });
+    expect(reduce(state, { type: "submit" })).toBe(state);
+    expect(reduce(state, { type: "text", text: "x" })).toBe(state);
+    expect(reduce(state, { type: "leave" })).toMatchObject({ ended: "left", running: undefined });
+  });
+});
+
+describe("what the folder keeps", () => {
+  it("is nothing before there is a folder", () => {
+    expect(keptOf(initialState())).toBeUndefined();
+    expect(keptOf(walk([begin]))).toBeUndefined();
+  });
+
+  it("never holds a secret", () => {
+    const states = [token, { text: "sesame" }].map((last) => walk([...toProvider, { choose: 0 }, last]));
+    for (const state of states) expect(JSON.stringify(keptOf(state))).not.toContain("sesame");
+    expect(states[0]!.secrets.credentials).toEqual({ token: "sesame" });
+  });
+
+  it("lets every page be gone on from without a secret or the result of a task", () => {
+    const answers = { ...noAnswers, domain, place: "pi", image: "x.img" } as const;
+    for (const page of pages) {
+      const resumed = resumePage(page, answers);
+      expect(["place", "address", "provider", "by-hand", "options", "image"]).toContain(resumed);
+      const kept = { page, answers };
+      const relay = { folder: domain, domain, kept };
+      const state = walk([{ choose: 0 }], {
+        relays: { ...usual.relays, relays: [relay] },
+        open: { ...usual.open, kept, options },
+      });
+      expect(state).toMatchObject({ page: resumed, folder: domain, answers });
+    }
+  });
+
+  it("asks where a relay shall run that ./homing init made", () => {
+    const relay = { folder: "x", domain, kept: undefined };
+    const state = walk([{ choose: 0 }], {
+      relays: { ...usual.relays, relays: [relay] },
+      open: { ...usual.open, kept: undefined },
+    });
+    expect(state.page).toBe("place");
+  });
+});
+
+describe("the card", () => {
+  const disks = {
+    kind: "disks",
+    disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB" }],
+    findings: [],
+  } as const;
+  it("is written only after a second question, whose first answer is no", () => {
+    let state = walk([...toOptions, { choose: 0 }]);
+    state = walk([choose(state, "disks"), { choose: 0 }], { disks }, state);
+    expect(state).toMatchObject({ page: "disk-sure", choice: 0 });
+    expect(walk([{ choose: 0 }], {}, state).page).toBe("disk");
+    state = walk([choose(state, "yes")], {}, state);
+    expect(state).toMatchObject({ page: "image", found: usual.flash.findings });
+  });
+
+  it("is left to Raspberry Pi Imager where this computer cannot write one", () => {
+    let state = walk([...toOptions, { choose: 0 }]);
+    state = walk([choose(state, "disks")], {}, state);
+    expect(state).toMatchObject({ page: "image", found: usual.disks.findings });
+  });
+});
