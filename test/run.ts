@@ -110,6 +110,7 @@ const rings: readonly Ring[] = [
       packages: [
         ...["qemu-system-x86", "qemu-system-arm", "qemu-utils", "ovmf", "qemu-efi-aarch64", "e2fsprogs"],
         ...["squashfs-tools", "dosfstools", "mtools", "fdisk", "gdisk", "cpio", "kmod"],
+        ...["tmux", "knot", "knot-dnssecutils", "unbound"],
       ],
     },
     // However a test ends, what it mounted and the machines it started end with it.
