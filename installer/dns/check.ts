@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { presentation } from "../../appliance/dns/record-set.ts";
 import { dnsTypes } from "../../appliance/dns/wire.ts";
+import { specialUseOf } from "../../appliance/domain.ts";
 import { dnssecOf } from "./dnssec.ts";
 import { askServer, NoAnswerError, type ServerPlace } from "./exchange.ts";
 import { contentFindings, disagreements, dnssecFindings, serverFindings } from "./findings.ts";
@@ -59,7 +60,6 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
     ...(hasZone ? disagreements(views, questions) : []),
     ...(dnssec === undefined ? [] : dnssecFindings(dnssec, zones.zone)),
     ...(hasZone && first !== undefined ? contentFindings(first, judged, nobody) : []),
-    ...aliasFinding(desired.domain, records),
   ];
   const outside = dnssec?.askedOutside === true ? options.world.https : [];
   return {
@@ -177,7 +177,7 @@ async function inquireElsewhere(
     servers: (found?.names ?? []).map((host) => ({ name: host, addresses: [] })),
   };
   const view = await viewOfResolver(name, zone, ask(zone), path === "https" ? https : system);
-  return { zones, views: [view], path, asked: world.https, findings: [finding] };
+  return { zones, views: [view], path, asked: world.https, findings: found === null ? [] : [finding] };
 }
 
 /** Asks where nobody is. Started first and looked at last, so that nobody has to wait for the silence. */
@@ -230,7 +230,7 @@ function reportOf(wanted: Wanted, views: readonly View[], judged: Judged, hasZon
   const { name, type, need, purpose } = wanted;
   const silence: Verdict = hasZone
     ? { state: "unknown", reason: "no name server answers", mend: "Mend the name servers first." }
-    : { state: "missing", reason: "the domain has no zone", mend: "Mend the delegation first." };
+    : { state: "missing", reason: "", mend: "" };
   const verdicts = views.map(({ lookups }) => judge(wanted, lookups, judged));
   const rank = ({ state, warning }: Verdict) => 2 * recordStates.indexOf(state) + (warning === true ? 1 : 0);
   const [first = silence, ...more] = verdicts;
@@ -251,21 +251,26 @@ function reportOf(wanted: Wanted, views: readonly View[], judged: Judged, hasZon
   };
 }
 
+/** `above`: the closest zone that is known here, the root's name when not even the top-level domain is. */
 function noZone(domain: string, above: string): Finding {
-  const where =
-    above === "" ? "No zone of the DNS" : `The zone ${above} is the closest one that exists, and it`;
+  if (above !== "") {
+    return {
+      ...{ severity: "error", code: "delegation-missing" },
+      text: `${domain} is in no zone: the closest one that exists is ${above}, and it does not know that name`,
+      mend: "Register the domain, and enter the name servers of your DNS provider at the registrar.",
+    };
+  }
+  const special = specialUseOf(domain);
+  if (special !== undefined) {
+    return {
+      ...{ severity: "error", code: "delegation-missing" },
+      text: `no public DNS knows ${domain}: “.${special.ending}” is set aside (${special.source})`,
+      mend: "Choose a domain of your own, or name the address of your own DNS server by --server.",
+    };
+  }
   return {
-    ...{ severity: "error", code: "delegation-missing" },
-    text: `${where} does not know ${domain}`,
-    mend: "Register the domain, and enter the name servers of your DNS provider at the registrar.",
+    ...{ severity: "error", code: "no-dns" },
+    text: `not even “.${domain.split(".").at(-1)}” is known here, or the DNS cannot be asked from here at all`,
+    mend: "See that the domain is spelled right and this computer connected to the Internet, and run the check again.",
   };
-}
-
-/** One finding for the domain itself, where an alias spoils all records at once. */
-function aliasFinding(domain: string, records: readonly RecordReport[]): Finding[] {
-  const spoiled = records.find(
-    ({ name, type, state }) => name === domain && type === "MX" && state === "conflicts",
-  );
-  if (spoiled === undefined || !spoiled.reason.includes("(CNAME)")) return [];
-  return [{ severity: "error", code: "alias-conflict", text: spoiled.reason, mend: spoiled.mend }];
 }

@@ -2,12 +2,13 @@
  * What is wrong with a zone beyond single records: its delegation, its servers, wildcards, parking pages. Pure; called by
  * check.ts.
  */
+import { isIPv6 } from "node:net";
 import type { DnssecState } from "./dnssec.ts";
 import { addressesAt } from "./judge.ts";
 import { isParkingName, mailServiceOf } from "./known-names.ts";
 import { isPublicAddress } from "./public-address.ts";
 import type { Finding } from "./report.ts";
-import { at, type Judged, valuesOf } from "./verdict.ts";
+import { aliasConflict, at, type Judged, valuesOf } from "./verdict.ts";
 import { lookupKey, type RelayQuestion, type View } from "./views.ts";
 import { wildcardNames } from "./wanted.ts";
 import type { ZoneServers } from "./zone-servers.ts";
@@ -39,7 +40,7 @@ export function serverFindings({ zone, servers, delegated }: ZoneServers, views:
         mend,
       );
     }
-    const silent = its.filter(({ state }) => state === "silent");
+    const silent = its.filter(({ state, address }) => state === "silent" && !isDead(address, views));
     if (silent.length === 0) continue;
     const where = silent.map(({ address }) => address).join(" and ");
     const mend = `If it stays, tell whoever runs ${name}, or take it out of the name servers of ${zone}.`;
@@ -66,6 +67,13 @@ export function serverFindings({ zone, servers, delegated }: ZoneServers, views:
     add("error", "parking", `${parked.join(" and ")} answer for every parked domain`, mend);
   }
   return findings;
+}
+
+/** No server at all answers by this family of addresses, and by the other one some do: then it is this network's. */
+function isDead(address: string, views: readonly View[]): boolean {
+  const isSame = (view: View) => isIPv6(view.address) === isIPv6(address);
+  const answering = views.filter(({ state }) => state === "answers");
+  return answering.length > 0 && !answering.some(isSame);
 }
 
 /** Servers that answer differently: some have an old version of the zone, or another one. */
@@ -149,6 +157,10 @@ export function contentFindings(view: View, judged: Judged, nobody: string): Fin
     });
   }
   const mail = at(view.lookups, { name: domain, type: "MX" });
+  if (mail.kind === "alias") {
+    const { reason, mend } = aliasConflict({ name: domain, type: "MX" }, mail.target);
+    findings.push({ severity: "error", code: "alias-conflict", text: reason, mend });
+  }
   for (const value of valuesOf(mail)) {
     const service = value.type === "MX" ? mailServiceOf(value.exchange) : undefined;
     if (service === undefined) continue;

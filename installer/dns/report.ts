@@ -28,6 +28,7 @@ export type Finding = Readonly<{
     | "delegation-differs"
     | "dnssec-broken"
     | "foreign-mail"
+    | "no-dns"
     | "not-public"
     | "parking"
     | "port-53-blocked"

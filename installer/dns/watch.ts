@@ -54,7 +54,8 @@ export async function watchDns(desired: DesiredDns, options: WatchOptions): Prom
     const total = records.length;
     const state = { done: records.filter((record) => record.state === "ok").length, total, report };
     onLook?.(state);
-    if (state.done === total || clock.now() + pause > end) return state;
+    // Without a delegation nobody sees the zone, and whoever mends that needs longer.
+    if (state.done === total || report.zone === null || clock.now() + pause > end) return state;
     await clock.wait(pause, signal);
     signal?.throwIfAborted();
   }

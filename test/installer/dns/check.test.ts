@@ -123,6 +123,7 @@ const zones: TestZone[] = [
   { ...whole("far.test"), own: farServers, delegation: farServers },
   { ...whole("signed.test"), dnssec: "valid" },
   { ...whole("expired.test"), dnssec: "expired" },
+  { ...whole("forged.test"), dnssec: "forged" },
   { ...whole("other-key.test"), dnssec: "other-key" },
   { ...whole("unsigned.test"), dnssec: "unsigned" },
 ];
@@ -300,12 +301,19 @@ describe.skipIf(missingServers !== undefined)(
         "a zone that does not exist",
         "none.test",
         ["error delegation-missing"],
-        /does not know none\.test/,
+        /none\.test is in no zone: .* test,/,
         false,
       ],
       ["a wildcard", "parked.test", ["warning wildcard"], /\*\.parked\.test .*parking/, false],
       ["a mail service to switch off", "foreign.test", ["warning foreign-mail"], /Cloudflare/, false],
       ["expired signatures", "expired.test", ["error dnssec-broken"], /expired on \d{4}-/, false],
+      [
+        "forged records",
+        "forged.test",
+        ["error dnssec-broken"],
+        /resolvers that check signatures refuse/,
+        false,
+      ],
       ["a DS of another key", "other-key.test", ["error dnssec-broken"], /none of the zone's keys/, false],
       ["a DS without signatures", "unsigned.test", ["error dnssec-broken"], /and it is not/, false],
     ])("finds %s", async (_what, zone, code, words, works) => {
@@ -361,6 +369,32 @@ describe.skipIf(missingServers !== undefined)(
     it("says of a signed zone that it verifies, and of another that it is unsigned", async () => {
       expect(await check("signed.test")).toMatchObject({ works: true, dnssec: "valid", findings: [] });
       expect((await check("ok.test")).dnssec).toBe("unsigned");
+    });
+
+    it("asks a resolver by HTTPS about a signed zone when the computer's own does not validate", async () => {
+      await using https = await startHttpsFront(internet.world.resolvers[0]!);
+      // A name server, which validates nothing.
+      const resolvers = [{ address: serverAddresses.first, port: internet.port }];
+      const world = { ...internet.world, resolvers, https: [https.url] };
+      const outside = (domain: string) => checkDns(desired(domain), { world });
+      expect(await outside("signed.test")).toMatchObject({
+        dnssec: "valid",
+        asked: [https.url],
+        works: true,
+      });
+      expect(await outside("forged.test")).toMatchObject({
+        dnssec: "broken",
+        asked: [https.url],
+        works: false,
+      });
+      expect(await outside("ok.test")).toMatchObject({ dnssec: "unsigned", asked: [], works: true });
+    });
+
+    it("says that there is no DNS rather than that something is missing", async () => {
+      const world = { ...internet.world, resolvers: [], roots: [], https: [] };
+      const report = await checkDns(desired("a.example.net.org"), { world });
+      expect(codes(report)).toEqual(["error no-dns"]);
+      expect(report).toMatchObject({ works: false, zone: null });
     });
 
     it("finds the zone from the root when no resolver answers", async () => {
@@ -420,7 +454,7 @@ describe.skipIf(missingServers !== undefined)(
       expect(time).toBeLessThanOrEqual(10_000);
     });
 
-    it("asks all servers at once: 50 ms of delay on every line add up to little", async () => {
+    it("finds all well over lines with a delay", async () => {
       await using lines = new AsyncDisposableStack();
       const { port, world } = internet;
       const delayed = async (from: string, to: Place) =>
@@ -429,14 +463,9 @@ describe.skipIf(missingServers !== undefined)(
       await delayed("127.0.0.24", { address: serverAddresses.second, port });
       await delayed("127.0.0.30", world.resolvers[0]!);
       const far = { ...world, resolvers: [{ address: "127.0.0.30", port }] };
-      const start = performance.now();
       const report = await checkDns(desired("far.test"), { world: far });
-      const took = performance.now() - start;
       expect(report).toMatchObject({ works: true, findings: [] });
       expect(report.servers.map(({ address: at }) => at)).toEqual(["127.0.0.23", "127.0.0.24"]);
-      console.log(
-        `a check of ${report.records.length} record sets at 2 servers with 50 ms of delay: ${took.toFixed(0)} ms`,
-      );
     });
   },
 );

@@ -34,8 +34,11 @@ export type TestZone = Readonly<{
   delegation?: readonly string[];
   /** The NS records in the zone itself, when they are others. */
   own?: readonly string[];
-  /** Signed, with a DS record in test.; "expired": two months ago; "other-key", "unsigned": the DS fits nothing. */
-  dnssec?: "valid" | "expired" | "other-key" | "unsigned";
+  /**
+   * Signed, with a DS record in test.; "expired": two months ago; "forged": changed after it was signed; "other-key",
+   * "unsigned": the DS fits nothing.
+   */
+  dnssec?: "valid" | "expired" | "forged" | "other-key" | "unsigned";
 }>;
 
 export type SmallInternet = AsyncDisposable &
@@ -79,18 +82,12 @@ export async function startSmallInternet(folder: string, zones: readonly TestZon
       .find((line) => / 13 2 /.test(line))!
       .replace(/^.* DS /, "");
   };
-  const sign = async (zone: string, isOld: boolean) => {
-    run(
-      "kzonesign",
-      "-c",
-      signer,
-      "-o",
-      join(folder, "signed"),
-      ...(isOld ? ["-t", String(then)] : []),
-      zone,
-    );
+  const sign = async (zone: string, how: TestZone["dnssec"]) => {
+    const time = how === "expired" ? ["-t", String(then)] : [];
+    run("kzonesign", "-c", signer, "-o", join(folder, "signed"), ...time, zone);
     const text = await readFile(join(folder, "signed", `${zone}.zone`), "utf8");
-    for (const server of ["first", "second"]) await writeFile(join(folder, server, `${zone}.zone`), text);
+    const shown = how === "forged" ? text.replace("nobody.test.", "somebody.test.") : text;
+    for (const server of ["first", "second"]) await writeFile(join(folder, server, `${zone}.zone`), shown);
   };
 
   const delegations: string[] = [];
@@ -104,7 +101,7 @@ export async function startSmallInternet(folder: string, zones: readonly TestZon
     if (dnssec === "unsigned") delegations.push(`${name}. 60 DS ${FOREIGN_DS}`);
     else {
       const ds = makeKeys(name);
-      await sign(name, dnssec === "expired");
+      await sign(name, dnssec);
       delegations.push(`${name}. 60 DS ${dnssec === "other-key" ? FOREIGN_DS : ds}`);
     }
   }
