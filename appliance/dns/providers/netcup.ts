@@ -22,7 +22,7 @@ const codes = {
 } as const;
 
 const CLOUD_DNS =
-  "netcup keeps it in its newer CloudDNS, which this interface does not reach: enter the records by hand";
+  "netcup keeps it in its newer CloudDNS: take the provider “netcup CloudDNS” with a key of its own";
 const hostTypes = ["CNAME", "MX", "NS"];
 
 const answerOf = <Data>(responsedata: z.ZodType<Data>) =>
@@ -67,7 +67,7 @@ export const netcup: ProviderDescription = {
   tokenHelp: [
     "https://www.customercontrolpanel.de",
     "Master data (Stammdaten) → API → make an API password, and create an API key (legacy). Both are for the whole account.",
-    "Domains in netcup's CloudDNS (all newer ones) cannot be reached by it: enter their records by hand in the customer control panel under Domains → the domain → DNS.",
+    "This is for domains that are not in netcup's CloudDNS, where all newer ones are: for those take the provider “netcup CloudDNS”.",
   ],
   nameServers: ["netcup.net"],
   minTtl: 0,

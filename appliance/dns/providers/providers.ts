@@ -10,6 +10,7 @@ import { inwx } from "./inwx.ts";
 import { linode } from "./linode.ts";
 import { namecom } from "./namecom.ts";
 import { netcup } from "./netcup.ts";
+import { netcupCloud } from "./netcup-cloud.ts";
 import { njalla } from "./njalla.ts";
 import { ovh } from "./ovh.ts";
 import { porkbun } from "./porkbun.ts";
@@ -27,6 +28,7 @@ export const providers: readonly ProviderDescription[] = [
   ovh,
   njalla,
   netcup,
+  netcupCloud,
   inwx,
   linode,
   vultr,

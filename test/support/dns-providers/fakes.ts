@@ -10,6 +10,7 @@ import { fakeInwx } from "./inwx.ts";
 import { fakeLinode } from "./linode.ts";
 import { fakeNamecom } from "./namecom.ts";
 import { fakeNetcup } from "./netcup.ts";
+import { fakeNetcupCloud } from "./netcup-cloud.ts";
 import { fakeNjalla } from "./njalla.ts";
 import { fakeOvh } from "./ovh.ts";
 import { fakePorkbun } from "./porkbun.ts";
@@ -25,6 +26,7 @@ export const fakes: Readonly<Record<string, MakeFake>> = {
   ovh: fakeOvh,
   njalla: fakeNjalla,
   netcup: fakeNetcup,
+  "netcup-cloud": fakeNetcupCloud,
   inwx: fakeInwx,
   linode: fakeLinode,
   vultr: fakeVultr,

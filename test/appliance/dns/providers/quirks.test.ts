@@ -9,6 +9,7 @@ import { fakeInwx } from "../../../support/dns-providers/inwx.ts";
 import { fakeLinode } from "../../../support/dns-providers/linode.ts";
 import { fakeNamecom } from "../../../support/dns-providers/namecom.ts";
 import { fakeNetcup } from "../../../support/dns-providers/netcup.ts";
+import { fakeNetcupCloud } from "../../../support/dns-providers/netcup-cloud.ts";
 import { fakeNjalla } from "../../../support/dns-providers/njalla.ts";
 import { fakeVultr } from "../../../support/dns-providers/vultr.ts";
 
@@ -66,6 +67,20 @@ describe("netcup", () => {
 
   it("says where a domain may be that its older interface does not show", async () => {
     await expect(connect(fakeNetcup(zone, [])).provider.check("newer.example")).rejects.toThrow(/CloudDNS/);
+  });
+});
+
+describe("netcup CloudDNS", () => {
+  it("sends a domain that is not in it to the other provider", async () => {
+    const { provider } = connect(fakeNetcupCloud(zone, foreign));
+    expect(await provider.zones()).toEqual([zone]);
+    await expect(provider.check("older.example")).rejects.toThrow(/take the provider “netcup”/);
+  });
+
+  it("takes no draft of somebody else for the zone", async () => {
+    const { provider, requests } = connect(fakeNetcupCloud(zone, foreign));
+    expect((await provider.read(zone)).length).toBe(4);
+    expect(requests.map(({ path }) => path).join()).not.toContain("draft");
   });
 });
 
