@@ -1,4 +1,5 @@
 /** What can be chosen on each page that offers a choice, from top to bottom. Pure; state.ts and steps/ read the same list. */
+import { isTestDomain } from "../../appliance/domain.ts";
 import { signUpModes } from "../../appliance/sign-up-modes.ts";
 import { places } from "./answers.ts";
 import type { State } from "./state.ts";
@@ -176,12 +177,12 @@ function options({ options: { signUp, contact, email, authorizedKeys } }: State)
   ];
 }
 
-function image({ answers: { place } }: State): Choice[] {
+function image({ answers: { domain, place } }: State): Choice[] {
   const onCard = place !== undefined && places[place].target === "pi";
   return [
     { id: "finish", label: "Finish: say what happens next, with the QR code for friends" },
     ...(onCard ? [{ id: "disks", label: "Write it to a card in this computer" }] : []),
-    { id: "dns", label: "Back to the DNS records" },
+    ...(isTestDomain(domain) ? [] : [{ id: "dns", label: "Back to the DNS records" }]),
     { id: "options", label: "Back to the settings, to make it anew" },
   ];
 }

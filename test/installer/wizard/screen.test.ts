@@ -1,6 +1,7 @@
 /** What stands on the terminal (installer/wizard/screen.ts, view.ts, look.ts, steps/), row by row. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { providersByHand } from "../../../appliance/dns/by-hand.ts";
 import { type Page, pages } from "../../../installer/wizard/answers.ts";
 import { choicesOf } from "../../../installer/wizard/choices.ts";
 import {
@@ -38,7 +39,7 @@ function stateOn(page: Page): State {
         domain: `relay${index}.net`,
         kept: undefined,
       })),
-      facts: { ...facts, mailServers: ["mx.fleet.net"] },
+      facts: { ...facts, mailServers: ["mx.fleet.net"], pathByHand: providersByHand[0]!.path },
       plan: {
         changes: Array.from({ length: 14 }, () => `+ homing1._domainkey.${domain} TXT ${key}`),
         findings: [],

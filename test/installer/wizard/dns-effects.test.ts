@@ -1,0 +1,103 @@
+/** The wizard's work at providers (installer/wizard/dns-effects.ts), at stand-ins of deSEC; the DNS itself is test/boot's. */
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FREE_SUFFIX } from "../../../appliance/dns/providers/desec-account.ts";
+import { createRelayFolder } from "../../../installer/relay-folder.ts";
+import { noAnswers } from "../../../installer/wizard/answers.ts";
+import { dnsEffects } from "../../../installer/wizard/dns-effects.ts";
+import { FREE_ENDING } from "../../../installer/wizard/results.ts";
+import { fakeDesec } from "../../support/dns-providers/desec.ts";
+import { fakeDesecAccounts } from "../../support/dns-providers/desec-account.ts";
+import { runFake } from "../../support/dns-providers/fake-provider.ts";
+
+const domain = "chat.rosegarden.net";
+const zone = "rosegarden.net";
+const follow = { report: () => {}, signal: new AbortController().signal };
+
+let folder: string;
+beforeAll(async () => {
+  folder = join(await mkdtemp(join(tmpdir(), "homing-wizard-dns-")), domain);
+  await createRelayFolder(folder, domain);
+});
+afterAll(() => rm(join(folder, ".."), { recursive: true }));
+
+/** A zone at deSEC with these records, and the wizard's work there. */
+function atDesec(rows: Parameters<typeof fakeDesec>[1] = []) {
+  const fake = fakeDesec(zone, rows);
+  const { fetch, clock } = runFake(fake);
+  const { effects } = dnsEffects({ connect: { fetch, clock } });
+  const answers = { ...noAnswers, domain, addresses: ["198.35.26.96"] };
+  return { fake, effects, task: { folder, answers, provider: "desec", credentials: fake.credentials } };
+}
+
+const backups = async () => (await readdir(folder)).filter((name) => name.startsWith("dns-backup-"));
+
+describe("at a provider", () => {
+  it("the plan that was agreed to is carried out, with a back-up before it", async () => {
+    const { fake, effects, task } = atDesec();
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    expect(plan.blocked).toBeUndefined();
+    expect(plan.changes).toContain(`+ ${domain} A 198.35.26.96`);
+    const before = await backups();
+    const { findings } = await effects.apply({ kind: "apply", ...task, changes: plan.changes }, follow);
+    expect(findings).toMatchObject([{ mark: "note", text: expect.stringContaining("dns-backup-") }]);
+    expect((await backups()).length).toBe(before.length + 1);
+    expect(fake.rows()).toContainEqual({ name: domain, type: "A", ttl: 3600, value: "198.35.26.96" });
+    const again = await effects.plan({ kind: "plan", ...task }, follow);
+    expect(again.plan.changes).toEqual([]);
+  });
+
+  it("nothing is done when the zone has changed since the plan was shown", async () => {
+    const { fake, effects, task } = atDesec();
+    const before = fake.rows();
+    const shown = [`+ ${domain} A 198.35.26.97`];
+    await expect(effects.apply({ kind: "apply", ...task, changes: shown }, follow)).rejects.toThrow(
+      "nothing was done",
+    );
+    expect(fake.rows()).toEqual(before);
+  });
+
+  it("a foreign mail server forbids the plan, in words", async () => {
+    const foreign = { name: domain, type: "MX", ttl: 3600, value: "10 mx.fleet.net." };
+    const { effects, task } = atDesec([foreign]);
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    expect(plan.blocked).toContain("mx.fleet.net");
+  });
+
+  it("a wrong token is told without the token", async () => {
+    const { fake, effects, task } = atDesec();
+    const credentials = fake.wrongCredentials;
+    const asked = effects.plan({ kind: "plan", ...task, credentials }, follow);
+    await expect(asked).rejects.toThrow("the token is wrong");
+    await expect(asked).rejects.not.toThrow(credentials.token);
+  });
+
+  it("the records are printed whole, with the address", async () => {
+    const { effects, task } = atDesec();
+    const { text } = await effects.records({ kind: "records", ...task }, follow);
+    expect(text).toMatch(new RegExp(`^${domain}\\. +3600 IN A +198\\.35\\.26\\.96$`, "m"));
+    expect(text).toContain("homing1._domainkey");
+  });
+});
+
+describe("a free name", () => {
+  it("is one of the provider that gives them away", () => {
+    expect(FREE_ENDING).toBe(`.${FREE_SUFFIX}`);
+  });
+
+  it("is asked for, and its token comes once the letter's link was opened", async () => {
+    const name = `wren${FREE_ENDING}`;
+    const fake = fakeDesecAccounts(name);
+    const { fetch, clock } = runFake(fake);
+    const { effects } = dnsEffects({ connect: { fetch, clock } });
+    const wish = { domain: name, email: "me@rosegarden.net", password: "correct horse" };
+    await effects.register({ kind: "register", ...wish }, follow);
+    await expect(effects.login({ kind: "login", ...wish }, follow)).rejects.toThrow("not followed yet");
+    fake.followLink(wish.email);
+    const { provider, credentials } = await effects.login({ kind: "login", ...wish }, follow);
+    expect(provider).toBe("desec");
+    expect(fake.secrets()).toEqual([credentials.token]);
+  });
+});

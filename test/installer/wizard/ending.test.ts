@@ -1,0 +1,51 @@
+/** The wizard's last words (installer/wizard/ending.ts). */
+import { describe, expect, it } from "vitest";
+import { endingText } from "../../../installer/wizard/ending.ts";
+import type { State } from "../../../installer/wizard/state.ts";
+import { domain, walk } from "./imagined-world.ts";
+
+const plain = { colours: false, signs: true, blocks: true };
+const done = (answers: Partial<State["answers"]> = {}, more: Partial<State> = {}): State => {
+  const state = walk([{ choose: 0 }, { text: domain }, { choose: 0 }, { text: "198.35.26.96" }]);
+  const all = { ...state.answers, image: "x.img", dns: "published" as const, ...answers };
+  return { ...state, ...more, ended: "done", answers: all };
+};
+const blocks = /[▀▄█]{20}/;
+
+describe("at the end", () => {
+  it("a person is told what happens next, with a QR code that fits the terminal", () => {
+    const text = endingText(done(), plain, 80);
+    expect(text).toContain("Write x.img to a card");
+    expect(text).toContain(`https://${domain}/`);
+    expect(text).toMatch(blocks);
+    for (const line of text.split("\n").filter((one) => blocks.test(one)))
+      expect([...line].length).toBeLessThanOrEqual(80);
+  });
+
+  it.each([
+    ["a terminal that is too narrow", done(), { columns: 30 }],
+    ["one without blocks", done(), { look: { ...plain, signs: false, blocks: false } }],
+    ["a relay for invited people", done({}, { options: { ...done().options, signUp: "invite" } }), {}],
+    ["a test relay", done({ domain: "_try.test" }), {}],
+  ] as const)(
+    "there is no code for %s",
+    (_what, state, { columns = 80, look = plain }: { columns?: number; look?: typeof plain }) => {
+      expect(endingText(state, look, columns)).not.toMatch(blocks);
+    },
+  );
+
+  it.each([
+    ["published", "The DNS records are set"],
+    ["by-hand", "dns-records.txt"],
+    ["later", "./homing again"],
+  ] as const)("what is left to do of the DNS is said when it is %s", (dns, words) => {
+    expect(endingText(done({ dns }), plain, 80)).toContain(words);
+  });
+
+  it("whoever leaves is told how to go on", () => {
+    expect(endingText({ ...done(), ended: "left" }, plain, 80)).toContain(`./homing goes on with ${domain}`);
+    expect(endingText({ ...walk([{ choose: 0 }]), ended: "left" }, plain, 80)).toContain(
+      "Nothing was made yet",
+    );
+  });
+});
