@@ -237,6 +237,34 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     expect(texts(fake.rows())).toEqual(rows);
   });
 
+  it("never repeats a secret that stands in the provider's own words", async () => {
+    const fake = start();
+    const secrets = secretsOf(fake).map((key) => fake.credentials[key]!);
+    const { forbidden } = fake.failures;
+    // Only in sentences: codes are compared.
+    const telling = JSON.parse(JSON.stringify(forbidden), (_key, value) =>
+      typeof value === "string" && value.includes(" ") ? `${value} ${secrets.join(" ")}` : value,
+    );
+    const { provider } = connect(fake, (_, request) => (fake.isRead(request) ? undefined : telling));
+    const error = await errorOf(provider.change(zone, relay));
+    expect(error.message).toContain("***");
+    for (const secret of secrets) expect(error.message + error.stack).not.toContain(secret);
+  });
+
+  it("raises TTLs that are too short, and changes TTLs alone", async () => {
+    const fake = start();
+    const { provider } = connect(fake);
+    const { minTtl, id: provided } = fake.description;
+    const set = { name: `short.${zone}`, type: "TXT", ttl: 1, values: ['"a"', '"b"'] };
+    const ttls = () => fake.rows().flatMap(({ name, ttl }) => (name === set.name ? [ttl] : []));
+    await provider.change(zone, [set]);
+    expect(Math.min(...ttls())).toBeGreaterThanOrEqual(minTtl);
+    await provider.change(zone, [{ ...set, ttl: 86_400 }]);
+    // Of all providers one has a TTL for the whole zone, some only a few to choose from; this one all have.
+    if (provided !== "netcup") expect(ttls()).toEqual([86_400, 86_400]);
+    expect(ttls()).toHaveLength(2);
+  });
+
   const connectWrong = (fake: FakeProvider) => {
     const { fetch, clock } = runFake(fake);
     return fake.description.connect(fake.wrongCredentials, { fetch, clock });
