@@ -23,7 +23,7 @@ const relative = "“Host” is the name without the domain; the domain itself i
 export const providersByHand: readonly HandProvider[] = [
   {
     name: "Namecheap",
-    nameServers: ["registrar-servers.com", "namecheaphosting.com"],
+    nameServers: ["registrar-servers.com"],
     path: [
       "Domain List → Manage (beside the domain) → Advanced DNS → Host Records → Add New Record.",
       relative,
@@ -66,7 +66,7 @@ export const providersByHand: readonly HandProvider[] = [
   },
   {
     name: "IONOS",
-    nameServers: ["ui-dns.com", "ui-dns.de", "ui-dns.org", "ui-dns.biz", "ui-dns.eu"],
+    nameServers: ["ui-dns.com", "ui-dns.de", "ui-dns.org", "ui-dns.biz"],
     path: [
       "Domains & SSL → the domain → DNS → Add record.",
       "Delete the MX and SPF records of its own mail service first.",
@@ -77,12 +77,12 @@ export const providersByHand: readonly HandProvider[] = [
     nameServers: ["rzone.de"],
     path: [
       "Domains → Domain management → the domain's cogwheel → DNS.",
-      "A, MX, TXT with SPF and CNAME each have a page of their own; for SRV and names with “_” use a sub-domain as the page tells, or move the zone to a free keeper such as deSEC.",
+      "Each type of record has an entry of its own there; TXT and CNAME records share one.",
     ],
   },
   {
     name: "united-domains",
-    nameServers: ["udag.de", "udag.net", "udag.org", "udagdns.net", "udagdns.de"],
+    nameServers: ["udag.de", "udag.net", "udag.org"],
     path: ["Domain portfolio → the domain → DNS (further entries) → Add."],
   },
   {
@@ -125,7 +125,7 @@ export const providersByHand: readonly HandProvider[] = [
   {
     name: "Hurricane Electric",
     nameServers: ["he.net"],
-    path: ["dns.he.net → the domain → New A, New MX and so on. Names are given whole."],
+    path: ["dns.he.net → the domain → New A, New MX and so on."],
   },
   {
     name: "FreeDNS (afraid.org)",
@@ -166,7 +166,7 @@ export const providersByHand: readonly HandProvider[] = [
     name: "Wix",
     nameServers: ["wixdns.net"],
     path: [
-      "Domains → the domain's three dots → Manage DNS Records. Sub-domains of names with “_” are allowed; the A record of the domain itself belongs to the Wix page.",
+      "Domains → the domain's three dots → Manage DNS Records. The A record of the domain itself leads to the Wix page.",
     ],
   },
   {
