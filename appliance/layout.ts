@@ -124,6 +124,8 @@ export const runPaths = {
   dnsUpdateKey: `${runDirectory}/acme/dns-update.key`,
   /** Why there is no certificate, or no new one, in words for the owner; missing while all is well. */
   certificateProblem: `${runDirectory}/certificates/problem`,
+  /** Names that the authority did not accept, a sentence each; missing while there is none. Mail works without them. */
+  certificateRefused: `${runDirectory}/certificates/refused`,
   /** SHA-256 of the certificate that Postfix and Dovecot began with or took over, as sha256sum(1) writes it. */
   certificateLoaded: `${runDirectory}/certificate-loaded`,
   /** What services/certificates saw last, as JSON, for homing-ctl (CertificateReport in appliance/certificate-report.ts). */

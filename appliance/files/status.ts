@@ -47,6 +47,7 @@ END
   ip -oneline address show up scope global | awk '{ sub("/.*", "", $4); print "address", $4 }'
   [ ! -e "$root${runPaths.room}" ] || room
   [ ! -e "$root${runPaths.certificateProblem}" ] || echo "certificate $(cksum <"$root${runPaths.certificateProblem}")"
+  [ ! -e "$root${runPaths.certificateRefused}" ] || echo "names $(cksum <"$root${runPaths.certificateRefused}")"
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"
 } >"$state.new"
 [ "$(cat "$state.new")" != "$(cat "$state" 2>/dev/null)" ]

@@ -36,7 +36,8 @@ export async function keepCertificate(device: Device, config: RelayConfig): Prom
 }
 
 async function chooseCertificate(device: Device, config: RelayConfig): Promise<{ keyPem: string }> {
-  await rm(device.at(runPaths.certificateProblem), { force: true });
+  for (const path of [runPaths.certificateProblem, runPaths.certificateRefused])
+    await rm(device.at(path), { force: true });
   const own = certificateSource(config) === "files" ? await ownCertificate(device, config) : undefined;
   if (own !== undefined) {
     await show(device, own.chain.pem);

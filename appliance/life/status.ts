@@ -28,6 +28,8 @@ export type Status = Readonly<{
   importProblem?: string | undefined;
   /** Why there is no certificate that clients accept, or no new one. */
   certificateProblem?: string | undefined;
+  /** Names that the certificate lacks, and why; mail works without them. */
+  certificateRefused?: string | undefined;
 }>;
 
 export type Page = Readonly<{ lines: readonly string[]; light: "healthy" | "attention" }>;
@@ -84,6 +86,9 @@ export function statusPage(status: Status): Page {
       : "no address yet; is the network cable plugged in?",
     ...(isReady ? ["all services run"] : down),
     ...troubles,
+    ...(status.certificateRefused === undefined
+      ? []
+      : split(status.certificateRefused).map((text) => `a name is missing in the certificate: ${text}`)),
     ...(isReady ? nextLines(relay, addresses) : []),
   ];
   const isHealthy = isReady && troubles.length === 0 && addresses.length > 0;
@@ -177,6 +182,7 @@ if (import.meta.main) {
     configureProblem: await textOf(runPaths.configureProblem),
     importProblem: await textOf(runPaths.importProblem),
     certificateProblem: await textOf(runPaths.certificateProblem),
+    certificateRefused: await textOf(runPaths.certificateRefused),
   });
   await writeFile(runPaths.statusPage, page.lines.map((line) => `${line}\n`).join(""));
   await writeFile(runPaths.light, `${page.light}\n`);

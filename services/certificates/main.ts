@@ -57,6 +57,7 @@ await lookAfterCertificate({
     next: certificateNextPath,
     certificate: tlsCertificatePath,
     problem: runPaths.certificateProblem,
+    refused: runPaths.certificateRefused,
     report: runPaths.certificateReport,
     metrics: join(runPaths.metrics, "certificates.prom"),
   },

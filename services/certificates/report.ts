@@ -9,7 +9,13 @@ import { createCounters } from "../lib/counters.ts";
 import type { Log } from "../lib/log.ts";
 import type { CertificateState } from "./state.ts";
 
-export type ReportPaths = Readonly<{ next: string; problem: string; report: string; metrics: string }>;
+export type ReportPaths = Readonly<{
+  next: string;
+  problem: string;
+  refused: string;
+  report: string;
+  metrics: string;
+}>;
 
 export type Report = Readonly<{
   state: CertificateState;
@@ -25,6 +31,9 @@ export async function writeReport(paths: ReportPaths, report: Report, log: Log):
   const { problem, chain, nextLook } = report;
   if (problem === undefined) await rm(paths.problem, { force: true });
   else await replace(paths.problem, `${problem}${presentText(chain)}\n`);
+  const refused = Object.values(report.state.refused).map(({ text }) => `${text}\n`);
+  if (refused.length === 0) await rm(paths.refused, { force: true });
+  else await replace(paths.refused, refused.join(""));
   await replace(paths.report, `${JSON.stringify(forOperator(report))}\n`);
   await replace(paths.next, `${Math.ceil(nextLook / 1000)}\n`);
   await writeCounters(paths.metrics, report, log);

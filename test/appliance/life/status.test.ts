@@ -114,6 +114,16 @@ describe("the status page", () => {
     expect(light).toBe("attention");
   });
 
+  it("says which names the certificate lacks, and asks nobody for anything", () => {
+    const { lines, light } = pageOf({
+      addresses: ["192.0.2.5"],
+      certificateRefused: "A CAA record forbids www.x.\nNobody finds mta-sts.x.\n",
+    });
+    expect(lines).toContain("homing: a name is missing in the certificate: A CAA record forbids www.x.");
+    expect(lines).toContain("homing: a name is missing in the certificate: Nobody finds mta-sts.x.");
+    expect(light).toBe("healthy");
+  });
+
   it("reads what was seen, IPv4 first", () => {
     const text =
       "unit a.service active\nunit b.service failed\naddress 2001:db8::5\naddress 192.0.2.5\nroom none\n";

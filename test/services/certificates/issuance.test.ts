@@ -93,6 +93,7 @@ describe.skipIf(missing !== undefined)(`the certificate service (${missing ?? "h
     );
     expect(refused[`www.${domain}`]!.retryAt - Date.now()).toBeGreaterThan(HOUR);
     expect(await place.problem()).toBeUndefined();
+    expect(await place.refused()).toBe(`${refused[`www.${domain}`]?.text}\n`);
   });
 
   it("says what to do when nothing answers on port 80, and leaves the authority alone for ever longer", async () => {

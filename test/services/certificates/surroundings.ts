@@ -51,6 +51,8 @@ export type Surroundings = AsyncDisposable &
     chain: () => Promise<CertificateChain>;
     state: () => Promise<CertificateState>;
     problem: () => Promise<string | undefined>;
+    /** What the status page says of names that are left out. */
+    refused: () => Promise<string | undefined>;
     /** Milliseconds since 1970. */
     nextLook: () => Promise<number>;
     metrics: () => Promise<string>;
@@ -98,6 +100,7 @@ export async function makeSurroundings(
     next: join(folder, "next"),
     certificate: join(folder, "certificate.pem"),
     problem: join(folder, "problem"),
+    refused: join(folder, "refused"),
     report: join(folder, "report.json"),
     metrics: join(folder, "certificates.prom"),
   };
@@ -142,6 +145,7 @@ export async function makeSurroundings(
     look: async (changes) => lookAfterCertificate(await lookOptions(changes)),
     chain: async () => parseCertificateChain(await readFile(paths.certificate, "utf8")),
     state: async () => JSON.parse(await readFile(paths.state, "utf8")) as CertificateState,
+    refused: async () => (existsSync(paths.refused) ? await readFile(paths.refused, "utf8") : undefined),
     problem: async () => (existsSync(paths.problem) ? await readFile(paths.problem, "utf8") : undefined),
     nextLook: async () => Number(await readFile(paths.next, "utf8")) * 1000,
     metrics: () => readFile(paths.metrics, "utf8"),
