@@ -11,6 +11,7 @@ import { withProgress } from "../progress.ts";
 import { applyDns, applyUndo, planUndo, readPlan, type ZoneKeeper } from "./apply.ts";
 import { readBackup, writeBackup } from "./backup.ts";
 import { CredentialsError, findCredentials } from "./credentials.ts";
+import { keepAddresses } from "./desired.ts";
 import type { ServerPlace } from "./exchange.ts";
 import { painterFor } from "./painter.ts";
 import { changeLines, planText } from "./plan-text.ts";
@@ -71,6 +72,7 @@ export async function applyAction(
     io.stderr.write("Nothing was changed.\n");
     return EXIT_NOT_YET;
   }
+  await keepAddresses(folder, desired);
   const state = await withProgress(io.stderr, (report) =>
     watchDns(desired, {
       ...{ world: options.world, signal: io.signal },

@@ -14,7 +14,7 @@ import type { DnsReport, Finding, RecordReport, ServerReport } from "./report.ts
 import { type AskResolver, httpsResolver, systemResolver } from "./resolver.ts";
 import { at, type Judged, recordStates, type Verdict, valuesOf } from "./verdict.ts";
 import { type RelayQuestion, type View, viewOfResolver, viewOfServer } from "./views.ts";
-import { type DesiredDns, questionsFor, type Wanted, wantedOf } from "./wanted.ts";
+import { type DesiredDns, questionsFor, type Wanted, wantedOf, wildcardNames } from "./wanted.ts";
 import type { DnsWorld } from "./world.ts";
 import { findZoneServers, type ZoneServers, zoneByResolver } from "./zone-servers.ts";
 
@@ -47,7 +47,8 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
   const addresses = desired.records.flatMap((record) =>
     record.name === desired.domain && "address" in record ? [presentation(record)] : [],
   );
-  const judged: Judged = { domain: desired.domain, zone: zones.zone, addresses };
+  const nobodies = wildcardNames(desired.domain, zones.zone, nobody);
+  const judged: Judged = { domain: desired.domain, zone: zones.zone, addresses, nobodies };
   const answering = views.filter(({ state }) => state === "answers");
   const records = wanted.map((each) => reportOf(each, hasZone ? answering : [], judged, hasZone));
   const dnssec = hasZone && options.servers === undefined ? await dnssecState(inquiry, options) : undefined;
@@ -59,7 +60,7 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
     ...(inquiry.path === "servers" && hasZone ? serverFindings(zones, views) : []),
     ...(hasZone ? disagreements(views, questions) : []),
     ...(dnssec === undefined ? [] : dnssecFindings(dnssec, zones.zone)),
-    ...(hasZone && first !== undefined ? contentFindings(first, judged, nobody) : []),
+    ...(hasZone && first !== undefined ? contentFindings(first, judged) : []),
   ];
   const outside = dnssec?.askedOutside === true ? options.world.https : [];
   return {

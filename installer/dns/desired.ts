@@ -2,13 +2,12 @@
  * What a relay wants of the DNS, from what the owner names: a relay folder, or a domain alone. Called by
  * commands/dns.ts and the wizard. Reads the folder.
  */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { isIP } from "node:net";
-import { join } from "node:path";
 import { canonicalValue } from "../../appliance/dns/record-set.ts";
 import { relayRecords } from "../../appliance/dns/records.ts";
 import { parseDomain } from "../../appliance/domain.ts";
-import { dnsRecordsFile, placeholderAddress } from "../dns-records.ts";
+import { noteAddresses, notedAddresses } from "../dns-records.ts";
 import { readRelayFolder, relayIdentity } from "../relay-folder.ts";
 import type { DesiredDns } from "./wanted.ts";
 
@@ -56,23 +55,18 @@ export async function desiredOfFolder(folder: string, options: DesiredOptions = 
   const { domain } = relay.config;
   const { accountUri } = options;
   const given = (options.addresses ?? []).map(addressOf);
-  const addresses = given.length > 0 ? given : await noted(folder, domain);
+  const addresses = given.length > 0 ? given : (await notedAddresses(folder, domain)).map(addressOf);
   const identity = { ...relayIdentity(relay), addresses, ...(accountUri !== undefined && { accountUri }) };
   return { domain, records: relayRecords(identity) };
 }
 
-/** The addresses that the owner has filled in (installer/dns-records.ts). */
-async function noted(folder: string, domain: string): Promise<string[]> {
-  const text = await readFile(join(folder, dnsRecordsFile), "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
-  return text.split("\n").flatMap((line) => {
-    const [name = "", ...fields] = line.replace(/;.*$/, "").trim().split(/\s+/);
-    const [address = ""] = fields.slice(-1);
-    const isOurs = name.toLowerCase() === `${domain}.` && fields.some((field) => /^A(?:AAA)?$/i.test(field));
-    return isOurs && isIP(address) !== 0 && address !== placeholderAddress ? [addressOf(address)] : [];
-  });
+/** Keeps the addresses in the folder's dns-records.txt, so that later checks know them. */
+export async function keepAddresses(folder: string, { domain, records }: DesiredDns): Promise<void> {
+  const relay = await readRelayFolder(folder);
+  const addresses = records.flatMap((record) =>
+    record.name === domain && "address" in record ? [record.address] : [],
+  );
+  await noteAddresses(folder, relayIdentity(relay), addresses);
 }
 
 function addressOf(text: string): string {

@@ -8,9 +8,8 @@ import { addressesAt } from "./judge.ts";
 import { isParkingName, mailServiceOf } from "./known-names.ts";
 import { isPublicAddress } from "./public-address.ts";
 import type { Finding } from "./report.ts";
-import { aliasConflict, at, type Judged, valuesOf } from "./verdict.ts";
+import { aliasConflict, at, isFromWildcard, type Judged, valuesOf } from "./verdict.ts";
 import { lookupKey, type RelayQuestion, type View } from "./views.ts";
-import { wildcardNames } from "./wanted.ts";
 import type { ZoneServers } from "./zone-servers.ts";
 
 /** Names of a finding's text are listed up to this many. */
@@ -115,10 +114,10 @@ export function disagreements(views: readonly View[], questions: readonly RelayQ
 }
 
 /** What one server's answers show besides the wanted records. */
-export function contentFindings(view: View, judged: Judged, nobody: string): Finding[] {
-  const { domain, zone, addresses } = judged;
+export function contentFindings(view: View, judged: Judged): Finding[] {
+  const { domain, addresses } = judged;
   const findings: Finding[] = [];
-  const wild = wildcardNames(domain, zone, nobody).filter((name) =>
+  const wild = judged.nobodies.filter((name) =>
     (["A", "AAAA", "TXT", "MX"] as const).some((type) => {
       const lookup = at(view.lookups, { name, type });
       return lookup.kind === "values" || lookup.kind === "alias";
@@ -127,7 +126,7 @@ export function contentFindings(view: View, judged: Judged, nobody: string): Fin
   // The one above also answers below, unless the domain has one of its own.
   const [first] = wild.sort((a, b) => a.length - b.length);
   if (first !== undefined) {
-    const wildcard = `*.${first.slice(nobody.length + 1)}`;
+    const wildcard = `*.${first.slice(first.indexOf(".") + 1)}`;
     const alias = at(view.lookups, { name: first, type: "A" });
     const parked =
       alias.kind === "alias" && isParkingName(alias.target) ? " (a parking page of the registrar)" : "";
@@ -157,7 +156,7 @@ export function contentFindings(view: View, judged: Judged, nobody: string): Fin
     });
   }
   const mail = at(view.lookups, { name: domain, type: "MX" });
-  if (mail.kind === "alias") {
+  if (mail.kind === "alias" && !isFromWildcard({ name: domain, type: "MX" }, view.lookups, judged.nobodies)) {
     const { reason, mend } = aliasConflict({ name: domain, type: "MX" }, mail.target);
     findings.push({ severity: "error", code: "alias-conflict", text: reason, mend });
   }

@@ -4,7 +4,7 @@
  * plan.ts, which leaves alone what is right already.
  */
 import { presentation } from "../../appliance/dns/record-set.ts";
-import type { DnsRecord } from "../../appliance/dns/records.ts";
+import type { DnsRecord, RecordData } from "../../appliance/dns/records.ts";
 import { judgeAuthorities } from "./judge-authorities.ts";
 import { judgeText } from "./judge-text.ts";
 import { isParkingName, mailServiceOf } from "./known-names.ts";
@@ -14,6 +14,7 @@ import {
   aliasConflict,
   at,
   fine,
+  isFromWildcard,
   type Judged,
   type Lookups,
   replaceBy,
@@ -24,6 +25,19 @@ import { type Lookup, lookupKey } from "./views.ts";
 import type { Wanted } from "./wanted.ts";
 
 export function judge(wanted: Wanted, lookups: Lookups, judged: Judged): Verdict {
+  const verdict = judgeAnswer(wanted, lookups, judged);
+  const { name, type } = wanted;
+  const isWild = (each: RecordData["type"]) => isFromWildcard({ name, type: each }, lookups, judged.nobodies);
+  // What stands in the way of an alias are addresses.
+  const involved: RecordData["type"][] = type === "CNAME" ? ["CNAME", "A", "AAAA"] : [type];
+  if (verdict.state === "ok" || !involved.some(isWild)) return verdict;
+  const own = new Map(lookups);
+  for (const each of involved.filter(isWild)) own.set(lookupKey({ name, type: each }), { kind: "none" });
+  const without = judgeAnswer(wanted, own, judged);
+  return without.state === "missing" ? { ...without, reason: "only a wildcard answers" } : without;
+}
+
+function judgeAnswer(wanted: Wanted, lookups: Lookups, judged: Judged): Verdict {
   const lookup = at(lookups, wanted);
   if (lookup.kind === "failed") {
     return {

@@ -68,7 +68,7 @@ export function planChanges(
   const notes: string[] = [];
   for (const each of wanted) {
     const { name, type } = each;
-    const verdict = judge(each, lookups, { domain, zone, addresses });
+    const verdict = judge(each, lookups, { domain, zone, addresses, nobodies: [] });
     const obstacle = obstacleFor(each, verdict, current);
     if (obstacle !== undefined) obstacles.push({ name, type, ...obstacle });
     else if (verdict.state === "ok") {

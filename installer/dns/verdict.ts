@@ -31,6 +31,8 @@ export type Judged = Readonly<{
   zone: string;
   /** The relay's addresses as far as they are known. */
   addresses: readonly string[];
+  /** Names that nobody has and that were asked for: what is there comes from a wildcard. */
+  nobodies: readonly string[];
 }>;
 
 export const fine: Verdict = { state: "ok", reason: "", mend: "" };
@@ -39,6 +41,27 @@ const MAX_VALUE_LENGTH = 80;
 
 export function at(lookups: Lookups, question: RelayQuestion): Lookup {
   return lookups.get(lookupKey(question)) ?? { kind: "failed", reason: "was not asked" };
+}
+
+/** Whether the answer is a wildcard's (RFC 4592), which gives way to a record of the name's own. */
+export function isFromWildcard(
+  { name, type }: RelayQuestion,
+  lookups: Lookups,
+  nobodies: readonly string[],
+): boolean {
+  const text = JSON.stringify(sorted(at(lookups, { name, type })));
+  return nobodies.some((nobody) => {
+    const lookup = at(lookups, { name: nobody, type });
+    const isThere = lookup.kind === "values" || lookup.kind === "alias";
+    return isThere && JSON.stringify(sorted(lookup)) === text;
+  });
+}
+
+/** Servers give the values in any order. */
+function sorted(lookup: Lookup): unknown {
+  const { kind } = lookup;
+  if (kind === "alias") return [kind, lookup.target];
+  return kind === "values" ? lookup.values.map((value) => JSON.stringify(value)).sort() : kind;
 }
 
 /** What a server has, also behind an alias. */

@@ -63,7 +63,7 @@ export function questionsFor(
     ...[domain, ...aliases.map(({ name }) => name)].flatMap((name) => addressQuestions(name)),
     ...wildcardNames(domain, zone, nobody).flatMap((name) => [
       ...addressQuestions(name),
-      ...(["TXT", "MX"] as const).map((type) => ({ name, type })),
+      ...(["CNAME", "TXT", "MX", "SRV", "CAA"] as const).map((type) => ({ name, type })),
     ]),
     ...above,
   ];

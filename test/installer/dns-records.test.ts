@@ -3,7 +3,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { publicationText, renewDnsRecords, writeDnsRecords } from "../../installer/dns-records.ts";
+import {
+  noteAddresses,
+  notedAddresses,
+  publicationText,
+  renewDnsRecords,
+  writeDnsRecords,
+} from "../../installer/dns-records.ts";
 
 const relay = { domain: "a.example", dkim: [{ selector: "homing1", publicKey: "AAAA" }] };
 const two = { ...relay, dkim: [...relay.dkim, { selector: "homing2", publicKey: "BBBB" }] };
@@ -44,5 +50,19 @@ describe("renewDnsRecords", () => {
     await renewDnsRecords(folder, after);
     expect(await content()).toContain(publicationText(after));
     expect(await readdir(folder)).toEqual(["dns-records.txt"]);
+  });
+
+  it("keeps the addresses when it writes the file anew", async () => {
+    await noteAddresses(folder, relay, ["203.0.113.9", "2001:db8::9"]);
+    expect(await notedAddresses(folder, relay.domain)).toEqual(["203.0.113.9", "2001:db8::9"]);
+    await renewDnsRecords(folder, two);
+    expect(await notedAddresses(folder, relay.domain)).toEqual(["203.0.113.9", "2001:db8::9"]);
+    expect(await notedAddresses(folder, "b.example")).toEqual([]);
+  });
+
+  it("takes the line to fill in for no address", async () => {
+    expect(await notedAddresses(folder, relay.domain)).toEqual([]);
+    await writeDnsRecords(folder, relay);
+    expect(await notedAddresses(folder, relay.domain)).toEqual([]);
   });
 });

@@ -103,6 +103,11 @@ const zones: TestZone[] = [
   ),
   { name: "sub.test", records: ["x.sub.test. 60 CNAME elsewhere.test."] },
   { name: "split.test", records: lines("split.test"), second: lines("split.test", "split.test MX") },
+  // As a registrar leaves a new domain.
+  {
+    name: "fresh.test",
+    records: ["*.fresh.test. 60 CNAME pixie.porkbun.com.", "fresh.test. 60 A 22.33.44.55"],
+  },
   { name: "late.test", records: lines("late.test"), second: [] },
   { name: "lame.test", records: lines("lame.test"), second: null },
   {
@@ -236,8 +241,8 @@ describe.skipIf(missingServers !== undefined)(
         "parked.test",
         "www.",
         "CNAME",
-        "differs",
-        /pixie\.porkbun\.com/,
+        "missing",
+        /only a wildcard/,
         false,
       ],
       ["a server that lacks a record", "split.test", "", "MX", "missing", /^at ns2\.split\.test$/, false],
@@ -268,6 +273,17 @@ describe.skipIf(missingServers !== undefined)(
       expect(record(report, "chat.inherits.test", "CAA").reason).toMatch(
         /^inherits\.test forbids letsencrypt/,
       );
+    });
+
+    it("blames no wildcard for what it gives way to", async () => {
+      const report = await check("fresh.test");
+      expect(bad(report).filter((each) => !each.endsWith("missing"))).toEqual(["fresh.test A differs"]);
+      expect(codes(report)).toEqual(["warning wildcard"]);
+      const below = await check("chat.fresh.test");
+      expect(below.records.every(({ state, mend }) => state === "missing" && mend.startsWith("Add "))).toBe(
+        true,
+      );
+      expect(codes(below)).toEqual(["warning wildcard"]);
     });
 
     it("sees that an alias stands where the relay shall be", async () => {

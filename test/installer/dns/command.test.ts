@@ -65,7 +65,9 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     expect((await knot.lookups.resolveTxt(domain)).flat().sort()).toEqual(["site=1", "v=spf1 a ~all"]);
     expect(await knot.lookups.resolve4(`blog.${zone}`)).toEqual(["22.33.44.55"]);
 
-    const after = await dns("check", folder, ...address);
+    // The addresses are in the folder now.
+    const after = await dns("check", folder);
+    expect(after.stdout).not.toContain("also leads to");
     expect(after.stdout).toContain("Mail will work.");
     expect(after.code).toBe(0);
 
@@ -80,7 +82,10 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     expect(await knot.lookups.resolveTxt(domain)).toEqual([["site=1"]]);
     expect(await knot.lookups.resolveCname(`www.${domain}`)).toEqual([`blog.${zone}`]);
     const { records } = JSON.parse((await dns("check", folder, "--json")).stdout);
-    expect(records).toEqual(JSON.parse(before.stdout).records);
+    const states = (all: readonly { state: string }[]) => all.map(({ state }) => state).sort();
+    expect(states(records).slice(0, 3)).toEqual(["differs", "missing", "missing"]);
+    expect(states(records)).not.toContain("ok");
+    expect(states(JSON.parse(before.stdout).records)).not.toContain("ok");
     expect((await change("undo", join(folder, backups[0]!), "--yes")).stdout).toContain("nothing to restore");
   });
 
