@@ -119,12 +119,12 @@ export const ovh: ProviderDescription = {
       ];
     };
     const rowsOf = async (zone: string, wanted?: readonly SetName[]): Promise<StoredRow[]> => {
-      const names = wanted && [...new Set(wanted.map(({ name }) => relativeName(name, zone)))];
+      const names = [...new Set((wanted ?? []).map(({ name }) => relativeName(name, zone)))];
+      // Whole names, not types: a text may stand under several. Nobody says that an empty name means the zone's own.
+      const filters =
+        wanted === undefined || names.includes("") ? [{}] : names.map((subDomain) => ({ subDomain }));
       const ids = new Set<number>();
-      // Whole names, not types: a text may stand under several.
-      for (const subDomain of names ?? [undefined]) {
-        for (const id of await idsOf(zone, subDomain === undefined ? {} : { subDomain })) ids.add(id);
-      }
+      for (const filter of filters) for (const id of await idsOf(zone, filter)) ids.add(id);
       const left = [...ids];
       const rows: StoredRow[] = [];
       while (left.length > 0) {
