@@ -8,12 +8,42 @@ import { shellQuote } from "../shell-quote.ts";
 import { places } from "./answers.ts";
 import { drawable, type Look } from "./look.ts";
 import type { State } from "./state.ts";
+import { wrap } from "./view.ts";
 
-/** `columns`: a code that is wider than the terminal is left out, for its lines would be broken. */
+/** Between the code and the words beside it. */
+const GUTTER = 2;
+/** Narrower words beside a code are hard to read: they stand above it then. */
+const MIN_WORDS_WIDTH = 36;
+
+/** `columns`: what is wider than the terminal is left out, for its lines would be broken. */
 export function endingText(state: State, look: Look, columns: number): string {
-  const lines = state.ended === "done" ? finished(state) : left(state);
-  const words = lines.map((line) => `${drawable(line, look)}\n`).join("");
-  return state.ended === "done" ? `${words}${invitation(state, look, columns)}` : words;
+  const plain = (lines: readonly string[]) => lines.map((line) => drawable(line, look));
+  if (state.ended !== "done") return `\n${plain(left(state)).join("\n")}\n`;
+  const steps = nextSteps(state);
+  const heading = `What happens next with ${state.answers.domain}:`;
+  const code = invitation(state, look, columns);
+  const wordsWidth = columns - code.width - GUTTER;
+  if (code.lines.length === 0 || wordsWidth < MIN_WORDS_WIDTH) {
+    const words = plain([...wrap(heading, columns - 1), "", ...numbered(steps, columns - 1)]);
+    return `\n${[...words, "", ...code.lines].join("\n").trimEnd()}\n`;
+  }
+  // Beside each other all of it is in sight on 24 rows.
+  const words = plain([...wrap(heading, wordsWidth), "", ...numbered(steps, wordsWidth)]);
+  const rows = Math.max(words.length, code.lines.length);
+  const beside = Array.from({ length: rows }, (_, row) => {
+    const part = code.lines[row] ?? " ".repeat(code.width);
+    return `${part}${" ".repeat(GUTTER)}${words[row] ?? ""}`.trimEnd();
+  });
+  return `\n${beside.join("\n")}\n`;
+}
+
+function numbered(steps: readonly string[], width: number): string[] {
+  return steps.flatMap((step, index) => {
+    const sign = `${index + 1}. `;
+    return wrap(step, width - sign.length).map(
+      (line, row) => `${row === 0 ? sign : " ".repeat(sign.length)}${line}`,
+    );
+  });
 }
 
 function left({ folder, answers }: State): string[] {
@@ -24,12 +54,12 @@ function left({ folder, answers }: State): string[] {
   ];
 }
 
-function finished(state: State): string[] {
+function nextSteps(state: State): string[] {
   const { answers, folder = "" } = state;
   const { domain, image = "" } = answers;
   const isTest = isTestDomain(domain);
   const onPi = answers.place !== undefined && places[answers.place].target === "pi";
-  const steps = [
+  return [
     `Keep a copy of the folder ${folder}: it is your relay's identity. Give neither it nor the image away.`,
     onPi
       ? `Write ${image} to a card, put it into the Pi, plug in network and power.`
@@ -37,11 +67,9 @@ function finished(state: State): string[] {
     "After about a minute its screen shows “homing: ready”.",
     ...(isTest ? [] : dnsSteps(state)),
     state.options.signUp === "open"
-      ? "In Delta Chat choose: Create new profile, Use other server, and your domain; or scan the code below."
-      : "Make invitations for your friends on the relay: homing-ctl invite create (by SSH).",
+      ? `For you and your friends: in Delta Chat choose “Create new profile”, “Use other server” and ${domain}, or scan the QR code${isTest ? "" : ` of https://${domain}/`}.`
+      : "Make invitations for your friends on the relay, by SSH: homing-ctl invite create",
   ];
-  const numbered = steps.map((step, index) => `  ${index + 1}. ${step}`);
-  return ["", `What happens next with ${domain}:`, "", ...numbered];
 }
 
 function dnsSteps({ answers, folder }: State): string[] {
@@ -57,12 +85,13 @@ function dnsSteps({ answers, folder }: State): string[] {
   }
 }
 
-/** What makes an account when it is scanned; nothing where only an invitation does, or only people on this network can. */
-function invitation({ answers: { domain }, options }: State, look: Look, columns: number): string {
-  if (isTestDomain(domain) || options.signUp !== "open") return "";
-  const code = qrText(`dcaccount:https://${domain}/new`, false);
-  const width = code.indexOf("\n");
-  const shown =
-    look.blocks && width <= columns ? `\n${qrText(`dcaccount:https://${domain}/new`, look.colours)}\n` : "";
-  return `\nFor your friends, once it runs: https://${domain}/\n${shown}`;
+type Code = Readonly<{ lines: readonly string[]; width: number }>;
+
+/** What makes an account when it is scanned; none where only an invitation does, or where nobody else can get at it. */
+function invitation({ answers: { domain }, options }: State, look: Look, columns: number): Code {
+  const link = `dcaccount:https://${domain}/new`;
+  const width = qrText(link, false).indexOf("\n");
+  if (isTestDomain(domain) || options.signUp !== "open" || !look.blocks || width > columns)
+    return { lines: [], width: 0 };
+  return { lines: qrText(link, look.colours).split("\n"), width };
 }

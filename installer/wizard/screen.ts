@@ -46,7 +46,10 @@ export function screenOf(
     ...gapFor(width),
   ];
   const answer = answerOf(state, view.advice, width);
-  const foot: Row[] = [...gapFor(width), { text: cut(keysOf(state), width), tone: "quiet" }];
+  const foot: Row[] = [
+    ...gapFor(width),
+    { text: cut(keysOf(state, width === undefined), width), tone: "quiet" },
+  ];
   // Ink draws a screen that fills the terminal anew as a whole, which flickers: one row stays free.
   const room = size === undefined ? undefined : size.rows - 1 - head.length - foot.length;
   const body = layOut(view.blocks, width);
@@ -157,10 +160,11 @@ function fitBody(lines: readonly Line[], room: number | undefined, scrolled: num
   return [...lines.slice(start, start + visible), { text: hint, tone: "quiet" }];
 }
 
-function keysOf(state: State): string {
+function keysOf(state: State, isSpoken: boolean): string {
   const leave = "Ctrl-C leave";
   if (isBlocking(state.running)) return `Esc stop · ${leave}, everything so far is kept`;
   const back = state.history.length === 0 ? "" : "Esc back · ";
-  const move = choicesOf(state).length > 1 ? "↑↓ choose · " : "";
+  const arrows = isSpoken ? "arrow keys" : "↑↓";
+  const move = choicesOf(state).length > 1 ? `${arrows} choose · ` : "";
   return `${move}Enter go on · ${back}${leave}`;
 }

@@ -32,9 +32,8 @@ export function freePasswordView({ secrets, found }: State): View {
     blocks: [
       ...findings(found),
       text(
-        `A new password for ${secrets.email} at deSEC. Keep it in your password manager: with it you can change`,
+        `A new password for ${secrets.email} at deSEC. Keep it in your password manager: with it you can change the records later. Homing forgets it when it ends.`,
       ),
-      text("the records later. Homing forgets it when it ends."),
     ],
   };
 }
@@ -45,9 +44,8 @@ export function freeWaitView({ secrets, answers, found }: State): View {
     blocks: [
       ...findings(found),
       text(
-        `Open the link in the letter to ${secrets.email}, and solve the riddle there if you are asked to.`,
+        `Open the link in the letter to ${secrets.email}, and solve the riddle there if you are asked to. Then ${answers.domain} is yours.`,
       ),
-      text(`Then ${answers.domain} is yours.`),
     ],
   };
 }

@@ -22,8 +22,9 @@ export function imageView({ found, answers }: State): View {
 
 function machine(image: string) {
   return [
-    text("Give it to your hypervisor or provider as the disk of a machine: x86-64, BIOS or UEFI"),
-    text("without Secure Boot, 512 MB of memory or more. Make the disk 2 GB or larger first:"),
+    text(
+      "Give it to your hypervisor or provider as the disk of a machine: x86-64, BIOS or UEFI without Secure Boot, 512 MB of memory or more. Make the disk 2 GB or larger first:",
+    ),
     verbatim(`  qemu-img resize -f raw ${image} 8G`),
   ];
 }

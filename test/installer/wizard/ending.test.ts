@@ -15,11 +15,20 @@ const blocks = /[▀▄█]{20}/;
 describe("at the end", () => {
   it("a person is told what happens next, with a QR code that fits the terminal", () => {
     const text = endingText(done(), plain, 80);
-    expect(text).toContain("Write x.img to a card");
-    expect(text).toContain(`https://${domain}/`);
+    expect(text.replaceAll(/\s+|[▀▄█]/g, " ")).toContain("What happens next");
     expect(text).toMatch(blocks);
-    for (const line of text.split("\n").filter((one) => blocks.test(one)))
-      expect([...line].length).toBeLessThanOrEqual(80);
+    const lines = text.split("\n");
+    expect(lines.length).toBeLessThan(24);
+    for (const line of lines) expect([...line].length).toBeLessThanOrEqual(80);
+  });
+
+  it.each([40, 60, 80, 120])("all words are there in %d columns", (columns) => {
+    const state = done();
+    const words = endingText(state, { ...plain, blocks: false }, 1000);
+    const shown = endingText(state, plain, columns).replaceAll(/[▀▄█]/g, "");
+    // What stands beside the code is broken otherwise.
+    const all = (text: string) => text.split(/\s+/).filter((word) => word !== "");
+    expect(all(shown)).toEqual(all(words));
   });
 
   it.each([
