@@ -1,7 +1,7 @@
 /**
  * One connection of Postfix and the one to Dovecot behind it (LMTP, RFC 2033): everything goes through as it is said, but
  * the last line of a message waits until deliveries.ts knows that nobody has it, and the replies to it until that is
- * noted. Nothing of a message is kept. Called by service.ts.
+ * noted. Of a message no more is held back than a small one has. Called by service.ts.
  */
 import type { Socket } from "node:net";
 import type { Log } from "../lib/log.ts";
@@ -12,6 +12,8 @@ import { type LmtpReply, readReplies, withoutExtensions } from "./replies.ts";
 export const conversationLimits = {
   /** A command. RFC 5321 §4.5.3.1.4 gives 512 bytes, long addresses and parameters take more. */
   commandBytes: 4096,
+  /** Most messages are smaller: they go to Dovecot in one piece, which wakes it once. */
+  heldBytes: 16 * 1024,
   /** Postfix keeps a connection 30 s for its next message, and gives the replies to one ten minutes. Milliseconds. */
   silenceMs: 300_000,
   /** For Dovecot's replies to a message, after which nobody knows whether it is delivered. Milliseconds. */
@@ -108,8 +110,8 @@ export function serveConversation(options: ConversationOptions): Conversation {
     }
   };
 
-  /** The whole message is with Dovecot but for its last line. Resolves to whether the conversation goes on. */
-  const deliver = async (message: ReturnType<typeof createMessageReader>): Promise<boolean> => {
+  /** The whole message is with Dovecot but for `held` and its last line. Resolves to whether the conversation goes on. */
+  const deliver = async (message: ReturnType<typeof createMessageReader>, held: Buffer): Promise<boolean> => {
     const all = recipients;
     recipients = [];
     isDelivering = true;
@@ -126,7 +128,7 @@ export function serveConversation(options: ConversationOptions): Conversation {
       return false;
     }
     if (dovecot.destroyed || postfix.destroyed) {
-      await claim.finish(all.map(() => "refused"));
+      claim.finish(all.map(() => "refused"));
       return false;
     }
     const heard: LmtpReply[] = [];
@@ -139,10 +141,10 @@ export function serveConversation(options: ConversationOptions): Conversation {
       }
     });
     const limit = setTimeout(() => dovecot.destroy(), limits.deliveryMs);
-    dovecot.write(LAST_LINE);
+    dovecot.write(Buffer.concat([held, LAST_LINE]));
     await allHeard;
     clearTimeout(limit);
-    await claim.finish(all.map((_, i) => outcomeOf(heard[i])));
+    claim.finish(all.map((_, i) => outcomeOf(heard[i])));
     isDelivering = false;
     postfix.write(Buffer.concat(heard.map(({ bytes }) => bytes)));
     return heard.length === all.length && !postfix.destroyed && !isFinishing;
@@ -150,7 +152,8 @@ export function serveConversation(options: ConversationOptions): Conversation {
 
   const converse = async (): Promise<void> => {
     let message: ReturnType<typeof createMessageReader> | undefined;
-    let unread: Buffer = Buffer.alloc(0);
+    let unread: Buffer = NOTHING;
+    let held: Buffer = NOTHING;
     // Left early, the connection stays: what was written to it is to be read.
     const chunks: AsyncIterable<Buffer> = postfix.iterator({ destroyOnReturn: false });
     for await (const chunk of chunks) {
@@ -158,10 +161,16 @@ export function serveConversation(options: ConversationOptions): Conversation {
       for (;;) {
         if (message !== undefined) {
           const { give, rest } = message.next(unread);
-          unread = rest ?? Buffer.alloc(0);
-          if (give.length > 0 && !dovecot.write(give)) await drained(dovecot, dovecotClosed);
+          unread = rest ?? NOTHING;
+          held = held.length === 0 ? give : Buffer.concat([held, give]);
+          if (held.length > limits.heldBytes) {
+            const hasRoom = dovecot.write(held);
+            held = NOTHING;
+            if (!hasRoom) await drained(dovecot, dovecotClosed);
+          }
           if (rest === undefined) break;
-          if (!(await deliver(message))) return;
+          if (!(await deliver(message, held))) return;
+          held = NOTHING;
           message = undefined;
         }
         const { lines, count } = commandsIn(unread, limits.commandBytes);
@@ -194,6 +203,8 @@ export function serveConversation(options: ConversationOptions): Conversation {
     },
   };
 }
+
+const NOTHING = Buffer.alloc(0);
 
 const answers = {
   delivered: "250 2.0.0 it was delivered before\r\n",

@@ -9,8 +9,16 @@
  * (appliance/files/system.ts): Dovecot's fsync of a message takes the record of its beginning along, which was written
  * before, so that after a power cut no message is there without it.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { type FileHandle, open, rename } from "node:fs/promises";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { createFingerprintTable, type FingerprintTable } from "../lib/fingerprint-table.ts";
 import type { Log } from "../lib/log.ts";
 
@@ -31,11 +39,11 @@ export type DeliveredList = Readonly<{
   /** "begun": by a delivery under way, or by one whose end nobody saw. */
   state: (fingerprint: bigint) => "begun" | "delivered" | undefined;
   /**
-   * "refused" takes back what was begun. Known at once; resolves when the kernel has it, so that it outlives this
-   * process. Never rejects: without a file, memory must do.
+   * "refused" takes back what was begun. When it returns the kernel has it, so that it outlives this process. Never
+   * throws: without a file, memory must do.
    */
-  note: (what: "begun" | "delivered" | "refused", fingerprints: readonly bigint[]) => Promise<void>;
-  close: () => Promise<void>;
+  note: (what: "begun" | "delivered" | "refused", fingerprints: readonly bigint[]) => void;
+  close: () => void;
 }>;
 
 export type DeliveredListOptions = Readonly<{
@@ -69,17 +77,17 @@ export function openDeliveredList(options: DeliveredListOptions): DeliveredList 
       age < -MAX_AGE_MS
     );
   };
-  const noteOne = (what: "begun" | "delivered" | "refused", fingerprint: bigint): Promise<void> => {
+  const noteOne = (what: "begun" | "delivered" | "refused", fingerprint: bigint): void => {
     if (isOver()) turnOver();
     if (current.since === undefined) {
       current.since = now();
-      void file.append(record(BigInt(current.since), words.since));
+      file.append(record(BigInt(current.since), words.since));
     }
     if (what === "begun") current.begun.add(fingerprint);
     else for (const { begun } of [before, current]) begun.delete(fingerprint);
     if (what === "delivered") current.delivered.add(fingerprint);
     current.records++;
-    return file.append(record(fingerprint, words[what]));
+    file.append(record(fingerprint, words[what]));
   };
   return {
     state: (fingerprint) => {
@@ -89,8 +97,8 @@ export function openDeliveredList(options: DeliveredListOptions): DeliveredList 
       }
       return undefined;
     },
-    note: async (what, fingerprints) => {
-      await Promise.all(fingerprints.map((one) => noteOne(what, one)));
+    note: (what, fingerprints) => {
+      for (const one of fingerprints) noteOne(what, one);
     },
     close: file.close,
   };
@@ -140,63 +148,52 @@ function readGeneration(path: string, maxDelivered: number, before?: Generation)
   return made;
 }
 
-/** Appends in the order of the calls; what comes during a write goes into the next one, all together. */
+/**
+ * Waits for each write: it goes to the kernel's memory, which takes a few microseconds. On a busy machine a message would
+ * wait milliseconds for a thread's turn.
+ */
 function createAppender(path: string, log: Log) {
-  let file: FileHandle | undefined;
+  let file: number | undefined;
   let hasFailed = false;
-  let running = Promise.resolve();
-  let next: { readonly records: Buffer[]; readonly done: Promise<void> } | undefined;
-
-  const attempt = async (step: () => Promise<void>): Promise<void> => {
+  const close = (): void => {
+    const open = file;
+    file = undefined;
+    if (open !== undefined) closeSync(open);
+  };
+  const attempt = (step: () => void): void => {
     try {
-      await step();
+      step();
       hasFailed = false;
     } catch (cause) {
       if (!hasFailed) log.error("cannot note which messages were delivered", { path }, cause);
       hasFailed = true;
-      const broken = file;
-      file = undefined;
-      await broken?.close().catch(() => {});
+      // Opened again, it is cut off after its last whole record.
+      try {
+        close();
+      } catch {
+        // The disk has failed; that was told.
+      }
     }
   };
-  const then = (step: () => Promise<void>): Promise<void> => {
-    next = undefined;
-    running = running.then(() => attempt(step));
-    return running;
-  };
   return {
-    append: (bytes: Buffer): Promise<void> => {
-      if (next === undefined) {
-        const records: Buffer[] = [];
-        const done = then(async () => {
-          if (next?.records === records) next = undefined;
-          file ??= await openAtWholes(path);
-          await file.appendFile(Buffer.concat(records));
-        });
-        next = { records, done };
-      }
-      next.records.push(bytes);
-      return next.done;
-    },
-    putAside: (to: string): void => {
-      void then(async () => {
-        await file?.close();
-        file = undefined;
-        await rename(path, to);
-      });
-    },
-    close: (): Promise<void> =>
-      then(async () => {
-        await file?.close();
-        file = undefined;
+    append: (bytes: Buffer): void =>
+      attempt(() => {
+        file ??= openAtWholes(path);
+        writeFileSync(file, bytes);
       }),
+    putAside: (to: string): void =>
+      attempt(() => {
+        close();
+        renameSync(path, to);
+      }),
+    close,
   };
 }
 
 /** A write that broke off may have left a part of a record; what follows must stand in its place. */
-async function openAtWholes(path: string): Promise<FileHandle> {
-  const file = await open(path, "a", 0o600);
-  const { size } = await file.stat();
-  if (size % RECORD_BYTES !== 0) await file.truncate(size - (size % RECORD_BYTES));
+function openAtWholes(path: string): number {
+  const file = openSync(path, "a", 0o600);
+  const { size } = fstatSync(file);
+  if (size % RECORD_BYTES !== 0) ftruncateSync(file, size - (size % RECORD_BYTES));
   return file;
 }

@@ -25,8 +25,8 @@ export type ArrivedMessage = Readonly<{
 export type Outcome = "delivered" | "refused" | "unknown";
 
 export type Claim =
-  /** Nobody has it. `finish` has to be called with the outcome for each recipient, and resolves when that is noted. */
-  | Readonly<{ kind: "deliver"; finish: (outcomes: readonly Outcome[]) => Promise<void> }>
+  /** Nobody has it. `finish` has to be called with the outcome for each recipient, which it notes. */
+  | Readonly<{ kind: "deliver"; finish: (outcomes: readonly Outcome[]) => void }>
   /** Somebody has it, or it cannot be said: what holds for each recipient. Who does not have it yet gets it later. */
   | Readonly<{ kind: "answer"; verdicts: readonly ("delivered" | "later")[] }>;
 
@@ -71,7 +71,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       if (messageId === undefined) log.warn("a message without a Message-ID may be delivered twice");
       const isThere = messageId !== undefined && (await options.isInMailbox(recipient, messageId));
       if (isThere) counted("found");
-      await list.note(isThere ? "delivered" : "refused", [fingerprint]);
+      list.note(isThere ? "delivered" : "refused", [fingerprint]);
       lostAt.delete(fingerprint);
       return true;
     } catch (cause) {
@@ -83,14 +83,15 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     }
   };
 
-  const begin = async (fingerprints: readonly bigint[]): Promise<Claim> => {
+  const begin = (fingerprints: readonly bigint[]): Claim => {
     const { promise, resolve } = Promise.withResolvers<void>();
     for (const one of fingerprints) underWay.set(one, promise);
-    await list.note("begun", fingerprints);
-    const finish = async (outcomes: readonly Outcome[]): Promise<void> => {
+    list.note("begun", fingerprints);
+    const finish = (outcomes: readonly Outcome[]): void => {
       const of = (outcome: Outcome) => fingerprints.filter((_, i) => outcomes[i] === outcome);
       for (const one of of("unknown")) lostAt.set(one, now());
-      await Promise.all([list.note("refused", of("refused")), list.note("delivered", of("delivered"))]);
+      list.note("refused", of("refused"));
+      list.note("delivered", of("delivered"));
       for (const one of fingerprints) underWay.delete(one);
       resolve();
       for (const outcome of outcomes) counted(outcome);
@@ -114,7 +115,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       await Promise.all(others);
     }
     const states = all.map(({ fingerprint }) => list.state(fingerprint));
-    if (states.every((state) => state === undefined)) return await begin(all.map((one) => one.fingerprint));
+    if (states.every((state) => state === undefined)) return begin(all.map((one) => one.fingerprint));
     const verdicts = states.map((state) => (state === "delivered" ? "delivered" : "later"));
     for (const verdict of verdicts) counted(verdict === "delivered" ? "repeated" : "later");
     return { kind: "answer", verdicts };

@@ -88,7 +88,7 @@ export async function startDoorService(options: DoorOptions): Promise<readonly S
         await Promise.all([...open].map(({ done }) => done));
       },
     },
-    { name: "close the list", run: () => list.close() },
+    { name: "close the list", run: list.close },
     { name: "write the counters", run: () => counters.close() },
   ];
 }

@@ -1,7 +1,7 @@
 /**
  * Whether mail between two relays is lost or doubled when a program of either side is killed in the middle of it: Postfix,
  * Dovecot and each service of ours. Run as root: `node installer/launch.mjs --script test/bench/kills.ts [--rounds 100]
- * [--seed N]`. Prints Markdown tables and fails when a message was lost or doubled; a round takes two to three seconds.
+ * [--seed N] [--only PATTERN]`. Prints Markdown tables and fails when a message was lost or doubled; a round takes two to three seconds.
  */
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
@@ -17,6 +17,7 @@ async function measure(): Promise<void> {
     options: {
       rounds: { type: "string", default: "100" },
       seed: { type: "string", default: `${Date.now() % 2 ** 32}` },
+      only: { type: "string", default: "" },
     },
   });
   await using network = await createTestNetwork("kills");
@@ -27,12 +28,15 @@ async function measure(): Promise<void> {
     to,
     kills: Number(values.rounds),
     random: randomFrom(Number(values.seed)),
+    only: new RegExp(values.only),
   });
   console.log(`seed ${values.seed}, load average ${loadavg()[0]!.toFixed(1)}\n`);
-  console.log("| kills | messages taken | answer lost | arrived | lost | doubled |");
-  console.log("|---:|---:|---:|---:|---:|---:|");
-  const { kills, taken, unanswered, arrived, lost, doubled } = result;
-  console.log(`| ${kills} | ${taken} | ${unanswered} | ${arrived} | ${lost.length} | ${doubled.length} |`);
+  console.log("| kills | messages taken | answer lost | arrived | stopped at the door | lost | doubled |");
+  console.log("|---:|---:|---:|---:|---:|---:|---:|");
+  const { kills, taken, unanswered, arrived, stopped, lost, doubled } = result;
+  console.log(
+    `| ${kills} | ${taken} | ${unanswered} | ${arrived} | ${stopped} | ${lost.length} | ${doubled.length} |`,
+  );
   console.log("\n| killed | times |\n|---|---:|");
   for (const [name, times] of [...result.killed].sort()) console.log(`| ${name} | ${times} |`);
   if (lost.length + doubled.length > 0) {

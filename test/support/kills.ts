@@ -31,6 +31,8 @@ export type KillsResult = Readonly<{
   /** Those whose taking nobody answered for: they may arrive or not. */
   unanswered: number;
   arrived: number;
+  /** Second tries that the door of the recipient's mailbox stopped. */
+  stopped: number;
   lost: readonly string[];
   doubled: readonly string[];
 }>;
@@ -41,6 +43,8 @@ export type KillsOptions = Readonly<{
   kills: number;
   /** Numbers in [0, 1): which program, and when. */
   random: () => number;
+  /** Which programs are killed, by names as in `killed`; all unless given. */
+  only?: RegExp;
 }>;
 
 /** Between two messages of the sender, milliseconds: some are always on their way. */
@@ -92,7 +96,7 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     const all = [
       ...victims.map((unit) => ({ relay: from, unit, name: `sender ${unit}` })),
       ...victims.map((unit) => ({ relay: to, unit, name: `recipient ${unit}` })),
-    ];
+    ].filter(({ name }) => options.only?.test(name) ?? true);
     for (; kills < options.kills; kills++) {
       await delay(random() * LONGEST_PEACE);
       const { relay, unit, name } = all[Math.floor(random() * all.length)]!;
@@ -121,6 +125,7 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     taken: taken.length,
     unanswered: unanswered.length,
     arrived: counts.size,
+    stopped: (await to.logEntries(/status=sent .*delivered before/)).length,
     lost: taken.filter((id) => !counts.has(id)),
     doubled: [...counts].filter(([, count]) => count > 1).map(([id]) => id),
   };

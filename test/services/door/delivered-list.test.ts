@@ -19,12 +19,12 @@ afterEach(() => rm(folder, { recursive: true }));
 
 it("knows what was begun, delivered and refused, also after it was killed in the middle of a note", async () => {
   const first = openDeliveredList({ path, log });
-  await first.note("begun", [1n, 2n, 3n]);
-  await first.note("delivered", [1n]);
-  await first.note("refused", [2n]);
+  first.note("begun", [1n, 2n, 3n]);
+  first.note("delivered", [1n]);
+  first.note("refused", [2n]);
   await appendFile(path, "cut");
   const second = openDeliveredList({ path, log });
-  await second.note("delivered", [0n]);
+  second.note("delivered", [0n]);
   for (const list of [second, openDeliveredList({ path, log })]) {
     expect([1n, 2n, 3n, 4n, 0n].map(list.state)).toEqual([
       "delivered",
@@ -34,17 +34,17 @@ it("knows what was begun, delivered and refused, also after it was killed in the
       "delivered",
     ]);
   }
-  for (const list of [first, second]) await list.close();
+  for (const list of [first, second]) list.close();
 });
 
 it("passes over zeros that a power cut left", async () => {
   const first = openDeliveredList({ path, log });
-  await first.note("delivered", [1n]);
-  await first.close();
+  first.note("delivered", [1n]);
+  first.close();
   await appendFile(path, Buffer.alloc(120));
   const second = openDeliveredList({ path, log });
-  await second.note("delivered", [2n]);
-  await second.close();
+  second.note("delivered", [2n]);
+  second.close();
   const third = openDeliveredList({ path, log });
   expect([1n, 2n, 5n].map(third.state)).toEqual(["delivered", "delivered", undefined]);
 });
@@ -53,41 +53,41 @@ it("forgets the oldest first, never the last so many, and neither file grows wit
   const maxDelivered = 10;
   let list = openDeliveredList({ path, log, maxDelivered });
   for (let i = 1n; i < 100n; i++) {
-    await list.note("begun", [i]);
-    await list.note("delivered", [i]);
+    list.note("begun", [i]);
+    list.note("delivered", [i]);
     for (let back = 0n; back < 10n && back < i; back++) expect(list.state(i - back)).toBe("delivered");
     if (i % 7n === 0n) {
-      await list.close();
+      list.close();
       list = openDeliveredList({ path, log, maxDelivered });
     }
   }
   expect(list.state(1n)).toBeUndefined();
   for (let i = 200n; i < 300n; i++) {
-    await list.note("begun", [i]);
-    await list.note("refused", [i]);
+    list.note("begun", [i]);
+    list.note("refused", [i]);
   }
-  await list.close();
+  list.close();
   for (const file of [path, `${path}.old`]) expect((await stat(file)).size).toBeLessThan(12 * 3 * 10 + 100);
 });
 
 it("forgets after five to ten days", async () => {
   let now = 1000 * DAY;
   const list = openDeliveredList({ path, log, now: () => now });
-  await list.note("delivered", [1n]);
+  list.note("delivered", [1n]);
   now += 5 * DAY + 1;
-  await list.note("delivered", [2n]);
+  list.note("delivered", [2n]);
   expect(list.state(1n)).toBe("delivered");
   now += 5 * DAY + 1;
-  await list.note("delivered", [3n]);
+  list.note("delivered", [3n]);
   expect([1n, 2n, 3n].map(list.state)).toEqual([undefined, "delivered", "delivered"]);
-  await list.close();
+  list.close();
 });
 
 it("goes on in memory where no file can be written, and says so once", async () => {
   lines.length = 0;
   const list = openDeliveredList({ path: join(folder, "missing", "delivered"), log });
-  await list.note("begun", [1n]);
-  await list.note("delivered", [1n]);
+  list.note("begun", [1n]);
+  list.note("delivered", [1n]);
   expect(list.state(1n)).toBe("delivered");
   expect(lines.length).toBe(1);
 });
