@@ -95,7 +95,13 @@ ${publicationText(relayIdentity(relay))}${isTest ? "" : warnings(domain)}
 What to do next:
   1. Look through ${join(shownFolder, "relay.toml")}
      Every setting has its default and a comment.
-  2. ${isTest ? `Try it here:      ./homing vm ${quotedFolder}` : "Publish the records above."}
+  2. ${
+    isTest
+      ? `Try it here:      ./homing vm ${quotedFolder}`
+      : `Publish the records above. Or let it be done, by your provider's interface:
+                       ./homing dns apply ${quotedFolder} --address YOUR-PUBLIC-ADDRESS
+     To see that all is well:  ./homing dns check ${quotedFolder}`
+  }
   3. Make the image:   ./homing build ${quotedFolder} --target pi
                        (or: --target vm)
 `;

@@ -70,7 +70,7 @@ async function askOnce(
 
 function isUnreachable(cause: unknown): boolean {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? "";
-  return ["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EINVAL"].includes(code);
+  return ["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EACCES", "EINVAL"].includes(code);
 }
 
 type Read = (bytes: Buffer) => DnsAnswer;
@@ -99,8 +99,9 @@ function exchangeDatagram(
       end(new NoAnswerError(`${shown(place)} ${words}`, { cause }));
     const stop = () => end(signal?.reason instanceof Error ? signal.reason : new NoAnswerError("stopped"));
     const send = () => socket.send(bytes);
+    let isConnected = false;
     const timers = [
-      setTimeout(send, DATAGRAM_AGAIN_MS),
+      setTimeout(() => isConnected && send(), DATAGRAM_AGAIN_MS),
       setTimeout(() => fail(`does not answer${passedOver}`), DATAGRAM_LIMIT_MS),
     ];
     signal?.addEventListener("abort", stop);
@@ -114,7 +115,13 @@ function exchangeDatagram(
       }
     });
     // From here on the system drops datagrams of any other address or port.
-    socket.connect(place.port, place.address, send);
+    const connected = (error?: Error) => {
+      isConnected = !(error instanceof Error);
+      if (isConnected) send();
+      else fail(`cannot be reached: ${error?.message}`, error);
+    };
+    // Called with the error where there is no way to the address, as without IPv6; then there is no event.
+    socket.connect(place.port, place.address, connected);
   });
 }
 

@@ -33,14 +33,19 @@ export function judgeAuthorities(wanted: Wanted, lookup: Lookup, lookups: Lookup
       reason: `forbids ${wish.authority} to issue the certificate; allowed: ${names(here)}`,
     };
   }
-  if (wish.account === undefined || ours.some(({ account }) => account === wish.account)) return fine;
-  if (ours.every(({ account }) => account !== undefined)) {
+  // One record without an account allows them all.
+  if (wish.account === undefined || ours.every(({ account }) => account === wish.account)) return fine;
+  if (ours.every(({ account }) => account !== undefined && account !== wish.account)) {
     return {
       ...{ state: "conflicts", grave: true, mend: replaceBy(wanted) },
       reason: "allows another account than the relay's",
     };
   }
-  return { state: "differs", reason: `allows every account at ${wish.authority}`, mend: replaceBy(wanted) };
+  return {
+    state: "differs",
+    reason: `allows other accounts at ${wish.authority} too`,
+    mend: replaceBy(wanted),
+  };
 }
 
 /** The closest name above with CAA records counts (RFC 8659 §3). */

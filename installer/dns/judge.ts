@@ -136,8 +136,8 @@ function judgeAlias(
   const [record] = wanted.records;
   const target = record?.type === "CNAME" ? record.target : "";
   const found = valuesOf(lookup).filter((value) => value.type === "CNAME");
-  if (found.some((value) => value.target === target)) return fine;
-  const [other] = found;
+  if (found.length > 0 && found.every((value) => value.target === target)) return fine;
+  const other = found.find((value) => value.target !== target);
   if (other !== undefined) {
     const parking = isParkingName(other.target) ? ", a parking page of the registrar" : "";
     return { state: "differs", reason: `leads to ${other.target}${parking}`, mend: replaceBy(wanted) };

@@ -16,9 +16,14 @@ import { type MemoryProvider, memoryProvider } from "./memory-provider.ts";
 const zone = "example.test";
 const publicKey = `MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu5oIUrFDWZK7F4thFxpZa2or6jBEX3cSL6b2TJdPkO5iNn9vHNXhNX31nOefN8FksX94YbLJ8NHcFPbaZTW8R2HthYxRaCyqodxlLHibg8aHdfa+bxKeiI/xABRuAM0WG0JEDSyakMFqIO40ghj/h7DUc/4OXNdeQhrKDTlgf2bd+FjpJ3bNAFcMYa3Oeju33b2Tp+PdtqIwXRZksfuXh7m30kuyavp3Uaso145DRBaJZA55lNxmHWMgMjO+YjNeuR6j4oQqyGwzPaVcSdOG8Js2mXt+J3Hr+nNmJGxZUUW4Uw5ws08wT9opRgSpn+ThX2d1AgQePpGrWOamC3PdcwIDAQAB`;
 
+const accountUri = "https://ca.test/1";
+
 function desiredOf(domain: string) {
   const dkim = [{ selector: "homing1", publicKey }];
-  return { domain, records: relayRecords({ domain, dkim, addresses: ["11.22.33.44", "2a00::44"] }) };
+  return {
+    domain,
+    records: relayRecords({ domain, dkim, addresses: ["11.22.33.44", "2a00::44"], accountUri }),
+  };
 }
 const set = (name: string, type: string, ...values: string[]): RecordSet => ({
   name,
@@ -63,7 +68,13 @@ const values: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   CNAME: ["chat.example.test.", "parkingpage.namecheap.com."],
-  CAA: ['0 issue "letsencrypt.org"', '0 issue ";"', '0 issue "pki.test"', '0 iodef "mailto:x@y.test"'],
+  CAA: [
+    '0 issue "letsencrypt.org"',
+    '0 issue "letsencrypt.org; accounturi=https://ca.test/2"',
+    '0 issue ";"',
+    '0 issue "pki.test"',
+    '0 iodef "mailto:x@y.test"',
+  ],
   SRV: ["0 1 993 chat.example.test.", "5 0 1 x.test."],
 };
 const labels = [

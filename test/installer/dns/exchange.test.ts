@@ -105,6 +105,13 @@ describe("a question to a name server", () => {
     await expect(asking).rejects.toThrow(words);
   });
 
+  it("says so at once when there is no way to the address", async () => {
+    // No socket may be connected to everybody's address (SO_BROADCAST, socket(7)).
+    const asking = askServer({ address: "255.255.255.255", port: 53 }, question);
+    await expect(asking).rejects.toThrow(/^255\.255\.255\.255 cannot be reached: .*EACCES/);
+    await expect(asking).rejects.toThrow(NoAnswerError);
+  });
+
   it("stops at once when it is told to", async () => {
     const place = await startServer(() => []);
     const stop = new AbortController();
