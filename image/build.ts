@@ -2,10 +2,10 @@
  * From a relay folder and Debian's packages to a disk image; the whole way, from top to bottom. Called by
  * `./homing build`, `./homing vm` and the boot tests.
  */
-import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { compressImage, IMAGE_MODE } from "./compressed-image.ts";
+import { type DiskFormat, hashFile, writeDiskFile } from "./disk-file.ts";
 import { writeRegions } from "./formats/regions.ts";
 import { explainNoRoom } from "./no-room.ts";
 import { checkOutputFile } from "./output-file.ts";
@@ -19,6 +19,9 @@ import { writeAside } from "./written-aside.ts";
 
 export const targets: Readonly<Record<TargetName, Target>> = { vm, pi };
 
+/** What kind of file an image is written to: as it is on a disk, compressed by zstd, or as a hypervisor keeps disks. */
+export type ImageForm = "raw" | "zst" | DiskFormat;
+
 export type BuildOptions = Omit<RootfsOptions, "architecture"> &
   Readonly<{
     target: TargetName;
@@ -28,19 +31,19 @@ export type BuildOptions = Omit<RootfsOptions, "architecture"> &
     out: string;
     /** Refuses to replace an image that has been booted, for it holds accounts and mail. */
     keepUsed?: boolean;
-    /** Makes `out` a zstd file that holds the image. */
-    compress?: boolean;
+    /** Makes `out` a zstd file that holds the image, or the disk file of a hypervisor. */
+    form?: ImageForm;
   }>;
 
 export type Image = Readonly<{
   /** Absolute path of the file that was written. */
   path: string;
-  /** Size of the image, whether compressed or not. */
+  /** Size of the image itself, whatever the form of its file. */
   bytes: number;
   /** Of the image, hexadecimal. */
   sha256: string;
-  /** Size and SHA-256 of the file when that is compressed. */
-  compressed: Readonly<{ bytes: number; sha256: string }> | undefined;
+  /** Size and SHA-256 of the file when that is no raw image. */
+  packed: Readonly<{ bytes: number; sha256: string }> | undefined;
   /** What the image is made of; its files lie in the cache. */
   rootfs: Rootfs;
 }>;
@@ -62,17 +65,18 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     time: lock.generated,
   });
   const content = rootfs.bytes + disk.regions.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  // The image itself is there until it is compressed, which does not shrink it much.
-  const needed = options.compress ? 2 * content : content;
+  const form = options.form ?? "raw";
+  // The image itself is there until the other file is; compressing does not shrink it much.
+  const needed = form === "raw" ? content : 2 * content;
   const finished = await writeAside(
     path,
     async (newName) => {
       const image = newName();
       await writeDisk(disk, rootfs, image, report, signal);
-      if (!options.compress) return { written: image, result: await checkDisk(image, report, signal) };
-      const compressed = newName();
-      const result = await compressDisk(image, compressed, disk.sizeBytes, report, signal);
-      return { written: compressed, result };
+      if (form === "raw") return { written: image, result: await checkDisk(image, report, signal) };
+      const packed = newName();
+      const files = { from: image, to: packed, finalName: path };
+      return { written: packed, result: await packDisk(form, files, disk.sizeBytes, report, signal) };
     },
     (error) => explainNoRoom(error, path, needed, "Make room, or give another place with --out."),
   );
@@ -110,7 +114,7 @@ async function copyRootfs(
   }
 }
 
-type Finished = Pick<Image, "sha256" | "compressed">;
+type Finished = Pick<Image, "sha256" | "packed">;
 
 async function checkDisk(
   path: string,
@@ -118,32 +122,20 @@ async function checkDisk(
   signal: AbortSignal | undefined,
 ): Promise<Finished> {
   report({ stage: "Checking the image" });
-  return { sha256: await hashFile(path, signal), compressed: undefined };
+  return { sha256: (await hashFile(path, signal)).sha256, packed: undefined };
 }
 
-async function compressDisk(
-  from: string,
-  to: string,
+async function packDisk(
+  form: Exclude<ImageForm, "raw">,
+  files: Readonly<{ from: string; to: string; finalName: string }>,
   total: number,
   report: ProgressReport,
   signal: AbortSignal | undefined,
 ): Promise<Finished> {
-  const stage = "Compressing the image";
-  const { imageSha256, ...compressed } = await compressImage(
-    from,
-    to,
-    total,
-    (done) => report({ stage, done, total, unit: "bytes" }),
-    signal,
-  );
-  return { sha256: imageSha256, compressed };
-}
-
-async function hashFile(path: string, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: COPY_BYTES })) {
-    signal?.throwIfAborted();
-    hash.update(chunk as Buffer);
-  }
-  return hash.digest("hex");
+  const stage = form === "zst" ? "Compressing the image" : `Writing the image as ${form}`;
+  const onProgress = (done: number) => report({ stage, done, total, unit: "bytes" });
+  const { imageSha256, ...packed } = await (form === "zst"
+    ? compressImage(files.from, files.to, total, onProgress, signal)
+    : writeDiskFile(form, files, total, onProgress, signal));
+  return { sha256: imageSha256, packed };
 }

@@ -20,10 +20,11 @@ const CHUNK_BYTES = 4 << 20;
 /** Readable and writable by its owner only: the relay's keys are in it. */
 export const IMAGE_MODE = 0o600;
 
-export type CompressedImage = Readonly<{
+/** An image in a file of another form: compressed, or as a hypervisor's disk. */
+export type PackedImage = Readonly<{
   /** Of the image inside, hexadecimal. */
   imageSha256: string;
-  /** Of the compressed file. */
+  /** Of the file. */
   bytes: number;
   sha256: string;
 }>;
@@ -38,7 +39,7 @@ export async function compressImage(
   imageBytes: number,
   onProgress: (done: number) => void,
   signal?: AbortSignal,
-): Promise<CompressedImage> {
+): Promise<PackedImage> {
   const imageHash = createHash("sha256");
   const hash = createHash("sha256");
   let done = 0;

@@ -9,7 +9,7 @@ import { createZstdDecompress } from "node:zlib";
 import { IMAGE_MODE } from "./compressed-image.ts";
 import { writeRegions } from "./formats/regions.ts";
 import { explainNoRoom } from "./no-room.ts";
-import { isCompressed, isDecompressionError } from "./output-file.ts";
+import { isCompressed, isDecompressionError, isDiskFile } from "./output-file.ts";
 import { writeAside } from "./written-aside.ts";
 
 const BLOCK_BYTES = 1 << 20;
@@ -33,7 +33,13 @@ export async function copyImage(
   mend: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const compressed = isCompressed(await readStart(from));
+  const start = await readStart(from);
+  if (isDiskFile(start)) {
+    throw new ImageCopyError(
+      `${from} is a hypervisor's disk file; build the relay with --format raw for this`,
+    );
+  }
+  const compressed = isCompressed(start);
   const { size, blocks } = await stat(from);
   await writeAside(
     to,

@@ -8,6 +8,8 @@ import { createReadStream } from "node:fs";
 import { open, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { createZstdDecompress } from "node:zlib";
+import { isQcow2, readQcow2 } from "./formats/qcow2.ts";
+import { isVmdk, readVmdk } from "./formats/vmdk.ts";
 import { partitions, SECTOR_BYTES } from "./targets/target.ts";
 
 /** Nothing can or may be written at the path; the message says why and what to do. */
@@ -86,12 +88,19 @@ export function wasBooted(head: Buffer): boolean {
   });
 }
 
-/** The first HEAD_BYTES of the image in a file, compressed or not; zeros behind its end or what is damaged. */
+/** The first HEAD_BYTES of the image in a file of any form (image/build.ts, ImageForm); zeros behind its end or what is damaged. */
 export async function readHead(path: string): Promise<Buffer> {
   const head = Buffer.alloc(HEAD_BYTES);
   await using file = await open(path, "r");
   await file.read(head, 0, HEAD_BYTES, 0);
+  if (isQcow2(head)) return await readQcow2(file, HEAD_BYTES);
+  if (isVmdk(head)) return await readVmdk(file, HEAD_BYTES);
   return isCompressed(head) ? await decompressHead(path) : head;
+}
+
+/** A hypervisor's own kind of file, by its first bytes: neither a raw image nor one that is compressed. */
+export function isDiskFile(start: Buffer): boolean {
+  return isQcow2(start) || isVmdk(start);
 }
 
 /** By the first bytes of a file. */

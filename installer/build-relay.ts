@@ -3,9 +3,9 @@
  * that command and by the wizard.
  */
 import { realpath } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, isAbsolute, relative, resolve, sep } from "node:path";
 import { rootfsSpec } from "../appliance/rootfs.ts";
-import { buildImage, type Image } from "../image/build.ts";
+import { buildImage, type Image, type ImageForm } from "../image/build.ts";
 import { billOfMaterials, checkCompanion, packageList, writeCompanion } from "../image/companion-file.ts";
 import { defaultCacheDirectory } from "../image/packages/cache.ts";
 import { lockText, type PackageLock, readLock } from "../image/packages/lock.ts";
@@ -26,7 +26,8 @@ export type BuildOrder = Readonly<{
   out: string;
   mirror?: string;
   cache?: string;
-  compress?: boolean;
+  /** What kind of file `out` is; a raw image unless given. */
+  form?: ImageForm;
   refresh?: boolean;
   replace?: boolean;
   /** Which packages; the project's own list unless `refresh` is set. */
@@ -67,7 +68,7 @@ export async function buildRelay(
     spec: rootfsSpec(),
     relay: relay.files,
     out,
-    compress: order.compress ?? false,
+    form: order.form ?? "raw",
     keepUsed: !order.replace,
     lock,
     cache: order.cache ?? defaultCacheDirectory(io.env),
@@ -83,19 +84,36 @@ export async function buildRelay(
   return { image, sbom, packages, records: await recordsPlace(folder, relay), notes };
 }
 
-/** Compressed or not shows in the name: who writes an image to a card goes by it, and programs too. */
+const endings: Readonly<Record<ImageForm, string>> = {
+  raw: ".img",
+  zst: ".img.zst",
+  qcow2: ".qcow2",
+  vmdk: ".vmdk",
+};
+/** How the command line asks for a form. */
+const askedBy: Readonly<Record<Exclude<ImageForm, "raw">, string>> = {
+  zst: "--compress",
+  qcow2: "--format qcow2",
+  vmdk: "--format vmdk",
+};
+/** What a name must end in; a raw image may have any other. */
+const telling = { zst: ".zst", qcow2: ".qcow2", vmdk: ".vmdk" } as const;
+
+/** The form shows in the name: who writes an image to a card goes by it, and programs too. Throws UsageError. */
 export function outputName(
   folder: string,
   target: TargetName,
-  { out, compress = false }: { out?: string | undefined; compress?: boolean | undefined },
+  { out, form = "raw" }: { out?: string | undefined; form?: ImageForm | undefined },
 ): string {
-  const ending = ".zst";
-  if (out === undefined) return join(`${basename(resolve(folder))}-${target}.img${compress ? ending : ""}`);
-  if (out.endsWith(ending) === compress) return out;
+  if (out === undefined) return `${basename(resolve(folder))}-${target}${endings[form]}`;
+  const told = (["zst", "qcow2", "vmdk"] as const).find((one) => out.endsWith(telling[one])) ?? "raw";
+  if (told === form) return out;
   throw new UsageError(
-    compress
-      ? `a compressed image needs a name that ends in ${ending}, like ${out}${ending}`
-      : `a name that ends in ${ending} is for a compressed image: give --compress as well, or another name`,
+    told === "raw" && form !== "raw"
+      ? `with ${askedBy[form]} the image needs a name that ends in ${telling[form]}, like ${out}${telling[form]}`
+      : told !== "raw"
+        ? `a name that ends in ${telling[told]} is for another kind of file: give ${askedBy[told]} as well, or another name`
+        : `${out} is no name for this kind of file`,
   );
 }
 

@@ -2,7 +2,7 @@
  * `./homing build`: makes a disk image from a relay folder. What is fetched and built is kept in a cache; the
  * same relay folder, lock file and version give the same bytes.
  */
-import { targets } from "../../image/build.ts";
+import { type ImageForm, targets } from "../../image/build.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { type BuildOrder, type Built, buildRelay, outputName } from "../build-relay.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
@@ -14,7 +14,7 @@ export const command: Command = {
   name: "build",
   summary: "make a disk image from a relay folder, for a virtual machine or a Raspberry Pi",
   usage:
-    "build FOLDER --target vm|pi [--out FILE] [--compress] [--mirror URL] [--cache DIR] [--refresh] [--replace] [--json]",
+    "build FOLDER --target vm|pi [--out FILE] [--compress] [--format raw|qcow2|vmdk] [--mirror URL] [--cache DIR] [--refresh] [--replace] [--json]",
   help: `
 Makes the disk image of the relay in FOLDER (made by ./homing init). The first build fetches Debian packages (168 MB for
 vm, 164 MB for pi) and, from npm, Node for a device of another kind than this computer (52 MB). Then a build takes half
@@ -24,6 +24,8 @@ but the image and the cache.
   --target vm    a virtual machine: x86-64, UEFI or BIOS
   --target pi    a Raspberry Pi 3, 4, 5 or Zero 2; also other arm64 machines with UEFI
   --out FILE     the image (default: FOLDER's name with -vm.img or -pi.img, in the current folder)
+  --format FORM  raw (default), or for virtual machines the disk file of a hypervisor, which shows a disk of 8 GiB and
+                 grows as it fills: qcow2 (QEMU, libvirt, Proxmox, UTM) or vmdk (VMware, VirtualBox)
   --compress     write it compressed, half the size or less (.img.zst), as Raspberry Pi Imager and zstd -d take it
   --mirror URL   the Debian mirror to fetch from, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
                  DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
@@ -34,7 +36,7 @@ but the image and the cache.
   --replace      replace the image also when it has been booted: its accounts and mail are lost
   --json         for scripts: nothing but JSON on standard output, one object a line. Its "event" is "progress" (stage,
                  and done of total in unit where they can be known), "note" (message), and at the end "done" (target,
-                 path with its bytes and sha256, compressed, image with bytes and sha256 of what is in it, rootfs,
+                 path with its bytes, sha256 and format, compressed, image with bytes and sha256 of what is in it, rootfs,
                  sbom, lock with --refresh, dnsRecords) or "error" (name, message)
 
 A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. After a break the same command goes on with the
@@ -53,6 +55,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     mirror: { type: "string" },
     cache: { type: "string" },
     compress: { type: "boolean" },
+    format: { type: "string" },
     refresh: { type: "boolean" },
     replace: { type: "boolean" },
     json: { type: "boolean" },
@@ -61,10 +64,13 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if (folder === undefined) throw new UsageError("which relay? Give the folder that ./homing init made");
   if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
   const target = parseTarget(values.target);
-  const order: BuildOrder = { ...values, folder, target, out: outputName(folder, target, values) };
+  const form = parseForm(values, target);
+  const out = outputName(folder, target, { out: values.out, form });
+  const { mirror, cache, refresh, replace } = values;
+  const order: BuildOrder = { folder, target, out, form, mirror, cache, refresh, replace };
   if (!values.json) {
     const built = await withProgress(io.stderr, (onProgress) => buildRelay(order, io, onProgress));
-    io.stdout.write(summary(built, target));
+    io.stdout.write(summary(built, target, form));
     for (const note of built.notes) io.stderr.write(`Note: ${note}\n`);
     return 0;
   }
@@ -72,7 +78,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   try {
     const built = await buildRelay(order, io, events.report);
     for (const message of built.notes) await events.tell({ event: "note", message });
-    await events.tell({ event: "done", ...resultFields(built, target) });
+    await events.tell({ event: "done", ...resultFields(built, target, form) });
     return 0;
   } catch (error) {
     events.finish();
@@ -90,18 +96,33 @@ function parseTarget(target: string | undefined): TargetName {
   );
 }
 
+function parseForm(
+  { compress = false, format = "raw" }: { compress?: boolean | undefined; format?: string | undefined },
+  target: TargetName,
+): ImageForm {
+  if (format !== "raw" && format !== "qcow2" && format !== "vmdk") {
+    throw new UsageError(`there is no format “${format}”; use --format raw, qcow2 or vmdk`);
+  }
+  if (format === "raw") return compress ? "zst" : "raw";
+  if (compress) throw new UsageError("--compress is for raw images: give it or another --format, not both");
+  if (target !== "vm") throw new UsageError(`--format ${format} is for virtual machines: --target vm`);
+  return format;
+}
+
 /** For scripts: `bytes` and `sha256` of the file at `path`, and what is in it once that is decompressed. */
 function resultFields(
   { image, sbom, packages, records }: Built,
   target: TargetName,
+  form: ImageForm,
 ): Record<string, unknown> {
-  const { path, bytes, sha256, compressed, rootfs } = image;
+  const { path, bytes, sha256, packed, rootfs } = image;
   return {
     target,
     path,
-    bytes: compressed?.bytes ?? bytes,
-    sha256: compressed?.sha256 ?? sha256,
-    compressed: compressed !== undefined,
+    bytes: packed?.bytes ?? bytes,
+    sha256: packed?.sha256 ?? sha256,
+    format: form === "zst" ? "raw" : form,
+    compressed: form === "zst",
     image: { bytes, sha256 },
     rootfs: { bytes: rootfs.bytes, sha256: rootfs.sha256, reused: rootfs.reused },
     sbom,
@@ -110,17 +131,17 @@ function resultFields(
   };
 }
 
-function summary({ image, sbom, packages, records }: Built, target: TargetName): string {
-  const { path, bytes, sha256, compressed, rootfs } = image;
+function summary({ image, sbom, packages, records }: Built, target: TargetName, form: ImageForm): string {
+  const { path, bytes, sha256, packed, rootfs } = image;
   const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
   const parts = `root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""}`;
   return [
     `Image:    ${path}`,
-    ...(compressed
+    ...(packed
       ? [
-          `Size:     ${megabytes(compressed.bytes)}, decompressed ${megabytes(bytes)} (${parts})`,
-          `SHA-256:  ${compressed.sha256}`,
-          `          ${sha256} when decompressed`,
+          `Size:     ${megabytes(packed.bytes)}, the image in it ${megabytes(bytes)} (${parts})`,
+          `SHA-256:  ${packed.sha256}`,
+          `          ${sha256} of the image in it`,
         ]
       : [`Size:     ${megabytes(bytes)} (${parts})`, `SHA-256:  ${sha256}`]),
     `Contents: ${sbom} (CycloneDX)`,
@@ -131,21 +152,32 @@ function summary({ image, sbom, packages, records }: Built, target: TargetName):
     "It holds the relay's secret keys: do not give it away.",
     "",
     "What to do next:",
-    ...(compressed ? compressedSteps(path) : nextSteps[target](path)),
+    ...(form === "raw" ? nextSteps[target](path) : packedSteps[form](path)),
     "  Then publish the relay's DNS records, with the machine's address:",
     `  ${records}`,
     "",
   ].join("\n");
 }
 
-/** Nothing but programs that write cards reads it as it is. */
-function compressedSteps(path: string): string[] {
-  return [
-    "  Write it to a card or a disk with Raspberry Pi Imager (“Use custom”, no OS",
-    "  customisation), which takes it as it is; or decompress it for other programs:",
+const packedSteps: Readonly<Record<Exclude<ImageForm, "raw">, (path: string) => string[]>> = {
+  // Nothing but programs that write cards reads it as it is.
+  zst: (path) => [
+    "  Write it to a card with ./homing flash, or with Raspberry Pi Imager (“Use",
+    "  custom”, no OS customisation); both take it as it is. For other programs:",
     `    zstd -d ${shellQuote(path)}`,
-  ];
-}
+  ],
+  qcow2: (path) => [
+    "  Make a virtual machine with it as its disk: x86-64, BIOS, or UEFI without",
+    "  Secure Boot, 512 MB of memory or more. libvirt:",
+    `    virt-install --import --name relay --memory 1024 --osinfo debian13 --disk ${shellQuote(path)}`,
+    "  Proxmox: qm importdisk, UTM: New, Emulate or Virtualize, Other, Import; see README.",
+  ],
+  vmdk: () => [
+    "  Make a virtual machine with it as its disk: x86-64, BIOS, or UEFI without",
+    "  Secure Boot, 512 MB of memory or more. VirtualBox: an existing disk; VMware: a",
+    "  PVSCSI disk and a VMXNET3 or e1000e network card; see README.",
+  ],
+};
 
 const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
   vm: (path) => [
@@ -156,9 +188,9 @@ const nextSteps: Readonly<Record<TargetName, (path: string) => string[]>> = {
     "  image becomes room for mail.",
   ],
   pi: (path) => [
-    "  Write it to an SD card of 2 GB or more with Raspberry Pi Imager (“Use",
-    "  custom”, no OS customisation) or with dd, for example:",
-    `    sudo dd if=${shellQuote(path)} of=/dev/sdX bs=4M conv=fsync status=progress`,
+    "  Write it to an SD card of 2 GB or more (as root; or with Raspberry Pi Imager,",
+    "  “Use custom”, no OS customisation):",
+    `    sudo ./homing flash ${shellQuote(path)}`,
     "  Put the card into the Pi, plug in network and power. After about a minute",
     "  the screen shows “homing: ready”.",
   ],

@@ -1,6 +1,7 @@
 /** What is known of an image before it is written to a disk: that it is one of ours, whole, and how large. Reads only. */
 import { open, stat } from "node:fs/promises";
-import { isCompressed, isImage, readHead } from "../../image/output-file.ts";
+import { readStart } from "../../image/copy-image.ts";
+import { isCompressed, isDiskFile, isImage, readHead } from "../../image/output-file.ts";
 
 /** The file is no image that can be written to a disk; the message says why. */
 export class ImageFileError extends Error {
@@ -21,6 +22,11 @@ export async function imageBytes(path: string): Promise<number> {
   }
   if (!isImage(await readHead(path))) {
     throw new ImageFileError(`${path} is no disk image made by Homing`);
+  }
+  if (isDiskFile(await readStart(path))) {
+    throw new ImageFileError(
+      `${path} is a hypervisor's disk file; build the relay with --format raw for a card`,
+    );
   }
   const start = Buffer.alloc(FRAME_HEADER_BYTES);
   await using file = await open(path, "r");

@@ -179,7 +179,7 @@ async function measureRival(work: string, target: TargetName, runs: number): Pro
     ...["trixie", root, suite(mirrors.debian, "trixie"), suite(mirrors.debian, "trixie-updates")],
     ...[suite(mirrors.security, "trixie-security"), suite(mirrors.debian, "trixie-backports")],
   ];
-  const compress = ["mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "15", "-b", "256K"];
+  const compress = ["mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "9", "-b", "256K"];
   const rows = { bootstrap: [] as Cost[], compress: [] as Cost[] };
   for (let run = 0; run <= runs; run++) {
     for (const path of [root, squashfs]) await rm(path, { recursive: true, force: true });

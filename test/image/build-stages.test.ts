@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
-import { type BuildOptions, buildImage } from "../../image/build.ts";
+import { type BuildOptions, buildImage, type ImageForm } from "../../image/build.ts";
 import { billOfMaterials, companionPath, writeCompanion } from "../../image/companion-file.ts";
 import { readLock } from "../../image/packages/lock.ts";
 import { endedProcess } from "../support/package-source.ts";
@@ -59,25 +59,27 @@ function stopAt(stage: string, count = 1): Pick<BuildOptions, "onProgress" | "si
   };
 }
 
-const stages: readonly (readonly [stage: string, count: number, compress: boolean])[] = [
-  ["Writing the image", 1, false],
-  ["Checking the image", 1, false],
-  ["Compressing the image", 1, true],
-  ["Compressing the image", 5, true],
+const stages: readonly (readonly [stage: string, count: number, form: ImageForm])[] = [
+  ["Writing the image", 1, "raw"],
+  ["Checking the image", 1, "raw"],
+  ["Compressing the image", 1, "zst"],
+  ["Compressing the image", 5, "zst"],
+  ["Writing the image as qcow2", 1, "qcow2"],
+  ["Writing the image as vmdk", 5, "vmdk"],
 ];
 
 describe("a build that is stopped", () => {
-  it.each(stages)("leaves nothing at a new place: %s (%i)", async (stage, count, compress) => {
+  it.each(stages)("leaves nothing at a new place: %s (%i)", async (stage, count, form) => {
     const out = join(folder, "a.img");
-    await expect(build(out, { compress, ...stopAt(stage, count) })).rejects.toThrow(/abort/i);
+    await expect(build(out, { form, ...stopAt(stage, count) })).rejects.toThrow(/abort/i);
     expect(await readdir(folder)).toEqual([]);
   });
 
   it("leaves the image that was there as it was", async () => {
     const out = join(folder, "a.img");
     const { sha256 } = await build(out);
-    for (const [stage, count, compress] of stages) {
-      const other = { relay: relayOf("_b.test"), compress, ...stopAt(stage, count) };
+    for (const [stage, count, form] of stages) {
+      const other = { relay: relayOf("_b.test"), form, ...stopAt(stage, count) };
       await expect(build(out, other), stage).rejects.toThrow(/abort/i);
       expect(await readdir(folder)).toEqual(["a.img"]);
     }
@@ -97,17 +99,18 @@ describe("builds to one place at once", () => {
   });
 
   it.each([
-    ["Checking the image", false],
-    ["Compressing the image", true],
-  ])("are of no account to each other when one is stopped: %s", async (stage, compress) => {
+    ["Checking the image", "raw"],
+    ["Compressing the image", "zst"],
+    ["Writing the image as qcow2", "qcow2"],
+  ] as const)("are of no account to each other when one is stopped: %s", async (stage, form) => {
     const out = join(folder, "a.img");
     const [done, stopped] = await Promise.allSettled([
-      build(out, { compress }),
-      build(out, { compress, relay: relayOf("_b.test"), ...stopAt(stage) }),
+      build(out, { form }),
+      build(out, { form, relay: relayOf("_b.test"), ...stopAt(stage) }),
     ]);
     expect(stopped.status).toBe("rejected");
     if (done.status === "rejected") throw done.reason;
-    expect(await hashOf(out)).toBe(done.value.compressed?.sha256 ?? done.value.sha256);
+    expect(await hashOf(out)).toBe(done.value.packed?.sha256 ?? done.value.sha256);
     expect(await readdir(folder)).toEqual(["a.img"]);
   });
 });
@@ -126,9 +129,10 @@ const IMAGE_KIBIBYTES = 10 * 1024;
 
 describe("on a small disk (root)", () => {
   it.for([
-    ["Writing the image", 1.5, false],
-    ["Compressing the image", 2.4, true],
-  ] as const)("without room for it, a build says so: %s", async ([stage, images, compress], test) => {
+    ["Writing the image", 1.5, "raw"],
+    ["Compressing the image", 2.4, "zst"],
+    ["Writing the image as vmdk", 2.4, "vmdk"],
+  ] as const)("without room for it, a build says so: %s", async ([stage, images, form], test) => {
     const done = await onSmallDisk(images * IMAGE_KIBIBYTES, async ({ path: disk }) => {
       const out = join(disk, "a.img");
       const { sha256 } = await build(out);
@@ -136,7 +140,7 @@ describe("on a small disk (root)", () => {
       const onProgress: BuildOptions["onProgress"] = (event) => {
         last = event.stage;
       };
-      const failed = build(out, { relay: relayOf("_b.test"), compress, onProgress });
+      const failed = build(out, { relay: relayOf("_b.test"), form, onProgress });
       const { message } = await failed.then(
         () => new Error("built"),
         (error: Error) => error,

@@ -1,11 +1,12 @@
 /** Where an image may be written (image/output-file.ts): real layouts, changed by sfdisk as the device does. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { targets } from "../../image/build.ts";
+import { writeDiskFile } from "../../image/disk-file.ts";
 import { writeRegions } from "../../image/formats/regions.ts";
 import { checkOutputFile, OutputFileError } from "../../image/output-file.ts";
 import type { DiskContent, TargetName } from "../../image/targets/target.ts";
@@ -55,6 +56,26 @@ describe.each(["vm", "pi"] as const)("an image of target %s", (target: TargetNam
     expect(await checkOutputFile(image, keep)).toBe(image);
     await truncate(image, 4 * 2 ** 30);
     expect(await checkOutputFile(image, keep)).toBe(image);
+  });
+
+  it.each(["qcow2", "vmdk"] as const)("may be replaced as %s, until it has been booted", async (format) => {
+    const head = join(folder, `${target}-head.img`);
+    await copyFile(image, head);
+    await truncate(head, 2 << 20);
+    const place = join(folder, `${target}.${format}`);
+    const write = () => writeDiskFile(format, { from: head, to: place, finalName: place }, 2 << 20, () => {});
+    await write();
+    expect(await checkOutputFile(place, keep)).toBe(place);
+    {
+      await using disk = await open(head, "r+");
+      // The types of the third partition, as the device sets them: in the MBR, and in the GPT.
+      if (target === "pi") await disk.write(Buffer.from([0x83]), 0, 1, 446 + 2 * 16 + 4);
+      else await disk.write(Buffer.alloc(16, 7), 0, 16, 1024 + 2 * 128);
+    }
+    await rm(place);
+    await write();
+    await expect(checkOutputFile(place, keep)).rejects.toThrow("has been booted");
+    await rm(head);
   });
 
   it("may be replaced when it is compressed", async () => {

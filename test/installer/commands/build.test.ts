@@ -26,9 +26,14 @@ describe("./homing build", () => {
   });
 
   it.each([
-    [["--compress", "--out", "a.img"], "a compressed image needs a name that ends in .zst, like a.img.zst"],
-    [["--out", "a.img.zst"], "a name that ends in .zst is for a compressed image: give --compress"],
-  ])("wants a name that tells whether an image is compressed: %j", async (options, text) => {
+    [["--compress", "--out", "a.img"], "needs a name that ends in .zst, like a.img.zst"],
+    [["--out", "a.img.zst"], "a name that ends in .zst is for another kind of file: give --compress"],
+    [["--format", "qcow2", "--out", "a.img"], "needs a name that ends in .qcow2"],
+    [["--format", "vmdk", "--out", "a.qcow2"], "is for another kind of file: give --format qcow2"],
+    [["--format", "vhdx"], "there is no format “vhdx”"],
+    [["--format", "qcow2", "--compress"], "not both"],
+    [["--format", "qcow2", "--target", "pi"], "is for virtual machines"],
+  ])("wants a name that tells what kind of file it is: %j", async (options, text) => {
     const { code, stderr } = await runHoming(["build", "relay", "--target", "vm", ...options]);
     expect([code, stderr]).toEqual([2, expect.stringContaining(text)]);
   });
