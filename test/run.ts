@@ -63,6 +63,7 @@ const rings: readonly Ring[] = [
         "unbound",
         "chromium",
         "zbar-tools",
+        "qemu-utils",
       ],
     },
   },

@@ -1,6 +1,6 @@
 /** Where an image may be written (image/output-file.ts): real layouts, changed by sfdisk as the device does. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { copyFile, mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -10,6 +10,7 @@ import { writeDiskFile } from "../../image/disk-file.ts";
 import { writeRegions } from "../../image/formats/regions.ts";
 import { checkOutputFile, OutputFileError } from "../../image/output-file.ts";
 import type { DiskContent, TargetName } from "../../image/targets/target.ts";
+import { bytesAt } from "../support/loop-disk.ts";
 
 const hasSfdisk = spawnSync("sfdisk", ["--version"]).error === undefined;
 const piece = Buffer.from("piece");
@@ -60,8 +61,7 @@ describe.each(["vm", "pi"] as const)("an image of target %s", (target: TargetNam
 
   it.each(["qcow2", "vmdk"] as const)("may be replaced as %s, until it has been booted", async (format) => {
     const head = join(folder, `${target}-head.img`);
-    await copyFile(image, head);
-    await truncate(head, 2 << 20);
+    await writeFile(head, await bytesAt(image, 0, 2 << 20));
     const place = join(folder, `${target}.${format}`);
     const write = () => writeDiskFile(format, { from: head, to: place, finalName: place }, 2 << 20, () => {});
     await write();
