@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FakeAnswer, FakeRequest } from "./fake-provider.ts";
+import { readXmlRpc } from "./xml-rpc.ts";
 
 export type Interaction = Readonly<{
   cassette: string;
@@ -20,7 +21,22 @@ const folder =
 export function readRecordings(): Recording[] {
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
-  return files.map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Recording);
+  return files
+    .map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Recording)
+    .map(({ provider, interactions }) => ({ provider, interactions: interactions.map(fromXml) }));
+}
+
+function fromXml(interaction: Interaction): Interaction {
+  const { request, response } = interaction;
+  if (typeof request.body !== "string" || typeof response.body !== "string") return interaction;
+  if (!response.body.startsWith("<?xml")) return interaction;
+  const { method, value: params } = readXmlRpc(request.body);
+  const { value } = readXmlRpc(response.body);
+  return {
+    ...interaction,
+    request: { ...request, body: { method, params } },
+    response: { ...response, body: value },
+  };
 }
 
 /** The zone of all recordings, and the one that they ask for in vain. */

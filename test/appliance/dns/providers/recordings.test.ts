@@ -17,13 +17,11 @@ import {
   recordedZone as zone,
 } from "../../../support/dns-providers/recordings.ts";
 
-/** Recorded in another protocol (XML), so that nothing of it can be compared. */
-const otherProtocol = ["inwx"];
 /** Recorded below another base than today's. */
-const formerBase: Readonly<Record<string, string>> = { namecom: "/v4" };
+const formerBase: Readonly<Record<string, string>> = { namecom: "/v4", inwx: "/xmlrpc" };
 /** Told by clients of today to be otherwise now. */
 const otherwiseNow: Readonly<Record<string, RegExp>> = { njalla: /\.id is no string/ };
-const recordings = readRecordings().filter(({ provider }) => !otherProtocol.includes(provider));
+const recordings = readRecordings();
 
 describe("the comparison with recordings", () => {
   const recorded = [{ status: 200, body: { records: [{ id: "1", prio: null }], total: 1 } }];
