@@ -144,7 +144,7 @@ describe("accounts", () => {
 
   it.each([
     ["the probes fail", { probes: () => Promise.reject(new Error("no /proc")) }, "no /proc"],
-    ["the at.store fails", { store: () => Promise.reject(new Error("disk I/O error")) }, "disk I/O error"],
+    ["the store fails", { store: () => Promise.reject(new Error("disk I/O error")) }, "disk I/O error"],
   ])("fails a login, and makes nothing, when %s", async (_what, broken, message) => {
     const accounts = createAccounts({
       ...rulesOf("", "probes" in broken ? broken.probes : undefined),
