@@ -73,6 +73,8 @@ export type Task =
   | Readonly<{ kind: "login"; domain: string; email: string; password: string }>
   | Readonly<{ kind: "make"; domain: string }>
   | Readonly<{ kind: "reach"; place: PlaceId }>
+  /** Notes the addresses beside the records to publish. */
+  | (WithRelay & Readonly<{ kind: "address" }>)
   | (WithProvider & Readonly<{ kind: "plan" }>)
   /** `changes`: what the person has agreed to. */
   | (WithProvider & Readonly<{ kind: "apply"; changes: readonly string[] }>)
@@ -111,6 +113,7 @@ type Results = {
   make: { folder: string; kept: Kept | undefined; options: Options };
   /** undefined: this version has no probe. */
   reach: { reachability: Reachability | undefined };
+  address: Readonly<Record<never, never>>;
   plan: { plan: Plan };
   apply: { findings: readonly Finding[] };
   watch: { findings: readonly Finding[] };

@@ -6,7 +6,7 @@ import { noAnswers } from "./answers.ts";
 import type { LookAtDomain } from "./dns-effects.ts";
 import type { Effects, Options } from "./effects.ts";
 
-type FolderTask = "relays" | "open" | "make" | "options" | "save";
+type FolderTask = "relays" | "open" | "make" | "address" | "options" | "save";
 
 /** What ssh-keygen makes, the usual kind first. */
 const usualKeyFiles = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
@@ -33,6 +33,14 @@ export function folderEffects(directory: string, look: LookAtDomain): Pick<Effec
       const folder = shownPath(join(directory, domain));
       await createRelayFolder(folder, domain, {}, signal);
       return { folder, kept: undefined, options: await optionsIn(folder) };
+    },
+    async address({ folder, answers }) {
+      const [{ readRelayFolder, relayIdentity }, { noteAddresses }] = await Promise.all([
+        import("../relay-folder.ts"),
+        import("../dns-records.ts"),
+      ]);
+      await noteAddresses(folder, relayIdentity(await readRelayFolder(folder)), answers.addresses);
+      return {};
     },
     async options({ folder, options }) {
       const { writeOptions } = await import("./relay-options.ts");

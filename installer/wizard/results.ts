@@ -4,6 +4,7 @@ import { noAnswers, resumePage } from "./answers.ts";
 import type { DomainFacts, Finding, TaskResult } from "./effects.ts";
 import { goTo, startTask } from "./moves.ts";
 import { noOptions, type State } from "./state.ts";
+import { afterAddress } from "./submit.ts";
 
 type Result<Kind extends TaskResult["kind"]> = Extract<TaskResult, { kind: Kind }>;
 
@@ -37,6 +38,8 @@ export function afterTask(state: State, result: TaskResult): State {
       const next = addresses.length > 0 ? { ...state, answers: { ...answers, addresses } } : state;
       return goTo(next, "address", findings);
     }
+    case "address":
+      return afterAddress(state);
     case "plan":
       return afterPlan(state, result);
     case "apply":

@@ -68,7 +68,7 @@ function submitDomain(state: State, domain: string): State {
 }
 
 function submitAddresses(state: State, addresses: readonly string[]): State {
-  const { answers, secrets } = state;
+  const { answers } = state;
   if (addresses.length === 0) {
     return goTo({ ...state, answers: { ...answers, addresses, dns: "later" } }, "options", [
       {
@@ -78,9 +78,14 @@ function submitAddresses(state: State, addresses: readonly string[]): State {
     ]);
   }
   const next = { ...state, answers: { ...answers, addresses, dns: "open" as const } };
-  // Whoever just got a free name has given all that is needed to set its records.
+  return startTask(next, { kind: "address", folder: state.folder ?? "", answers: next.answers });
+}
+
+/** Whoever just got a free name has given all that is needed to set its records. */
+export function afterAddress(state: State): State {
+  const { answers, secrets } = state;
   const hasCredentials = answers.provider !== undefined && Object.keys(secrets.credentials).length > 0;
-  return hasCredentials ? startTask(next, planTask(next)) : goTo(next, "provider");
+  return hasCredentials ? startTask(state, planTask(state)) : goTo(state, "provider");
 }
 
 function submitCredential(state: State, text: string): State {

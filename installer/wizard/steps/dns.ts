@@ -55,10 +55,6 @@ export function byHandView({ found, folder, answers, known }: State): View {
       verbatim(`  ${folder}/dns-records.txt`),
       text("Put each into the form at your provider: name, type and value."),
       ...(known.facts?.pathByHand ?? []).map((line) => item(line)),
-      gap,
-      text(
-        `The address record has ${answers.addresses.join(" and ") || "the relay's public address"} as its value.`,
-      ),
     ],
   };
 }

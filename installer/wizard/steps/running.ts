@@ -26,6 +26,7 @@ const titles: Readonly<Record<Task["kind"], string>> = {
   login: "Asking deSEC",
   make: "Making the keys",
   reach: "Looking at the line",
+  address: "One moment",
   plan: "Comparing the records",
   apply: "Setting the records",
   watch: "Waiting for the name servers",

@@ -58,9 +58,19 @@ describe("the wizard on a terminal", () => {
       ["Go on: make the image", keys.enter],
     );
     expect(await frame("Finish")).toContain("The image is made: chat.rosegarden.net-pi.img (702 MB).");
-    const order: Task["kind"][] = ["relays", "domain", "make", "reach", "plan", "apply", "watch", "build"];
+    const order: Task["kind"][] = [
+      "relays",
+      "domain",
+      "make",
+      "reach",
+      "address",
+      "plan",
+      "apply",
+      "watch",
+      "build",
+    ];
     expect(effects.tasks.map(({ kind }) => kind)).toEqual(order);
-    expect(effects.tasks[4]).toMatchObject({ provider: "fleet", credentials: { token: "sesame" } });
+    expect(effects.tasks[5]).toMatchObject({ provider: "fleet", credentials: { token: "sesame" } });
     await vi.waitFor(() => expect(kept.at(-1)?.page).toBe("image"));
     const visited = kept.map(({ page }) => page).filter((page, index, all) => page !== all[index - 1]);
     expect(visited).toEqual(["place", "address", "provider", "credential", "plan", "options", "image"]);

@@ -46,6 +46,11 @@ describe("the relay folder", () => {
     expect(await readFile(join(folder, "keys/tls.pem"))).toEqual(key);
   });
 
+  it("names the addresses among the records to publish", async () => {
+    await effects.address({ kind: "address", folder, answers: kept.answers }, follow);
+    expect(await readFile(join(folder, "dns-records.txt"), "utf8")).toMatch(/ IN A +198\.35\.26\.96$/m);
+  });
+
   it("keeps the answers for its owner alone, and leaves nothing beside them", async () => {
     await effects.save(folder, kept);
     expect((await stat(join(folder, "wizard.json"))).mode & 0o777).toBe(0o600);

@@ -63,6 +63,7 @@ export const usual: Answered = {
   login: { kind: "login", provider: "fleet", credentials: { token: "from-login" } },
   make: { kind: "make", folder: domain, kept: undefined, options },
   reach: { kind: "reach", reachability: { addresses: ["198.35.26.96"], findings: [] } },
+  address: { kind: "address" },
   plan: {
     kind: "plan",
     plan: { changes: [`+ ${domain} A 198.35.26.96`], findings: [], blocked: undefined },
