@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { contactUri } from "./contact.ts";
+import { registrarIds } from "./dns/provider-fields.ts";
 import { isDnsName, parseDnsServer } from "./dns/server-address.ts";
 import { tsigAlgorithms } from "./dns/tsig.ts";
 import { settingNotes } from "./setting-notes.ts";
@@ -45,7 +46,7 @@ export const certificateSettings = z
       }),
     challenge: z.enum(["http-01", "dns-01"]).default("http-01").register(settingNotes, {
       comment:
-        "How you prove that the name is yours: “http-01” on port 80, or “dns-01” by changes of the DNS (RFC 2136).",
+        "How you prove that the name is yours: “http-01” on port 80, or “dns-01” by changes of the DNS.",
       allowed: "“http-01” or “dns-01”",
     }),
     profile: z
@@ -65,27 +66,34 @@ export const certificateSettings = z
         comment: "Public addresses of the relay to certify beside its names; only with profile “shortlived”.",
         allowed: `a list of at most ${MAX_CERTIFIED_ADDRESSES} IP addresses in quotes`,
       }),
+    dnsProvider: z
+      .enum(["rfc2136", ...registrarIds])
+      .default("rfc2136")
+      .register(settingNotes, {
+        comment: "For dns-01: who keeps your zone; the credentials for it go into keys/dns-update.key.",
+        allowed: `“rfc2136” or one of ${registrarIds.map((id) => `“${id}”`).join(", ")}`,
+      }),
     rfc2136Server: z
       .stringFormat("DNS server", (text) => text === "" || parseDnsServer(text) !== undefined)
       .default("")
       .register(settingNotes, {
         comment:
-          "For dns-01: the name server that takes changes, as NAME, ADDRESS, NAME:PORT or [IPV6]:PORT.",
+          "For rfc2136: the name server that takes changes, as NAME, ADDRESS, NAME:PORT or [IPV6]:PORT.",
         allowed: "a name or an IP address with or without a port, in quotes",
       }),
     rfc2136Zone: dnsName().default("").register(settingNotes, {
-      comment: "For dns-01: the zone on that server.",
+      comment: "For rfc2136: the zone on that server.",
       allowed: "a domain name in lower-case letters, in quotes",
     }),
     rfc2136KeyName: dnsName().default("").register(settingNotes, {
-      comment: "For dns-01: name of the TSIG key; its secret lies in keys/dns-update.key as Base64.",
+      comment: "For rfc2136: name of the TSIG key; its secret lies in keys/dns-update.key as Base64.",
       allowed: "a name as in the name server's settings, in lower-case letters, in quotes",
     }),
     rfc2136Algorithm: z
       .enum(tsigAlgorithms)
       .default("hmac-sha256")
       .register(settingNotes, {
-        comment: "For dns-01: what that key is made for.",
+        comment: "For rfc2136: what that key is made for.",
         allowed: tsigAlgorithms.map((name) => `“${name}”`).join(" or "),
       }),
   })
@@ -96,11 +104,11 @@ export type Refuse = (path: string[], message: string) => void;
 
 /** Rules between two of these settings. */
 export function checkCertificates(certificates: z.output<typeof certificateSettings>, refuse: Refuse): void {
-  const { challenge, alsoForIp, profile } = certificates;
-  if (challenge === "dns-01") {
+  const { challenge, dnsProvider, alsoForIp, profile } = certificates;
+  if (challenge === "dns-01" && dnsProvider === "rfc2136") {
     for (const key of ["rfc2136Server", "rfc2136Zone", "rfc2136KeyName"] as const) {
       if (certificates[key] !== "") continue;
-      refuse(["certificates", key], "it is empty, but challenge is “dns-01”, which needs it");
+      refuse(["certificates", key], "it is empty, but challenge is “dns-01” with “rfc2136”, which needs it");
     }
   }
   if (alsoForIp.length === 0) return;

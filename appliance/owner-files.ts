@@ -5,6 +5,7 @@
  */
 import { createPrivateKey } from "node:crypto";
 import { CertificateChainError, checkCertificate, parseCertificateChain } from "./certificate-chain.ts";
+import { CredentialTextError, checkCredentials } from "./dns/provider-fields.ts";
 import { parseTsigSecret } from "./dns/rfc2136.ts";
 import type { RelayConfig } from "./relay-config.ts";
 import { relayFilePaths } from "./relay-files.ts";
@@ -29,7 +30,16 @@ export function checkOwnerFiles(
     if (text === undefined) throw new OwnerFileError(`${path} is missing: ${what}`);
     return text;
   };
-  if (dnsUpdateKey !== null) {
+  const { dnsProvider } = config.certificates;
+  if (dnsUpdateKey !== null && dnsProvider !== "rfc2136") {
+    const what = `the credentials for ${dnsProvider}, as lines like “token = …”, for challenge = “dns-01” in relay.toml`;
+    try {
+      checkCredentials(dnsProvider, need(dnsUpdateKey, `put there ${what}`));
+    } catch (error) {
+      if (!(error instanceof CredentialTextError)) throw error;
+      throw new OwnerFileError(`${dnsUpdateKey} must hold ${what}: ${error.message}`, { cause: error });
+    }
+  } else if (dnsUpdateKey !== null) {
     const where = "the secret of the TSIG key, as Base64 in one line, for challenge = “dns-01” in relay.toml";
     if (parseTsigSecret(need(dnsUpdateKey, `put there ${where}`)) === undefined) {
       throw new OwnerFileError(`${dnsUpdateKey} must hold ${where}`);

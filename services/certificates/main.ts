@@ -4,10 +4,7 @@
  */
 import { access, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { zoneValues } from "../../appliance/dns/one-value.ts";
 import { realResolvers } from "../../appliance/dns/published.ts";
-import { parseTsigSecret, rfc2136Provider } from "../../appliance/dns/rfc2136.ts";
-import { parseDnsServer } from "../../appliance/dns/server-address.ts";
 import {
   certificateLookedPath,
   certificateNextPath,
@@ -20,6 +17,7 @@ import type { RelayConfig } from "../../appliance/relay-config.ts";
 import { createLog } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type Challenges, dnsChallenges, httpChallenges } from "./challenges.ts";
+import { openDns } from "./dns.ts";
 import { lookAfterCertificate } from "./look.ts";
 
 /** systemd's folder of what LoadCredential= brings (systemd.exec(5)). */
@@ -37,14 +35,7 @@ const config = await loadRelayConfig();
 
 async function challengesOf({ certificates }: RelayConfig): Promise<Challenges> {
   if (certificates.challenge === "http-01") return await httpChallenges(runPaths.acmeChallenges);
-  const secret = parseTsigSecret(await credential("dns-update.key"));
-  const server = parseDnsServer(certificates.rfc2136Server);
-  // Both were checked when the relay folder was taken over.
-  if (secret === undefined || server === undefined)
-    throw new Error("keys/dns-update.key or rfc2136_server is damaged");
-  const key = { name: certificates.rfc2136KeyName, algorithm: certificates.rfc2136Algorithm, secret };
-  const zone = certificates.rfc2136Zone;
-  return dnsChallenges(zoneValues(rfc2136Provider({ server, zone, key }), zone), resolvers, log);
+  return dnsChallenges(openDns(certificates, await credential("dns-update.key")), resolvers, log);
 }
 
 const isFirstSinceBoot = !(await exists(certificateLookedPath));

@@ -82,6 +82,7 @@ const defaults: RelayConfig = {
     challenge: "http-01",
     profile: "",
     alsoForIp: [],
+    dnsProvider: "rfc2136",
     rfc2136Server: "",
     rfc2136Zone: "",
     rfc2136KeyName: "",

@@ -2,7 +2,7 @@
  * Cloudflare (API v4): single records with ids; all changes of a call go in one batch, which is one transaction. Its
  * proxy must be off: in front of a mail server it breaks SMTP and IMAP.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { DnsProviderError, type ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import {

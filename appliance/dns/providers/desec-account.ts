@@ -2,7 +2,7 @@
  * A free domain below dedyn.io: an account at deSEC with it, and then a token that may change this one domain and nothing
  * else. Called by the wizard. What deSEC asks of people (a captcha, a link in a mail) stays with people.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { ConnectOptions } from "../provider.ts";
 import { type ProviderHttp, providerHttp } from "../provider-http.ts";
 import { DESEC_URL, desecReason } from "./desec.ts";

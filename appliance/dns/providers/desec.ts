@@ -2,7 +2,7 @@
  * deSEC (API v1): whole record sets as zone files have them; any number of them is changed by one request, all or none.
  * Names below dedyn.io are free; desec-account.ts gets one.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { DnsProvider, ProviderDescription } from "../provider.ts";
 import { type ProviderHttp, type ProviderRequest, providerHttp } from "../provider-http.ts";
 import { groupValues, isSameName, type RecordSet, txtStrings } from "../record-set.ts";

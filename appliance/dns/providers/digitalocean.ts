@@ -2,7 +2,7 @@
  * DigitalOcean (API v2): single records with ids; texts are bare, the parts of MX, SRV and CAA stand in fields, and a
  * target that is the zone itself comes back as "@".
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { DnsProvider, ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import {

@@ -2,7 +2,7 @@
  * Gandi (LiveDNS, API v5): whole record sets as zone files have them, each written by one request that creates it or takes
  * its place.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { DnsProvider, ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import { groupValues, isSameName, type RecordSet, txtStrings, type ValueRow } from "../record-set.ts";

@@ -2,7 +2,7 @@
  * Hetzner (Cloud API): whole record sets as zone files have them; every change is an action that runs on by itself and is
  * awaited here. Its earlier "DNS console" with an API of its own is gone.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { DnsProvider, ProviderDescription } from "../provider.ts";
 import { type ProviderRequest, providerHttp, realClock } from "../provider-http.ts";
 import { groupValues, isSameName, type RecordSet, txtStrings } from "../record-set.ts";

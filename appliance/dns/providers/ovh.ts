@@ -3,7 +3,7 @@
  * published until the zone is refreshed.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { type DnsProvider, DnsProviderError, type ProviderDescription, type SetName } from "../provider.ts";
 import { providerHttp, realClock, type SentRequest } from "../provider-http.ts";
 import { groupValues, isSameName, txtStrings, type ValueRow } from "../record-set.ts";

@@ -2,7 +2,7 @@
  * Porkbun (API v3): single records with ids; everything by POST with the keys in the body. Texts are bare, numbers come as
  * strings, and each domain must be opened for the API first.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { DnsProvider, ProviderDescription } from "../provider.ts";
 import { type ProviderRequest, providerHttp } from "../provider-http.ts";
 import { groupValues, isSameName, recordData, txtText, txtValue, type ValueRow } from "../record-set.ts";

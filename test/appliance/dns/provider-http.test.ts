@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import type { DnsProviderError } from "../../../appliance/dns/provider.ts";
 import { type ProviderHttpOptions, providerHttp } from "../../../appliance/dns/provider-http.ts";
 

@@ -151,6 +151,14 @@ describe("the import of the owner's files", () => {
       },
       /keys\/dns-update\.key is missing: put there the secret of the TSIG key/,
     ],
+    [
+      "no credentials for the registrar",
+      {
+        "relay.toml": settings('challenge = "dns-01"\ndns_provider = "porkbun"'),
+        "keys/dns-update.key": "api_key = pk1_hidden\n",
+      },
+      /keys\/dns-update\.key must hold the credentials for porkbun, .*: the line “secret_key = …” is missing\./,
+    ],
   ])("refuses %s and changes nothing", async (_what, files, words) => {
     await using partitions = await makePartitions({ ...relayFiles, ...toml, ...files });
     await expect(run(partitions)).rejects.toThrow(words);
