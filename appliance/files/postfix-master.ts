@@ -155,6 +155,8 @@ export function postfixMasterCf(config: RelayConfig): string {
     ),
     service("qmgr", "unix", "n", "qmgr", {}, "1", "300"),
     service("tlsmgr", "unix", "-", "tlsmgr", {}, "1", "1000?"),
+    // Holds the TLS of connections to others that are kept for the next message.
+    service("tlsproxy", "unix", "-", "tlsproxy", {}, "0"),
     service("rewrite", "unix", "-", "trivial-rewrite"),
     service("bounce", "unix", "-", "bounce", {}, "0"),
     service("defer", "unix", "-", "bounce", {}, "0"),

@@ -51,7 +51,9 @@ export function createIntake(options: IntakeOptions): { server: Server; close: (
   const server = new SMTPServer({
     lmtp: options.protocol === "LMTP",
     name: "localhost",
-    disabledCommands: ["AUTH", "STARTTLS"],
+    // Postfix keeps no connection that is encrypted without tlsproxy(8), and none to here shall be kept (postfix-main.ts).
+    // smtp-server's own certificate, whose key everybody has, is good enough for that: all this stays on the device.
+    disabledCommands: options.protocol === "LMTP" ? ["AUTH", "STARTTLS"] : ["AUTH"],
     disableReverseLookup: true,
     // Names like _a.test are domains too.
     lenientAddressParsing: true,
