@@ -91,10 +91,11 @@ function remoteDelivery(): Parameters {
   const fallback = `[${transportFallbackListen.host}]:${transportFallbackListen.port}`;
   return {
     default_transport: `${outgoingTransport}:unix:${runPaths.transportSocket}`,
-    // The service sees all other relays behind one socket: many at once, and one that is slow stops no other. While it
-    // restarts, a message waits for its own next attempt alone.
+    // The service sees all other relays behind one socket: many at once, from the first on, and those that are slow stop
+    // no others (services/transport/places.ts counts on so many). While it restarts, a message waits for its own next
+    // attempt alone.
     [`${outgoingTransport}_destination_concurrency_limit`]: 50,
-    [`${outgoingTransport}_initial_destination_concurrency`]: 20,
+    [`${outgoingTransport}_initial_destination_concurrency`]: 50,
     [`${outgoingTransport}_destination_concurrency_failed_cohort_limit`]: 0,
     [`${outgoingTransport}_destination_recipient_limit`]: 50,
     // What neither worked by HTTPS nor works by SMTP is tried by HTTPS again: a line may have port 25 closed.
