@@ -84,8 +84,9 @@ export function bootUnderUefi(target: TargetName, architecture: Architecture, wh
       expect(await readEncrypted(mailPorts(), account, privateKey)).toBe("Hello from the first boot");
     });
 
-    it("shows its page on port 443, and makes an account there", async () => {
-      const page = await askWeb(machine!.port(ports.https), image.domain, "GET", "/");
+    it("shows its page where `./homing vm` says, and makes an account there", async () => {
+      const [, port] = /^ {2}https:\/\/127\.0\.0\.1:(\d+)\/$/m.exec(machine!.help)!;
+      const page = await askWeb(Number(port), image.domain, "GET", "/");
       expect(page).toMatchObject({ status: 200, body: expect.stringContaining("dcaccount:") });
       const { status, body } = await askWeb(machine!.port(ports.https), image.domain, "POST", "/new");
       expect(status, body).toBe(200);

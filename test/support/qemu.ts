@@ -7,7 +7,7 @@ import { appendFileSync, existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ports, sshPort } from "../../appliance/layout.ts";
+import { ports } from "../../appliance/layout.ts";
 import type { RelayOverrides } from "../../appliance/relay-config.ts";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage, type Image } from "../../image/build.ts";
@@ -18,6 +18,7 @@ import type { Architecture } from "../../image/spec.ts";
 import { kernelOptions, type TargetName } from "../../image/targets/target.ts";
 import { withProgress } from "../../installer/progress.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
+import { connectionHelp, wantedPorts } from "../../installer/vm/connection-help.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
 import { findProgram, firmwareArguments, freePort, startMachine } from "../../installer/vm/machine.ts";
@@ -98,6 +99,8 @@ export type BootedMachine = Readonly<{
   bootSeconds: number;
   /** Ports of 127.0.0.1 by the relay's own; none on a machine without network. */
   port: (guestPort: number) => number;
+  /** What `./homing vm` would tell a person now; empty on a machine without network. */
+  help: string;
   shutDown: () => Promise<void>;
   /** As by a power cut. */
   kill: () => Promise<void>;
@@ -113,8 +116,9 @@ export async function bootImage(
   name: string,
   otherDisks: readonly string[] = [],
 ): Promise<BootedMachine> {
+  // Those of `./homing vm`, at any free ports.
   const forwards = await Promise.all(
-    [...Object.values(ports), sshPort].map(async (guestPort) => ({ guestPort, hostPort: await freePort(0) })),
+    wantedPorts(undefined).map(async (port) => ({ ...port, hostPort: await freePort(0) })),
   );
   const watch = watchConsole(name);
   const machine = await startMachine({
@@ -137,6 +141,7 @@ export async function bootImage(
       if (forward === undefined) throw new Error(`port ${guestPort} is not forwarded`);
       return forward.hostPort;
     },
+    help: connectionHelp(undefined, forwards),
     shutDown: () => machine.shutDown(SHUTDOWN_TIMEOUT),
     kill,
   };
@@ -252,6 +257,7 @@ async function bootByHand(
     port: () => {
       throw new Error("this machine has no network");
     },
+    help: "",
     shutDown: kill,
     kill,
   };
