@@ -10,6 +10,7 @@ import { dnssecOf } from "./dnssec.ts";
 import { askServer, NoAnswerError, type ServerPlace } from "./exchange.ts";
 import { contentFindings, disagreements, dnssecFindings, serverFindings } from "./findings.ts";
 import { judge } from "./judge.ts";
+import { printableAll } from "./printable.ts";
 import type { DnsReport, Finding, RecordReport, ServerReport } from "./report.ts";
 import { type AskResolver, httpsResolver, systemResolver } from "./resolver.ts";
 import { at, type Judged, recordStates, type Verdict, valuesOf } from "./verdict.ts";
@@ -63,7 +64,7 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
     ...(hasZone && first !== undefined ? contentFindings(first, judged) : []),
   ];
   const outside = dnssec?.askedOutside === true ? options.world.https : [];
-  return {
+  return printableAll({
     domain: desired.domain,
     zone: hasZone ? zones.zone : null,
     nameServers: hasZone ? zones.servers.map(({ name }) => name) : [],
@@ -74,7 +75,7 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
     records,
     findings,
     works: [...records, ...findings].every(({ severity }) => severity !== "error"),
-  };
+  });
 }
 
 function serverReport({ server, address, state, reason, serial }: View): ServerReport {

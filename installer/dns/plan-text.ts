@@ -2,11 +2,13 @@
 import type { RecordSet } from "../../appliance/dns/record-set.ts";
 import type { Painter } from "./painter.ts";
 import type { DnsPlan, PlannedChange } from "./plan.ts";
+import { printableAll } from "./printable.ts";
 
 /** Longer values (keys) are cut in the middle: begin and end tell them apart. */
 const MAX_VALUE_LENGTH = 100;
 
-export function planText({ zone, changes, unchanged, obstacles, notes }: DnsPlan, painter: Painter): string {
+export function planText(plan: DnsPlan, painter: Painter): string {
+  const { zone, changes, unchanged, obstacles, notes } = printableAll(plan);
   const made = changes.filter(({ before }) => before === null).length;
   const counts = `${made} to add, ${changes.length - made} to change, ${unchanged.length} right already`;
   return [
@@ -22,7 +24,8 @@ export function planText({ zone, changes, unchanged, obstacles, notes }: DnsPlan
 }
 
 /** One change in a line or more, without the final line break. */
-export function changeLines({ before, after }: PlannedChange, painter: Painter): string[] {
+export function changeLines(change: PlannedChange, painter: Painter): string[] {
+  const { before, after } = printableAll(change);
   const head = `${after.name} ${after.type}`;
   if (before === null) return after.values.map((value) => painter.good(`+ ${head} ${shown(value)}`));
   const has = (set: RecordSet, value: string) => set.values.includes(value);

@@ -202,6 +202,15 @@ describe("a plan", () => {
     expect(lines.some((line) => line.startsWith("Mind: *.example.test A stays"))).toBe(true);
   });
 
+  it("shows no sequence by which a terminal is steered", () => {
+    const plan = planChanges(desiredOf(zone), zone, [
+      set(zone, "TXT", "\u001b]0;x\u0007"),
+      set(zone, "MX", "1 \u001bc.x.test."),
+    ]);
+    expect(planText(plan, painter)).toContain("?]0;x?");
+    expect(planText(plan, painter).replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+  });
+
   it("has colours for a terminal, unless NO_COLOR forbids them", () => {
     const plan = planChanges(desiredOf(zone), zone, []);
     expect(planText(plan, painterFor({ isTTY: true }, {}))).toContain(

@@ -103,6 +103,12 @@ const zones: TestZone[] = [
   ),
   { name: "sub.test", records: ["x.sub.test. 60 CNAME elsewhere.test."] },
   { name: "split.test", records: lines("split.test"), second: lines("split.test", "split.test MX") },
+  withOut(
+    "steers.test",
+    ["www", "@ MX"],
+    "www.steers.test. 60 CNAME \\027\\0912J.x.test.",
+    "steers.test. 60 MX 1 \\155\\027c.x.test.",
+  ),
   // As a registrar leaves a new domain.
   {
     name: "fresh.test",
@@ -273,6 +279,12 @@ describe.skipIf(missingServers !== undefined)(
       expect(record(report, "chat.inherits.test", "CAA").reason).toMatch(
         /^inherits\.test forbids letsencrypt/,
       );
+    });
+
+    it("hands no terminal what a zone holds to steer it", async () => {
+      const report = await check("steers.test");
+      expect(record(report, "www.steers.test", "CNAME").reason).toBe("leads to ?[2j.x.test");
+      expect(JSON.stringify(report)).not.toMatch(/\\u00|\P{ASCII}/u);
     });
 
     it("blames no wildcard for what it gives way to", async () => {
