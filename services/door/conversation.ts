@@ -211,9 +211,14 @@ const answers = {
   later: "451 4.3.0 it is not known yet whether it was delivered, try again later\r\n",
 } as const;
 
+/**
+ * Only 5yz is a no. A process of Dovecot whose master died says "421 Server shutting down" to a message that it is about
+ * to save.
+ */
 function outcomeOf(reply: LmtpReply | undefined): Outcome {
   if (reply === undefined) return "unknown";
-  return reply.code < 300 ? "delivered" : "refused";
+  if (reply.code < 300) return "delivered";
+  return reply.code < 500 ? "unknown" : "refused";
 }
 
 /** Between the angle brackets of MAIL and RCPT; parameters have none (RFC 5321 §4.1.2). */

@@ -21,7 +21,7 @@ export type ArrivedMessage = Readonly<{
   messageId: string | undefined;
 }>;
 
-/** What became of it for one recipient; "unknown" when Dovecot went away instead of answering. */
+/** What became of it for one recipient; "unknown" when Dovecot went away or could not say. */
 export type Outcome = "delivered" | "refused" | "unknown";
 
 export type Claim =

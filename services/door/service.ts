@@ -41,7 +41,7 @@ export async function startDoorService(options: DoorOptions): Promise<readonly S
   const { log, counters } = options;
   const recipients = counters.counter(
     "homing_door_recipients_total",
-    "Recipients of messages for mailboxes here, by what became of it: delivered, refused, unknown (Dovecot went away), repeated (known as delivered), found (in the mailbox, after doubt), later",
+    "Recipients of messages for mailboxes here, by what became of it: delivered, refused, unknown (Dovecot went away, or could not say), repeated (known as delivered), found (in the mailbox, after doubt), later",
   );
   const list = openDeliveredList({ path: options.listPath, log });
   const deliveries = createDeliveries({

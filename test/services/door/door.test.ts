@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { waitFor } from "../../support/wait.ts";
-import { type RunningDoor, runDoor } from "./running-door.ts";
+import { type RunningDoor, runDoor, type Stored } from "./running-door.ts";
 
 const TIMEOUT = 20_000;
 const mail = (id: string, to: readonly string[] = ["bob@b.test"], from = "alice@a.test") => ({
@@ -76,11 +76,11 @@ it("remembers over its own restart, which waits for no connection that Postfix k
 });
 
 it("passes a refusal on, for each recipient, and remembers none", async () => {
-  door.setMailbox(({ to }) => (to === "bob@b.test" ? "250 2.0.0 saved" : "452 4.2.2 no room"));
+  door.setMailbox(({ to }) => (to === "bob@b.test" ? "250 2.0.0 saved" : "552 5.2.2 no room"));
   expect(await send(mail("1", ["bob@b.test", "full@b.test", "carol@b.test"]))).toEqual([
     "250 2.0.0 saved",
     "552 5.2.2 <full> Mailbox is full",
-    "452 4.2.2 no room",
+    "552 5.2.2 no room",
   ]);
   door.setMailbox(() => "250 2.0.0 saved");
   expect(await send(mail("1", ["carol@b.test"]))).toEqual(["250 2.0.0 saved"]);
@@ -110,6 +110,17 @@ describe("when Dovecot dies", () => {
     // Then it is known.
     await send(mail("1"));
     expect(door.searches()).toBe(1);
+  });
+
+  it("does not take its no for the time being for a no", async () => {
+    door.setMailbox((mail) => {
+      (door.stored as Stored[]).push(mail);
+      return "421 4.3.2 Server shutting down";
+    });
+    expect(await send(mail("1"))).toEqual(["421 4.3.2 Server shutting down"]);
+    door.setMailbox(() => "250 2.0.0 saved");
+    expect(await send(mail("1"))).toEqual([expect.stringMatching(/^250 /)]);
+    expect(door.stored.length).toBe(1);
   });
 
   it("keeps what it heard before of other recipients", async () => {
