@@ -133,8 +133,9 @@ async function zoneOutput(
       : `; Name the relay's public address by --address.\n${zoneText(records)}`;
   }
   const zone = await zoneByResolver(domain, systemResolver(worldOf(values), io.signal));
-  // Unknown while there is no network, or no delegation yet: then the domain itself is taken for one that was bought.
-  const name = zone?.zone.includes(".") && isInZone(domain, zone.zone) ? zone.zone : domain;
+  // Unknown while there is no network, or no delegation yet: then most names were bought with two parts.
+  const bought = domain.split(".").slice(-2).join(".");
+  const name = zone?.zone.includes(".") && isInZone(domain, zone.zone) ? zone.zone : bought;
   const wish = values.provider.toLowerCase();
   const known = providersByHand.find((each) => each.name.toLowerCase().startsWith(wish));
   return handText(records, name, known?.path ?? pathByHand(zone?.names ?? []));

@@ -10,11 +10,12 @@ export function handText(records: readonly DnsRecord[], zone: string, path: read
   const lines = records.map((record, index) => {
     const fields = fieldsOf(record, zone).map(([label, value]) => `     ${label.padEnd(10)} ${value}`);
     return [
-      `${String(index + 1).padStart(2)}. ${record.type}: ${record.purpose} (${record.need})`,
+      `${String(index + 1).padStart(2)}. ${record.type} ${record.name}: ${record.purpose} (${record.need})`,
       ...fields,
     ].join("\n");
   });
-  return `${path.join("\n")}\n\n${lines.join("\n\n")}\n`;
+  const names = `“Host” below is the name without “.${zone}”, the zone at the provider; “@” is the zone itself.`;
+  return `${path.join("\n")}\n${names}\n\n${lines.join("\n\n")}\n`;
 }
 
 function fieldsOf(record: DnsRecord, zone: string): (readonly [label: string, value: string])[] {

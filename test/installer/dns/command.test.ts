@@ -103,8 +103,9 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     const { stdout, code } = await dns("zone", folder, "--provider", "namecheap", ...address);
     expect(code).toBe(0);
     expect(stdout).toContain("Advanced DNS");
-    expect(stdout).toMatch(/MX: .*\n +Host +@\n +Value +chat\.k\.test\n +Priority +10\n/);
-    expect(stdout).toMatch(/SRV: .*\n +Service +_imaps\n +Protocol +_tcp\n +Host +@\n/);
+    expect(stdout).toContain("the name without “.k.test”");
+    expect(stdout).toMatch(/MX chat\.k\.test: .*\n +Host +chat\n +Value +chat\.k\.test\n +Priority +10\n/);
+    expect(stdout).toMatch(/SRV .*\n +Service +_imaps\n +Protocol +_tcp\n +Host +chat\n/);
   });
 
   it.each<[what: string, args: string[], words: RegExp]>([
