@@ -4,10 +4,10 @@ import { isDeepStrictEqual } from "node:util";
 import type { ConnectOptions } from "../../appliance/dns/provider.ts";
 import type { ZoneKeeper } from "../dns/apply.ts";
 import type { DnsPlan } from "../dns/plan.ts";
-import type { DnsReport } from "../dns/report.ts";
 import type { DnsWorld } from "../dns/world.ts";
 import { type FactLookups, type Recognise, systemLookups } from "./domain-facts.ts";
 import type { DomainFacts, Effects, Finding, Provider, Task } from "./effects.ts";
+import { findingsOf } from "./report-findings.ts";
 
 export type DnsSurroundings = Readonly<{
   /** For tests; this computer's resolvers otherwise. */
@@ -27,9 +27,6 @@ type DnsTask = "domain" | "register" | "login" | "plan" | "apply" | "watch" | "c
 export class PlanChangedError extends Error {
   override name = "PlanChangedError";
 }
-
-/** A screen has room for so many records that are not as they should be. */
-const MAX_SHOWN = 8;
 
 export function dnsEffects(surroundings: DnsSurroundings): Readonly<{
   effects: Pick<Effects, DnsTask>;
@@ -114,12 +111,12 @@ export function dnsEffects(surroundings: DnsSurroundings): Readonly<{
             report({ stage: "Records that all name servers show", done: state.done, total: state.total }),
         });
         const good: Finding = { mark: "good", text: "All name servers show all records." };
-        return { findings: done === total ? [good] : findingsOf(last) };
+        return { findings: done === total ? [good] : findingsOf(last, folder) };
       },
       async check({ folder, answers }, { signal }) {
         const [{ checkDns }, world] = await Promise.all([import("../dns/check.ts"), worldOf(surroundings)]);
         const report = await checkDns(await desired(folder, answers.addresses), { world, signal });
-        return { findings: findingsOf(report), good: report.works };
+        return { findings: findingsOf(report, folder), good: report.works };
       },
       async records({ folder, answers }) {
         const { zoneText } = await import("../../appliance/dns/records.ts");
@@ -162,39 +159,4 @@ async function changesOf({ changes }: DnsPlan): Promise<string[]> {
   ]);
   const plain = painterFor({}, {});
   return changes.flatMap((change) => changeLines(change, plain));
-}
-
-/** The report in a screen's length, what keeps mail from working first. */
-export function findingsOf({ works, records, findings, domain }: DnsReport): Finding[] {
-  const all = [
-    ...findings.map(({ severity, text, mend }) => ({ severity, text: `${text}. ${mend}` })),
-    ...records
-      .filter(({ severity }) => severity !== "none")
-      .map(({ severity, name, type, state, mend }) => ({
-        severity,
-        text: `${name} ${type} ${state === "conflicts" ? "is in conflict" : `is ${state === "differs" ? "another" : state}`}. ${mend}`,
-      })),
-  ];
-  const sorted = [
-    ...all.filter(({ severity }) => severity === "error"),
-    ...all.filter(({ severity }) => severity !== "error"),
-  ];
-  const left = sorted.length - MAX_SHOWN;
-  const verdict: Finding = works
-    ? { mark: "good", text: `The DNS shows all that ${domain} needs: mail will work.` }
-    : { mark: "bad", text: "Mail will not work yet. New records may take an hour to be seen everywhere." };
-  return [
-    verdict,
-    ...sorted
-      .slice(0, MAX_SHOWN)
-      .map(({ severity, text }): Finding => ({ mark: severity === "error" ? "bad" : "warning", text })),
-    ...(left > 0
-      ? [
-          {
-            mark: "note",
-            text: `And ${left} more: ./homing dns check ${domain} tells all.`,
-          } satisfies Finding,
-        ]
-      : []),
-  ];
 }
