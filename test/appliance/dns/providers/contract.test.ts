@@ -165,6 +165,9 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     await provider.change(zone, after);
     for (const fault of ["refused", "lost"] as const) {
       for (let end = 1; end <= requests.length; end++) {
+        // To lose the answer to a question is to have asked nothing.
+        if (fault === "lost" && whole.isRead(requests[end - 1]!) && requests[end - 1]!.method === "GET")
+          continue;
         const fake = started();
         const first = connect(
           fake,
