@@ -16,6 +16,7 @@ import type { ProgressReport } from "../image/progress.ts";
 import type { TargetName } from "../image/targets/target.ts";
 import { type CommandIo, UsageError } from "./command.ts";
 import { renewDnsRecords } from "./dns-records.ts";
+import { imagerManifest, imagerManifestText } from "./flash/imager-manifest.ts";
 import { type RelayFolder, readRelayFolder, relayIdentity } from "./relay-folder.ts";
 import { shellQuote } from "./shell-quote.ts";
 
@@ -57,6 +58,7 @@ export async function buildRelay(
   await refuseInside(folder, out);
   await checkCompanion(out, billOfMaterials);
   if (order.refresh) await checkCompanion(out, packageList);
+  if (target === "pi") await checkCompanion(out, imagerManifest);
   const follow = { mirrors, onProgress, signal: io.signal };
   const locked = order.lock ?? readLock();
   const lock = order.refresh
@@ -75,6 +77,10 @@ export async function buildRelay(
   });
   const sbom = await writeCompanion(image.path, billOfMaterials, image.rootfs.sbom);
   const packages = order.refresh ? await writeCompanion(image.path, packageList, lockText(lock)) : undefined;
+  if (target === "pi") {
+    const text = imagerManifestText(image, relay.config.domain, lock.generated);
+    await writeCompanion(image.path, imagerManifest, text);
+  }
   const notes =
     process.version === `v${NODE_VERSION}`
       ? []

@@ -43,7 +43,8 @@ A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. After a brea
 downloads where they were.
 
 The image holds the relay's secret keys: keep it as you keep the relay folder. Beside it lies FILE.cdx.json, which
-lists every Debian and npm package in it (CycloneDX 1.6); it holds nothing secret.
+lists every Debian and npm package in it (CycloneDX 1.6), and for a Pi FILE.rpi-imager-manifest, by which Raspberry Pi
+Imager 2 knows the image; they hold nothing secret.
 `,
   run,
 };

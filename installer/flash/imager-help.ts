@@ -10,5 +10,6 @@ export function imagerSteps(image: string): string[] {
     "  3. Choose storage: the card. Then “Next”.",
     "  4. Asked for OS customisation: “No”. The image is ready as it is.",
     "  5. Wait until it has written and verified, then take the card out.",
+    "Imager 2 also opens the file of that name that ends in .rpi-imager-manifest, and then knows the image.",
   ];
 }
