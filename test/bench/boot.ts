@@ -24,6 +24,7 @@ import { inventAccount } from "../support/accounts.ts";
 import { withInbox } from "../support/encrypted-letter.ts";
 import { cpuSecondsOf } from "../support/process-cpu.ts";
 import { waitFor } from "../support/wait.ts";
+import { firstGreeting } from "./first-greeting.ts";
 import { printMedians } from "./tables.ts";
 
 const DOMAIN = "_bench.test";
@@ -31,12 +32,14 @@ const DOMAIN = "_bench.test";
 const DISK_BYTES = 4 * 2 ** 30;
 const TIMEOUT = 600_000;
 
+/** Ports of 127.0.0.1 that lead into the machine. */
+type Forwards = Readonly<{ imap: number; imaps: number }>;
 type Boot = Readonly<{ seconds: number; cpuSeconds: number }>;
 type System = Readonly<{
   name: string;
   options: string;
   /** Waits for the login; `lines` are those of the console so far. */
-  login: (imaps: number, lines: readonly string[]) => Promise<unknown>;
+  login: (forwards: Forwards, lines: readonly string[]) => Promise<unknown>;
 }>;
 
 /** Every unit that is ours, and the mail servers, which do not start without the configuration that ours write. */
@@ -49,10 +52,12 @@ const systems: readonly System[] = [
   {
     name: "the relay, to the first login by IMAP",
     options: "",
-    login: (imaps) =>
-      waitFor("a login by IMAP", TIMEOUT, () =>
+    login: async ({ imap, imaps }) => {
+      await firstGreeting(imap, TIMEOUT);
+      await waitFor("a login by IMAP", TIMEOUT, () =>
         withInbox({ imaps, submissions: 0 }, inventAccount(DOMAIN), async () => true),
-      ),
+      );
+    },
   },
   {
     name: "without our services, to multi-user.target",
@@ -75,7 +80,8 @@ async function boot(
   const disk = join(work, "disk.img");
   await copyFile(join(work, "fresh.img"), disk);
   await truncate(disk, DISK_BYTES);
-  const imaps = await freePort(0);
+  const forwards = { imap: await freePort(0), imaps: await freePort(0) };
+  const forward = (name: keyof Forwards) => `,hostfwd=tcp:127.0.0.1:${forwards[name]}-:${ports[name]}`;
   const child = spawn(
     program,
     [
@@ -84,7 +90,7 @@ async function boot(
       ...["-kernel", join(work, "kernel"), "-initrd", join(work, "initrd")],
       ...["-append", `${kernelOptions(relay, ["ttyS0,115200"])} ${options}`],
       ...["-drive", `if=none,id=disk,format=raw,file=${disk}`, "-device", "virtio-blk-pci,drive=disk"],
-      ...["-netdev", `user,id=net,hostfwd=tcp:127.0.0.1:${imaps}-:${ports.imaps}`],
+      ...["-netdev", `user,id=net${forward("imap")}${forward("imaps")}`],
       ...["-device", "virtio-net-pci,netdev=net"],
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
@@ -99,7 +105,7 @@ async function boot(
     consoleLines((line) => void lines.push(line)),
   );
   try {
-    await Promise.race([login(imaps, lines), ended.then(() => Promise.reject(new Error("QEMU ended")))]);
+    await Promise.race([login(forwards, lines), ended.then(() => Promise.reject(new Error("QEMU ended")))]);
     const seconds = (performance.now() - started) / 1000;
     return { seconds, cpuSeconds: await cpuSecondsOf(child.pid!) };
   } catch (error) {
