@@ -16,6 +16,7 @@ import {
   users,
 } from "../layout.ts";
 import { neverGiveUp, sandboxLines } from "./sandbox.ts";
+import { startsLater } from "./start-order.ts";
 
 /** Between two looks at the clock; each costs two processes of a millisecond. */
 const LOOK_EVERY = "2min";
@@ -86,6 +87,7 @@ LoadCredential=tls.pem:${runPaths.tlsKey}
 LoadCredential=account.pem:${runPaths.acmeAccountKey}
 LoadCredential=dns-update.key:${runPaths.dnsUpdateKey}
 SyslogIdentifier=%N
+${startsLater}
 ExecCondition=${certificateDueScript.path}
 ExecStart=${nodeBinary} ${programDirectory}/certificates.mjs
 MemoryMax=40%
@@ -143,6 +145,7 @@ ${neverGiveUp}
 [Service]
 Type=oneshot
 SyslogIdentifier=%N
+${startsLater}
 ExecStart=${certificateLoadScript.path}
 TimeoutStartSec=2min
 ${sandboxLines({

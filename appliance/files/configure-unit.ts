@@ -11,6 +11,7 @@ import {
   runDirectory,
 } from "../layout.ts";
 import { sandboxLines } from "./sandbox.ts";
+import { startsFirst } from "./start-order.ts";
 
 /**
  * The initramfs has mounted the boot partition read-only. This changes the mount, and only a FAT's: in a container the folder belongs to the host, whose
@@ -33,16 +34,14 @@ esac
 } as const;
 
 /*
- * Ordered before everything that speaks to the network: the firewall, the services and the mail servers
- * start with the configuration it writes. Mail requires its success; the network does not, so that a
- * relay with broken settings still gets its closed firewall and says on the console what is wrong.
+ * The services and the mail servers start with the configuration it writes, and mail requires its success. The network
+ * does not wait for it: a relay with broken settings is behind the closed firewall, and says on the console what is wrong.
  */
 export const configureService = `[Unit]
 Description=Import the relay and write its configuration
 DefaultDependencies=no
-Wants=network-pre.target
 After=local-fs.target systemd-tmpfiles-setup.service
-Before=network-pre.target nftables.service shutdown.target
+Before=shutdown.target
 Conflicts=shutdown.target
 
 [Service]
@@ -57,6 +56,7 @@ SyslogIdentifier=%N
 StandardOutput=journal+console
 StandardError=journal+console
 TimeoutStartSec=5min
+${startsFirst}
 ${sandboxLines({
   network: "none",
   write: ["/etc", runDirectory, dataDirectory, `-${bootDirectory}`],

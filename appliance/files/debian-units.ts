@@ -4,6 +4,7 @@
  */
 import { dataPaths, runPaths } from "../layout.ts";
 import { commonLines, neverGiveUp, restartLines } from "./sandbox.ts";
+import { loginUnit, startsFirst, startsLater } from "./start-order.ts";
 
 /** Drop-in text by unit name; it lands in /usr/lib/systemd/system/<unit>.d/homing.conf. */
 export function dropIns(): Record<string, string> {
@@ -24,11 +25,12 @@ export function dropIns(): Record<string, string> {
 const postfixDropIn = `[Unit]
 Requires=homing-configure.service
 Wants=homing-milter.socket homing-recipients.socket homing-door.socket
-After=homing-configure.service homing-milter.socket homing-recipients.socket homing-door.socket dovecot.service
+After=homing-configure.service homing-milter.socket homing-recipients.socket homing-door.socket ${loginUnit}
 ${neverGiveUp}
 
 [Service]
 ${restartLines}
+${startsLater}
 # A process that memory ran out for is started again by master; the others go on (Debian's Dovecot has it so).
 OOMPolicy=continue
 ${mailServerLines({
@@ -53,6 +55,7 @@ ${neverGiveUp}
 
 [Service]
 ${restartLines}
+${startsFirst}
 # Room for all its processes; it may not raise the limit itself.
 LimitNPROC=16384
 # Its idle connections have half of the memory (capacity.ts). Above that it is slowed down, then one of its processes is
@@ -109,17 +112,20 @@ function mailServerLines(
 }
 
 /*
- * The firewall stands before the network does. The root file system has a closed rule set of its own, so
- * this works even when the configuration failed.
+ * The firewall stands before the network does: the closed rule set of the root file system, so that neither waits for the
+ * settings. Those come in as soon as they are known (firewall-unit.ts).
  */
-const nftablesDropIn = `[Unit]
-After=homing-configure.service
+const nftablesDropIn = `[Service]
+${startsFirst}
 `;
 
 /** No firewall, no network. */
 const networkdDropIn = `[Unit]
 Requires=nftables.service
 After=nftables.service
+
+[Service]
+${startsFirst}
 `;
 
 /** The time of the last synchronisation survives a power cut: a Raspberry Pi has no clock of its own. */

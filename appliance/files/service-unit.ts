@@ -1,6 +1,7 @@
 /** The text of units for our own services and their sockets (systemd.service(5), systemd.socket(5)). Called by units.ts. */
 import { nodeBinary, programDirectory } from "../layout.ts";
 import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
+import { loginUnit, startsFirst, startsLater } from "./start-order.ts";
 
 /** How Node is started for a service. */
 export type NodeSettings = Readonly<{
@@ -35,6 +36,7 @@ export function serviceUnit(
     node = { flags: [], environment: {} },
     credentials = {},
     openFiles = 16_384,
+    isForLogin = false,
     ...permissions
   }: Parameters<typeof sandboxLines>[0] & {
     sockets?: readonly string[];
@@ -42,12 +44,14 @@ export function serviceUnit(
     /** Files of root that it gets a copy of, by the name in $CREDENTIALS_DIRECTORY (systemd.exec(5)). */
     credentials?: Readonly<Record<string, string>>;
     openFiles?: number;
+    /** Whether nobody can log in without it (start-order.ts). */
+    isForLogin?: boolean;
   },
 ): string {
   return `[Unit]
 Description=${title}
 Requires=homing-configure.service ${sockets.join(" ")}
-After=homing-configure.service ${sockets.join(" ")}
+After=homing-configure.service ${sockets.join(" ")}${isForLogin ? "" : ` ${loginUnit}`}
 ${neverGiveUp}
 
 [Service]
@@ -59,6 +63,7 @@ ${environmentLines(node.environment)}${credentialLines(credentials)}ExecStart=${
 ${restartLines}
 # Memory grows with load, never without end: rather one service restarted than the machine out of memory.
 MemoryMax=40%
+${isForLogin ? startsFirst : startsLater}
 TasksMax=64
 LimitNOFILE=${openFiles}
 ${sandboxLines(permissions)}

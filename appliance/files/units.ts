@@ -14,6 +14,7 @@ import {
 import { certificateUnits } from "./certificates.ts";
 import { configureService } from "./configure-unit.ts";
 import { dkimUnits } from "./dkim-units.ts";
+import { firewallService } from "./firewall-unit.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { statusService, statusTimer } from "./status.ts";
 
@@ -21,6 +22,7 @@ import { statusService, statusTimer } from "./status.ts";
 export const relayUnits = [
   "homing-configure.service",
   "nftables.service",
+  "homing-firewall.service",
   "homing-auth.service",
   "homing-metadata.service",
   "homing-milter.service",
@@ -55,6 +57,7 @@ export const webNode: NodeSettings = {
 export function homingUnits(): Record<string, string> {
   return {
     "homing-configure.service": configureService,
+    "homing-firewall.service": firewallService,
     "homing-auth.socket": socketUnit(
       "auth",
       "Account service",
@@ -87,6 +90,7 @@ export function homingUnits(): Record<string, string> {
       write: [dataPaths.accounts, runPaths.metrics],
       // Free memory and load decide on new accounts.
       allOfProc: true,
+      isForLogin: true,
       hide: secretDirectories,
     }),
     "homing-metadata.socket": socketUnit(

@@ -38,6 +38,7 @@ export type Page = Readonly<{ lines: readonly string[]; light: "healthy" | "atte
 const unitNames: Readonly<Record<string, string>> = {
   "homing-configure.service": "settings",
   "nftables.service": "firewall",
+  "homing-firewall.service": "firewall of the settings",
   "homing-auth.service": "accounts",
   "homing-metadata.service": "push notifications",
   "homing-milter.service": "mail policy",

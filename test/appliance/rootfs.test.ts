@@ -116,12 +116,36 @@ describe("the units", () => {
     expect(units["homing-milter.socket"]).toContain(`ListenStream=${runPaths.milterSocket}\n`);
   });
 
-  it("configures before the network, the firewall and mail", () => {
-    const text = units["homing-configure.service"]!;
-    expect(text).toMatch(/^Before=network-pre\.target nftables\.service /m);
+  it("loads the closed firewall without waiting for the settings, and theirs once both are there", () => {
+    const closed = spec.files.find((file) => file.path.endsWith("nftables.service.d/homing.conf"))!.content;
+    expect(closed).not.toContain("homing-configure");
+    expect(units["homing-configure.service"]).not.toMatch(/^(Before|After|Wants|Requires)=.*net/m);
+    expect(units["homing-firewall.service"]).toMatch(/^After=homing-configure\.service nftables\.service$/m);
+  });
+
+  it("configures before mail", () => {
     const postfix = spec.files.find((file) => file.path.endsWith("postfix.service.d/homing.conf"))!.content;
     const dovecot = spec.files.find((file) => file.path.endsWith("dovecot.service.d/homing.conf"))!.content;
     for (const dropIn of [postfix, dovecot]) expect(dropIn).toMatch(/^Requires=homing-configure\.service$/m);
+  });
+
+  it("starts what a login needs first, and all others after it and with a small share of the processors", () => {
+    const dropIn = (unit: string) =>
+      String(spec.files.find((file) => file.path.endsWith(`/${unit}.d/homing.conf`))?.content ?? "");
+    const text = (unit: string) => units[unit] ?? dropIn(unit);
+    const share = (unit: string) => Number(/^StartupCPUWeight=(\d+)$/m.exec(text(unit))?.[1]);
+    const settings = ["homing-configure.service", "nftables.service", "systemd-networkd.service"];
+    const first = ["homing-auth.service", "dovecot.service", ...settings];
+    for (const unit of first) {
+      expect(text(unit), unit).not.toMatch(/^After=.*dovecot\.service/m);
+      expect(share(unit), unit).toBeGreaterThan(100);
+    }
+    const others = relayUnits.filter((unit) => ![...first, "homing-firewall.service"].includes(unit));
+    expect(others.length).toBeGreaterThan(4);
+    for (const unit of others) {
+      expect(text(unit), unit).toMatch(/^After=.* dovecot\.service$/m);
+      expect(share(unit), unit).toBeLessThan(100);
+    }
   });
 
   it("gives the network no start without the firewall", () => {

@@ -43,6 +43,19 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     expect((await relay().exec("systemctl --failed --no-legend")).stdout).toBe("");
   });
 
+  it("started Dovecot first and the others after it, each by itself", async () => {
+    const since = async (unit: string, property: string) => {
+      const { stdout } = await relay().exec(["systemctl", "show", "--value", `--property=${property}`, unit]);
+      return Number(stdout);
+    };
+    const listening = await since("dovecot.service", "ActiveEnterTimestampMonotonic");
+    expect(listening).toBeGreaterThan(0);
+    for (const name of ["homing-milter", "homing-metadata", "homing-web", "homing-transport", "homing-mux"])
+      expect(await since(name, "InactiveExitTimestampMonotonic"), name).toBeGreaterThan(listening);
+    expect(await since("postfix", "InactiveExitTimestampMonotonic")).toBeGreaterThan(listening);
+    expect((await relay().exec("journalctl --boot --output=cat")).stdout).not.toContain("ordering cycle");
+  });
+
   it("keeps its own services in tight sandboxes", async () => {
     const units = await relay().exec(
       "systemctl list-units --all --plain --no-legend --type service 'homing-*'",
