@@ -1,5 +1,6 @@
 /** The part of the wizard's work that is done in relay folders. Called by real-effects.ts. */
 import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, relative } from "node:path";
 import { noAnswers } from "./answers.ts";
@@ -14,9 +15,12 @@ const usualKeyFiles = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
 export function folderEffects(directory: string, look: LookAtDomain): Pick<Effects, FolderTask> {
   return {
     async relays() {
-      const { findRelays } = await import("./found-relays.ts");
       const keyFile = usualKeyFiles.map((name) => `~/.ssh/${name}`).find((path) => existsSync(inHome(path)));
-      return { relays: await findRelays(directory), keyFile: keyFile ?? "" };
+      // What reads a relay's settings takes a while to load, and a newcomer has none.
+      const names = await readdir(directory);
+      const any = names.some((name) => existsSync(join(directory, name, "relay.toml")));
+      const relays = any ? await (await import("./found-relays.ts")).findRelays(directory) : [];
+      return { relays, keyFile: keyFile ?? "" };
     },
     async open({ relay: { folder, domain, kept } }, { signal }) {
       const options = await optionsIn(folder);

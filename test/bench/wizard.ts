@@ -28,7 +28,10 @@ type Start = Readonly<{ milliseconds: number; cpuMilliseconds: number }>;
 /** Until the text is on the terminal; then the program is stopped, whose CPU time is that of all its processes. */
 async function start(folder: string, words: readonly string[], text: string): Promise<Start> {
   const figures = join(folder, "time.txt");
-  const line = ["time", "-f", "'%U %S'", "-o", figures, process.execPath, launcher, ...words].join(" ");
+  // The shell of script(1) may have a word “time” of its own.
+  const line = ["env", "time", "-f", "'%U %S'", "-o", figures, process.execPath, launcher, ...words].join(
+    " ",
+  );
   const began = performance.now();
   const child = spawn("script", ["-qec", line, "/dev/null"], {
     cwd: folder,
