@@ -43,6 +43,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "check a relay's DNS records, publish them, or print them",
     load: () => import("./commands/dns.ts"),
   },
+  doctor: {
+    summary: "look at this line to the Internet: what a relay on it could do",
+    load: () => import("./commands/doctor.ts"),
+  },
   audit: {
     summary: "check that everything in an image has a known origin",
     load: () => import("./commands/audit.ts"),

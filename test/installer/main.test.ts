@@ -17,8 +17,9 @@ describe("./homing", () => {
       expect(code).toBe(0);
       expect(stderr).toBe("");
       expect(stdout).toContain("./homing COMMAND [OPTIONS]");
+      const width = Math.max(...Object.keys(verbs).map((verb) => verb.length));
       for (const [verb, { summary }] of Object.entries(verbs))
-        expect(stdout).toContain(`${verb.padEnd(5)}  ${summary}`);
+        expect(stdout).toContain(`${verb.padEnd(width)}  ${summary}`);
     },
   );
 

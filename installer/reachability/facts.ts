@@ -1,0 +1,50 @@
+/**
+ * What the probes of ./homing doctor find out about a line to the Internet, as values. Made by look.ts, judged by
+ * grade.ts, printed by report-text.ts and as JSON.
+ */
+
+/** Ports that a relay, or somebody on the same line, connects to on other machines. */
+export const probedPorts = [25, 443, 465, 587] as const;
+export type ProbedPort = (typeof probedPorts)[number];
+
+export type PortFact = Readonly<{
+  port: ProbedPort;
+  /**
+   * "open": a server spoke as one does there. "closed": none could be connected to. "intercepted": somebody took the
+   * connection, but it was no server of that kind. "unknown": no host could be tried, for their names were not found.
+   */
+  state: "open" | "closed" | "intercepted" | "unknown";
+  /** Kinds of IP by which it is open: 4, 6. */
+  families: readonly (4 | 6)[];
+  /** One line for each host that was tried: what came of it. */
+  tried: readonly string[];
+}>;
+
+export type FamilyFact = Readonly<{
+  /** This computer's address on its way out; null when it has no way of this kind. */
+  local: string | null;
+  /** The address that the Internet sees; null when no service told it. */
+  seen: string | null;
+  /** Why not, when a service was asked in vain; "" otherwise. */
+  reason: string;
+}>;
+
+export type LineFacts = Readonly<{
+  ipv4: FamilyFact;
+  ipv6: FamilyFact;
+  /** The outer IPv4 address by the router's own account (NAT-PMP, RFC 6886); null when it does not tell. */
+  routerAddress: string | null;
+  ports: readonly PortFact[];
+  /** "resolver": this computer's answers. "https": only one by HTTPS does. "none": nobody answers. */
+  names: "resolver" | "https" | "none";
+  /** Somebody on the way answers port 53 in the place of others. */
+  namesIntercepted: boolean;
+  /** The name of the IPv4 address that the Internet sees; null for none. */
+  reverse: string | null;
+  /** This computer's clock less that of an address service, in seconds; null when none told its time. */
+  clockOffset: number | null;
+  /** Where images are put by ./homing build, and the bytes that are free there; null when the system does not tell. */
+  freeBytes: number | null;
+  /** Everything outside this computer and its resolvers that was asked. */
+  asked: readonly string[];
+}>;
