@@ -4,6 +4,7 @@
  */
 import type { CommandIo } from "../command.ts";
 import type { Effects } from "./effects.ts";
+import { loadInk } from "./load-ink.ts";
 import { lookOf } from "./look.ts";
 import type { State } from "./state.ts";
 
@@ -16,11 +17,8 @@ const USUAL_COLUMNS = 80;
 export async function startWizard(terminal: WizardTerminal, effects: Effects): Promise<number> {
   // React without its checks for developers: a sixth less to load.
   process.env.NODE_ENV ??= "production";
-  const [{ render }, { createElement }, { App }] = await Promise.all([
-    import("ink"),
-    import("react"),
-    import("./app.ts"),
-  ]);
+  const { render } = await loadInk();
+  const [{ createElement }, { App }] = await Promise.all([import("react"), import("./app.ts")]);
   const { stdin, stdout, stderr, env, signal } = terminal;
   const look = lookOf(env, process.platform);
   let saved: Promise<void> = Promise.resolve();
