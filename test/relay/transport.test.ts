@@ -1,10 +1,17 @@
 /** Mail between relays by HTTPS: without port 25, with one policy for both ways, and by SMTP where there is no HTTPS. */
+import { generateKeyPairSync } from "node:crypto";
+import { createServer } from "node:https";
+import { decrypt, type PublicKey, readMessage } from "openpgp";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { selfSignedCertificate } from "../../appliance/life/certificate.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { type Client, createClient, secureJoin } from "../support/client.ts";
+import { makeKeyPair } from "../support/encrypted-letter.ts";
 import { postMail } from "../support/https-mail.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, plainMail, signMail } from "../support/mail.ts";
+import { addClientAddresses } from "../support/network.ts";
+import { startPlainMailServer } from "../support/plain-mail-server.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
 import { openThirdHost, THIRD_DOMAIN, type ThirdHost } from "../support/third-host.ts";
@@ -147,6 +154,122 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
       return (await session.fetchSources()).length >= before + 2;
     });
     await b.exec("systemctl reload-or-restart nftables.service");
+    // A connection to the fallback is never kept, under nobody's name.
+    const atFallback = await ring.relay("_a.test").logEntries(/relay=127\.0\.0\.1\[127\.0\.0\.1\]:10027/);
+    expect(atFallback.length).toBeGreaterThan(1);
+    expect(atFallback.filter(({ message }) => message.includes("conn_use="))).toEqual([]);
+  });
+});
+
+/** Postfix hands over so many messages at a time, and a host that is slow keeps each for minutes. */
+const FLOOD = 50;
+
+describeRelays("mail to the rest of the world", { "_a.test": { settings } }, (ring) => {
+  const relay = () => ring.relay("_a.test");
+  let addresses: string[];
+  beforeAll(async () => {
+    addresses = await addClientAddresses(3);
+  });
+
+  /** A chat of a real core with somebody whose key it knows, so that it encrypts. */
+  const chatByKey = async (client: Client, address: string, publicKey: PublicKey) => {
+    const key = Buffer.from(publicKey.write()).toString("base64");
+    const card = [
+      ...["BEGIN:VCARD", "VERSION:4.0", `EMAIL:${address}`, "FN:Friend"],
+      ...[`KEY:data:application/pgp-keys;base64\\,${key}`, "END:VCARD", ""],
+    ];
+    const [contact] = await client.rpc.importVcardContents(client.accountId, card.join("\r\n"));
+    return await client.rpc.createChatByContactId(client.accountId, contact!);
+  };
+
+  it.each([
+    ["port 443 closed", "_p.test", 0],
+    ["a web site on port 443", "_w.test", 1],
+  ])("reaches a plain Postfix with %s, whose refusals come back", async (what, domain, i) => {
+    await using stack = new AsyncDisposableStack();
+    const options = { network: ring.network(), domain, address: addresses[i]!, mailboxes: ["friend"] };
+    const server = stack.use(await startPlainMailServer(options));
+    if (what !== "port 443 closed") {
+      const site = createServer(server.tls, (_request, response) =>
+        response.writeHead(404).end("no such page"),
+      );
+      await new Promise<void>((resolve) => site.listen(443, server.address, resolve));
+      stack.defer(() => site.closeAllConnections());
+      stack.defer(() => void site.close());
+    }
+    const client = stack.use(await createClient("ida"));
+    await client.onboard("dcaccount:_a.test");
+    const friend = await makeKeyPair(`friend@${domain}`);
+    const chat = await chatByKey(client, `friend@${domain}`, friend.publicKey);
+    const mailbox = (count: number) =>
+      waitFor(`${count} messages in the mailbox`, DELIVERY_TIMEOUT, async () => {
+        const found = await server.messages("friend");
+        return found.length === count && found;
+      });
+    await client.sendText(chat, "one");
+    await mailbox(1);
+    await client.sendText(chat, "two");
+    const sources = await mailbox(2);
+    const texts = sources.map(async (source) => {
+      const armoredMessage = /-----BEGIN PGP MESSAGE-----[\s\S]*-----END PGP MESSAGE-----/.exec(source)![0];
+      const message = await readMessage({ armoredMessage });
+      return (await decrypt({ message, decryptionKeys: friend.privateKey })).data;
+    });
+    expect((await Promise.all(texts)).sort()).toEqual([
+      expect.stringContaining("one"),
+      expect.stringContaining("two"),
+    ]);
+    expect(sources.every((source) => /^DKIM-Signature:/m.test(source))).toBe(true);
+    // The second found the connection of the first.
+    const deliveries = await relay().logEntries(new RegExp(`to=<friend@${domain}>.*status=sent`));
+    const bySmtp = deliveries.filter(({ source }) => source === "postfix/smtp");
+    expect(bySmtp.map(({ message }) => /conn_use=2/.test(message))).toEqual([false, true]);
+
+    // Cores since 2.57 do not look at what is not encrypted, bounces among that.
+    const ann = await makeAccount(relay());
+    const to = `nobody@${domain}`;
+    await using session = await openSubmission(relay().address, ann.address, ann.password);
+    const source = await encryptedMail({ from: ann.address, to });
+    expect((await session.send({ from: ann.address, to: [to], source })).code).toBe(250);
+    const [bounce] = await waitFor("a bounce", DELIVERY_TIMEOUT, async () => {
+      await using inbox = await openInbox(relay().address, ann.address, ann.password);
+      const found = await inbox.fetchSources();
+      return found.length > 0 && found;
+    });
+    expect(bounce).toMatch(/^Status: 5\.1\.1/m);
+    expect(bounce).toMatch(new RegExp(`^Final-Recipient: rfc822; *${to}`, "im"));
+  });
+
+  it("is not held up by hosts that never answer", async () => {
+    await using stack = new AsyncDisposableStack();
+    const address = addresses[2]!;
+    const key = generateKeyPairSync("ec", { namedCurve: "P-256" })
+      .privateKey.export({ type: "pkcs8", format: "pem" })
+      .toString();
+    const cert = await selfSignedCertificate({ domain: "_0.evil.test", keyPem: key, now: new Date() });
+    const silent = createServer({ key, cert }, (request) => request.resume());
+    await new Promise<void>((resolve) => silent.listen(443, address, resolve));
+    stack.defer(() => silent.closeAllConnections());
+    stack.defer(() => void silent.close());
+    const domains = Array.from({ length: FLOOD }, (_, i) => `_${i}.evil.test`);
+    await ring
+      .network()
+      .publish(domains.map((name) => ({ name, type: "A", address, ttl: 60, need: "required", purpose: "" })));
+    const thirdHost = stack.use(await openThirdHost(ring.network()));
+    const [mallory, ann] = [await makeAccount(relay()), await makeAccount(relay())];
+    const source = await encryptedMail({ from: mallory.address, to: "x@evil.test" });
+    await using flood = await openSubmission(relay().address, mallory.address, mallory.password);
+    for (const domain of domains) {
+      const reply = await flood.send({ from: mallory.address, to: [`x@${domain}`], source });
+      expect(reply.code).toBe(250);
+    }
+    await using session = await openSubmission(relay().address, ann.address, ann.password);
+    const mail = await encryptedMail({ from: ann.address, to: STRANGER });
+    expect((await session.send({ from: ann.address, to: [STRANGER], source: mail })).code).toBe(250);
+    await thirdHost.sink.waitForMail("Ann's mail", (one) => one.to.includes(STRANGER));
+    const waiting = await relay().logEntries(/evil\.test>.*status=deferred/);
+    expect(waiting.every(({ message }) => /slow/.test(message))).toBe(true);
+    await relay().exec(["postsuper", "-d", "ALL"]);
   });
 });
 
