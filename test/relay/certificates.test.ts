@@ -2,7 +2,7 @@
  * A relay gets its certificate from a real authority (Pebble): services/web shows the proof, and everything that speaks
  * TLS shows the certificate, without a connection lost. Renewal with the clock turned.
  */
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -16,6 +16,7 @@ import {
   tlsCertificatePath,
   users,
 } from "../../appliance/layout.ts";
+import { type RelayOverrides, renderRelayToml } from "../../appliance/relay-config.ts";
 import { makeAccount } from "../support/accounts.ts";
 import { runCommand } from "../support/commands.ts";
 import { openInbox } from "../support/imap-session.ts";
@@ -24,6 +25,7 @@ import { CLIENT_ADDRESS } from "../support/network.ts";
 import { missingPebble, type Pebble, startPebble } from "../support/pebble.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSmtp, openSubmission } from "../support/smtp-session.ts";
+import { makeEcPem, makeTestAuthority } from "../support/test-authority.ts";
 import { waitFor } from "../support/wait.ts";
 
 const DOMAIN = "c.test";
@@ -70,6 +72,17 @@ rm -f ${dataPaths.certificates}/* ${runPaths.certificateProblem}`);
 ${lines.map((line) => `Environment=${line}`).join("\n")}
 END
 systemctl daemon-reload`);
+    };
+    /** Starts the relay anew with these settings and files, copied to the boot partition as its owner does. */
+    const restartWith = async (
+      certificates: RelayOverrides["certificates"],
+      files: Readonly<Record<string, string>> = {},
+    ) => {
+      const copy = join(relay().bootFolder, "relay");
+      await cp(join(ring.network().folder, DOMAIN, "relay"), copy, { recursive: true });
+      await writeFile(join(copy, "relay.toml"), renderRelayToml(DOMAIN, { ...relay().config, certificates }));
+      for (const [name, content] of Object.entries(files)) await writeFile(join(copy, "keys", name), content);
+      await relay().restart();
     };
     const look = async () => {
       await relay().exec(["systemctl", "start", "homing-certificates.service"], { timeout: 120_000 });
@@ -164,6 +177,20 @@ mkdir -p $(dirname ${clockSyncedPath}) && touch ${clockSyncedPath}`);
       const { pem } = await inUse();
       await relay().restart();
       expect((await inUse()).pem).toBe(pem);
+    });
+
+    it("shows the operator's own instead, and the one that takes its place with a key of its own", async () => {
+      const authority = await makeTestAuthority();
+      const shown: string[] = [];
+      for (let i = 0; i < 2; i++) {
+        const key = makeEcPem();
+        const chain = (await authority.certify(key, [DOMAIN])) + authority.intermediate;
+        await restartWith({ source: "files" }, { "certificate.pem": chain, "certificate-key.pem": key });
+        const { leaf } = parseCertificateChain(chain);
+        expect(await fingerprintsShown()).toEqual(Array(3).fill(leaf.fingerprint256));
+        shown.push(leaf.fingerprint256);
+      }
+      expect(new Set(shown).size).toBe(2);
     });
   });
 });
