@@ -35,8 +35,8 @@ export type LineFacts = Readonly<{
   /** The outer IPv4 address by the router's own account (NAT-PMP, RFC 6886); null when it does not tell. */
   routerAddress: string | null;
   ports: readonly PortFact[];
-  /** "resolver": this computer's answers. "https": only one by HTTPS does. "none": nobody answers. */
-  names: "resolver" | "https" | "none";
+  /** "resolver": this computer's answers. "https": only one by HTTPS does. "none": nobody does. "unasked": no need. */
+  names: "resolver" | "https" | "none" | "unasked";
   /** Somebody on the way answers port 53 in the place of others. */
   namesIntercepted: boolean;
   /** The name of the IPv4 address that the Internet sees; null for none. */

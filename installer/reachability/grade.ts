@@ -142,7 +142,7 @@ function wayOut(facts: LineFacts): LineFinding[] {
       text: `Mail servers can be reached (port 25)${only}`,
       mend,
     });
-  } else if (smtp !== undefined) {
+  } else if (smtp !== undefined && isOpen(facts, 443)) {
     const what = {
       closed: "is closed on the way out",
       intercepted: "is taken over by somebody on the way",

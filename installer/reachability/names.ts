@@ -24,7 +24,7 @@ export type Names = Readonly<{
 
 export function namesBy(dns: DnsWorld, signal: AbortSignal, note: (asked: string) => void): Names {
   const [bySystem, byHttps] = [systemResolver(dns, signal), httpsResolver(dns, signal)];
-  let who: LineFacts["names"] = "none";
+  let who: LineFacts["names"] = "unasked";
   const ask: AskResolver = async (question, options) => {
     try {
       const answer = await bySystem(question, options);
@@ -32,6 +32,7 @@ export function namesBy(dns: DnsWorld, signal: AbortSignal, note: (asked: string
       return answer;
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
+      if (who === "unasked") who = "none";
       for (const url of dns.https) note(url);
       const answer = await byHttps(question, options);
       if (who === "none") who = "https";

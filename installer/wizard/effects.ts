@@ -111,8 +111,7 @@ type Results = {
   login: { provider: string; credentials: Credentials };
   /** `kept` when the folder was there already. */
   make: { folder: string; kept: Kept | undefined; options: Options };
-  /** undefined: this version has no probe. */
-  reach: { reachability: Reachability | undefined };
+  reach: { reachability: Reachability };
   address: Readonly<Record<never, never>>;
   plan: { plan: Plan };
   apply: { findings: readonly Finding[] };

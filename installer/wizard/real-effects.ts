@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import type { PackageLock } from "../../image/packages/lock.ts";
+import type { LineWorld } from "../reachability/line-world.ts";
 import { places } from "./answers.ts";
 import { cardEffects } from "./card-effects.ts";
 import { type DnsSurroundings, dnsEffects } from "./dns-effects.ts";
@@ -16,6 +17,8 @@ export type World = DnsSurroundings &
     env: Readonly<Record<string, string | undefined>>;
     /** Where the relay's folder and the image are put. */
     directory: string;
+    /** For tests: who is asked about the line. */
+    line?: LineWorld;
     /** For tests: other packages than the project's list. */
     lock?: PackageLock;
   }>;
@@ -27,9 +30,9 @@ export function realEffects(world: World): Effects {
     ...dns.effects,
     ...folderEffects(directory, dns.look),
     ...cardEffects(),
-    // Nothing looks at the line yet: the step says so, and asks for the address.
-    async reach() {
-      return { reachability: undefined };
+    async reach(_, { signal }) {
+      const { lookForWizard } = await import("../reachability/wizard-findings.ts");
+      return { reachability: await lookForWizard(world.line, directory, signal) };
     },
     async "key-file"({ path }) {
       const { readPublicKeys } = await import("../ssh-key-file.ts");

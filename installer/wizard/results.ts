@@ -34,7 +34,7 @@ export function afterTask(state: State, result: TaskResult): State {
     case "make":
       return afterMake(state, result);
     case "reach": {
-      const { addresses, findings } = result.reachability ?? { addresses: [], findings: noProbe };
+      const { addresses, findings } = result.reachability;
       const next = addresses.length > 0 ? { ...state, answers: { ...answers, addresses } } : state;
       return goTo(next, "address", findings);
     }
@@ -77,15 +77,6 @@ export function afterTask(state: State, result: TaskResult): State {
       return goTo(state, "image", result.findings);
   }
 }
-
-const noProbe: readonly Finding[] = [
-  {
-    mark: "note",
-    text:
-      "This version cannot look at your line by itself. A web search for “what is my IP” tells the address that the " +
-      "Internet sees; do that at the place where the relay will stand.",
-  },
-];
 
 function afterOpen(state: State, result: Result<"open">): State {
   const answers = { ...noAnswers, ...result.kept?.answers, domain: result.domain };

@@ -4,6 +4,7 @@ import { painterFor } from "../../../installer/dns/painter.ts";
 import type { LineFacts, PortFact, ProbedPort } from "../../../installer/reachability/facts.ts";
 import { judgeLine } from "../../../installer/reachability/grade.ts";
 import { reportText, routerSteps } from "../../../installer/reachability/report-text.ts";
+import { wizardFindings } from "../../../installer/reachability/wizard-findings.ts";
 
 const port = (
   number: ProbedPort,
@@ -73,7 +74,8 @@ describe("the grade of a line", () => {
     const { grade, addresses, worries } = judged({ ...offline, reverse: null, clockOffset: null });
     expect({ grade, addresses }).toEqual({ grade: "local", addresses: [] });
     expect(worries.join()).toMatch(/No names are found/);
-    expect(worries.join()).not.toMatch(/465/);
+    // Whatever else does not lead out is no news then.
+    expect(worries.join()).not.toMatch(/465|Port 25/);
   });
 });
 
@@ -136,6 +138,14 @@ describe("the report", () => {
     expect(text).toContain("forward the TCP ports 25, 80, 143, 443, 465, 587, 993");
     expect(text).toContain("same network as this computer's 192.168.1.20");
     expect(text).toMatch(/^Asked: https:\/\/address\.example$/m);
+  });
+
+  it("is told by the wizard in short: the grade, what stands in the way, who was asked", () => {
+    const facts = { ...home, ports: without25("closed") };
+    const { addresses, findings } = wizardFindings({ facts, ...judgeLine(facts) });
+    expect(addresses).toEqual([seen]);
+    expect(findings.map(({ mark }) => mark)).toEqual(["warning", "warning", "note"]);
+    expect(findings.map(({ text }) => text).join("\n")).toMatch(/HTTPS-only.*Port 25.*Asked: https:/s);
   });
 
   it("tells nobody to forward where that cannot help", () => {

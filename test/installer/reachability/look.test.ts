@@ -138,14 +138,15 @@ describe("looking at a line", () => {
     const mute = { host: "127.0.0.1", port: await servers.greeting(undefined) };
     const hosts = { 25: [mute], 443: [mute], 465: [mute], 587: [mute] };
     const silent = await servers.http(() => {});
+    const named = { ...hosts, 587: [{ host: "mail.test", port: mute.port }] };
     const report = await look({
-      ...{ ...line, hosts, router: null, addressServices: { 4: [silent, silent], 6: [] } },
+      ...{ ...line, hosts: named, router: null, addressServices: { 4: [silent, silent], 6: [] } },
       dns: { ...line.dns, resolvers: [] },
       limits: { host: 60_000, whole: 300 },
     });
     expect(report.grade).toBe("local");
     expect(report.facts).toMatchObject({ names: "none", reverse: null, clockOffset: null });
-    expect(new Set(statesOf(report))).toEqual(new Set(["intercepted"]));
+    expect(statesOf(report)).toEqual(["intercepted", "intercepted", "intercepted", "unknown"]);
   });
 
   it("stops when it is told to", async () => {

@@ -38,10 +38,13 @@ describe("a first run", () => {
     expect(fieldText(walk([begin, named, onPi]).field)).toBe("198.35.26.96");
   });
 
-  it("says where the relay runs in other words when nothing can look at the line", () => {
-    const state = walk([begin, named, onPi], { reach: { kind: "reach", reachability: undefined } });
+  it("shows how the line was graded, and asks for the address that was not found", () => {
+    const findings = [{ mark: "bad", text: "This line is graded local only." }] as const;
+    const state = walk([begin, named, onPi], {
+      reach: { kind: "reach", reachability: { addresses: [], findings } },
+    });
     expect(state.page).toBe("address");
-    expect(state.found[0]).toMatchObject({ mark: "note" });
+    expect(state.found).toEqual(findings);
     expect(fieldText(state.field)).toBe("");
   });
 
