@@ -120,9 +120,19 @@ function eventsOf(input: string, key: Key): Event[] {
   const edit = editKey(key);
   if (edit !== undefined) return [{ type: "key", key: edit }];
   if (key.meta || input === "") return [];
-  const events: Event[] = [{ type: "text", text: input }];
-  if (/^[1-9]$/.test(input)) events.push({ type: "choose-number", number: Number(input) });
-  return events;
+  if (/^[1-9]$/.test(input)) return [...typedEvents(input), { type: "choose-number", number: Number(input) }];
+  return typedEvents(input);
+}
+
+/** A busy computer reads several keys at once: what was typed, with Enter and Backspace in the midst of it. */
+function typedEvents(input: string): Event[] {
+  return input
+    .split(/(\r\n?|\n|[\b\u007f])/u)
+    .filter((part) => part !== "")
+    .map((part): Event => {
+      if (/^[\r\n]/.test(part)) return { type: "submit" };
+      return /^[\b\u007f]$/u.test(part) ? { type: "key", key: "erase" } : { type: "text", text: part };
+    });
 }
 
 /** As in shells. */

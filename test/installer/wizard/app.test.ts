@@ -94,6 +94,12 @@ describe("the wizard on a terminal", () => {
     await vi.waitFor(() => expect(terminal.lastFrame()).not.toContain("is not allowed"));
   });
 
+  it("loses no key where a busy computer reads several at once", async () => {
+    const { go, frame } = start();
+    await go(["Begin", keys.enter], ["Domain:", `${domain}x${backspace}${keys.enter}`]);
+    await frame("❯ Raspberry Pi 3");
+  });
+
   it("takes a pasted text as one, without its line break", async () => {
     const { go, frame } = start();
     await go(["Begin", keys.enter], ["Domain:", `\u001b[200~${domain}\n\u001b[201~`]);
