@@ -81,6 +81,9 @@ function gradeOf(facts: LineFacts, translation: Translation): Grade {
 
 function wayIn(facts: LineFacts, translation: Translation): LineFinding[] {
   const { ipv4, ipv6, routerAddress } = facts;
+  if (ipv4.local === null && ipv6.local === null) {
+    return [{ mark: "bad", text: "This computer is connected to no network", mend: connectMend }];
+  }
   const found: LineFinding[] = [];
   if (ipv4.local === null) {
     found.push({ mark: "warning", text: "This computer has no way out by IPv4", mend: noIpv4Mend });
@@ -123,6 +126,8 @@ function wayIn(facts: LineFacts, translation: Translation): LineFinding[] {
   return found;
 }
 
+const connectMend =
+  "Connect this computer to the line on which the relay will be, and run ./homing doctor again.";
 const noIpv4Mend =
   "Most relays and phones' networks can reach a relay by IPv6 alone only in part; ask your provider for IPv4.";
 const sharedMend =
@@ -155,14 +160,15 @@ function wayOut(facts: LineFacts): LineFinding[] {
     });
   }
   const web = portFact(facts, 443);
-  if (web !== undefined && web.state !== "open") {
+  const isConnected = facts.ipv4.local !== null || facts.ipv6.local !== null;
+  if (web !== undefined && web.state !== "open" && isConnected) {
     found.push({
       mark: "bad",
       text: `Nothing could be reached by HTTPS (port 443)${web.state === "intercepted" ? ", somebody on the way answers" : ""}`,
       mend:
         web.state === "intercepted"
           ? "Log in to this network first (hotel, school), see that the clock is right, or use another line."
-          : "Connect this computer to the line on which the relay will be, and run ./homing doctor again.",
+          : connectMend,
     });
   }
   const mailPrograms = ([465, 587] as const).filter((port) =>
@@ -178,9 +184,10 @@ function wayOut(facts: LineFacts): LineFinding[] {
   return found;
 }
 
-function namesFindings({ names, namesIntercepted }: LineFacts): LineFinding[] {
+function namesFindings({ ipv4, ipv6, names, namesIntercepted }: LineFacts): LineFinding[] {
   const found: LineFinding[] = [];
-  if (names === "none") {
+  // Without a network that is no news.
+  if (names === "none" && !(ipv4.local === null && ipv6.local === null)) {
     found.push({
       mark: "bad",
       text: "No names are found in the DNS",
