@@ -1,9 +1,11 @@
 /** The probes of a line (installer/reachability/), against servers on loopback that answer, lie, or say nothing. */
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
+import { briefFetch } from "../../../installer/reachability/brief-fetch.ts";
 import type { LineWorld } from "../../../installer/reachability/line-world.ts";
 import { lookAtLine } from "../../../installer/reachability/look.ts";
 import { runHoming } from "../../support/command-io.ts";
+import { startHttpsFront } from "../dns/https-front.ts";
 import { type Servers, startServers } from "./line-servers.ts";
 
 const seen = "198.35.26.96";
@@ -130,6 +132,17 @@ describe("looking at a line", () => {
     const captive = await servers.resolver([]);
     const { facts } = await look({ ...line, dns: { ...line.dns, port: captive.port } });
     expect(facts.namesIntercepted).toBe(true);
+  });
+
+  it("finds names by HTTPS where the computer's resolver does not answer", async () => {
+    await using servers = startServers();
+    const line = await goodLine(servers);
+    await using front = await startHttpsFront(line.dns.resolvers[0]!);
+    const silent = { address: "127.0.0.1", port: await servers.nobody() };
+    const dns = { ...line.dns, resolvers: [silent], https: [front.url], fetch: briefFetch };
+    const report = await look({ ...line, dns });
+    expect(report).toMatchObject({ grade: "full", facts: { names: "https", reverse: "line.example.org" } });
+    expect(report.facts.asked).toContain(front.url);
   });
 
   it("ends in time where nobody answers at all", async () => {
