@@ -18,7 +18,12 @@ const unnamed = new Set([
 export function errorWords(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (isSystemError(error)) return systemErrorText(error);
-  return unnamed.has(error.name) ? undefined : error.message;
+  return unnamed.has(error.name) ? undefined : withoutControls(error.message);
+}
+
+/** Servers and providers are quoted in errors: what they say must not steer the terminal. Lines stay lines. */
+function withoutControls(text: string): string {
+  return text.replaceAll(/(?![\n\t])\p{C}/gu, "?");
 }
 
 function isSystemError(error: Error): error is NodeJS.ErrnoException {

@@ -12,6 +12,7 @@ import { imageBytes } from "../flash/image-file.ts";
 import { imagerSteps } from "../flash/imager-help.ts";
 import { keepRelay } from "../flash/keep-relay.ts";
 import { listDisks } from "../flash/listing.ts";
+import { stillThere } from "../flash/still-there.ts";
 import { FlashError, NoRightsError, writeDisk } from "../flash/write.ts";
 import { jsonEvents } from "../json-events.ts";
 import { withProgress } from "../progress.ts";
@@ -63,7 +64,11 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if (process.platform === "win32")
     throw new NoRightsError(withImager("Windows lets nobody write here", image));
   if (!values.replace) await keepRelay(disk.device);
-  if (!values.yes) await agreeTwice(disk, image, io);
+  if (!values.yes) {
+    await agreeTwice(disk, image, io);
+    await stillThere(disk.device, diskText(disk), bytes, io.signal);
+    if (!values.replace) await keepRelay(disk.device);
+  }
   const write = async (onProgress: ProgressReport) => {
     try {
       await writeDisk({ image, imageBytes: bytes, device: disk.device, onProgress, signal: io.signal });

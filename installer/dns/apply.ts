@@ -3,11 +3,13 @@
  * only then changes the sets of the plan. Cut off at any point it is simply run again. Also takes such a change back.
  * Called by the command and the wizard; I/O by the provider and the callbacks.
  */
+import { isDeepStrictEqual } from "node:util";
 import { type DnsProvider, DnsProviderError } from "../../appliance/dns/provider.ts";
 import { type RecordSet, sameValues } from "../../appliance/dns/record-set.ts";
 import { zoneOf } from "../../appliance/dns/zone-names.ts";
 import type { ZoneBackup } from "./backup.ts";
 import { type DnsPlan, type PlanLimits, type PlannedChange, planChanges } from "./plan.ts";
+import { printable } from "./printable.ts";
 import type { DesiredDns } from "./wanted.ts";
 
 /** A provider with what is known of it (ProviderDescription). */
@@ -17,6 +19,9 @@ export type ZoneKeeper = PlanLimits & Readonly<{ id: string; provider: DnsProvid
 export class PlanObstacleError extends Error {
   override name = "PlanObstacleError";
 }
+
+/** How often the owner is asked about a zone that changes meanwhile. */
+const MAX_ASKED = 5;
 
 export type ZonePlan = Readonly<{ plan: DnsPlan; sets: readonly RecordSet[] }>;
 
@@ -32,7 +37,8 @@ async function findZone(domain: string, provider: DnsProvider): Promise<string> 
   const zones = await provider.zones();
   const zone = zoneOf(domain, zones);
   if (zone !== undefined) return zone;
-  const seen = zones.length === 0 ? "it sees no zone at all" : `it sees ${zones.slice(0, 5).join(", ")}`;
+  const seen =
+    zones.length === 0 ? "it sees no zone at all" : `it sees ${zones.slice(0, 5).map(printable).join(", ")}`;
   throw new DnsProviderError(
     `the token cannot see a zone that holds ${domain}: ${seen}. Add the domain at the provider, or make a token for its zone.`,
     "missing",
@@ -40,7 +46,7 @@ async function findZone(domain: string, provider: DnsProvider): Promise<string> 
 }
 
 export type ApplyCallbacks = Readonly<{
-  /** Whether the plan may be carried out. */
+  /** Whether the plan may be carried out. Asked again when the zone was changed meanwhile. */
   confirm: (plan: DnsPlan) => Promise<boolean>;
   /** Keeps it before the first change, and gives its place. */
   keepBackup: (backup: ZoneBackup) => Promise<string>;
@@ -62,24 +68,35 @@ export async function applyDns(
   keeper: ZoneKeeper,
   { confirm, keepBackup, signal, now = Date.now }: ApplyCallbacks,
 ): Promise<Applied> {
-  const { plan, sets } = await readPlan(desired, keeper);
-  signal?.throwIfAborted();
-  const { zone, changes, obstacles } = plan;
-  if (obstacles.length > 0) throw new PlanObstacleError(obstacleText(plan));
-  if (changes.length === 0) {
-    // A run that was cut off may have left changes that nobody sees yet.
-    await keeper.provider.publish?.(zone);
-    return { outcome: "unchanged", plan, backup: null };
+  let read = await readPlan(desired, keeper);
+  for (let asked = 0; asked < MAX_ASKED; asked++) {
+    const { plan } = read;
+    signal?.throwIfAborted();
+    const { zone, changes, obstacles } = plan;
+    if (obstacles.length > 0) throw new PlanObstacleError(obstacleText(plan));
+    if (changes.length === 0) {
+      // A run that was cut off may have left changes that nobody sees yet.
+      await keeper.provider.publish?.(zone);
+      return { outcome: "unchanged", plan, backup: null };
+    }
+    if (!(await confirm(plan))) return { outcome: "declined", plan, backup: null };
+    signal?.throwIfAborted();
+    // Somebody may have changed the zone while the owner thought: what is agreed to is what is done, and kept before.
+    read = await readPlan(desired, keeper);
+    if (!isDeepStrictEqual(read.plan, plan)) continue;
+    signal?.throwIfAborted();
+    const { sets } = read;
+    const backup = await keepBackup({ made: now(), provider: keeper.id, zone, sets, changes });
+    signal?.throwIfAborted();
+    await keeper.provider.change(
+      zone,
+      changes.map(({ after }) => after),
+    );
+    return { outcome: "changed", plan, backup };
   }
-  if (!(await confirm(plan))) return { outcome: "declined", plan, backup: null };
-  signal?.throwIfAborted();
-  const backup = await keepBackup({ made: now(), provider: keeper.id, zone, sets, changes });
-  signal?.throwIfAborted();
-  await keeper.provider.change(
-    zone,
-    changes.map(({ after }) => after),
+  throw new PlanObstacleError(
+    "somebody else changes the zone all the time, so nothing was done; find out who, then start again",
   );
-  return { outcome: "changed", plan, backup };
 }
 
 function obstacleText({ zone, obstacles }: DnsPlan): string {
@@ -110,16 +127,20 @@ export async function planUndo({ zone, changes }: ZoneBackup, provider: DnsProvi
   });
 }
 
-/** Puts back what the steps say. Throws DnsProviderError. */
+/** Puts back what the steps say, but what was changed since they were planned. Gives what it did. Throws DnsProviderError. */
 export async function applyUndo(
-  zone: string,
+  backup: ZoneBackup,
   steps: readonly UndoStep[],
   provider: DnsProvider,
-): Promise<void> {
-  const sets = steps
-    .filter(({ state }) => state === "restore")
-    .map(({ change: { before, after } }): RecordSet => before ?? { ...after, values: [] });
-  if (sets.length > 0) await provider.change(zone, sets);
+): Promise<UndoStep[]> {
+  const now = await planUndo(backup, provider);
+  const restored = now.filter(
+    ({ state, change }, index) =>
+      state === "restore" && steps[index]?.state === "restore" && steps[index].change === change,
+  );
+  const sets = restored.map(({ change: { before, after } }): RecordSet => before ?? { ...after, values: [] });
+  if (sets.length > 0) await provider.change(backup.zone, sets);
+  return restored;
 }
 
 function isSame(a: RecordSet | null, b: RecordSet | null): boolean {

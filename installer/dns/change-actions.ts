@@ -137,12 +137,12 @@ export async function undoAction(path: string, options: ChangeOptions, io: Comma
     return EXIT_NOT_YET;
   }
   io.signal.throwIfAborted();
-  await applyUndo(backup.zone, steps, keeper.provider);
+  const done = await applyUndo(backup, steps, keeper.provider);
   await print(
     io.stdout,
-    `Restored ${restored.length} of ${steps.length} record sets in the zone ${backup.zone}.\n`,
+    `Restored ${done.length} of ${steps.length} record sets in the zone ${backup.zone}.\n`,
   );
-  return foreign.length === 0 ? 0 : EXIT_NOT_YET;
+  return foreign.length === 0 && done.length === restored.length ? 0 : EXIT_NOT_YET;
 }
 
 /** The provider that the owner named, or that the name servers belong to, with its credentials. */

@@ -18,6 +18,7 @@ import {
 import type { RecordData } from "../../appliance/dns/records.ts";
 import { judge } from "./judge.ts";
 import { parseIssuer } from "./judge-authorities.ts";
+import { printableAll } from "./printable.ts";
 import type { Lookups, Verdict } from "./verdict.ts";
 import { type Lookup, lookupKey, type RelayQuestion } from "./views.ts";
 import { type DesiredDns, questionsFor, type Wanted, wantedOf } from "./wanted.ts";
@@ -99,7 +100,8 @@ export function planChanges(
   const wildcard = current.find(({ name }) => name.startsWith("*."));
   if (wildcard !== undefined)
     notes.push(`${wildcard.name} ${wildcard.type} stays; the relay does not need it.`);
-  return { zone, changes, unchanged, obstacles, notes };
+  // Obstacles and notes quote the zone, and are for people; the changes are written as they are.
+  return { zone, changes, unchanged, obstacles: printableAll(obstacles), notes: printableAll(notes) };
 }
 
 /** What stands in the way of a set; undefined when nothing does. */
@@ -140,9 +142,8 @@ function afterOf({ name, type, records }: Wanted, before: RecordSet | null): Rec
   if (before === null) return ours;
   if (type === "TXT") {
     const [wish = ""] = ours.values;
-    const same = before.values.filter((value) => isSameKind(value, wish)).map((value) => joined(value, wish));
-    // After a change that was cut off, the old one may stand beside the new one: both lead to the same.
-    const value = new Set(same).size === 1 ? same[0]! : wish;
+    const same = before.values.filter((value) => isSameKind(value, wish));
+    const value = /^v=spf1 /i.test(txtText(wish)) && same.length > 0 ? joinedSpf(same.map(textOf)) : wish;
     const foreign = before.values.filter((each) => !isSameKind(each, wish));
     return foreign.length === 0
       ? { ...ours, values: [value] }
@@ -163,11 +164,39 @@ function isSameKind(value: string, wish: string): boolean {
   return kind?.test(textOf(value)) ?? false;
 }
 
-/** An SPF record that lets others send keeps them, and lets the relay send too; any other text makes way for ours. */
-function joined(value: string, wish: string): string {
-  const terms = /^v=spf1 +(.*[~-]all)$/i.exec(textOf(value).trim())?.[1];
-  if (terms === undefined) return wish;
-  return txtValue(/(?:^| )\+?a(?: |$)/i.test(terms) ? textOf(value).trim() : `v=spf1 a ${terms}`);
+/**
+ * One SPF record (RFC 7208) that lets the relay send and all whom the records here let send; two of them, as a change that
+ * was cut off may leave them, would be an error (§4.5).
+ */
+function joinedSpf(texts: readonly string[]): string {
+  const records = texts.map((text) => text.trim().split(/ +/).slice(1));
+  const terms = records.flatMap((record) => {
+    // Where "all" stands, "redirect" has no meaning (§6.1); else its record decides, as that of an "include" does.
+    const hasAll = record.some(isAll);
+    return record.flatMap((term) => {
+      const target = /^redirect=(.+)$/i.exec(term)?.[1];
+      if (target === undefined) return [term];
+      return hasAll ? [] : [`include:${target}`];
+    });
+  });
+  const all = terms.findLast(isAll) ?? "~all";
+  const others = [...new Set(terms.filter((term) => !isAll(term) && !/^\+?a$/i.test(term)))];
+  const [only = ""] = texts;
+  if (texts.length === 1 && terms.includes("a") && terms.includes(all) && !/ redirect=/i.test(only)) {
+    return txtValue(only.trim());
+  }
+  const mechanisms = others.filter((term) => !isModifier(term));
+  return txtValue(["v=spf1", "a", ...mechanisms, all, ...others.filter(isModifier)].join(" "));
+}
+
+/** The last mechanism (RFC 7208 §5.1): who matched nothing before. */
+function isAll(term: string): boolean {
+  return /^[+?~-]?all$/i.test(term);
+}
+
+/** "exp=…" and what came after RFC 7208: a name and "=" (§4.6.1). */
+function isModifier(term: string): boolean {
+  return /^[a-z][a-z0-9._-]*=/i.test(term);
 }
 
 function textOf(value: string): string {

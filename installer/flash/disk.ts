@@ -56,7 +56,7 @@ export function modelText(...parts: readonly unknown[]): string {
   const text = parts
     .filter((part): part is string => typeof part === "string")
     .join(" ")
-    .replace(/[\p{Cc}\s]+/gu, " ")
+    .replace(/[\p{C}\s]+/gu, " ")
     .trim();
   return text === "" ? "unknown disk" : text;
 }

@@ -32,21 +32,15 @@ export function cardEffects(): Pick<Effects, "disks" | "flash"> {
       };
     },
     async flash({ image, disk: { path, label } }, { report, signal }) {
-      const [{ FlashError, writeDisk }, { imageBytes }, { keepRelay }, { eject }, { listDisks }, disks] =
-        await Promise.all([
-          import("../flash/write.ts"),
-          import("../flash/image-file.ts"),
-          import("../flash/keep-relay.ts"),
-          import("../flash/eject.ts"),
-          import("../flash/listing.ts"),
-          import("../flash/disk.ts"),
-        ]);
+      const [{ writeDisk }, { imageBytes }, { keepRelay }, { eject }, { stillThere }] = await Promise.all([
+        import("../flash/write.ts"),
+        import("../flash/image-file.ts"),
+        import("../flash/keep-relay.ts"),
+        import("../flash/eject.ts"),
+        import("../flash/still-there.ts"),
+      ]);
       const bytes = await imageBytes(image);
-      // While the person thought about it, another disk may have got this name.
-      const now = (await listDisks(signal)).find(({ device }) => device === path);
-      if (now === undefined || disks.diskText(now) !== label || disks.whyNot(now, bytes) !== undefined) {
-        throw new FlashError(`${label} is not there any more as it was; go back and look again`);
-      }
+      await stillThere(path, label, bytes, signal);
       await keepRelay(path);
       await writeDisk({ image, imageBytes: bytes, device: path, onProgress: report, signal });
       const ejected = await eject(path);

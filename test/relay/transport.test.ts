@@ -206,8 +206,16 @@ describeRelays("mail to the rest of the world", { "_a.test": { settings } }, (ri
         const found = await server.messages("friend");
         return found.length === count && found;
       });
+    // The message is there before its sender has heard so: only then is the connection free for the next one.
+    const sentBySmtp = (count: number) =>
+      waitFor(`${count} lines of smtp in the log`, DELIVERY_TIMEOUT, async () => {
+        const sent = await relay().logEntries(new RegExp(`to=<friend@${domain}>.*status=sent`));
+        const bySmtp = sent.filter(({ source }) => source === "postfix/smtp");
+        return bySmtp.length === count && bySmtp;
+      });
     await client.sendText(chat, "one");
     await mailbox(1);
+    await sentBySmtp(1);
     await client.sendText(chat, "two");
     const sources = await mailbox(2);
     const texts = sources.map(async (source) => {
@@ -221,9 +229,7 @@ describeRelays("mail to the rest of the world", { "_a.test": { settings } }, (ri
     ]);
     expect(sources.every((source) => /^DKIM-Signature:/m.test(source))).toBe(true);
     // The second found the connection of the first.
-    const deliveries = await relay().logEntries(new RegExp(`to=<friend@${domain}>.*status=sent`));
-    const bySmtp = deliveries.filter(({ source }) => source === "postfix/smtp");
-    expect(bySmtp.map(({ message }) => /conn_use=2/.test(message))).toEqual([false, true]);
+    expect((await sentBySmtp(2)).map(({ message }) => /conn_use=2/.test(message))).toEqual([false, true]);
 
     // Cores since 2.57 do not look at what is not encrypted, bounces among that.
     const ann = await makeAccount(relay());

@@ -147,7 +147,7 @@ describe("any zone", () => {
         );
 
         if (first.kept === undefined) return;
-        await applyUndo(zone, await planUndo(first.kept, smooth), smooth);
+        await applyUndo(first.kept, await planUndo(first.kept, smooth), smooth);
         expect(smooth.content()).toEqual(before);
         expect((await planUndo(first.kept, smooth)).every(({ state }) => state === "restored")).toBe(true);
       },
@@ -174,7 +174,7 @@ describe("any zone", () => {
       });
       provider.breakAt(undefined);
       if (backup === undefined) return;
-      await applyUndo(zone, await planUndo(backup, provider), provider);
+      await applyUndo(backup, await planUndo(backup, provider), provider);
       expect(provider.content()).toEqual(before);
     });
     await fc.assert(property, { numRuns: 200 });
@@ -249,6 +249,77 @@ describe("a plan", () => {
     expect(provider.writes()).toBe(0);
   });
 
+  it("asks again about a zone that was changed while the owner thought, and keeps that one", async () => {
+    const provider = memoryProvider(zone, []);
+    const verification = set(zone, "TXT", '"site-verification=new"');
+    let asked = 0;
+    let kept: ZoneBackup | undefined;
+    const applied = await applyDns(desiredOf(zone), keeper(provider), {
+      confirm: async () => {
+        if (++asked === 1) await provider.change(zone, [verification]);
+        return true;
+      },
+      keepBackup: async (backup) => {
+        kept = backup;
+        return "kept";
+      },
+    });
+    expect([applied.outcome, asked]).toEqual(["changed", 2]);
+    const texts = provider.content().find(({ name, type }) => name === zone && type === "TXT");
+    expect(texts?.values).toEqual(['"site-verification=new"', '"v=spf1 a ~all"']);
+    expect(kept?.sets.map(({ values }) => values)).toEqual([['"site-verification=new"']]);
+  });
+
+  it("stops at mail servers that came while the owner thought", async () => {
+    const provider = memoryProvider(zone, []);
+    const applying = applyDns(desiredOf(zone), keeper(provider), {
+      confirm: async () => {
+        await provider.change(zone, [set(zone, "MX", "5 mx.other.test.")]);
+        return true;
+      },
+      keepBackup: async () => "nowhere",
+    });
+    await expect(applying).rejects.toMatchObject({ name: "PlanObstacleError" });
+    expect(provider.writes()).toBe(1);
+  });
+
+  it("gives up on a zone that never stays the same", async () => {
+    const provider = memoryProvider(zone, []);
+    let count = 0;
+    const applying = applyDns(desiredOf(zone), keeper(provider), {
+      confirm: async () => {
+        await provider.change(zone, [set(zone, "TXT", `"text ${++count}"`)]);
+        return true;
+      },
+      keepBackup: async () => "nowhere",
+    });
+    await expect(applying).rejects.toThrow("changes the zone all the time");
+  });
+
+  it.each<[before: string, after: string]>([
+    ["v=spf1 include:mailer.test ~all", "v=spf1 a include:mailer.test ~all"],
+    ["v=spf1 include:a.test include:b.test ?all", "v=spf1 a include:a.test include:b.test ?all"],
+    ["v=spf1 ip4:192.0.2.1", "v=spf1 a ip4:192.0.2.1 ~all"],
+    ["v=spf1 redirect=_spf.mailer.test", "v=spf1 a include:_spf.mailer.test ~all"],
+    ["v=spf1 ip4:192.0.2.1 -all exp=why.test", "v=spf1 a ip4:192.0.2.1 -all exp=why.test"],
+  ])("lets those go on sending who may: %s", async (before, after) => {
+    const provider = memoryProvider(zone, [set(zone, "TXT", `"${before}"`)]);
+    await apply(zone, provider);
+    const texts = provider.content().find(({ name, type }) => name === zone && type === "TXT");
+    expect(texts?.values).toEqual([`"${after}"`]);
+    expect((await apply(zone, provider)).outcome).toBe("unchanged");
+  });
+
+  it("makes one SPF record of two", async () => {
+    const two = set(zone, "TXT", '"v=spf1 include:a.test ~all"');
+    const provider = memoryProvider(zone, [
+      { ...two, values: [...two.values, '"v=spf1 include:b.test -all"', '"other"'] },
+    ]);
+    await apply(zone, provider);
+    const texts = provider.content().find(({ name, type }) => name === zone && type === "TXT");
+    expect(texts?.values).toEqual(['"other"', '"v=spf1 a include:a.test include:b.test -all"']);
+  });
+
   it("says which zones the token sees when none holds the domain", async () => {
     const applying = apply("chat.other.test", memoryProvider(zone, []));
     await expect(applying).rejects.toThrow(
@@ -279,8 +350,17 @@ describe("a back-up", () => {
     const steps = await planUndo(kept!, provider);
     const others = steps.filter(({ state }) => state === "changed since");
     expect(others.map(({ change }) => `${change.after.name} ${change.after.type}`)).toEqual([`${zone} A`]);
-    await applyUndo(zone, steps, provider);
+    await applyUndo(kept!, steps, provider);
     expect(provider.content()).toEqual([set(zone, "A", "3.3.3.3")].map((each) => ({ ...each, ttl: 3600 })));
+  });
+
+  it("leaves alone what somebody else changes while the owner thinks", async () => {
+    const provider = memoryProvider(zone, []);
+    const { kept } = await apply(zone, provider);
+    const steps = await planUndo(kept!, provider);
+    await provider.change(zone, [set(zone, "A", "3.3.3.3")]);
+    expect(await applyUndo(kept!, steps, provider)).toHaveLength(steps.length - 1);
+    expect(provider.content().map(({ values }) => values)).toEqual([["3.3.3.3"]]);
   });
 
   it.each<[what: string, text: string]>([

@@ -59,7 +59,7 @@ describe.each(Object.entries(fakes))("the records of a relay at %s", (id, makeFa
 
     const steps = await planUndo(kept[0]!, provider);
     expect(steps.map(({ state }) => state)).toEqual(steps.map(() => "restore"));
-    await applyUndo(zone, steps, provider);
+    await applyUndo(kept[0]!, steps, provider);
     expect(texts(fake.rows())).toEqual(before);
   });
 
