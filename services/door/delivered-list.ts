@@ -55,11 +55,24 @@ export type DeliveredListOptions = Readonly<{
   maxDelivered?: number;
 }>;
 
-/** @throws the error of reading a file that is there. */
+/** A file that cannot be read is put aside (`path`.broken): mail goes on, and what was in it may come twice. */
 export function openDeliveredList(options: DeliveredListOptions): DeliveredList {
   const { path, log, now = Date.now, maxDelivered = MAX_DELIVERED } = options;
-  let before = readGeneration(`${path}.old`, maxDelivered);
-  let current = readGeneration(path, maxDelivered, before);
+  const readOrPutAside = (name: string, previous?: Generation): Generation => {
+    try {
+      return readGeneration(name, maxDelivered, previous);
+    } catch (cause) {
+      log.error("cannot read which messages were delivered; some may come twice", { path: name }, cause);
+      try {
+        renameSync(name, `${path}.broken`);
+      } catch (second) {
+        log.error("cannot put that file aside", { path: name }, second);
+      }
+      return emptyGeneration(maxDelivered);
+    }
+  };
+  let before = readOrPutAside(`${path}.old`);
+  let current = readOrPutAside(path, before);
   const file = createAppender(path, log);
 
   const turnOver = (): void => {

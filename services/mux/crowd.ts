@@ -125,6 +125,14 @@ export function createCrowd(limits: MuxLimits, count: MuxEvents, news: News): Cr
 
   return {
     admit: (client) => {
+      // First its own network's limit: who has no place left takes nobody else's.
+      const ends = endpoints(client);
+      const network = ends === undefined ? undefined : places.take(ends.peer.address);
+      if (network === undefined) {
+        count.refused(ends === undefined ? "gone" : "network full");
+        close(client);
+        return undefined;
+      }
       // Somebody who says nothing makes room for somebody who may.
       if (connections.size >= limits.connections)
         for (const oldest of waiting) {
@@ -132,15 +140,9 @@ export function createCrowd(limits: MuxLimits, count: MuxEvents, news: News): Cr
           break;
         }
       if (connections.size >= limits.connections) {
+        places.leave(network);
         news.full(limits.connections);
         count.refused("full");
-        close(client);
-        return undefined;
-      }
-      const ends = endpoints(client);
-      const network = ends === undefined ? undefined : places.take(ends.peer.address);
-      if (network === undefined) {
-        count.refused(ends === undefined ? "gone" : "network full");
         close(client);
         return undefined;
       }

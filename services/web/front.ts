@@ -69,8 +69,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 
   http.prependListener("connection", (socket: Socket) => {
     // TLS connections were counted at their own door.
-    if (socket instanceof TLSSocket || !places.admit(socket)) return;
-    places.claim(socket, plainAddress(socket.remoteAddress));
+    if (socket instanceof TLSSocket) return;
+    places.admit(socket, plainAddress(socket.remoteAddress));
   });
   const tls = createServer((socket) => {
     if (!places.admit(socket)) return;

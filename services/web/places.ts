@@ -27,10 +27,11 @@ export type Places = Readonly<{
   /**
    * Gives the connection a place. When all are taken, the oldest without a request makes room: it is in a handshake or
    * header that takes its time, or idle. Without such a one, who has left a finished answer unread for the longest.
-   * False, and the connection is closed, when all wait for us.
+   * False, and the connection is closed, when all wait for us. Whose `address` is known already takes nobody's place when
+   * its network has enough.
    */
-  admit(socket: Socket): boolean;
-  /** Who the connection is from; false, and it is closed, when that network has enough. */
+  admit(socket: Socket, address?: string): boolean;
+  /** Who a connection is from that was let in without; false, and it is closed, when that network has enough. */
   claim(socket: Socket, address: string): boolean;
   begin(socket: Socket): UnderWay;
   /** The connection speaks HTTP/2. */
@@ -69,8 +70,16 @@ export function createPlaces(
     return slowest !== undefined;
   };
 
+  const claim = (socket: Socket, address: string): boolean => {
+    const network = networks.take(address);
+    if (network === undefined) close(socket, "network");
+    else socket.once("close", () => networks.leave(network));
+    return network !== undefined;
+  };
+
   return {
-    admit(socket) {
+    admit(socket, address) {
+      if (address !== undefined && !claim(socket, address)) return false;
       if (places.size >= limits.connections && !makeRoom()) {
         close(socket, "busy");
         return false;
@@ -82,12 +91,7 @@ export function createPlaces(
       });
       return true;
     },
-    claim(socket, address) {
-      const network = networks.take(address);
-      if (network === undefined) close(socket, "network");
-      else socket.once("close", () => networks.leave(network));
-      return network !== undefined;
-    },
+    claim,
     begin(socket) {
       const place = places.get(socket);
       if (place === undefined) return { answered: () => {}, end: () => {} };

@@ -1,5 +1,5 @@
 /** The list of what was delivered, over restarts, beyond its size and where it cannot be written. */
-import { appendFile, mkdtemp, rm, stat } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -81,6 +81,18 @@ it("forgets after five to ten days", async () => {
   list.note("delivered", [3n]);
   expect([1n, 2n, 3n].map(list.state)).toEqual([undefined, "delivered", "delivered"]);
   list.close();
+});
+
+it("goes on without a file that cannot be read, says so, and is there again after a restart", async () => {
+  // Reading a folder fails as reading a bad block does.
+  for (const name of [path, `${path}.old`]) await mkdir(name);
+  const first = openDeliveredList({ path, log });
+  expect(lines.filter((line) => line.includes("cannot read which messages"))).toHaveLength(2);
+  first.note("delivered", [1n]);
+  first.close();
+  const second = openDeliveredList({ path, log });
+  expect(second.state(1n)).toBe("delivered");
+  second.close();
 });
 
 it("goes on in memory where no file can be written, and says so once", async () => {

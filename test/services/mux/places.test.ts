@@ -55,6 +55,16 @@ describe("the places of port 443", () => {
     }
   });
 
+  it("are not taken from anybody by a network that has all of its own", async () => {
+    await using mux = await runMux(parrot, { connections: 3, perNetwork: 2 });
+    const newcomer = await mux.knock("127.0.0.6");
+    const greedy = [await mux.knock("127.0.0.5"), await mux.knock("127.0.0.5")];
+    for (let i = 0; i < 3; i++) expect(await rest(await mux.knock("127.0.0.5"))).toHaveLength(0);
+    newcomer.end(helloFor());
+    expect((await rest(newcomer)).toString()).toMatch(/^web 127.0.0.6/);
+    for (const socket of greedy) socket.destroy();
+  });
+
   it("are lost by who reads least when too many do not read", async () => {
     const sources: Socket[] = [];
     await using mux = await runMux(
