@@ -221,12 +221,10 @@ describeRelays("mail to the rest of the world", { "_a.test": { settings } }, (ri
     const texts = sources.map(async (source) => {
       const armoredMessage = /-----BEGIN PGP MESSAGE-----[\s\S]*-----END PGP MESSAGE-----/.exec(source)![0];
       const message = await readMessage({ armoredMessage });
-      return (await decrypt({ message, decryptionKeys: friend.privateKey })).data;
+      const { data } = await decrypt({ message, decryptionKeys: friend.privateKey });
+      return String(data).trim().split(/\r?\n/).at(-1);
     });
-    expect((await Promise.all(texts)).sort()).toEqual([
-      expect.stringContaining("one"),
-      expect.stringContaining("two"),
-    ]);
+    expect((await Promise.all(texts)).sort()).toEqual(["one", "two"]);
     expect(sources.every((source) => /^DKIM-Signature:/m.test(source))).toBe(true);
     // The second found the connection of the first.
     expect((await sentBySmtp(2)).map(({ message }) => /conn_use=2/.test(message))).toEqual([false, true]);
