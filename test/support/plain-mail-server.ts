@@ -66,8 +66,13 @@ exec chroot . /usr/sbin/postfix start-fg`;
   const isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child"];
   const program = startTied([...isolated, "sh", "-c", script], join(home, "log"));
   const stop = async () => {
+    if (program.exitCode !== null || program.signalCode !== null) return;
     const ending = waitForExit(program, `Postfix of ${domain}`, STOP_TIMEOUT);
-    program.kill("SIGKILL");
+    // The first process of its namespace, with which all others end. That unshare ends does not reach it: Postfix changes
+    // its user for a moment, and the kernel forgets then whom the end of its parent shall kill (PR_SET_PDEATHSIG(2const)).
+    const children = await readFile(`/proc/${program.pid}/task/${program.pid}/children`, "utf8");
+    for (const child of children.split(" ").filter(Boolean)) process.kill(Number(child), "SIGKILL");
+    if (children.trim() === "") program.kill("SIGKILL");
     await ending;
   };
   try {
