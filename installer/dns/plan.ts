@@ -46,6 +46,9 @@ export type DnsPlan = Readonly<{
 /** Types that a zone's signer puts beside any other (RFC 4034 §2.2, §4.1.1), also beside an alias. */
 const besideAliases = ["CNAME", "RRSIG", "NSEC", "NSEC3"];
 
+/** Records of these types say where a web site is, which browsers find no more when they change. */
+const leadsToServers: readonly string[] = ["A", "AAAA", "CNAME"];
+
 /** What the provider can keep: a least TTL in seconds, and what it makes of a set that it cannot keep as it is. */
 export type PlanLimits = Pick<ProviderDescription, "approximate"> & Readonly<{ minTtl?: number }>;
 
@@ -83,7 +86,13 @@ export function planChanges(
       if (before !== null && sameValues(before, after)) unchanged.push({ name, type });
       else if (after.values.length === 0) {
         notes.push(`${name} ${type} cannot be kept by this provider; the relay works without it.`);
-      } else changes.push({ before, after: { ...after, ttl } });
+      } else {
+        changes.push({ before, after: { ...after, ttl } });
+        if (before !== null && leadsToServers.includes(type)) {
+          const now = before.values.join(", ");
+          notes.push(`${name} ${type} leads to ${now} now: a web site there will not be found any more.`);
+        }
+      }
     }
   }
   const stray = (["A", "AAAA"] as const).filter(

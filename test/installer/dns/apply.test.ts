@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RecordSet, recordSets } from "../../../appliance/dns/record-set.ts";
 import { relayRecords } from "../../../appliance/dns/records.ts";
-import { applyDns, applyUndo, planUndo } from "../../../installer/dns/apply.ts";
+import { applyDns, applyUndo, planUndo, readPlan } from "../../../installer/dns/apply.ts";
 import { readBackup, writeBackup, type ZoneBackup } from "../../../installer/dns/backup.ts";
 import { painterFor } from "../../../installer/dns/painter.ts";
 import { planChanges } from "../../../installer/dns/plan.ts";
@@ -240,6 +240,18 @@ describe("a plan", () => {
     await expect(apply(zone, provider)).rejects.toThrow(words);
     await expect(apply(zone, provider)).rejects.toMatchObject({ name: "PlanObstacleError" });
     expect(provider.writes()).toBe(0);
+  });
+
+  it("says which web site will not be found any more", async () => {
+    const provider = memoryProvider(zone, [
+      set(zone, "A", "93.184.216.34"),
+      set(`www.${zone}`, "CNAME", "site.elsewhere.test."),
+    ]);
+    const { plan } = await readPlan(desiredOf(zone), keeper(provider));
+    expect(plan.notes).toEqual([
+      expect.stringContaining(`${zone} A leads to 93.184.216.34 now`),
+      expect.stringContaining(`www.${zone} CNAME leads to site.elsewhere.test. now`),
+    ]);
   });
 
   it("changes nothing when the owner says no", async () => {
