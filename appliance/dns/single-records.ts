@@ -4,6 +4,7 @@
  * functions do the I/O.
  */
 import { DnsProviderError, type SetName } from "./provider.ts";
+import type { ProviderHttp } from "./provider-http.ts";
 import {
   groupValues,
   isSameName,
@@ -21,6 +22,7 @@ import {
   rowChanges,
   type StoredRow,
 } from "./row-changes.ts";
+import { relativeName } from "./zone-names.ts";
 
 export type SingleRecords<Row extends StoredRow> = Readonly<{
   /** All records of the zone. */
@@ -55,6 +57,34 @@ export function setsOfSingleRecords<Row extends StoredRow>(api: SingleRecords<Ro
 /** Whether only the TTL changes: then a value that others wrote need not be written again in our form. */
 export function isOnlyTtl(row: StoredRow, to: ValueRow): boolean {
   return tidyValue(row.type, row.value) === to.value;
+}
+
+/**
+ * The verbs of an interface that takes records at `path` by POST, and at `path`/ID by PATCH, which keeps what is not
+ * named, and DELETE. `fieldsOf` gives what it wants of a record beside type and name.
+ */
+export function patchedRecords(
+  http: ProviderHttp,
+  zone: string,
+  path: string,
+  fieldsOf: (row: ValueRow) => object,
+): RowVerbs {
+  const patch = (row: StoredRow, body: unknown) =>
+    http.send({
+      ...{ method: "PATCH", path: `${path}/${row.id}`, body, what: changeWords("change", row) },
+      repeatable: true,
+    });
+  return {
+    create: (row) => {
+      const body = { type: row.type, name: relativeName(row.name, zone), ...fieldsOf(row) };
+      return http.send({ method: "POST", path, body, what: changeWords("create", row) });
+    },
+    update: (row, to) => patch(row, isOnlyTtl(row, to) ? { ttl: to.ttl } : fieldsOf(to)),
+    remove: (row) => {
+      const what = changeWords("delete", row);
+      return http.send({ method: "DELETE", path: `${path}/${row.id}`, what, accept: [404] });
+    },
+  };
 }
 
 /** "create www.example.org CNAME", for messages. */

@@ -57,8 +57,6 @@ export async function writeQcow2(options: DiskFileOptions): Promise<void> {
   };
   const counts = Buffer.alloc(roundUp(used * 2, PIECE_BYTES));
   for (let cluster = 0; cluster < used; cluster++) counts.writeUInt16BE(1, cluster * 2);
-  // Blocks that count nothing but free clusters are left as holes.
-  for (let block = used; block < at.firstBlock + at.blocks; block++) counts.writeUInt16BE(1, block * 2);
   const l1 = table(at.l2, at.l2Tables);
   for (let index = 0; index < at.l2Tables; index++) {
     l1.writeBigUInt64BE(l1.readBigUInt64BE(index * ENTRY_BYTES) | COPIED, index * ENTRY_BYTES);

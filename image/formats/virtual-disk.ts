@@ -22,10 +22,14 @@ export type DiskFileOptions = Readonly<{
   signal?: AbortSignal | undefined;
 }>;
 
-/** Puts the pieces that are not empty one behind the other from `firstOffset`; gives each one's offset by its number. */
+/**
+ * Puts the pieces that are not empty one behind the other from `firstOffset`; gives each one's offset by its number, and to `onPiece` its
+ * bytes, which are good until that returns.
+ */
 export async function writePieces(
   { source, sourceBytes, target, onProgress, signal }: DiskFileOptions,
   firstOffset: number,
+  onPiece: (piece: number, bytes: Buffer) => void = () => {},
 ): Promise<Map<number, number>> {
   const offsets = new Map<number, number>();
   const buffer = Buffer.alloc(READ_BYTES);
@@ -40,6 +44,7 @@ export async function writePieces(
       if (piece.every((byte) => byte === 0)) continue;
       await writeAt(target, piece, end);
       offsets.set((at + start) / PIECE_BYTES, end);
+      onPiece((at + start) / PIECE_BYTES, piece);
       end += PIECE_BYTES;
     }
     onProgress?.(at + length);

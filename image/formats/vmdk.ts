@@ -43,7 +43,10 @@ function plan(diskBytes: number) {
 export async function writeVmdk(options: DiskFileOptions & Readonly<{ name: string }>): Promise<void> {
   const { diskBytes, target, name } = options;
   const at = plan(diskBytes);
-  const offsets = await writePieces(options, at.content * SECTOR_BYTES);
+  const digest = createHash("sha256");
+  const offsets = await writePieces(options, at.content * SECTOR_BYTES, (piece, bytes) => {
+    digest.update(`${piece}:`).update(bytes);
+  });
   const tables = Buffer.alloc(at.tables * TABLE_SECTORS * SECTOR_BYTES);
   for (const [grain, offset] of offsets) tables.writeUInt32LE(offset / SECTOR_BYTES, grain * ENTRY_BYTES);
   for (const sector of at.directories) {
@@ -55,7 +58,7 @@ export async function writeVmdk(options: DiskFileOptions & Readonly<{ name: stri
     await writeAt(target, tables, (sector + at.directorySectors) * SECTOR_BYTES);
   }
   const text = Buffer.alloc(DESCRIPTOR.sectors * SECTOR_BYTES);
-  text.write(descriptor(diskBytes, name, contentId(offsets)), "utf8");
+  text.write(descriptor(diskBytes, name, contentId(digest.digest())), "utf8");
   await writeAt(target, text, DESCRIPTOR.sector * SECTOR_BYTES);
   await writeAt(target, header(diskBytes, at), 0);
   await target.truncate(at.content * SECTOR_BYTES + offsets.size * PIECE_BYTES);
@@ -105,11 +108,9 @@ ddb.adapterType = "lsilogic"
 }
 
 /** VMware wants a number that tells one state of the disk from another: eight digits, the same for the same image. */
-function contentId(offsets: ReadonlyMap<number, number>): string {
-  const digest = createHash("sha256");
-  for (const grain of offsets.keys()) digest.update(`${grain},`);
+function contentId(digest: Buffer): string {
   // ffffffff stands for "no parent", fffffffe has a meaning too.
-  return digest.digest("hex").slice(0, 8).replace(/^f/, "e");
+  return digest.toString("hex", 0, 4).replace(/^f/, "e");
 }
 
 /** By the first bytes of a file. */

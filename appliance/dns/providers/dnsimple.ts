@@ -7,15 +7,8 @@ import { DnsProviderError, type ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import { txtStrings, type ValueRow } from "../record-set.ts";
 import type { StoredRow } from "../row-changes.ts";
-import {
-  allPages,
-  changeWords,
-  contentOf,
-  isOnlyTtl,
-  keptValue,
-  setsOfSingleRecords,
-} from "../single-records.ts";
-import { absoluteName, relativeName } from "../zone-names.ts";
+import { allPages, contentOf, keptValue, patchedRecords, setsOfSingleRecords } from "../single-records.ts";
+import { absoluteName } from "../zone-names.ts";
 
 const NAME = "DNSimple";
 /** The longest page that it gives. */
@@ -127,24 +120,7 @@ export const dnsimple: ProviderDescription = {
       },
       ...setsOfSingleRecords({
         list,
-        change: async (zone) => {
-          const path = await pathOf(zone);
-          const patch = (row: StoredRow, body: unknown) => {
-            const what = changeWords("change", row);
-            return http.send({ method: "PATCH", path: `${path}/${row.id}`, body, what, repeatable: true });
-          };
-          return {
-            create: (row) => {
-              const body = { type: row.type, name: relativeName(row.name, zone), ...fieldsOf(row) };
-              return http.send({ method: "POST", path, body, what: changeWords("create", row) });
-            },
-            update: (row, to) => patch(row, isOnlyTtl(row, to) ? { ttl: to.ttl } : fieldsOf(to)),
-            remove: (row) => {
-              const what = changeWords("delete", row);
-              return http.send({ method: "DELETE", path: `${path}/${row.id}`, what, accept: [404] });
-            },
-          };
-        },
+        change: async (zone) => patchedRecords(http, zone, await pathOf(zone), fieldsOf),
         ttlOf: (ttl) => Math.max(ttl, MIN_TTL),
       }),
       check: async (zone) => {

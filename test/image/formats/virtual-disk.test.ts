@@ -46,6 +46,19 @@ async function convert(format: keyof typeof formats, raw: string, diskBytes: num
   return join(folder, name);
 }
 
+test("VMDK tells images apart by a number that follows their content", async () => {
+  const idOf = async () => {
+    const text = (await readFile(await convert("vmdk", await rawImage(40 * PIECE_BYTES), GIBIBYTE))).toString(
+      "latin1",
+    );
+    return /^CID=([0-9a-e][0-9a-f]{7})$/m.exec(text)?.[1];
+  };
+  const first = await idOf();
+  expect(first).toBeDefined();
+  // The same places, other bytes.
+  expect(await idOf()).not.toBe(first);
+});
+
 describe.each(["qcow2", "vmdk"] as const)("%s", (format) => {
   test.skipIf(!hasQemuImg).each([
     ["one piece", PIECE_BYTES, PIECE_BYTES],

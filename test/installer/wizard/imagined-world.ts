@@ -1,6 +1,6 @@
 /**
  * An Effects whose every answer a test decides, for the wizard's logic and screens; the real ones are tested with real
- * folders and servers in real-effects.test.ts, and all together in test/boot.
+ * folders and servers in the *-effects.test.ts beside this file, and all together in test/boot.
  */
 import { noAnswers } from "../../../installer/wizard/answers.ts";
 import type {
