@@ -162,17 +162,13 @@ export function createAccounts(
     }
   };
 
-  /** The password is right: an account that an invitation made is from now on its owner's (lost-answer.ts). */
+  /**
+   * The password is right: an account that an invitation made is from now on its owner's (lost-answer.ts). Nobody is
+   * let in before that is on disk: whoever brings the invitation again would get the account from its owner's hands.
+   */
   const claim = async (address: string, stored: string): Promise<Verdict> => {
     const ok: Verdict = { kind: "ok", created: false };
-    if (!store.isUnused(address)) return ok;
-    try {
-      if (await store.noteUsed(address, stored)) return ok;
-    } catch (cause) {
-      // No login fails for want of room: the next one notes it.
-      log.warn("the first login to an account was not noted", { cause: describeError(cause) });
-      return ok;
-    }
+    if (!store.isUnused(address) || (await store.noteUsed(address, stored))) return ok;
     // Another login noted it, or a new password was just given to who asked again.
     return store.findPassword(address) === stored ? ok : { kind: "mismatch" };
   };

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { createAccounts } from "../../../services/auth/accounts.ts";
@@ -264,6 +265,25 @@ describe("sign-up", () => {
         );
         expect(verdicts.map(said).filter((word) => word === "made")).toHaveLength(1);
         expect(store.count()).toBe(1);
+      });
+
+      it("lets nobody in as long as the list cannot note whose it is, for the next to ask would get it", async () => {
+        const { token } = (await invite())!;
+        const { signUp, accounts } = await create(inviteOnly);
+        const first = madeOf(await ask(signUp, { invitation: token }));
+        using list = new DatabaseSync(join(folder, "accounts.sqlite"));
+        list.exec(`CREATE TRIGGER failing BEFORE DELETE ON unused_accounts
+          BEGIN SELECT RAISE(ABORT, 'the disk fails'); END`);
+        await expect(accounts.verify(first)).rejects.toThrow("the disk fails");
+        now += 10;
+        const second = madeOf(await ask(signUp, { invitation: token }));
+        list.exec("DROP TRIGGER failing");
+        expect(second.user).toBe(first.user);
+        expect(await accounts.verify(first)).toEqual(wrong);
+        expect(await accounts.verify(second)).toEqual(right);
+        now += 86_400;
+        expect(said(await ask(signUp, { invitation: token }))).toBe("invitation-used-up");
+        expect(await accounts.verify(second)).toEqual(right);
       });
 
       it("gives nothing for an invitation that was withdrawn or has expired", async () => {
