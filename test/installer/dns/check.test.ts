@@ -1,59 +1,26 @@
-/** Checks of a relay's records (installer/dns/check.ts) against real name servers, a root above them, and a resolver. */
-import { generateKeyPairSync } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { recordSets, txtStrings } from "../../../appliance/dns/record-set.ts";
-import { dkimPublicKey, relayRecords } from "../../../appliance/dns/records.ts";
+/** What a check of a relay's records (installer/dns/check.ts) says of each of them, by real name servers. */
+import { describe, expect, it } from "vitest";
+import { relayRecords } from "../../../appliance/dns/records.ts";
 import { checkDns } from "../../../installer/dns/check.ts";
-import type { DnsReport } from "../../../installer/dns/report.ts";
-import { watchDns } from "../../../installer/dns/watch.ts";
-import { type Place, startDelayLine } from "./delay-line.ts";
-import { startHttpsFront } from "./https-front.ts";
+import { missingServers, type TestZone } from "./name-servers.ts";
 import {
-  missingServers,
-  type SmallInternet,
-  addresses as serverAddresses,
-  startSmallInternet,
-  type TestZone,
-} from "./name-servers.ts";
-
-const key = () => generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
-const publicKey = dkimPublicKey(key().export({ type: "pkcs8", format: "pem" }) as string);
-const otherKey = dkimPublicKey(key().export({ type: "pkcs8", format: "pem" }) as string);
-const address = "11.22.33.44";
-
-const desired = (domain: string) => ({
-  domain,
-  records: relayRecords({ domain, dkim: [{ selector: "homing1", publicKey }], addresses: [address] }),
-});
-
-/** The whole set as lines of a zone file; those whose “NAME TYPE” begins so are left out. */
-function lines(domain: string, ...without: string[]): string[] {
-  return recordSets(desired(domain).records)
-    .filter(({ name, type }) => !without.some((each) => `${name} ${type}`.startsWith(each)))
-    .flatMap(({ name, type, values }) =>
-      values.map((value) => `${name}. 300 ${type} ${type === "TXT" ? txtStrings(value).join(" ") : value}`),
-    );
-}
-
-const whole = (name: string): TestZone => ({ name, records: lines(name) });
-const withOut = (name: string, without: string[], ...records: string[]): TestZone => ({
-  name,
-  records: [...lines(name, ...without.map((each) => each.replace("@", name))), ...records],
-});
+  address,
+  bad,
+  codes,
+  desired,
+  internetOf,
+  lines,
+  otherKey,
+  publicKey,
+  record,
+  whole,
+  withOut,
+} from "./relay-zones.ts";
 
 const dkim = (name: string, text: string) => `homing1._domainkey.${name}. 60 TXT ${text}`;
 const pieces = (text: string, size: number) =>
   (text.match(new RegExp(`.{1,${size}}`, "g")) ?? []).map((piece) => `"${piece}"`).join(" ");
 const keyText = (p: string) => `v=DKIM1;k=rsa;p=${p};s=email;t=s`;
-
-/** Behind lines with a delay. */
-const farServers = [
-  ...["far.test. 60 NS ns1.far.test.", "far.test. 60 NS ns2.far.test."],
-  ...["ns1.far.test. 60 A 127.0.0.23", "ns2.far.test. 60 A 127.0.0.24"],
-];
 
 const zones: TestZone[] = [
   whole("ok.test"),
@@ -114,73 +81,13 @@ const zones: TestZone[] = [
     name: "fresh.test",
     records: ["*.fresh.test. 60 CNAME pixie.porkbun.com.", "fresh.test. 60 A 22.33.44.55"],
   },
-  { name: "late.test", records: lines("late.test"), second: [] },
-  { name: "lame.test", records: lines("lame.test"), second: null },
-  {
-    ...whole("silent.test"),
-    delegation: [
-      "silent.test. 60 NS ns1.silent.test.",
-      "silent.test. 60 NS nowhere.silent.test.",
-      `ns1.silent.test. 60 A ${serverAddresses.first}`,
-      "nowhere.silent.test. 60 A 127.0.0.98",
-    ],
-  },
-  {
-    name: "gone.test",
-    records: [],
-    second: null,
-    delegation: ["gone.test. 60 NS nowhere.gone.test.", "nowhere.gone.test. 60 A 127.0.0.98"],
-  },
-  { ...whole("far.test"), own: farServers, delegation: farServers },
-  { ...whole("signed.test"), dnssec: "valid" },
-  { ...whole("expired.test"), dnssec: "expired" },
-  { ...whole("forged.test"), dnssec: "forged" },
-  { ...whole("other-key.test"), dnssec: "other-key" },
-  { ...whole("unsigned.test"), dnssec: "unsigned" },
 ];
-
-const record = (report: DnsReport, name: string, type: string) => {
-  const found = report.records.find((each) => each.name === name && each.type === type);
-  if (found === undefined) throw new Error(`no ${name} ${type} in the report`);
-  return found;
-};
-const silent = ["warning server-silent", "warning delegation-differs"];
-const codes = (report: DnsReport) => report.findings.map(({ code, severity }) => `${severity} ${code}`);
-const bad = (report: DnsReport) =>
-  report.records
-    .filter(({ state }) => state !== "ok")
-    .map(({ name, type, state }) => `${name} ${type} ${state}`);
 
 describe.skipIf(missingServers !== undefined)(
   `a check of a relay's records (${missingServers ?? "here"})`,
   () => {
-    let folder: string;
-    let internet: SmallInternet;
-    beforeAll(async () => {
-      folder = await mkdtemp(join(tmpdir(), "homing-dns-"));
-      internet = await startSmallInternet(folder, zones);
-    }, 60_000);
-    afterAll(async () => {
-      await internet?.[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true });
-    });
-    const check = (domain: string) => checkDns(desired(domain), { world: internet.world });
-
-    it("finds nothing wrong with the whole set at both servers", async () => {
-      const report = await check("ok.test");
-      expect(report).toMatchObject({
-        works: true,
-        zone: "ok.test",
-        path: "servers",
-        findings: [],
-        asked: [],
-      });
-      expect(bad(report)).toEqual([]);
-      expect(report.servers.map(({ server, state }) => `${server} ${state}`)).toEqual([
-        "ns1.ok.test answers",
-        "ns2.ok.test answers",
-      ]);
-    });
+    const internet = internetOf(zones);
+    const check = (domain: string) => checkDns(desired(domain), { world: internet().world });
 
     it("raises no false alarm about other ways to write the same", async () => {
       const report = await check("alike.test");
@@ -309,41 +216,15 @@ describe.skipIf(missingServers !== undefined)(
       const ask = (domain: string, selector: string) =>
         checkDns(
           { domain, records: relayRecords({ domain, dkim: [] }), selectors: [selector] },
-          { world: internet.world },
+          { world: internet().world },
         );
       expect(await ask("ok.test", "homing1")).toMatchObject({ works: true, findings: [] });
       expect(bad(await ask("ok.test", "other"))).toEqual(["other._domainkey.ok.test TXT missing"]);
     });
 
     it.each<[what: string, zone: string, code: string[], words: RegExp, works: boolean]>([
-      [
-        "servers that differ",
-        "split.test",
-        ["warning servers-disagree"],
-        /split\.test MX: ns1.*version 1/,
-        false,
-      ],
-      ["a server without the zone", "lame.test", ["warning server-lame"], /ns2\.lame\.test .*refuses/, true],
-      ["a server that is silent", "silent.test", silent, /127\.0\.0\.98/, true],
-      [
-        "a zone that does not exist",
-        "none.test",
-        ["error delegation-missing"],
-        /none\.test is in no zone: .* test,/,
-        false,
-      ],
       ["a wildcard", "parked.test", ["warning wildcard"], /\*\.parked\.test .*parking/, false],
       ["a mail service to switch off", "foreign.test", ["warning foreign-mail"], /Cloudflare/, false],
-      ["expired signatures", "expired.test", ["error dnssec-broken"], /expired on \d{4}-/, false],
-      [
-        "forged records",
-        "forged.test",
-        ["error dnssec-broken"],
-        /resolvers that check signatures refuse/,
-        false,
-      ],
-      ["a DS of another key", "other-key.test", ["error dnssec-broken"], /none of the zone's keys/, false],
-      ["a DS without signatures", "unsigned.test", ["error dnssec-broken"], /and it is not/, false],
     ])("finds %s", async (_what, zone, code, words, works) => {
       const report = await check(zone);
       expect(codes(report)).toEqual(code);
@@ -352,148 +233,15 @@ describe.skipIf(missingServers !== undefined)(
       expect(report.works).toBe(works);
     });
 
-    // Those that wait for silence, all at once.
-    describe.concurrent("where nobody answers", () => {
-      it("finds a zone without any server", async () => {
-        const report = await check("gone.test");
-        expect(codes(report)).toEqual(["error server-silent"]);
-        expect(report.findings[0]?.text).toMatch(/nowhere\.gone\.test/);
-        expect(report).toMatchObject({ works: false, zone: "gone.test" });
-      });
-
-      it("asks by HTTPS where nothing comes through to name servers", async () => {
-        await using https = await startHttpsFront(internet.world.resolvers[0]!);
-        // At this port nobody listens.
-        const world = { ...internet.world, port: 1, https: [https.url] };
-        const report = await checkDns(desired("ok.test"), { world });
-        expect(codes(report)).toEqual(["warning port-53-blocked"]);
-        expect(report).toMatchObject({ works: true, path: "https", asked: [https.url], zone: "ok.test" });
-      });
-
-      it("takes the computer's own resolver where HTTPS leads nowhere too", async () => {
-        const world = { ...internet.world, port: 1, https: ["http://127.0.0.1:1/dns-query"] };
-        const report = await checkDns(desired("split.test"), { world });
-        expect(codes(report)).toEqual(["warning port-53-blocked"]);
-        expect(report).toMatchObject({ path: "resolver", zone: "split.test" });
-      });
-    });
-
-    it("notices that somebody else answers for all name servers, and asks by HTTPS", async () => {
-      await using https = await startHttpsFront(internet.world.resolvers[0]!);
-      const nowhere = "127.0.0.97";
-      await using _everywhere = await startDelayLine(
-        { address: nowhere, port: internet.port },
-        internet.world.resolvers[0]!,
-        0,
-      );
-      const report = await checkDns(desired("ok.test"), {
-        world: { ...internet.world, nowhere, https: [https.url] },
-      });
-      expect(codes(report)).toEqual(["warning port-53-intercepted"]);
-      expect(report).toMatchObject({ works: true, path: "https", zone: "ok.test" });
-      expect(report.records.every(({ state }) => state === "ok")).toBe(true);
-    });
-
-    it("says of a signed zone that it verifies, and of another that it is unsigned", async () => {
-      expect(await check("signed.test")).toMatchObject({ works: true, dnssec: "valid", findings: [] });
-      expect((await check("ok.test")).dnssec).toBe("unsigned");
-    });
-
-    it("asks a resolver by HTTPS about a signed zone when the computer's own does not validate", async () => {
-      await using https = await startHttpsFront(internet.world.resolvers[0]!);
-      // A name server, which validates nothing.
-      const resolvers = [{ address: serverAddresses.first, port: internet.port }];
-      const world = { ...internet.world, resolvers, https: [https.url] };
-      const outside = (domain: string) => checkDns(desired(domain), { world });
-      expect(await outside("signed.test")).toMatchObject({
-        dnssec: "valid",
-        asked: [https.url],
-        works: true,
-      });
-      expect(await outside("forged.test")).toMatchObject({
-        dnssec: "broken",
-        asked: [https.url],
-        works: false,
-      });
-      expect(await outside("ok.test")).toMatchObject({ dnssec: "unsigned", asked: [], works: true });
-    });
-
-    it("says that there is no DNS rather than that something is missing", async () => {
-      const world = { ...internet.world, resolvers: [], roots: [], https: [] };
-      const report = await checkDns(desired("a.example.net.org"), { world });
-      expect(codes(report)).toEqual(["error no-dns"]);
-      expect(report).toMatchObject({ works: false, zone: null });
-    });
-
-    it("finds the zone from the root when no resolver answers", async () => {
-      const world = { ...internet.world, resolvers: [] };
-      const report = await checkDns(desired("ok.test"), { world });
-      expect(report).toMatchObject({ works: true, zone: "ok.test", path: "servers" });
-      expect(report.servers).toHaveLength(2);
-    });
-
-    it("asks only the servers that it is told to", async () => {
-      const ask = (server: string) =>
-        checkDns(desired("split.test"), {
-          world: internet.world,
-          servers: [{ address: server, port: internet.port }],
-        });
-      expect(await ask(serverAddresses.first)).toMatchObject({ works: true, zone: "split.test" });
-      expect(bad(await ask(serverAddresses.second))).toEqual(["split.test MX missing"]);
-      expect(codes(await ask(serverAddresses.above))).toEqual(["error server-lame"]);
-    });
-
     it("knows the account that alone may get certificates", async () => {
       const account = (accountUri: string, domain: string) => {
         const dkimKeys = [{ selector: "homing1", publicKey }];
         const records = relayRecords({ domain, dkim: dkimKeys, addresses: [address], accountUri });
-        return checkDns({ domain, records }, { world: internet.world });
+        return checkDns({ domain, records }, { world: internet().world });
       };
       expect(bad(await account("https://ca.test/1", "alike.test"))).toEqual([]);
       expect(bad(await account("https://ca.test/2", "alike.test"))).toEqual(["alike.test CAA conflicts"]);
       expect(bad(await account("https://ca.test/1", "ok.test"))).toEqual(["ok.test CAA differs"]);
-    });
-
-    it("waits until every server shows the records, and tells how many do", async () => {
-      const looks: number[] = [];
-      const state = await watchDns(desired("late.test"), {
-        world: internet.world,
-        awaited: [{ name: "late.test", type: "MX" }],
-        clock: {
-          now: () => performance.now(),
-          wait: async () => internet.reload("late.test", "second", lines("late.test")),
-        },
-        onLook: ({ done }) => looks.push(done),
-      });
-      expect(state).toMatchObject({ done: 1, total: 1, report: { works: true } });
-      expect(looks.at(0)).toBe(0);
-      expect(looks.at(-1)).toBe(1);
-    });
-
-    it("gives up waiting when the time is over, and says what is missing", async () => {
-      let time = 0;
-      const wait = async (milliseconds: number) => {
-        time += milliseconds;
-      };
-      const state = await watchDns(desired("split.test"), {
-        ...{ world: internet.world, limit: 10_000, clock: { now: () => time, wait } },
-      });
-      expect(state).toMatchObject({ done: 13, total: 14, report: { works: false } });
-      expect(time).toBeLessThanOrEqual(10_000);
-    });
-
-    it("finds all well over lines with a delay", async () => {
-      await using lines = new AsyncDisposableStack();
-      const { port, world } = internet;
-      const delayed = async (from: string, to: Place) =>
-        lines.use(await startDelayLine({ address: from, port }, to, 50));
-      await delayed("127.0.0.23", { address: serverAddresses.first, port });
-      await delayed("127.0.0.24", { address: serverAddresses.second, port });
-      await delayed("127.0.0.30", world.resolvers[0]!);
-      const far = { ...world, resolvers: [{ address: "127.0.0.30", port }] };
-      const report = await checkDns(desired("far.test"), { world: far });
-      expect(report).toMatchObject({ works: true, findings: [] });
-      expect(report.servers.map(({ address: at }) => at)).toEqual(["127.0.0.23", "127.0.0.24"]);
     });
   },
 );
