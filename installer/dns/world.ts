@@ -5,6 +5,7 @@
  */
 import { getServers } from "node:dns";
 import { isIP } from "node:net";
+import { briefFetch } from "./brief-fetch.ts";
 import type { ServerPlace } from "./exchange.ts";
 
 export type DnsWorld = Readonly<{
@@ -39,7 +40,7 @@ const DNS_PORT = 53;
 /** `https` replaces the usual resolvers. */
 export function realWorld(https: readonly string[] = usualHttpsResolvers): DnsWorld {
   const resolvers = getServers().flatMap((text) => parsePlace(text) ?? []);
-  return { resolvers, https, roots: rootAddresses, port: DNS_PORT, nowhere: NOWHERE };
+  return { resolvers, https, roots: rootAddresses, port: DNS_PORT, nowhere: NOWHERE, fetch: briefFetch };
 }
 
 /** "192.0.2.1", "192.0.2.1:5353", "2001:db8::1" or "[2001:db8::1]:5353"; undefined for anything else. */

@@ -4,7 +4,6 @@
  */
 import type { ServerPlace } from "../dns/exchange.ts";
 import type { DnsWorld } from "../dns/world.ts";
-import { briefFetch } from "./brief-fetch.ts";
 import type { ProbedPort } from "./facts.ts";
 
 export type ProbedHost = Readonly<{ host: string; port: number }>;
@@ -47,7 +46,7 @@ const WHOLE_LIMIT_MS = 15_000;
 export function usualLineWorld(dns: DnsWorld): LineWorld {
   const hostsAt = (port: ProbedPort) => usualHosts[port].map((host) => ({ host, port }));
   return {
-    ...{ dns: { fetch: briefFetch, ...dns }, addressServices },
+    ...{ dns, addressServices },
     hosts: { 25: hostsAt(25), 443: hostsAt(443), 465: hostsAt(465), 587: hostsAt(587) },
     routes: { 4: "1.1.1.1", 6: "2606:4700:4700::1111" },
     limits: { host: HOST_LIMIT_MS, whole: WHOLE_LIMIT_MS },

@@ -1,10 +1,12 @@
 /** Questions to servers that lie, cut off and fall silent (installer/dns/exchange.ts, https-exchange.ts). */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import { createServer as createHttp } from "node:http";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { dnsTypes } from "../../../appliance/dns/wire.ts";
+import { briefFetch } from "../../../installer/dns/brief-fetch.ts";
 import { askServer, NoAnswerError } from "../../../installer/dns/exchange.ts";
 import { askByHttps } from "../../../installer/dns/https-exchange.ts";
 import { questionBytes, readAnswer } from "../../../installer/dns/message.ts";
@@ -170,5 +172,15 @@ describe("a question by HTTPS", () => {
   ])("gives up on %s", async (_what, response, words) => {
     await expect(ask(response)).rejects.toThrow(words);
     await expect(ask(response)).rejects.toThrow(NoAnswerError);
+  });
+
+  it.each([403, 204, 304, 503])("tells status %i of a real server", async (status) => {
+    const server = createHttp((_, response) => void response.writeHead(status, type).end());
+    stops.push(() => server.close());
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const asked = askByHttps(url, question, {}, undefined, briefFetch);
+    await expect(asked).rejects.toThrow(`answers with status ${status}`);
   });
 });

@@ -1,7 +1,7 @@
 /** The probes of a line (installer/reachability/), against servers on loopback that answer, lie, or say nothing. */
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
-import { briefFetch } from "../../../installer/reachability/brief-fetch.ts";
+import { briefFetch } from "../../../installer/dns/brief-fetch.ts";
 import type { LineWorld } from "../../../installer/reachability/line-world.ts";
 import { lookAtLine } from "../../../installer/reachability/look.ts";
 import { runHoming } from "../../support/command-io.ts";
