@@ -5,7 +5,8 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { compressImage, IMAGE_MODE } from "./compressed-image.ts";
-import { type DiskFormat, hashFile, writeDiskFile } from "./disk-file.ts";
+import { type DiskFormat, writeDiskFile } from "./disk-file.ts";
+import { hashFile } from "./file-hash.ts";
 import { writeRegions } from "./formats/regions.ts";
 import { explainNoRoom } from "./no-room.ts";
 import { checkOutputFile } from "./output-file.ts";

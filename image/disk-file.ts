@@ -2,11 +2,10 @@
  * Makes the disk file of a virtual machine, qcow2 or VMDK, from a finished image. Called by image/build.ts. The disk that
  * it shows is larger than the image, so that nobody has to enlarge it: the file grows only with what is written to it.
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { IMAGE_MODE, type PackedImage } from "./compressed-image.ts";
+import { hashFile } from "./file-hash.ts";
 import { writeQcow2 } from "./formats/qcow2.ts";
 import { PIECE_BYTES, roundUp } from "./formats/virtual-disk.ts";
 import { writeVmdk } from "./formats/vmdk.ts";
@@ -15,7 +14,6 @@ export type DiskFormat = "qcow2" | "vmdk";
 
 /** Room for the mail of some hundred people; the file can be enlarged further by its hypervisor's means. */
 const DISK_BYTES = 8 * 2 ** 30;
-const READ_BYTES = 4 << 20;
 
 /**
  * Writes the file `to`, which must not be there, from the image `from` of `imageBytes`; `finalName` is the name that it
@@ -38,19 +36,4 @@ export async function writeDiskFile(
   }
   const [image, file] = [await hashFile(from, signal), await hashFile(to, signal)];
   return { imageSha256: image.sha256, bytes: file.bytes, sha256: file.sha256 };
-}
-
-/** Size in bytes and SHA-256, hexadecimal. */
-export async function hashFile(
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<Readonly<{ bytes: number; sha256: string }>> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
-    signal?.throwIfAborted();
-    hash.update(chunk as Buffer);
-    bytes += (chunk as Buffer).length;
-  }
-  return { bytes, sha256: hash.digest("hex") };
 }

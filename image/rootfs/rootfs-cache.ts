@@ -4,7 +4,6 @@
  * final name is always whole, and none that was used lately is removed.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
 import {
   chmod,
   mkdir,
@@ -20,6 +19,7 @@ import {
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { syncFolder, syncTree } from "../durable.ts";
+import { hashFile } from "../file-hash.ts";
 import type { Syslinux } from "../formats/syslinux.ts";
 import type { BootPieces } from "../targets/target.ts";
 
@@ -87,7 +87,7 @@ async function readPieces(folder: string): Promise<StoredRootfs | undefined> {
   const contents = await readManifest(folder);
   const path = join(folder, squashfsName);
   const sha256 = contents?.files[squashfsName];
-  if (!contents || sha256 === undefined || (await hashFile(path)) !== sha256) return undefined;
+  if (!contents || sha256 === undefined || (await hashFile(path)).sha256 !== sha256) return undefined;
   const pieces = new Map<string, Uint8Array>();
   for (const [name, wanted] of Object.entries(contents.files)) {
     if (name === squashfsName) continue;
@@ -163,7 +163,7 @@ export async function storeRootfs(
   try {
     await chmod(aside, 0o755); // nothing in it is secret
     const { bytes } = await writeSquashfs(join(aside, squashfsName));
-    const sha256 = await hashFile(join(aside, squashfsName));
+    const { sha256 } = await hashFile(join(aside, squashfsName));
     const pieces = new Map([...piecesOf(boot), [sbomName, sbom] as const]);
     for (const name of ["dtb", "firmware"]) await mkdir(join(aside, name));
     for (const [name, content] of pieces) await writeFile(join(aside, name), content);
@@ -283,10 +283,4 @@ function hasCode(error: unknown, ...codes: string[]): boolean {
 
 function hashOf(content: Uint8Array | string): string {
   return createHash("sha256").update(content).digest("hex");
-}
-
-async function hashFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }

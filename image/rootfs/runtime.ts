@@ -34,8 +34,7 @@ export async function bundlePrograms(
   bundles: readonly Bundle[],
   project: string,
 ): Promise<Map<string, Program>> {
-  const programs = new Map<string, Program>();
-  for (const { name, entry } of bundles) {
+  const bundle = async ({ name, entry }: Bundle): Promise<[string, Program]> => {
     const result = await build({
       entryPoints: [join(project, entry)],
       // Names in the output are relative to it: the same bytes wherever the project lies.
@@ -65,9 +64,9 @@ export async function bundlePrograms(
     const inputs = Object.entries(made.inputs).flatMap(([path, { bytesInOutput }]) =>
       bytesInOutput > 0 ? [path] : [],
     );
-    programs.set(name, { content: output.contents, inputs });
-  }
-  return programs;
+    return [name, { content: output.contents, inputs }];
+  };
+  return new Map(await Promise.all(bundles.map(bundle)));
 }
 
 /** Puts the runtime and the programs into the tree. */
