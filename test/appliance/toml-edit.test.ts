@@ -1,7 +1,7 @@
 /** Changes of single settings in a relay.toml (appliance/toml-edit.ts). */
 import { describe, expect, it } from "vitest";
 import { parseRelayConfig, renderRelayToml } from "../../appliance/relay-config.ts";
-import { setTomlText, TomlEditError } from "../../appliance/toml-edit.ts";
+import { setTomlText, setTomlValue, TomlEditError } from "../../appliance/toml-edit.ts";
 
 const set = (text: string, key: string, value: string) =>
   setTomlText(text, { section: "dkim", key, value, comment: "what it is" });
@@ -56,5 +56,41 @@ describe("setTomlText", () => {
 
   it("writes no value that could be more than a text", () => {
     expect(() => set("", "selector", 'a"\nb = "c')).toThrow(TomlEditError);
+  });
+});
+
+describe("setTomlValue", () => {
+  const contact = { section: undefined, key: "contact", comment: "how people reach you" };
+  const keys = { section: "ssh", key: "authorized_keys", comment: "who may log in" };
+
+  it("changes a setting above all sections, or adds it below the first one", () => {
+    const text = '# mine\ncontact = "a" # old\ndomain = "a.example"\n[ssh]\ncontact = "b"\n';
+    expect(setTomlValue(text, { ...contact, value: 'x"#\\y' })).toBe(
+      text.replace('"a" #', `${JSON.stringify('x"#\\y')} #`),
+    );
+    expect(setTomlValue('domain = "a.example"\n[ssh]\n', { ...contact, value: "x" })).toBe(
+      'domain = "a.example"\n\n# how people reach you\ncontact = "x"\n[ssh]\n',
+    );
+    expect(setTomlValue('[dkim]\nselector = "a"\n', { ...contact, value: "x" })).toBe(
+      '# how people reach you\ncontact = "x"\n\n[dkim]\nselector = "a"\n',
+    );
+  });
+
+  it("replaces a list that goes over lines, and keeps its line ends", () => {
+    const text = '[ssh]\nauthorized_keys = [\n  "a",\n  "b",\n] # both\n\n[push]\n';
+    const changed = '[ssh]\nauthorized_keys = [\n  "c d",\n] # both\n\n[push]\n';
+    expect(setTomlValue(text, { ...keys, value: ["c d"] })).toBe(changed);
+    expect(setTomlValue(text.replaceAll("\n", "\r\n"), { ...keys, value: ["c d"] })).toBe(
+      changed.replaceAll("\n", "\r\n"),
+    );
+    expect(setTomlValue(text, { ...keys, value: [] })).toContain("\nauthorized_keys = [] # both\n");
+  });
+
+  it.each([
+    '[ssh]\nauthorized_keys = [\n  "a", # the phone\n]\n',
+    "ssh = { authorized_keys = [] }\n",
+    "[ssh]\nauthorized_keys = [[]]\n",
+  ])("leaves to its owner what it would lose something of: %j", (text) => {
+    expect(() => setTomlValue(text, { ...keys, value: ["b"] })).toThrow(TomlEditError);
   });
 });

@@ -1,5 +1,5 @@
 /** The wizard's work in real folders (installer/wizard/folder-effects.ts, progress-file.ts, relay-options.ts, found-relays.ts). */
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,6 +11,7 @@ import { OptionsByHandError, writeOptions } from "../../../installer/wizard/rela
 import { facts, options, providers } from "./imagined-world.ts";
 
 const domain = "_try.test";
+const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHHsUOlEaGbHwL4n0zq0E2dYFyLqkGJZSbTxFyGfBnpS me";
 const follow = { report: () => {}, signal: new AbortController().signal };
 const kept: Kept = {
   page: "options",
@@ -99,13 +100,26 @@ describe("the settings", () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
 
-  it("stay as they are in a file with words of its owner", async () => {
+  it("are changed alone in a file with words and settings of its owner", async () => {
     const path = join(folder, "relay.toml");
-    const text = `# My relay.\n${await readFile(path, "utf8")}`;
+    const before = await writeOptions(folder, options);
+    const text = `# My relay.\n${(await readFile(path, "utf8")).replace("[sending]", "[sending] # less")}`;
     await writeFile(path, text);
-    await chmod(path, 0o600);
-    const contact = { ...options, signUp: "invite", contact: "you@rosegarden.net" } as const;
-    await expect(writeOptions(folder, contact)).rejects.toThrow(OptionsByHandError);
+    const wanted = { ...before, contact: "you@rosegarden.net", authorizedKeys: [key] };
+    expect(await writeOptions(folder, wanted)).toEqual(wanted);
+    const changed = text
+      .replace('contact = ""', 'contact = "you@rosegarden.net"')
+      .replace("authorized_keys = []", `authorized_keys = [\n  "${key}",\n]`);
+    expect(await readFile(path, "utf8")).toBe(changed);
+    expect(await writeOptions(folder, before)).toEqual(before);
+    expect(await readFile(path, "utf8")).toBe(text);
+  });
+
+  it("stay as they are where they are written in a way that is not known", async () => {
+    const path = join(folder, "relay.toml");
+    const text = `domain = "${domain}"\nsign_up = { mode = "open" }\n`;
+    await writeFile(path, text);
+    await expect(writeOptions(folder, { ...options, signUp: "invite" })).rejects.toThrow(OptionsByHandError);
     expect(await readFile(path, "utf8")).toBe(text);
   });
 });
