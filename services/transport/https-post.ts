@@ -173,7 +173,7 @@ export function createHttpsPost(options: HttpsPostOptions): HttpsPost {
         ...(from !== "" && { "X-MAIL-FROM": from }),
         "X-MAIL-TO": [...to],
       });
-      return converse(outgoing, place, (opened, broken) => writeBody(opened, body, broken));
+      return converse(outgoing, place, (opened, broken) => writeBody(opened, body, broken, place));
     },
     look: async (domain, place) => {
       if (isForbidden(domain)) return forbidden;
@@ -189,22 +189,42 @@ class SourceError extends Error {
   override name = "SourceError";
 }
 
-async function writeBody(outgoing: ClientRequest, body: Body, broken: Promise<never>): Promise<void> {
-  if (body.isWhole) {
-    for (const chunk of body.chunks) outgoing.write(chunk);
-    outgoing.end();
-    return;
-  }
-  const iterator = body.source[Symbol.asyncIterator]();
-  for (;;) {
-    const { done, value } = await iterator.next().catch((cause: unknown) => {
-      // Not ended: the other side sees that this is not all, and drops it.
-      outgoing.destroy();
-      throw new SourceError("the message broke off", { cause });
-    });
-    if (done) break;
+async function writeBody(
+  outgoing: ClientRequest,
+  body: Body,
+  broken: Promise<never>,
+  { moved }: Place,
+): Promise<void> {
+  let waiting = 0;
+  const tellMoved = () => {
+    moved(waiting);
+    waiting = 0;
+  };
+  outgoing.once("finish", tellMoved);
+  let isFull = false;
+  /** Piece by piece, so that it shows whether they go out. */
+  const write = async (piece: Buffer): Promise<void> => {
+    if (isFull) {
+      await within(STALL_LIMIT_MS, Promise.race([once(outgoing, "drain"), broken]));
+      tellMoved();
+    }
     if (outgoing.destroyed) throw new Error("the connection ended before the message");
-    if (!outgoing.write(value)) await within(STALL_LIMIT_MS, Promise.race([once(outgoing, "drain"), broken]));
+    waiting += piece.length;
+    isFull = !outgoing.write(piece);
+  };
+  if (body.isWhole) {
+    for (const piece of body.chunks) await write(piece);
+  } else {
+    const iterator = body.source[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value } = await iterator.next().catch((cause: unknown) => {
+        // Not ended: the other side sees that this is not all, and drops it.
+        outgoing.destroy();
+        throw new SourceError("the message broke off", { cause });
+      });
+      if (done) break;
+      await write(value);
+    }
   }
   outgoing.end();
 }
@@ -225,7 +245,7 @@ async function within<T>(
   }
 }
 
-/** `broken` fails when there will be no answer. */
+/** `broken` fails when nothing more is to be written: there will be no answer, or it has begun. */
 function answerOf(outgoing: ClientRequest) {
   const { promise: answer, resolve, reject } = Promise.withResolvers<PostOutcome>();
   const { promise: broken, reject: breakOff } = Promise.withResolvers<never>();
@@ -239,6 +259,7 @@ function answerOf(outgoing: ClientRequest) {
   outgoing.on("close", () => fail(new Error("the connection ended")));
   outgoing.on("response", (response) => {
     hasBegun = true;
+    breakOff(new Error("the answer came before the end of the message"));
     readAnswer(response).then((outcome) => {
       isComplete = response.complete;
       resolve(outcome);

@@ -1,17 +1,24 @@
 /**
  * Who gets a place for a delivery by HTTPS, so that slow hosts never hold up fast mail: whoever writes a message chooses
  * the host, and with it how long the answer takes, while Postfix waits for each message in one of few processes. What may
- * be slow gets a part of the places, what is slow gets few, and one sender, domain or network not all of these. Called
- * by courier.ts.
+ * be slow gets a part of the places, what is slow gets few, and one sender, domain or network not all of these. A large
+ * message is not slow as long as it moves: on a home's line it takes minutes, wherever it goes. Called by courier.ts.
  */
 import { networkOf } from "../lib/network.ts";
 
 /** Most hosts answer within half a second, those whose policy asks a slow DNS within two. */
 export const SLOW_AFTER_MS = 2000;
-/** A message has this time besides, for every kB: five at once over the upstream of a bad line, 100 kB/s. */
-export const SLOW_AFTER_MS_FOR_KB = 50;
 /** Up to here a message takes no time that counts. */
 export const SMALL_BYTES = 65_536;
+/**
+ * A larger one is slow when it moves less than this in this time: all that there can be (MAX_DOUBTFUL_MESSAGES) share the
+ * upstream of a bad line, 100 kB/s, and are seen to move when the kernel takes 64 kB.
+ */
+export const STEP = { bytes: 32_768, limitMs: 30_000 } as const;
+/** What moves keeps its place, unless it is slower than this and others need one: five at once over that bad line. */
+export const UNHURRIED_BYTES_PER_SECOND = 20_000;
+/** Unhurried as long as this it gives way to anybody; relays take no message that lasts longer (services/web/limits.ts). */
+export const LONGEST_UNHURRIED_MS = 900_000;
 /** Slow deliveries in all, of 50 messages that Postfix hands over at a time (postfix-main.ts). */
 export const MAX_SLOW = 20;
 /** Of one sender, one domain or one network; who has as many begins no more that may be slow. */
@@ -40,13 +47,23 @@ export type Place = Readonly<{
   signal: AbortSignal;
   /** To be told of the address that there is a connection to, before anything is said on it. */
   goesTo: (address: string) => void;
+  /** To be told of bytes of the message that have left. */
+  moved: (bytes: number) => void;
 }>;
 
-type Holder = Applicant & { network?: string; isDoubtful: boolean; end: AbortController };
+type Holder = Applicant & {
+  network?: string;
+  isDoubtful: boolean;
+  /** Milliseconds of the clock below. */
+  since: number;
+  movedBytes: number;
+  end: AbortController;
+};
 
 const messagesIn = (holders: readonly Holder[]) => new Set(holders.map(({ message }) => message)).size;
 
-export function createPlaces() {
+/** `now`: milliseconds of a clock that never goes back. */
+export function createPlaces(now: () => number = () => performance.now()) {
   /** The oldest first. */
   const holders = new Set<Holder>();
   const slow = new Set<Holder>();
@@ -62,13 +79,33 @@ export function createPlaces() {
     if (slowOf("domain", domain) >= slowLimit()) return true;
     if (!mayBeSlow(applicant)) return false;
     if (slowOf("sender", sender) >= slowLimit()) return true;
-    const others = [...holders].filter((one) => one.isDoubtful && one.message !== message);
-    const own = others.filter((one) => one.sender === sender);
+    const others = () => [...holders].filter((one) => one.isDoubtful && one.message !== message);
+    const own = others().filter((one) => one.sender === sender);
+    if (own.length >= MAX_DOUBTFUL_OF_SENDER || messagesIn(own) >= MAX_DOUBTFUL_MESSAGES_OF_SENDER)
+      return true;
+    const isFull = () => others().length >= MAX_DOUBTFUL || messagesIn(others()) >= MAX_DOUBTFUL_MESSAGES;
+    if (isFull()) hurry(others(), messagesIn(own));
+    return isFull();
+  };
+
+  /**
+   * Of what moves too slowly for a time when all places are taken, one is given up: of the sender with most messages, if
+   * that is more than `own` of the applicant and one; otherwise what has lasted too long for everybody.
+   */
+  const hurry = (others: readonly Holder[], own: number) => {
+    const messagesOf = (sender: string) => messagesIn(others.filter((one) => one.sender === sender));
+    const unhurried = others.filter(isUnhurried);
+    const heaviest = unhurried.toSorted((a, b) => messagesOf(b.sender) - messagesOf(a.sender))[0];
+    if (heaviest === undefined) return;
+    if (messagesOf(heaviest.sender) > own + 1) giveUp(heaviest);
+    else if (now() - unhurried[0]!.since > LONGEST_UNHURRIED_MS) giveUp(unhurried[0]!);
+  };
+  const isUnhurried = ({ bytes, since, movedBytes }: Holder) => {
+    const lastsMs = now() - since;
     return (
-      others.length >= MAX_DOUBTFUL ||
-      own.length >= MAX_DOUBTFUL_OF_SENDER ||
-      messagesIn(others) >= MAX_DOUBTFUL_MESSAGES ||
-      messagesIn(own) >= MAX_DOUBTFUL_MESSAGES_OF_SENDER
+      bytes > SMALL_BYTES &&
+      lastsMs > STEP.limitMs &&
+      movedBytes < (lastsMs / 1000) * UNHURRIED_BYTES_PER_SECOND
     );
   };
 
@@ -84,6 +121,7 @@ export function createPlaces() {
   };
   const giveUp = (holder: Holder) => {
     slow.delete(holder);
+    holders.delete(holder);
     holder.end.abort();
   };
 
@@ -98,22 +136,34 @@ export function createPlaces() {
       const holder: Holder = {
         ...applicant,
         isDoubtful: mayBeSlow(applicant),
+        since: now(),
+        movedBytes: 0,
         end: new AbortController(),
       };
       holders.add(holder);
-      const kilobytes = applicant.bytes > SMALL_BYTES ? applicant.bytes / 1000 : 0;
+      const isLarge = applicant.bytes > SMALL_BYTES;
       const becomeSlow = () => {
+        if (holder.end.signal.aborted) return;
         slow.add(holder);
         if (slow.size > MAX_SLOW) makeRoom();
       };
-      const timer = setTimeout(becomeSlow, SLOW_AFTER_MS + kilobytes * SLOW_AFTER_MS_FOR_KB);
+      const timer = setTimeout(becomeSlow, isLarge ? STEP.limitMs : SLOW_AFTER_MS);
+      let sinceStep = 0;
+      const moved = (bytes: number) => {
+        holder.movedBytes += bytes;
+        sinceStep += bytes;
+        if (!isLarge || sinceStep < STEP.bytes) return;
+        sinceStep = 0;
+        slow.delete(holder);
+        timer.refresh();
+      };
       const goesTo = (address: string) => {
         holder.network = networkOf(address);
         if (holder.isDoubtful && !slow.has(holder) && slowOf("network", holder.network) >= slowLimit())
           giveUp(holder);
       };
       try {
-        return await deliver({ signal: holder.end.signal, goesTo });
+        return await deliver({ signal: holder.end.signal, goesTo, moved });
       } finally {
         clearTimeout(timer);
         slow.delete(holder);

@@ -3,12 +3,14 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import {
   type Applicant,
   createPlaces,
+  LONGEST_UNHURRIED_MS,
   MAX_DOUBTFUL_MESSAGES,
   MAX_DOUBTFUL_MESSAGES_OF_SENDER,
   MAX_SLOW,
   MAX_SLOW_OF_ONE,
   type Place,
   SLOW_AFTER_MS,
+  STEP,
 } from "../../../services/transport/places.ts";
 
 beforeEach(() => {
@@ -20,7 +22,7 @@ afterEach(() => {
 
 /** Each delivery waits until it is told to end or has to give its place up. */
 function openPlaces() {
-  const places = createPlaces();
+  const places = createPlaces(() => Date.now());
   const begin = (who: Partial<Applicant>, address?: string) => {
     const applicant = {
       sender: "joe@a.test",
@@ -32,7 +34,9 @@ function openPlaces() {
     };
     const { promise: ended, resolve: end } = Promise.withResolvers<string>();
     let state = "waits";
-    const deliver = ({ signal, goesTo }: Place) => {
+    let move: (bytes: number) => void = () => {};
+    const deliver = ({ signal, goesTo, moved }: Place) => {
+      move = moved;
       signal.addEventListener("abort", () => end("gave up"));
       if (address !== undefined) goesTo(address);
       return ended;
@@ -46,7 +50,7 @@ function openPlaces() {
       end("delivered");
       return done;
     };
-    return { state: () => state, finish };
+    return { state: () => state, finish, moved: (bytes: number) => move(bytes) };
   };
   const beginMany = (
     count: number,
@@ -130,19 +134,91 @@ it("ends slow ones of whoever has most, and never those of others for them", asy
   expect(count([honest, ...greedy, ...second, ...more, known], "waits")).toBe(MAX_SLOW);
 });
 
-it("does not take a large message for slow while it can still be on its way", async () => {
+const large = { ...fast, bytes: 1_000_000 };
+type Delivery = ReturnType<ReturnType<typeof openPlaces>["begin"]>;
+/** Each at its own rate, in bytes per second. */
+const goOn = async (ms: number, ...groups: readonly [deliveries: readonly Delivery[], rate: number][]) => {
+  for (let passed = 0; passed < ms; passed += 10_000) {
+    await vi.advanceTimersByTimeAsync(10_000);
+    for (const [deliveries, rate] of groups) for (const one of deliveries) one.moved(rate * 10);
+  }
+};
+
+it("does not take large messages for slow while they move, however long and wherever to", async () => {
   const { begin, beginMany } = openPlaces();
-  const large = beginMany(MAX_SLOW_OF_ONE, () => ({ ...fast, bytes: 1_000_000 }));
-  await becomeSlow();
-  const small = begin(fast);
+  const uploads = beginMany(
+    MAX_SLOW_OF_ONE,
+    () => ({ ...large }),
+    () => "192.0.2.1",
+  );
+  await goOn(500_000, [uploads, 2000]);
+  const others = [
+    begin(fast),
+    begin(large, "192.0.2.1"),
+    begin({ ...large, isKnown: false, sender: "bob@a.test" }),
+  ];
   await settle();
-  expect(small.state()).toBe("waits");
-  await vi.advanceTimersByTimeAsync(60_000);
-  const later = begin(fast);
+  expect(count([...uploads, ...others], "waits")).toBe(MAX_SLOW_OF_ONE + 3);
+});
+
+it("takes a large message for slow that stands still, until it goes on", async () => {
+  const { begin, beginMany } = openPlaces();
+  const uploads = beginMany(MAX_SLOW_OF_ONE, () => large);
+  await goOn(60_000, [uploads, 10_000]);
+  await vi.advanceTimersByTimeAsync(STEP.limitMs + 1);
+  const refused = begin(fast);
   await settle();
-  expect(later.state()).toBe("refused");
-  await Promise.all(large.map((one) => one.finish()));
+  expect(refused.state()).toBe("refused");
+  for (const one of uploads) one.moved(STEP.bytes);
+  const taken = begin(fast);
+  await settle();
+  expect(taken.state()).toBe("waits");
+  await vi.advanceTimersByTimeAsync(STEP.limitMs + 1);
   const again = begin(fast);
   await settle();
-  expect(again.state()).toBe("waits");
+  expect(again.state()).toBe("refused");
+});
+
+it("ends none that moves for one that stands still", async () => {
+  const { beginMany } = openPlaces();
+  const uploads = beginMany(10, (i) => ({ ...large, domain: `f${i}.test` }));
+  await goOn(100_000, [uploads, 2000]);
+  beginMany(10, (i) => ({ domain: `_${i}.evil.test`, sender: "eve@a.test" }));
+  beginMany(10, (i) => ({ domain: `_${i}.evil2.test`, sender: "joe@a.test" }));
+  await becomeSlow();
+  expect(count(uploads, "waits")).toBe(10);
+});
+
+it("lets nobody hold all places by a trickle", async () => {
+  const { begin, beginMany } = openPlaces();
+  const quick = begin({ ...large, sender: "eve@a.test" });
+  const trickle = beginMany(MAX_DOUBTFUL_MESSAGES - 1, (i) => ({
+    ...large,
+    sender: i % 2 === 0 ? "joe@a.test" : "eve@a.test",
+  }));
+  await goOn(60_000, [trickle, 2000], [[quick], 50_000]);
+  const honest = begin({ sender: "ann@a.test" });
+  await settle();
+  expect(honest.state()).toBe("waits");
+  expect(quick.state()).toBe("waits");
+  expect(count(trickle, "gave up")).toBe(1);
+  // Who takes as many places as the others gets no more of them.
+  await honest.finish();
+  const own = beginMany(MAX_SLOW, () => ({ ...large, sender: "bob@a.test" }));
+  await settle();
+  expect(count(own, "waits")).toBe(11);
+});
+
+it("lets many who trickle alone go on for a quarter of an hour", async () => {
+  const { begin, beginMany } = openPlaces();
+  const trickle = beginMany(MAX_DOUBTFUL_MESSAGES, (i) => ({ ...large, sender: `s${i}@a.test` }));
+  await goOn(LONGEST_UNHURRIED_MS, [trickle, 2000]);
+  const early = begin({ sender: "ann@a.test" });
+  await settle();
+  expect(early.state()).toBe("refused");
+  await goOn(10_000, [trickle, 2000]);
+  const late = begin({ sender: "ann@a.test" });
+  await settle();
+  expect(late.state()).toBe("waits");
+  expect(trickle[0]!.state()).toBe("gave up");
 });
