@@ -17,6 +17,14 @@ export const imagerManifest: Companion = {
 
 /** Imager's words for the 64-bit models of its own list; a Zero 2 W counts as a Pi 3. */
 const devices = ["pi5-64bit", "pi4-64bit", "pi3-64bit"];
+/** Its first page asks for the device, and a list that names none leaves nothing to choose and no way on. */
+const device = {
+  name: "Raspberry Pi 3, 4, 5 or Zero 2 W",
+  description: "One image for all of them",
+  tags: devices,
+  matching_type: "exclusive",
+  default: true,
+};
 const logo = join(import.meta.dirname, "..", "..", "web", "logo.svg");
 
 /** `generated` is the date of the image's packages, seconds since 1970. */
@@ -38,5 +46,5 @@ export function imagerManifestText(
     devices,
     init_format: "none",
   };
-  return `${JSON.stringify({ os_list: [system] }, null, 2)}\n`;
+  return `${JSON.stringify({ os_list: [system], imager: { devices: [device] } }, null, 2)}\n`;
 }

@@ -10,7 +10,10 @@ test("tells Imager where the image is, how large and what of", async () => {
   const packed = { bytes: 123_000_000, sha256: "b".repeat(64) };
   const text = imagerManifestText({ ...image, packed }, "chat.example.org", 1_790_000_000);
   expect(text.slice(0, 40)).toContain(imagerManifest.mark);
-  const { os_list } = JSON.parse(text) as { os_list: Record<string, unknown>[] };
+  const { os_list, imager } = JSON.parse(text) as {
+    os_list: Record<string, unknown>[];
+    imager: { devices: Record<string, unknown>[] };
+  };
   expect(os_list).toEqual([
     {
       name: "Homing: chat.example.org",
@@ -24,6 +27,16 @@ test("tells Imager where the image is, how large and what of", async () => {
       release_date: "2026-09-21",
       devices: ["pi5-64bit", "pi4-64bit", "pi3-64bit"],
       init_format: "none",
+    },
+  ]);
+  // What DeviceSelectionStep.qml offers: without a device there its “Next” stays grey.
+  expect(imager.devices).toEqual([
+    {
+      name: expect.stringContaining("Zero 2"),
+      description: expect.any(String),
+      tags: os_list[0]!.devices,
+      matching_type: "exclusive",
+      default: true,
     },
   ]);
   expect(await readFile(fileURLToPath(os_list[0]!.icon as string), "utf8")).toContain("<svg");
