@@ -1,6 +1,6 @@
 /**
- * What the owner of a relay puts into its folder by hand: a certificate of his own with its key, and the secret for
- * changes of the DNS. Checked when an image is built (installer/relay-folder.ts) and when the device takes the folder
+ * What the owner of a relay puts into its folder by hand: a certificate of his own with its key, the secret for
+ * changes of the DNS, and the password of a Wi-Fi network. Checked when an image is built (installer/relay-folder.ts) and when the device takes the folder
  * over (life/import-relay.ts); pure.
  */
 import { createPrivateKey } from "node:crypto";
@@ -9,6 +9,7 @@ import { CredentialTextError, checkCredentials } from "./dns/provider-fields.ts"
 import { parseTsigSecret } from "./dns/rfc2136.ts";
 import type { RelayConfig } from "./relay-config.ts";
 import { relayFilePaths } from "./relay-files.ts";
+import { wifiPasswordOf, wifiPasswordProblem } from "./wifi.ts";
 
 /** One of the files is missing or cannot be used; the message names it and the mend. */
 export class OwnerFileError extends Error {
@@ -24,12 +25,17 @@ export function checkOwnerFiles(
   contentOf: (path: string) => string | undefined,
   now?: Date,
 ): void {
-  const { ownCertificate, ownCertificateKey, dnsUpdateKey } = relayFilePaths(config);
+  const { ownCertificate, ownCertificateKey, dnsUpdateKey, wifiPassword } = relayFilePaths(config);
   const need = (path: string, what: string): string => {
     const text = contentOf(path);
     if (text === undefined) throw new OwnerFileError(`${path} is missing: ${what}`);
     return text;
   };
+  if (wifiPassword !== null) {
+    const mend = `put there the password of the Wi-Fi network ${JSON.stringify(config.wifi.network)}, in one line`;
+    const problem = wifiPasswordProblem(wifiPasswordOf(need(wifiPassword, mend)));
+    if (problem !== undefined) throw new OwnerFileError(`${wifiPassword}: ${problem}; ${mend}`);
+  }
   const { dnsProvider } = config.certificates;
   if (dnsUpdateKey !== null && dnsProvider !== "rfc2136") {
     const what = `the credentials for ${dnsProvider}, as lines like “token = …”, for challenge = “dns-01” in relay.toml`;

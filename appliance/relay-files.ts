@@ -6,6 +6,8 @@
 import { isTestDomain } from "./domain.ts";
 import type { RelayConfig } from "./relay-config.ts";
 
+export const wifiPasswordPath = "keys/wifi-password.txt";
+
 /** The names of the files in a relay folder, the same on the computer and on the boot partition. */
 export function relayFilePaths(config: RelayConfig) {
   return {
@@ -23,6 +25,8 @@ export function relayFilePaths(config: RelayConfig) {
       certificateSource(config) === "acme" && config.certificates.challenge === "dns-01"
         ? "keys/dns-update.key"
         : null,
+    /** The password of the Wi-Fi network, null unless there is one that has a password. */
+    wifiPassword: config.wifi.network !== "" && !config.wifi.open ? wifiPasswordPath : null,
   } as const;
 }
 
@@ -42,8 +46,8 @@ export function relayKeyPaths(config: RelayConfig): string[] {
 
 /** What the owner puts into the folder by hand and may replace at any time, as far as the settings name it. */
 export function ownerFilePaths(config: RelayConfig): string[] {
-  const { ownCertificate, ownCertificateKey, dnsUpdateKey } = relayFilePaths(config);
-  return [ownCertificate, ownCertificateKey, dnsUpdateKey].filter((path) => path !== null);
+  const { ownCertificate, ownCertificateKey, dnsUpdateKey, wifiPassword } = relayFilePaths(config);
+  return [ownCertificate, ownCertificateKey, dnsUpdateKey, wifiPassword].filter((path) => path !== null);
 }
 
 /** Where the DKIM key of a selector lies in a relay folder. */

@@ -10,6 +10,7 @@ import { DomainError, parseDomain } from "./domain.ts";
 import { decimal, settingNotes, whole, yesNo } from "./setting-notes.ts";
 import { signUpModes } from "./sign-up-modes.ts";
 import { sshPublicKeyProblem } from "./ssh-key.ts";
+import { checkWifi, wifiSettings } from "./wifi-settings.ts";
 
 /** RFC 5321 §4.5.3.1.1. */
 const MAX_LOCAL_PART = 64;
@@ -215,6 +216,7 @@ const settings = z.object({
     })
     .prefault({}),
   certificates: certificateSettings,
+  wifi: wifiSettings,
   ssh: z
     .object({
       authorizedKeys: z.array(authorizedKey).max(100).default([]).register(settingNotes, {
@@ -256,6 +258,7 @@ function checkTogether(config: z.output<typeof settings>, refuse: Refuse): void 
     );
   }
   checkCertificates(config.certificates, refuse);
+  checkWifi(config.wifi, refuse);
   if (accounts.localPartMinLength > accounts.localPartMaxLength) {
     refuse(
       ["accounts", "localPartMinLength"],

@@ -18,7 +18,13 @@ import {
   type RelayOverrides,
   renderRelayToml,
 } from "../appliance/relay-config.ts";
-import { certificateSource, dkimKeyPath, ownerFilePaths, relayFilePaths } from "../appliance/relay-files.ts";
+import {
+  certificateSource,
+  dkimKeyPath,
+  ownerFilePaths,
+  relayFilePaths,
+  wifiPasswordPath,
+} from "../appliance/relay-files.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { writeDnsRecords } from "./dns-records.ts";
 import { shellQuote } from "./shell-quote.ts";
@@ -207,7 +213,13 @@ async function addOwnerFiles(
   files: Map<string, Uint8Array>,
 ): Promise<void> {
   for (const path of ownerFilePaths(config)) {
-    files.set(path, await readOrExplain(join(directory, path), "[certificates] in relay.toml wants it."));
+    files.set(
+      path,
+      await readOrExplain(
+        join(directory, path),
+        `[${path === wifiPasswordPath ? "wifi" : "certificates"}] in relay.toml wants it.`,
+      ),
+    );
   }
   try {
     checkOwnerFiles(config, (path) => Buffer.from(files.get(path) ?? []).toString(), new Date());

@@ -21,6 +21,7 @@ const requiredParts: Readonly<Record<keyof RelayConfig, true>> = {
   sending: true,
   dkim: true,
   certificates: true,
+  wifi: true,
   ssh: true,
   push: true,
 };

@@ -26,7 +26,7 @@ async function sourcesOf(...folders: string[]): Promise<string> {
     for (const name of await readdir(root, { recursive: true })) {
       if (
         name.endsWith(".ts") &&
-        !/(relay-config|(relay|certificate)-settings|web.pages.relay-values)\.ts$/.test(name)
+        !/(relay-config|(relay|certificate|wifi)-settings|web.pages.relay-values)\.ts$/.test(name)
       ) {
         texts.push((await readFile(join(root, name), "utf8")).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""));
       }
@@ -88,6 +88,7 @@ const defaults: RelayConfig = {
     rfc2136KeyName: "",
     rfc2136Algorithm: "hmac-sha256",
   },
+  wifi: { network: "", country: "", hidden: false, open: false },
   ssh: { authorizedKeys: [] },
   push: { enabled: true, keepTokenDays: 90, retryHours: 5 },
 };

@@ -1,0 +1,99 @@
+/**
+ * Sets which Wi-Fi network a relay joins, in its folder: [wifi] in relay.toml and keys/wifi-password.txt. Called by the
+ * wizard. I/O on the folder only.
+ */
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { replaceDurably } from "../appliance/durable.ts";
+import { parseRelayConfig, type RelayConfig, renderRelayToml } from "../appliance/relay-config.ts";
+import { relayFilePaths, wifiPasswordPath } from "../appliance/relay-files.ts";
+import {
+  wifiCountryProblem,
+  wifiKey,
+  wifiNetworkProblem,
+  wifiPasswordOf,
+  wifiPasswordProblem,
+} from "../appliance/wifi.ts";
+import { SECRET_MODE } from "./relay-folder.ts";
+
+/** A network to join. */
+export type Wifi = Readonly<{
+  network: string;
+  /** Two letters of ISO 3166; small ones are made large. */
+  country: string;
+  /** The network does not send out its name. */
+  hidden?: boolean;
+  /** null: the network has none. undefined: the one that is in the folder for this network already. */
+  password?: string | null;
+}>;
+
+/** The network cannot be set; the message says why and holds no password. */
+export class WifiError extends Error {
+  override name = "WifiError";
+}
+
+/**
+ * Sets the network, or none. What is kept of the password is the key that WPA2 makes of it together with the network's
+ * name: it opens this network and betrays nothing that is used elsewhere as well. Returns the settings as they are now.
+ * Throws WifiError, and RelayConfigError when relay.toml is not valid.
+ */
+export async function setWifi(folder: string, wifi: Wifi | null): Promise<RelayConfig> {
+  const path = join(folder, "relay.toml");
+  const before = await readFile(path, "utf8");
+  const config = parseRelayConfig(before, path);
+  const { domain, ...settings } = config;
+  const wanted: RelayConfig["wifi"] = {
+    network: wifi?.network ?? "",
+    country: wifi === null ? settings.wifi.country : wifi.country.toUpperCase(),
+    hidden: wifi?.hidden ?? false,
+    open: wifi?.password === null,
+  };
+  const passwordPath = join(folder, wifiPasswordPath);
+  const key = wifi === null || wifi.password === null ? null : await keyFor(wifi, config, passwordPath);
+  if (wifi !== null) check(wifi.network, wanted.country);
+  const after = renderRelayToml(domain, { ...settings, wifi: wanted });
+  const isSame = JSON.stringify(settings.wifi) === JSON.stringify(wanted);
+  if (!isSame && renderRelayToml(domain, settings) !== before) {
+    const lines = Object.entries(wanted).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+    throw new WifiError(
+      `${path} was changed by hand, so it stays as it is. Write there, below [wifi]: ${lines.join(", ")}` +
+        `${key === null ? "" : `; and put the password into ${passwordPath}`}.`,
+    );
+  }
+  // The password first: a folder whose settings want one that is missing cannot be used.
+  if (key !== null) {
+    await mkdir(join(folder, "keys"), { mode: 0o700, recursive: true });
+    await replaceDurably(passwordPath, `${key}\n`, { mode: SECRET_MODE });
+  }
+  if (!isSame) await replaceDurably(path, after, { mode: SECRET_MODE });
+  if (key === null) await rm(passwordPath, { force: true });
+  return parseRelayConfig(isSame ? before : after, path);
+}
+
+function check(network: string, country: string): void {
+  const problem = wifiNetworkProblem(network) ?? wifiCountryProblem(country);
+  if (problem !== undefined) throw new WifiError(problem);
+}
+
+/** The key to write. A key in the folder belongs to the name it was made with. */
+async function keyFor(
+  { network, password }: Wifi,
+  config: RelayConfig,
+  passwordPath: string,
+): Promise<string> {
+  const present =
+    password ?? (relayFilePaths(config).wifiPassword && wifiPasswordOf(await readOrNone(passwordPath)));
+  if (password === undefined && (!present || config.wifi.network !== network)) {
+    throw new WifiError(`the password of the network ${JSON.stringify(network)} is needed`);
+  }
+  const problem = wifiNetworkProblem(network) ?? wifiPasswordProblem(present ?? "");
+  if (problem !== undefined) throw new WifiError(problem);
+  return wifiKey(network, present ?? "");
+}
+
+async function readOrNone(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+}
