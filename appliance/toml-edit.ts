@@ -1,7 +1,8 @@
 /**
  * Changes settings in the text of a relay.toml and leaves everything else as its owner wrote it: comments, order,
  * line ends. Knows the plain form `key = value` below `[section]`, which renderRelayToml writes; whoever wrote it in
- * another way changes it by hand. Pure. Called by installer/dkim-rotation.ts and the wizard.
+ * another way changes it by hand. Pure. Called by installer/dkim-rotation.ts,
+ * installer/set-wifi.ts and the wizard.
  */
 import { parse, TomlError } from "smol-toml";
 import { tomlLines } from "./toml-lines.ts";
@@ -15,14 +16,14 @@ export type TomlSetting = Readonly<{
   /** Undefined for a setting above all sections. */
   section: string | undefined;
   key: string;
-  value: string | readonly string[];
+  value: string | boolean | readonly string[];
   /** Put above a key that is added. */
   comment: string;
 }>;
 
 const STRING = String.raw`"(?:[^"\\\n]|\\[^\n])*"|'[^'\n]*'`;
-/** A text, or a list of texts without comments in it: those would be lost. */
-const VALUE = String.raw`(?:${STRING}|\[(?:${STRING}|[\s,])*\])`;
+/** A text, yes or no, or a list of texts without comments in it: those would be lost. */
+const VALUE = String.raw`(?:${STRING}|true|false|\[(?:${STRING}|[\s,])*\])`;
 
 /**
  * Sets `key` in `[section]` to a text of letters, digits and “-” or to an empty one, as setTomlValue does. Throws
@@ -101,7 +102,8 @@ function statementLines(lines: readonly string[], start: number): number {
   return 1;
 }
 
-function literal(value: string | readonly string[]): string {
+function literal(value: TomlSetting["value"]): string {
+  if (typeof value === "boolean") return String(value);
   // JSON's escapes are a subset of those of TOML's basic strings, but for DEL, which may not stand bare.
   if (typeof value === "string") return JSON.stringify(value).replaceAll("\u007f", "\\u007f");
   return value.length === 0 ? "[]" : `[\n${value.map((one) => `  ${literal(one)},\n`).join("")}]`;

@@ -5,8 +5,11 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceDurably } from "../appliance/durable.ts";
-import { parseRelayConfig, type RelayConfig, renderRelayToml } from "../appliance/relay-config.ts";
+import { parseRelayConfig, type RelayConfig } from "../appliance/relay-config.ts";
 import { relayFilePaths, wifiPasswordPath } from "../appliance/relay-files.ts";
+import { relayConfigSchema } from "../appliance/relay-settings.ts";
+import { settingNotes } from "../appliance/setting-notes.ts";
+import { setTomlValue, TomlEditError } from "../appliance/toml-edit.ts";
 import {
   wifiCountryProblem,
   wifiKey,
@@ -41,25 +44,18 @@ export async function setWifi(folder: string, wifi: Wifi | null): Promise<RelayC
   const path = join(folder, "relay.toml");
   const before = await readFile(path, "utf8");
   const config = parseRelayConfig(before, path);
-  const { domain, ...settings } = config;
+  const { wifi: settings } = config;
   const wanted: RelayConfig["wifi"] = {
     network: wifi?.network ?? "",
-    country: wifi === null ? settings.wifi.country : wifi.country.toUpperCase(),
+    country: wifi === null ? settings.country : wifi.country.toUpperCase(),
     hidden: wifi?.hidden ?? false,
     open: wifi?.password === null,
   };
   const passwordPath = join(folder, wifiPasswordPath);
   const key = wifi === null || wifi.password === null ? null : await keyFor(wifi, config, passwordPath);
   if (wifi !== null) check(wifi.network, wanted.country);
-  const after = renderRelayToml(domain, { ...settings, wifi: wanted });
-  const isSame = JSON.stringify(settings.wifi) === JSON.stringify(wanted);
-  if (!isSame && renderRelayToml(domain, settings) !== before) {
-    const lines = Object.entries(wanted).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
-    throw new WifiError(
-      `${path} was changed by hand, so it stays as it is. Write there, below [wifi]: ${lines.join(", ")}` +
-        `${key === null ? "" : `; and put the password into ${passwordPath}`}.`,
-    );
-  }
+  const after = changed(before, settings, wanted, path);
+  const isSame = after === before;
   // The password first: a folder whose settings want one that is missing cannot be used.
   if (key !== null) {
     await mkdir(join(folder, "keys"), { mode: 0o700, recursive: true });
@@ -67,7 +63,29 @@ export async function setWifi(folder: string, wifi: Wifi | null): Promise<RelayC
   }
   if (!isSame) await replaceDurably(path, after, { mode: SECRET_MODE });
   if (key === null) await rm(passwordPath, { force: true });
-  return parseRelayConfig(isSame ? before : after, path);
+  return { ...config, wifi: wanted };
+}
+
+/** The text with what differs changed in its lines. Throws WifiError when something else would change as well. */
+function changed(text: string, now: RelayConfig["wifi"], wanted: RelayConfig["wifi"], path: string): string {
+  const keys = (Object.keys(wanted) as (keyof typeof wanted)[]).filter((key) => now[key] !== wanted[key]);
+  const { shape } = relayConfigSchema.shape.wifi.unwrap();
+  try {
+    const after = keys.reduce((lines, key) => {
+      const comment = settingNotes.get(shape[key])?.comment ?? "";
+      return setTomlValue(lines, { section: "wifi", key, value: wanted[key], comment });
+    }, text);
+    const before = parseRelayConfig(text, path);
+    if (JSON.stringify(parseRelayConfig(after, path)) === JSON.stringify({ ...before, wifi: wanted }))
+      return after;
+  } catch (error) {
+    if (!(error instanceof TomlEditError)) throw error;
+    throw new WifiError(`${path}: ${error.message}. Nothing was changed.`, { cause: error });
+  }
+  const lines = Object.entries(wanted).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+  throw new WifiError(
+    `${path} is written in a way that cannot be changed safely, so it stays as it is. Write there, below [wifi]: ${lines.join(", ")}`,
+  );
 }
 
 function check(network: string, country: string): void {

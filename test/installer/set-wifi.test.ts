@@ -80,10 +80,29 @@ describe("setWifi", () => {
     await expect(password()).rejects.toThrow(/ENOENT/);
   });
 
-  it("leaves settings that their owner has commented, and says what to write", async () => {
+  it("changes only its lines in settings that their owner has commented", async () => {
     const mine = `# mine\n${await readFile(join(folder, "relay.toml"), "utf8")}`;
     await writeFile(join(folder, "relay.toml"), mine);
-    await expect(setWifi(folder, home)).rejects.toThrow(/network = "Café 1", country = "DE"/);
+    await setWifi(folder, { ...home, hidden: true });
+    expect(await readFile(join(folder, "relay.toml"), "utf8")).toBe(
+      mine
+        .replace('network = ""', 'network = "Café 1"')
+        .replace('country = ""', 'country = "DE"')
+        .replace("hidden = false", "hidden = true"),
+    );
+  });
+
+  it("adds the section to settings of before there was one", async () => {
+    await writeFile(join(folder, "relay.toml"), 'domain = "chat.example.org"\n');
+    await setWifi(folder, home);
+    expect((await settings()).wifi).toMatchObject({ network: "Café 1", country: "DE" });
+  });
+
+  it("refuses settings written in a way that it does not know, and changes nothing", async () => {
+    const mine = 'domain = "chat.example.org"\nwifi = { network = "old", country = "DE", open = true }\n';
+    await writeFile(join(folder, "relay.toml"), mine);
+    await expect(setWifi(folder, home)).rejects.toThrow(WifiError);
     expect(await readFile(join(folder, "relay.toml"), "utf8")).toBe(mine);
+    await expect(password()).rejects.toThrow(/ENOENT/);
   });
 });
