@@ -26,6 +26,7 @@ export const pages = [
   "provider",
   "credential",
   "plan",
+  "cut-off",
   "by-hand",
   "options",
   "sign-up",
@@ -39,8 +40,11 @@ export const pages = [
 ] as const;
 export type Page = (typeof pages)[number];
 
-/** "published": the wizard changed the DNS; "by-hand": the owner does; "later": not yet, for want of an address. */
-export const dnsStates = ["open", "published", "by-hand", "later"] as const;
+/**
+ * "begun": a change was begun whose end nobody has seen; "published": the wizard changed the DNS; "by-hand": the owner
+ * does; "later": not yet, for want of an address.
+ */
+export const dnsStates = ["open", "begun", "published", "by-hand", "later"] as const;
 
 export type Answers = Readonly<{
   domain: string;
@@ -71,6 +75,7 @@ export function resumePage(page: Page, answers: Answers): Page {
   switch (page) {
     case "credential":
     case "plan":
+    case "cut-off":
       return "provider";
     case "sign-up":
     case "contact":

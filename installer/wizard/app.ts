@@ -48,17 +48,29 @@ export function App({ effects, look, keep }: AppProps): ReactNode {
   usePaste((text) => dispatch({ type: "text", text }));
 
   const { running, printed, ended } = state;
-  const number = running?.number;
+  const { number, stopping } = running ?? {};
+  const stopTask = useRef(() => {});
   const task = useRef(running?.task);
   task.current = running?.task;
   // The number stands for the task: progress alone begins nothing anew.
   // biome-ignore lint/correctness/useExhaustiveDependencies: see above
   useEffect(() => {
     if (number === undefined || task.current === undefined) return;
-    const abort = new AbortController();
-    void runTask(effects, task.current, number, { dispatch, fail: exit, signal: abort.signal });
-    return () => abort.abort();
+    const stop = new AbortController();
+    const drop = new AbortController();
+    stopTask.current = () => stop.abort();
+    void runTask(effects, task.current, number, {
+      ...{ dispatch, fail: exit },
+      ...{ stop: stop.signal, dropped: drop.signal },
+    });
+    return () => {
+      drop.abort();
+      stop.abort();
+    };
   }, [number]);
+  useEffect(() => {
+    if (stopping !== undefined) stopTask.current();
+  }, [stopping]);
 
   const kept = keptOf(state);
   const keptText = JSON.stringify(kept);

@@ -57,19 +57,17 @@ export function choicesOf(state: State): readonly Choice[] {
     case "provider":
       return providers(state);
     case "plan":
-      return state.known.plan?.blocked === undefined
-        ? [
-            {
-              id: "apply",
-              label: "Make these changes",
-              hint: "The zone as it is now is kept in a file first.",
-            },
-            { id: "by-hand", label: "I publish the records by hand" },
-          ]
-        : [
-            { id: "again", label: "Look again", hint: "Once you have changed what is said above." },
-            { id: "by-hand", label: "I publish the records by hand" },
-          ];
+      return plan(state);
+    case "cut-off":
+      return [
+        { id: "again", label: "Go on with it", hint: "What is missing is found out anew, and shown first." },
+        {
+          id: "undo",
+          label: "Take back what was written",
+          hint: "The records of before come back; what somebody else changed since stays.",
+        },
+        { id: "by-hand", label: "I publish the records by hand" },
+      ];
     case "by-hand":
       return [
         { id: "go-on", label: "Go on; I publish them meanwhile" },
@@ -151,6 +149,18 @@ function providers({ known }: State): Choice[] {
     },
     byHand,
     ...all,
+  ];
+}
+
+function plan({ known }: State): Choice[] {
+  const byHand: Choice = { id: "by-hand", label: "I publish the records by hand" };
+  if (known.plan?.blocked !== undefined)
+    return [{ id: "again", label: "Look again", hint: "Once you have changed what is said above." }, byHand];
+  if (known.plan?.isOld === true)
+    return [{ id: "again", label: "Look again", hint: "The changes are worked out anew." }, byHand];
+  return [
+    { id: "apply", label: "Make these changes", hint: "The zone as it is now is kept in a file first." },
+    byHand,
   ];
 }
 

@@ -2,7 +2,7 @@
  * What the wizard asks the world for, as data: the reducer (state.ts) says which task it wants, app.ts has it done by an
  * Effects, and the result comes back as an event. real-effects.ts is the real one; tests pass their own.
  */
-import type { Credentials, ProviderDescription } from "../../appliance/dns/provider.ts";
+import type { Credentials, ProviderDescription, SetName } from "../../appliance/dns/provider.ts";
 import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import type { ProgressEvent } from "../progress.ts";
 import type { Answers, Kept, PlaceId } from "./answers.ts";
@@ -56,6 +56,20 @@ export type Plan = Readonly<{
   findings: readonly Finding[];
   /** Why nothing may be changed; undefined when it may. */
   blocked: string | undefined;
+  /** The zone may be another by now. */
+  isOld?: boolean;
+}>;
+
+/** A change of the records that did not come to its end. */
+export type CutOff = Readonly<{
+  why: string;
+  /** Names and types of record sets, like "chat.example.org MX". */
+  written: readonly string[];
+  missing: readonly string[];
+  /** False when the provider could not be asked what is there: then all are missing, as far as is known. */
+  isKnown: boolean;
+  /** Path of the zone as it was before. */
+  backup: string;
 }>;
 
 export type Disk = Readonly<{ path: string; label: string }>;
@@ -78,8 +92,10 @@ export type Task =
   | (WithProvider & Readonly<{ kind: "plan" }>)
   /** `changes`: what the person has agreed to. */
   | (WithProvider & Readonly<{ kind: "apply"; changes: readonly string[] }>)
+  /** Takes back what was written of a change, by the back-up that it made. */
+  | (WithProvider & Readonly<{ kind: "undo"; backup: string }>)
   /** Waits until all name servers show the records. */
-  | (WithRelay & Readonly<{ kind: "watch" }>)
+  | (WithRelay & Readonly<{ kind: "watch"; awaited: readonly SetName[] }>)
   | (WithRelay & Readonly<{ kind: "check" }>)
   | (WithRelay & Readonly<{ kind: "records" }>)
   | Readonly<{ kind: "key-file"; path: string }>
@@ -114,7 +130,9 @@ type Results = {
   reach: { reachability: Reachability };
   address: Readonly<Record<never, never>>;
   plan: { plan: Plan };
-  apply: { findings: readonly Finding[] };
+  /** `awaited`: what all name servers shall show. `cutOff` when not all of it was done. */
+  apply: { findings: readonly Finding[]; awaited: readonly SetName[]; cutOff: CutOff | undefined };
+  undo: { findings: readonly Finding[] };
   watch: { findings: readonly Finding[] };
   check: { findings: readonly Finding[]; good: boolean };
   records: { text: string };
@@ -130,6 +148,10 @@ export type TaskResult = {
   [Kind in TaskKind]: Readonly<{ kind: Kind } & Results[Kind]>;
 }[TaskKind];
 
+/**
+ * `signal` is aborted when the person wants it to end: an effect then stops where nothing is left half-done, and
+ * rejects with the signal's reason.
+ */
 export type TaskFollow = Readonly<{ report: (event: ProgressEvent) => void; signal: AbortSignal }>;
 
 /**

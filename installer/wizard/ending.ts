@@ -46,9 +46,15 @@ function numbered(steps: readonly string[], width: number): string[] {
   });
 }
 
-function left({ folder, answers }: State): string[] {
+function left({ folder, answers, known }: State): string[] {
   if (folder === undefined) return ["Nothing was made yet. ./homing begins again."];
+  const { written = [], missing = [], backup = "" } = known.cutOff ?? {};
+  const begun =
+    written.length + missing.length > 0
+      ? `${written.length} of ${written.length + missing.length} record sets are written; the zone as it was is in ${backup}.`
+      : `The zone as it was is in the newest dns-backup file of ${folder}.`;
   return [
+    ...(answers.dns === "begun" ? [`The change of the DNS records did not come to its end. ${begun}`] : []),
     `Everything so far is in the folder ${folder}.`,
     `./homing goes on with ${answers.domain} where you left.`,
   ];
@@ -76,6 +82,10 @@ function dnsSteps({ answers, folder }: State): string[] {
   switch (answers.dns) {
     case "published":
       return ["The DNS records are set. The relay gets its certificate by itself once it runs."];
+    case "begun":
+      return [
+        "The change of the DNS records was cut off. Start ./homing again: it finds out what is missing.",
+      ];
     case "later":
       return ["Once you know the relay's public address, start ./homing again for the DNS records."];
     default:

@@ -1,17 +1,49 @@
 /** How the wizard gets from page to page and begins a task. Pure; called by reduce.ts, submit.ts and results.ts. */
 import type { Page } from "./answers.ts";
 import { choicesOf } from "./choices.ts";
-import type { Finding, Task } from "./effects.ts";
+import type { Finding, Task, TaskKind } from "./effects.ts";
 import { fieldWith } from "./field.ts";
 import { questionOf } from "./questions.ts";
-import { isBlocking, type State } from "./state.ts";
+import { isBlocking, type Running, type State } from "./state.ts";
+import { stoppedWords } from "./stop-words.ts";
 
-/** Ends what runs; without anything running, shows the page before. */
+/**
+ * Ends what runs, and says what that means; without anything running, shows the page before, or the field before on a
+ * page with several.
+ */
 export function goBack(state: State): State {
-  if (isBlocking(state.running)) return { ...state, running: undefined };
+  const { running, known } = state;
+  if (running !== undefined && isBlocking(running)) return stop(state, running);
+  if (state.page === "credential" && known.credential > 0)
+    return enter({ ...state, known: { ...known, credential: known.credential - 1 } }, "credential");
   const page = state.history.at(-1);
   if (page === undefined) return state;
   return { ...enter(state, page), history: state.history.slice(0, -1), found: [] };
+}
+
+/** What must not end in the midst of something; what only looks is left at once. */
+const careful: ReadonlySet<TaskKind> = new Set(["register", "login", "apply", "undo", "build", "flash"]);
+
+function stop(state: State, running: Running): State {
+  if (careful.has(running.task.kind))
+    return running.stopping ? state : { ...state, running: { ...running, stopping: "back" } };
+  return afterStop(state, running.task.kind);
+}
+
+/** Where it was begun, with a word on what that leaves. */
+export function afterStop(state: State, kind: TaskKind): State {
+  const earlier = kind === "watch" ? state.found : [];
+  const found: Finding = { mark: "note", text: stoppedWords(kind) };
+  return { ...state, running: undefined, found: [...earlier, found], scrolled: 0 };
+}
+
+/** Ctrl-C: what changes something ends first where it may; a second Ctrl-C does not wait for that. */
+export function leave(state: State): State {
+  const { running } = state;
+  const waits = running !== undefined && careful.has(running.task.kind) && running.stopping !== "leave";
+  return waits
+    ? { ...state, running: { ...running, stopping: "leave" } }
+    : { ...state, running: undefined, ended: "left" };
 }
 
 /** Shows a page, with this one to go back to. A problem and a page that is shown again are nothing to go back to. */
@@ -38,5 +70,10 @@ function answerOn({ page, answers, options }: State): string | undefined {
 
 export function startTask(state: State, task: Task): State {
   const number = state.tasks + 1;
-  return { ...state, tasks: number, running: { number, task, progress: undefined, stages: [] }, scrolled: 0 };
+  return {
+    ...state,
+    tasks: number,
+    running: { number, task, progress: undefined, stages: [], stopping: undefined },
+    scrolled: 0,
+  };
 }

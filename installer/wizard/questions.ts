@@ -23,8 +23,8 @@ export function questionOf(state: State): Question | undefined {
     case "address":
       return { label: "Public address", before: answers.addresses.join(" "), secret: false };
     case "credential": {
-      const { label, secret } = credentialOf(state) ?? { label: "Token", secret: true };
-      return { label, before: "", secret };
+      const { key = "", label, secret } = credentialOf(state) ?? { label: "Token", secret: true };
+      return { label, before: secret ? "" : (secrets.credentials[key] ?? ""), secret };
     }
     case "contact":
       return { label: "Contact", before: options.contact, secret: false };

@@ -1,11 +1,11 @@
 /**
  * The wizard's logic: what an event makes of the state. Pure. What an answer leads to is in submit.ts, what the result
- * of a task leads to in results.ts.
+ * of a task leads to in results.ts, what its failure in after-failure.ts.
  */
+import { afterEnd, afterFailure } from "./after-failure.ts";
 import { choicesOf } from "./choices.ts";
-import type { Task } from "./effects.ts";
 import { insertText, pressKey } from "./field.ts";
-import { goBack, goTo } from "./moves.ts";
+import { goBack, leave } from "./moves.ts";
 import { questionOf } from "./questions.ts";
 import { afterTask } from "./results.ts";
 import { type Event, isBlocking, type Running, type State } from "./state.ts";
@@ -17,9 +17,10 @@ export function reduce(state: State, event: Event): State {
     case "progress":
     case "done":
     case "failed":
+    case "stopped":
       return state.running?.number === event.number ? follow(state, event, state.running) : state;
     case "leave":
-      return { ...state, running: undefined, ended: "left" };
+      return leave(state);
     case "scroll":
       return { ...state, scrolled: Math.max(0, state.scrolled + event.by) };
     case "back":
@@ -29,7 +30,7 @@ export function reduce(state: State, event: Event): State {
   }
 }
 
-function input(state: State, event: Exclude<Event, { type: "progress" | "done" | "failed" }>): State {
+function input(state: State, event: Exclude<Event, Told>): State {
   const isQuestion = questionOf(state) !== undefined;
   const count = choicesOf(state).length;
   switch (event.type) {
@@ -48,11 +49,9 @@ function input(state: State, event: Exclude<Event, { type: "progress" | "done" |
   }
 }
 
-function follow(
-  state: State,
-  event: Extract<Event, { type: "progress" | "done" | "failed" }>,
-  running: Running,
-): State {
+type Told = Extract<Event, { type: "progress" | "done" | "failed" | "stopped" }>;
+
+function follow(state: State, event: Told, running: Running): State {
   switch (event.type) {
     case "progress": {
       const last = running.progress?.stage;
@@ -61,16 +60,19 @@ function follow(
       return { ...state, running: { ...running, progress: event.progress, stages } };
     }
     case "done":
-      return afterTask({ ...state, running: undefined, failed: undefined }, event.result);
+      return asWanted(
+        afterTask({ ...state, running: undefined, failed: undefined }, event.result),
+        running.stopping,
+      );
     case "failed":
-      return afterFailure({ ...state, running: undefined }, running.task, event.message);
+      return asWanted(afterFailure({ ...state, running: undefined }, running.task, event), running.stopping);
+    case "stopped":
+      return afterEnd({ ...state, running: undefined }, running);
   }
 }
 
-/** What was typed wrong is said at the field; for everything else there is a page of its own. */
-function afterFailure(state: State, task: Task, message: string): State {
-  if (questionOf(state) !== undefined) return { ...state, field: { ...state.field, problem: message } };
-  // Whoever has not opened the link yet does so and tries again.
-  if (task.kind === "login") return { ...state, found: [{ mark: "bad", text: message }] };
-  return { ...goTo(state, "problem"), failed: { task, message } };
+/** It ended before it could be stopped: what came of it stays, and nothing new is begun. */
+function asWanted(state: State, stopping: Running["stopping"]): State {
+  if (stopping === undefined) return state;
+  return { ...state, running: undefined, ended: stopping === "leave" ? "left" : state.ended };
 }

@@ -4,7 +4,7 @@ import { noAnswers, resumePage } from "./answers.ts";
 import type { DomainFacts, Finding, TaskResult } from "./effects.ts";
 import { goTo, startTask } from "./moves.ts";
 import { noOptions, type State } from "./state.ts";
-import { afterAddress } from "./submit.ts";
+import { afterAddress, applyTask } from "./submit.ts";
 
 type Result<Kind extends TaskResult["kind"]> = Extract<TaskResult, { kind: Kind }>;
 
@@ -28,6 +28,7 @@ export function afterTask(state: State, result: TaskResult): State {
         ...state,
         answers: { ...answers, provider },
         secrets: { ...state.secrets, credentials, password: "" },
+        known: { ...known, isTrusted: true },
       };
       return startTask(next, { kind: "make", domain: answers.domain });
     }
@@ -44,6 +45,8 @@ export function afterTask(state: State, result: TaskResult): State {
       return afterPlan(state, result);
     case "apply":
       return afterApply(state, result);
+    case "undo":
+      return goTo({ ...state, answers: { ...answers, dns: "open" } }, "provider", result.findings);
     case "watch":
     case "check":
       return {
@@ -88,7 +91,13 @@ function afterOpen(state: State, result: Result<"open">): State {
     known: { ...state.known, facts: result.facts, providers: result.providers },
   };
   const page = resumePage(result.kept?.page ?? "place", answers);
-  return goTo(next, page, result.findings);
+  const begun: Finding = {
+    mark: "warning",
+    text:
+      "The last change of the DNS records was begun, and nobody saw its end. Go on below: what is missing is found out " +
+      `and shown first. The zone as it was is in the newest dns-backup file of ${result.folder}.`,
+  };
+  return goTo(next, page, [...(answers.dns === "begun" ? [begun] : []), ...result.findings]);
 }
 
 /** A name that is to be used as it is gets its keys at once; everything else is told first. */
@@ -100,7 +109,7 @@ function afterDomain(state: State, { facts, providers }: Result<"domain">): Stat
     folder: undefined,
     answers: { ...noAnswers, domain, place: state.answers.place },
     options: noOptions,
-    known: { ...state.known, facts, providers },
+    known: { ...state.known, facts, providers, isTrusted: false },
     secrets: { ...state.secrets, credentials: {} },
   };
   if (domain.endsWith(FREE_ENDING) && facts.reachable && facts.zone !== domain)
@@ -185,8 +194,10 @@ function afterMake(state: State, { folder, kept, options }: Result<"make">): Sta
 }
 
 function afterPlan(state: State, { plan }: Result<"plan">): State {
-  const next = { ...state, known: { ...state.known, plan } };
+  const next = { ...state, known: { ...state.known, plan, isTrusted: true } };
   if (plan.blocked === undefined && plan.changes.length === 0) {
+    // Some providers publish changes by a last request of its own, to which it may not have come.
+    if (state.answers.dns === "begun") return startTask(next, applyTask(next));
     const answers = { ...state.answers, dns: "published" as const };
     const found: Finding = {
       mark: "good",
@@ -198,10 +209,16 @@ function afterPlan(state: State, { plan }: Result<"plan">): State {
 }
 
 /** The records are set; whoever does not want to wait until they are seen goes on. */
-function afterApply(state: State, { findings }: Result<"apply">): State {
+function afterApply(state: State, { findings, awaited, cutOff }: Result<"apply">): State {
+  // "begun" stays, for the next start to say it.
+  if (cutOff !== undefined) {
+    const { plan } = state.known;
+    const known = { ...state.known, cutOff, plan: plan && { ...plan, isOld: true } };
+    return goTo({ ...state, known }, "cut-off");
+  }
   const answers = { ...state.answers, dns: "published" as const };
   const next = goTo({ ...state, answers }, "options", findings);
-  return startTask(next, { kind: "watch", folder: state.folder ?? "", answers });
+  return startTask(next, { kind: "watch", folder: state.folder ?? "", answers, awaited });
 }
 
 /** Back to the list of settings, from which the question came. */

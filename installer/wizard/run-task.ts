@@ -8,8 +8,10 @@ export type TaskTarget = Readonly<{
   dispatch: (event: Event) => void;
   /** Ends the wizard by an error that nobody foresaw. */
   fail: (error: unknown) => void;
-  /** Aborted when the person does not want it any more: then nothing is told. */
-  signal: AbortSignal;
+  /** Aborted when the person does not want it any more: the task ends where it may, and its end is told. */
+  stop: AbortSignal;
+  /** Aborted when nobody waits for its end: then nothing is told. */
+  dropped: AbortSignal;
 }>;
 
 /** Ten renewals a second look smooth. */
@@ -19,11 +21,11 @@ export async function runTask(
   effects: Effects,
   task: Task,
   number: number,
-  { dispatch, fail, signal }: TaskTarget,
+  { dispatch, fail, stop, dropped }: TaskTarget,
 ): Promise<void> {
   let shown: { stage: string; at: number } | undefined;
   const report = (progress: ProgressEvent) => {
-    if (signal.aborted) return;
+    if (dropped.aborted) return;
     const at = performance.now();
     const isNew = shown?.stage !== progress.stage;
     if (!isNew && shown !== undefined && at - shown.at < RENEW_MILLISECONDS) return;
@@ -31,14 +33,28 @@ export async function runTask(
     dispatch({ type: "progress", number, progress });
   };
   try {
-    const result = await perform(effects, task, { report, signal });
-    if (!signal.aborted) dispatch({ type: "done", number, result });
+    const result = await perform(effects, task, { report, signal: stop });
+    if (!dropped.aborted) dispatch({ type: "done", number, result });
   } catch (error) {
-    if (signal.aborted) return;
+    if (dropped.aborted) return;
+    if (stop.aborted && isStop(error)) {
+      dispatch({ type: "stopped", number });
+      return;
+    }
     const message = errorWords(error);
     if (message === undefined) fail(error);
-    else dispatch({ type: "failed", number, message });
+    else dispatch({ type: "failed", number, message, isAccess: isAccess(error) });
   }
+}
+
+/** By the signal's own reason, or as Node's functions tell it. */
+function isStop(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
+
+/** As DnsProviderError tells it. */
+function isAccess(error: unknown): boolean {
+  return error instanceof Error && "problem" in error && error.problem === "credentials";
 }
 
 /** The table's types say that each function takes its task and gives its result; that cannot be said of a union. */

@@ -162,6 +162,8 @@ function fitBody(lines: readonly Line[], room: number | undefined, scrolled: num
 
 function keysOf(state: State, isSpoken: boolean): string {
   const leave = "Ctrl-C leave";
+  if (state.running?.stopping !== undefined)
+    return state.running.stopping === "leave" ? "Ctrl-C leave without waiting" : leave;
   if (isBlocking(state.running)) return `Esc stop · ${leave}, everything so far is kept`;
   const back = state.history.length === 0 ? "" : "Esc back · ";
   const arrows = isSpoken ? "arrow keys" : "↑↓";

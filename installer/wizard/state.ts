@@ -6,6 +6,7 @@ import type { Credentials } from "../../appliance/dns/provider.ts";
 import type { ProgressEvent } from "../progress.ts";
 import { type Answers, type Kept, noAnswers, type Page } from "./answers.ts";
 import type {
+  CutOff,
   Disk,
   DomainFacts,
   Finding,
@@ -28,6 +29,9 @@ export type Known = Readonly<{
   /** Which of the provider's credentials is asked for. */
   credential: number;
   plan: Plan | undefined;
+  cutOff: CutOff | undefined;
+  /** The provider has taken the credentials once. */
+  isTrusted: boolean;
   /** Those that can be written to. */
   disks: readonly Disk[];
   disk: Disk | undefined;
@@ -40,6 +44,8 @@ export type Running = Readonly<{
   progress: ProgressEvent | undefined;
   /** Stages that are done, in words. */
   stages: readonly string[];
+  /** The person does not want it any more, and what changes something ends where it may. Then back, or out. */
+  stopping: "back" | "leave" | undefined;
 }>;
 
 export type State = Readonly<{
@@ -80,7 +86,10 @@ export type Event =
   | Readonly<{ type: "leave" }>
   | Readonly<{ type: "progress"; number: number; progress: ProgressEvent }>
   | Readonly<{ type: "done"; number: number; result: TaskResult }>
-  | Readonly<{ type: "failed"; number: number; message: string }>;
+  /** `isAccess`: the credentials are wrong, or may not do this. */
+  | Readonly<{ type: "failed"; number: number; message: string; isAccess: boolean }>
+  /** It has ended because the person wanted so. */
+  | Readonly<{ type: "stopped"; number: number }>;
 
 export const noOptions: Options = { signUp: "open", contact: "", email: "", authorizedKeys: [] };
 
@@ -102,11 +111,13 @@ export function initialState(): State {
       providers: [],
       credential: 0,
       plan: undefined,
+      cutOff: undefined,
+      isTrusted: false,
       disks: [],
       disk: undefined,
     },
     secrets: { credentials: {}, email: "", password: "" },
-    running: { number: 1, task: { kind: "relays" }, progress: undefined, stages: [] },
+    running: { number: 1, task: { kind: "relays" }, progress: undefined, stages: [], stopping: undefined },
     tasks: 1,
     failed: undefined,
     printed: { number: 0, text: "" },

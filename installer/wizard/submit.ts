@@ -81,11 +81,12 @@ function submitAddresses(state: State, addresses: readonly string[]): State {
   return startTask(next, { kind: "address", folder: state.folder ?? "", answers: next.answers });
 }
 
-/** Whoever just got a free name has given all that is needed to set its records. */
+/** Whoever just got a free name, or was at the provider before, has given all that is needed to set the records. */
 export function afterAddress(state: State): State {
-  const { answers, secrets } = state;
-  const hasCredentials = answers.provider !== undefined && Object.keys(secrets.credentials).length > 0;
-  return hasCredentials ? startTask(state, planTask(state)) : goTo(state, "provider");
+  const { answers, known } = state;
+  return answers.provider !== undefined && known.isTrusted
+    ? startTask(state, planTask(state))
+    : goTo(state, "provider");
 }
 
 function submitCredential(state: State, text: string): State {
@@ -139,12 +140,8 @@ function submitChoice(state: State, id: string): State {
     case "provider":
       return submitProvider(state, id);
     case "plan":
-      if (id === "by-hand") return byHand(state);
-      if (id === "again") return startTask(state, planTask(state));
-      return startTask(state, {
-        ...{ kind: "apply", ...withProvider(state) },
-        changes: known.plan?.changes ?? [],
-      });
+    case "cut-off":
+      return submitPlan(state, id);
     case "by-hand":
       if (id === "go-on") return goTo(state, "options");
       return startTask(state, { kind: id === "check" ? "check" : "records", folder, answers });
@@ -169,6 +166,20 @@ function submitChoice(state: State, id: string): State {
   }
 }
 
+function submitPlan(state: State, id: string): State {
+  const { cutOff } = state.known;
+  if (id === "by-hand") return byHand(state);
+  if (id === "again") return startTask(state, planTask(state));
+  if (id === "undo")
+    return startTask(state, { kind: "undo", ...withProvider(state), backup: cutOff?.backup ?? "" });
+  const next = { ...state, answers: { ...state.answers, dns: "begun" as const } };
+  return startTask(next, applyTask(next));
+}
+
+export function applyTask(state: State): Task {
+  return { kind: "apply", ...withProvider(state), changes: state.known.plan?.changes ?? [] };
+}
+
 function submitPlace(state: State, place: PlaceId): State {
   const next = { ...state, answers: { ...state.answers, place } };
   // A test relay has no public name: nobody needs its address.
@@ -179,9 +190,10 @@ function submitPlace(state: State, place: PlaceId): State {
 function submitProvider(state: State, id: string): State {
   if (id === "by-hand") return byHand(state);
   // Another provider's credentials are of no use, and have no business being anywhere.
-  const secrets = state.answers.provider === id ? state.secrets : { ...state.secrets, credentials: {} };
-  const answers = { ...state.answers, provider: id };
-  return goTo({ ...state, answers, secrets, known: { ...state.known, credential: 0 } }, "credential");
+  const isSame = state.answers.provider === id;
+  const secrets = isSame ? state.secrets : { ...state.secrets, credentials: {} };
+  const known = { ...state.known, credential: 0, isTrusted: isSame && state.known.isTrusted };
+  return goTo({ ...state, answers: { ...state.answers, provider: id }, secrets, known }, "credential");
 }
 
 function byHand(state: State): State {

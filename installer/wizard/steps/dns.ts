@@ -46,6 +46,27 @@ export function planView({ found, known, answers }: State): View {
   };
 }
 
+export function cutOffView({ found, known: { cutOff } }: State): View {
+  if (cutOff === undefined) return { title: "The change was cut off", blocks: findings(found) };
+  const { why, written, missing, isKnown, backup } = cutOff;
+  return {
+    title: "The change was cut off",
+    blocks: [
+      ...findings(found),
+      text(why, "bad"),
+      gap,
+      ...(isKnown ? [] : [text("The provider could not be asked what is there now.", "warning"), gap]),
+      ...written.map((name) => verbatim(`✓ written      ${name}`, "good")),
+      ...missing.map((name) =>
+        isKnown ? verbatim(`✗ not written  ${name}`, "bad") : verbatim(`  not known    ${name}`, "warning"),
+      ),
+      gap,
+      text("The zone as it was before is kept in"),
+      verbatim(`  ${backup}`),
+    ],
+  };
+}
+
 export function byHandView({ found, folder, answers, known }: State): View {
   return {
     title: "The DNS records by hand",

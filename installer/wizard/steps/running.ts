@@ -2,14 +2,15 @@
 import type { Task } from "../effects.ts";
 import { progressBar, progressLine } from "../progress-words.ts";
 import type { Running } from "../state.ts";
+import { stoppingWords } from "../stop-words.ts";
 import { gap, text, type View, verbatim } from "../view.ts";
 
-export function runningView({ task, progress, stages }: Running): View {
+export function runningView({ task, progress, stages, stopping }: Running): View {
   const bar = progress === undefined ? "" : progressBar(progress);
   return {
     title: titles[task.kind],
     blocks: [
-      text(words(task)),
+      stopping === undefined ? text(words(task)) : text(stoppingWords(task.kind), "warning"),
       gap,
       ...stages.map((stage) => verbatim(`✓ ${stage}`, "good")),
       ...(progress === undefined ? [] : [verbatim(progressLine(progress))]),
@@ -29,6 +30,7 @@ const titles: Readonly<Record<Task["kind"], string>> = {
   address: "One moment",
   plan: "Comparing the records",
   apply: "Setting the records",
+  undo: "Taking the change back",
   watch: "Waiting for the name servers",
   check: "Looking at the records",
   records: "One moment",
@@ -49,6 +51,10 @@ function words(task: Task): string {
       return "How the Internet can reach this line. Each question waits some seconds at most.";
     case "plan":
       return "The provider is asked for the records that are there now.";
+    case "apply":
+      return "The zone as it is is kept in a file; then the records are written, and no others.";
+    case "undo":
+      return "What the change wrote goes; what was there before comes back.";
     case "watch":
       return "The records are set. All name servers are asked until they show them, which may take minutes; you need not wait for it.";
     case "build":

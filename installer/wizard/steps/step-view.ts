@@ -2,7 +2,7 @@
 import type { Page } from "../answers.ts";
 import { isBlocking, type State } from "../state.ts";
 import type { View } from "../view.ts";
-import { byHandView, credentialView, planView, providerView } from "./dns.ts";
+import { byHandView, credentialView, cutOffView, planView, providerView } from "./dns.ts";
 import { domainAdviceView, domainView } from "./domain.ts";
 import { freeEmailView, freeNameView, freePasswordView, freeWaitView } from "./free-name.ts";
 import { diskSureView, diskView, imageView } from "./image.ts";
@@ -25,6 +25,7 @@ const views: Readonly<Record<Page, (state: State) => View>> = {
   provider: providerView,
   credential: credentialView,
   plan: planView,
+  "cut-off": cutOffView,
   "by-hand": byHandView,
   options: optionsView,
   "sign-up": signUpView,
@@ -41,7 +42,7 @@ const views: Readonly<Record<Page, (state: State) => View>> = {
 const milestones: readonly (readonly Page[])[] = [
   ["domain", "domain-advice", "free-name", "free-email", "free-password", "free-wait"],
   ["place", "address"],
-  ["provider", "credential", "plan", "by-hand"],
+  ["provider", "credential", "plan", "cut-off", "by-hand"],
   ["options", "sign-up", "contact", "ssh-key", "acme-email"],
   ["image", "disk", "disk-sure"],
 ];

@@ -40,6 +40,7 @@ const choosing = fc.oneof(
 );
 const outcomes = fc.oneof(
   { weight: 5, arbitrary: fc.constant("done") },
+  { weight: 1, arbitrary: fc.constant("stopped") },
   { weight: 1, arbitrary: fc.constant("failed") },
 );
 
@@ -52,7 +53,9 @@ function eventsOf(state: State, did: string | Event, outcome: string): Event[] {
     ];
   if (state.running === undefined) return [];
   const { number, task } = state.running;
-  if (outcome === "failed") return [{ type: "failed", number, message: "It did not work." }];
+  if (outcome === "failed")
+    return [{ type: "failed", number, message: "It did not work.", isAccess: number % 2 === 0 }];
+  if (outcome === "stopped" && state.running.stopping !== undefined) return [{ type: "stopped", number }];
   const result: TaskResult =
     task.kind === "domain"
       ? { ...usual.domain, facts: { ...usual.domain.facts, domain: task.domain } }

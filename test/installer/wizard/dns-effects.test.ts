@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FREE_SUFFIX } from "../../../appliance/dns/providers/desec-account.ts";
+import { totpCode, totpKey } from "../../../appliance/dns/totp.ts";
 import { createRelayFolder } from "../../../installer/relay-folder.ts";
 import { noAnswers } from "../../../installer/wizard/answers.ts";
 import { dnsEffects } from "../../../installer/wizard/dns-effects.ts";
@@ -11,6 +12,7 @@ import { FREE_ENDING } from "../../../installer/wizard/results.ts";
 import { fakeDesec } from "../../support/dns-providers/desec.ts";
 import { fakeDesecAccounts } from "../../support/dns-providers/desec-account.ts";
 import { runFake } from "../../support/dns-providers/fake-provider.ts";
+import { fakeInwx } from "../../support/dns-providers/inwx.ts";
 
 const domain = "chat.rosegarden.net";
 const zone = "rosegarden.net";
@@ -79,6 +81,80 @@ describe("at a provider", () => {
     const { text } = await effects.records({ kind: "records", ...task }, follow);
     expect(text).toMatch(new RegExp(`^${domain}\\. +3600 IN A +198\\.35\\.26\\.96$`, "m"));
     expect(text).toContain("homing1._domainkey");
+  });
+});
+
+describe("a change that is cut off", () => {
+  /** INWX makes one record a request; its second factor is six digits that count once. */
+  function atInwx(faultOf?: Parameters<typeof runFake>[1]) {
+    const now = Date.UTC(2026, 0, 1);
+    const fake = fakeInwx(zone, [{ name: `www.${zone}`, type: "A", ttl: 3600, value: "198.35.26.97" }], {
+      now: () => now,
+    });
+    const run = runFake(fake, faultOf);
+    const clock = { ...run.clock, now: () => now };
+    const { effects } = dnsEffects({ connect: { fetch: run.fetch, clock } });
+    const totp = totpCode(totpKey(fake.credentials.totp!)!, now);
+    const answers = { ...noAnswers, domain, addresses: ["198.35.26.96"] };
+    return {
+      ...{ fake, effects, run },
+      task: { folder, answers, provider: "inwx", credentials: { ...fake.credentials, totp } },
+    };
+  }
+  const isCreate = ({ body }: { body: unknown }) =>
+    (body as { method: string }).method === "nameserver.createRecord";
+
+  it("says what was written and what not, is taken back, and is then made whole in one login", async () => {
+    let made = 0;
+    const { fake, effects, task } = atInwx((_, request) =>
+      isCreate(request) && ++made === 4 ? "refused" : undefined,
+    );
+    const before = fake.rows();
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    const { cutOff } = await effects.apply({ kind: "apply", ...task, changes: plan.changes }, follow);
+    expect(cutOff).toMatchObject({ isKnown: true, backup: expect.stringContaining("dns-backup-") });
+    expect(cutOff!.why).toContain("INWX did not");
+    expect(cutOff!.written.length).toBe(3);
+    expect(cutOff!.missing.length).toBeGreaterThan(3);
+    expect(fake.rows().length).toBe(before.length + 3);
+    const { backup } = cutOff!;
+    const { findings } = await effects.undo({ kind: "undo", ...task, backup }, follow);
+    expect(findings[0]!.text).toContain("3 record sets");
+    expect(fake.rows()).toEqual(before);
+
+    const again = await effects.plan({ kind: "plan", ...task }, follow);
+    const whole = await effects.apply({ kind: "apply", ...task, changes: again.plan.changes }, follow);
+    expect(whole.cutOff).toBeUndefined();
+    expect(whole.awaited).toContainEqual({ name: domain, type: "A" });
+    expect(fake.logins()).toBe(1);
+  });
+
+  it("by the person ends between two records, with the one on its way answered", async () => {
+    const stop = new AbortController();
+    let made = 0;
+    const { fake, effects, task } = atInwx((_, request) => {
+      if (isCreate(request) && ++made === 2) stop.abort();
+      return undefined;
+    });
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    const stopped = { ...follow, signal: stop.signal };
+    const { cutOff } = await effects.apply({ kind: "apply", ...task, changes: plan.changes }, stopped);
+    expect(cutOff).toMatchObject({ why: "You stopped it.", isKnown: true });
+    expect(cutOff!.written.length).toBe(2);
+    expect(made).toBe(2);
+    expect(fake.logins()).toBe(1);
+  });
+
+  it("is an error and no more where nothing was written yet", async () => {
+    const stop = new AbortController();
+    const { effects, task } = atInwx();
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    stop.abort();
+    const asked = effects.apply(
+      { kind: "apply", ...task, changes: plan.changes },
+      { ...follow, signal: stop.signal },
+    );
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
   });
 });
 

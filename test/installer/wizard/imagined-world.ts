@@ -68,7 +68,11 @@ export const usual: Answered = {
     kind: "plan",
     plan: { changes: [`+ ${domain} A 198.35.26.96`], findings: [], blocked: undefined },
   },
-  apply: { kind: "apply", findings: [{ mark: "note", text: "A back-up is in backup.json." }] },
+  apply: {
+    ...{ kind: "apply", awaited: [{ name: domain, type: "A" }], cutOff: undefined },
+    findings: [{ mark: "note", text: "A back-up is in backup.json." }],
+  },
+  undo: { kind: "undo", findings: [{ mark: "good", text: "Taken back." }] },
   watch: { kind: "watch", findings: [{ mark: "good", text: "All servers agree." }] },
   check: { kind: "check", good: false, findings: [{ mark: "bad", text: "No address yet." }] },
   records: { kind: "records", text: `${domain}. 3600 IN MX 10 ${domain}.` },

@@ -247,7 +247,7 @@ describe("going back", () => {
     const stopped = reduce(state, { type: "back" });
     expect(stopped).toMatchObject({ page: "domain", running: undefined });
     expect(reduce(stopped, { type: "done", number, result: usual.domain })).toBe(stopped);
-    expect(reduce(stopped, { type: "failed", number, message: "late" })).toBe(stopped);
+    expect(reduce(stopped, { type: "failed", number, message: "late", isAccess: false })).toBe(stopped);
   });
 });
 
@@ -259,6 +259,7 @@ describe("a task that fails", () => {
       type: "failed",
       number: state.running!.number,
       message: "The token may only read.",
+      isAccess: true,
     });
     expect(state).toMatchObject({ page: "credential", field: { problem: "The token may only read." } });
     expect(fieldText(state.field)).toBe("wrong");
@@ -266,7 +267,12 @@ describe("a task that fails", () => {
 
   it("can be tried again, or left by going back", () => {
     let state = reduce(walk(toOptions), { type: "submit" });
-    state = reduce(state, { type: "failed", number: state.running!.number, message: "No space left." });
+    state = reduce(state, {
+      type: "failed",
+      number: state.running!.number,
+      message: "No space left.",
+      isAccess: false,
+    });
     expect(state.page).toBe("problem");
     expect(reduce(state, { type: "submit" }).running?.task.kind).toBe("build");
     expect(walk([choose(state, "back")], {}, state).page).toBe("options");
@@ -277,7 +283,9 @@ describe("a task that fails", () => {
     const state = reduce(walk(toOptions), { type: "submit" });
     expect(reduce(state, { type: "submit" })).toBe(state);
     expect(reduce(state, { type: "text", text: "x" })).toBe(state);
-    expect(reduce(state, { type: "leave" })).toMatchObject({ ended: "left", running: undefined });
+    const leaving = reduce(state, { type: "leave" });
+    expect(leaving).toMatchObject({ ended: "no", running: { stopping: "leave" } });
+    expect(reduce(leaving, { type: "leave" })).toMatchObject({ ended: "left", running: undefined });
   });
 });
 

@@ -45,6 +45,12 @@ function stateOn(page: Page): State {
         findings: [],
         blocked: undefined,
       },
+      cutOff: {
+        ...{ why: "Fleet did not change the records: ".repeat(4), isKnown: true },
+        written: Array.from({ length: 4 }, () => `_mta-sts.${domain} TXT`),
+        missing: Array.from({ length: 9 }, () => `_submissions._tcp.${domain} SRV`),
+        backup: `${domain}/dns-backup-2026-01-01T00-00-00.000Z.json`,
+      },
       disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB" }],
       disk: { path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB" },
     },
