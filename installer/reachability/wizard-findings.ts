@@ -6,10 +6,14 @@ import { realWorld } from "../dns/world.ts";
 import type { Grade } from "./grade.ts";
 import { type LineWorld, usualLineWorld } from "./line-world.ts";
 import { type LineReport, lookAtLine } from "./look.ts";
-import { gradeWords } from "./report-text.ts";
+import { gradeWords, routerSteps } from "./report-text.ts";
 
 type Finding = Readonly<{ mark: "good" | "note" | "warning" | "bad"; text: string }>;
-type ForWizard = Readonly<{ addresses: readonly string[]; findings: readonly Finding[] }>;
+type ForWizard = Readonly<{
+  addresses: readonly string[];
+  findings: readonly Finding[];
+  steps: readonly string[];
+}>;
 
 /** Throws the signal's reason. */
 export async function lookForWizard(
@@ -23,11 +27,13 @@ export async function lookForWizard(
 const gradeMarks: Readonly<Record<Grade, Finding["mark"]>> = { full: "good", https: "warning", local: "bad" };
 
 /** Its report may be taken where the relay will not be: so nothing of it stops the wizard. */
-export function wizardFindings({ grade, addresses, findings, facts }: LineReport): ForWizard {
+export function wizardFindings(report: LineReport): ForWizard {
+  const { grade, addresses, findings, facts } = report;
   const worries = findings.filter(({ mark }) => mark === "bad" || mark === "warning");
   const asked = facts.asked.length === 0 ? "nobody" : facts.asked.join(", ");
   return {
     addresses,
+    steps: routerSteps(report),
     findings: [
       { mark: gradeMarks[grade], text: `This line is graded ${gradeWords[grade]}.` },
       ...worries.map(({ mark, text, mend }) => ({ mark, text: `${text}. ${mend}`.trim() })),

@@ -33,6 +33,9 @@ export const pages = [
   "contact",
   "ssh-key",
   "acme-email",
+  "wifi-network",
+  "wifi-password",
+  "wifi-country",
   "image",
   "disk",
   "disk-sure",
@@ -81,6 +84,9 @@ export function resumePage(page: Page, answers: Answers): Page {
     case "contact":
     case "ssh-key":
     case "acme-email":
+    case "wifi-network":
+    case "wifi-password":
+    case "wifi-country":
     case "problem":
       return "options";
     case "disk":

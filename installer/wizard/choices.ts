@@ -164,7 +164,9 @@ function plan({ known }: State): Choice[] {
   ];
 }
 
-function options({ options: { signUp, contact, email, authorizedKeys } }: State): Choice[] {
+function options({ answers, options }: State): Choice[] {
+  const { signUp, contact, email, authorizedKeys, wifi } = options;
+  const hasWifi = answers.place !== undefined && places[answers.place].target === "pi";
   const keys = authorizedKeys.length;
   return [
     { id: "build", label: "Go on: make the image with these" },
@@ -184,6 +186,15 @@ function options({ options: { signUp, contact, email, authorizedKeys } }: State)
       label: `Certificate:   ${email === "" ? "no address for warnings" : `warnings to ${email}`}`,
       hint: "Let's Encrypt may write to this address when something is wrong.",
     },
+    ...(hasWifi
+      ? [
+          {
+            id: "wifi",
+            label: `Wi-Fi:         ${wifi.network || "none; it takes a network cable"}`,
+            hint: "A cable is quicker and goes before the Wi-Fi where both are there.",
+          },
+        ]
+      : []),
   ];
 }
 

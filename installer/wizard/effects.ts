@@ -5,6 +5,7 @@
 import type { Credentials, ProviderDescription, SetName } from "../../appliance/dns/provider.ts";
 import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import type { ProgressEvent } from "../progress.ts";
+import type { Wifi } from "../set-wifi.ts";
 import type { Answers, Kept, PlaceId } from "./answers.ts";
 
 /** One thing that a step found: how it stands, and one or two sentences of what it means and what to do. */
@@ -25,6 +26,8 @@ export type Options = Readonly<{
   /** Where the certificate authority may write to. */
   email: string;
   authorizedKeys: readonly string[];
+  /** What a Raspberry Pi joins; no network when its name is empty. The password is in the folder alone. */
+  wifi: Readonly<{ network: string; country: string }>;
 }>;
 
 /** What the public DNS says of a name before anything of ours is there. */
@@ -48,7 +51,12 @@ export type DomainFacts = Readonly<{
 export type Provider = Pick<ProviderDescription, "id" | "name" | "credentials" | "tokenHelp">;
 
 /** How the line to the Internet was graded, and what was found on the way. */
-export type Reachability = Readonly<{ addresses: readonly string[]; findings: readonly Finding[] }>;
+export type Reachability = Readonly<{
+  addresses: readonly string[];
+  findings: readonly Finding[];
+  /** What is to be set in the router. */
+  steps: readonly string[];
+}>;
 
 export type Plan = Readonly<{
   /** One line for each change, like "+ chat.example.org A 203.0.113.7". */
@@ -100,6 +108,8 @@ export type Task =
   | (WithRelay & Readonly<{ kind: "records" }>)
   | Readonly<{ kind: "key-file"; path: string }>
   | Readonly<{ kind: "options"; folder: string; options: Options }>
+  /** null: none. `password` undefined: the one that is in the folder stays. */
+  | Readonly<{ kind: "wifi"; folder: string; wifi: Wifi | null }>
   | Readonly<{ kind: "build"; folder: string; place: PlaceId }>
   | Readonly<{ kind: "disks"; image: string }>
   | Readonly<{ kind: "flash"; image: string; disk: Disk }>;
@@ -117,8 +127,11 @@ export type Opened = Readonly<{
 }>;
 
 type Results = {
-  /** `keyFile`: a public SSH key of this computer's user; empty when there is none. */
-  relays: { relays: readonly FoundRelay[]; keyFile: string };
+  /**
+   * `keyFile`: a public SSH key of this computer's user; `country`: where the computer is, as far as its language
+   * tells. Empty when there is none.
+   */
+  relays: { relays: readonly FoundRelay[]; keyFile: string; country: string };
   open: Opened;
   domain: { facts: DomainFacts; providers: readonly Provider[] };
   /** The provider of free names sends a letter, whose link makes the account and the name. */
@@ -138,6 +151,7 @@ type Results = {
   records: { text: string };
   "key-file": { keys: readonly string[] };
   options: { options: Options };
+  wifi: { options: Options };
   build: { built: Built };
   /** None: no disk can be written to from here, for the reasons given. */
   disks: { disks: readonly Disk[]; findings: readonly Finding[] };

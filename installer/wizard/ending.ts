@@ -64,11 +64,12 @@ function nextSteps(state: State): string[] {
   const { answers, folder = "" } = state;
   const { domain, image = "" } = answers;
   const isTest = isTestDomain(domain);
+  const { network } = state.options.wifi;
   const onPi = answers.place !== undefined && places[answers.place].target === "pi";
   return [
     `Keep a copy of the folder ${folder}: it is your relay's identity. Give neither it nor the image away.`,
     onPi
-      ? `Write ${image} to a card, put it into the Pi, plug in network and power.`
+      ? `Write ${image} to a card, put it into the Pi, plug in ${network === "" ? "network and power" : `power; it joins the Wi-Fi “${network}”`}.`
       : `Start a machine with ${image} as its disk (to try it here: ./homing vm ${shellQuote(image)}).`,
     "After about a minute its screen shows “homing: ready”.",
     ...(isTest ? [] : dnsSteps(state)),

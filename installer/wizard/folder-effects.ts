@@ -7,7 +7,7 @@ import { noAnswers } from "./answers.ts";
 import type { LookAtDomain } from "./dns-effects.ts";
 import type { Effects, Options } from "./effects.ts";
 
-type FolderTask = "relays" | "open" | "make" | "address" | "options" | "save";
+type FolderTask = "relays" | "open" | "make" | "address" | "options" | "wifi" | "save";
 
 /** What ssh-keygen makes, the usual kind first. */
 const usualKeyFiles = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
@@ -20,7 +20,11 @@ export function folderEffects(directory: string, look: LookAtDomain): Pick<Effec
       const names = await readdir(directory);
       const any = names.some((name) => existsSync(join(directory, name, "relay.toml")));
       const relays = any ? await (await import("./found-relays.ts")).findRelays(directory) : [];
-      return { relays, keyFile: keyFile ?? "" };
+      return {
+        relays,
+        keyFile: keyFile ?? "",
+        country: countryOf(Intl.DateTimeFormat().resolvedOptions().locale),
+      };
     },
     async open({ relay: { folder, domain, kept } }, { signal }) {
       const options = await optionsIn(folder);
@@ -50,11 +54,28 @@ export function folderEffects(directory: string, look: LookAtDomain): Pick<Effec
       const { writeOptions } = await import("./relay-options.ts");
       return { options: await writeOptions(folder, options) };
     },
+    async wifi({ folder, wifi }) {
+      const [{ setWifi }, { readRelayFolder }] = await Promise.all([
+        import("../set-wifi.ts"),
+        import("../relay-folder.ts"),
+      ]);
+      const before = (await readRelayFolder(folder)).config.wifi;
+      // That it is hidden is not asked for, so it stays.
+      const hidden = before.network === wifi?.network && before.hidden;
+      await setWifi(folder, wifi === null ? null : { ...wifi, hidden });
+      return { options: await optionsIn(folder) };
+    },
     async save(folder, kept) {
       const { writeProgress } = await import("./progress-file.ts");
       await writeProgress(folder, kept);
     },
   };
+}
+
+/** Where a computer's language is at home. American English is what computers everywhere are set to: it says nothing. */
+export function countryOf(locale: string): string {
+  const { region = "" } = new Intl.Locale(locale);
+  return region === "US" || !/^[A-Z]{2}$/.test(region) ? "" : region;
 }
 
 /** Throws for a folder that no image could be made of. */

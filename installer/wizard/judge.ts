@@ -5,6 +5,7 @@
 import { BlockList, isIP } from "node:net";
 import { contactUri } from "../../appliance/contact.ts";
 import { DomainError, parseDomain } from "../../appliance/domain.ts";
+import { wifiCountryProblem, wifiNetworkProblem, wifiPasswordProblem } from "../../appliance/wifi.ts";
 
 export type Judged<Value> = Readonly<{ value: Value }> | Readonly<{ problem: string }>;
 
@@ -99,4 +100,23 @@ export function judgePassword(text: string): Judged<string> {
   if (text.length < MIN_PASSWORD_LENGTH)
     return { problem: `it needs at least ${MIN_PASSWORD_LENGTH} characters` };
   return { value: text };
+}
+
+/** Spaces at its ends may belong to the name, so they stay. */
+export function judgeWifiNetwork(text: string): Judged<string> {
+  const problem = wifiNetworkProblem(text);
+  return problem === undefined ? { value: text } : { problem };
+}
+
+/** Empty: the password that is there already stays. */
+export function judgeWifiPassword(text: string, isThere: boolean): Judged<string> {
+  if (text === "" && isThere) return { value: "" };
+  const problem = wifiPasswordProblem(text);
+  return problem === undefined ? { value: text } : { problem };
+}
+
+export function judgeCountry(text: string): Judged<string> {
+  const country = text.trim().toUpperCase();
+  const problem = wifiCountryProblem(country);
+  return problem === undefined ? { value: country } : { problem };
 }

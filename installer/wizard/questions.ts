@@ -32,6 +32,12 @@ export function questionOf(state: State): Question | undefined {
       return { label: "File of your public key", before: known.keyFile, secret: false };
     case "acme-email":
       return { label: "E-mail address", before: options.email, secret: false };
+    case "wifi-network":
+      return { label: "Name of the network", before: options.wifi.network, secret: false };
+    case "wifi-password":
+      return { label: "Its password", before: "", secret: true };
+    case "wifi-country":
+      return { label: "Country", before: options.wifi.country || known.country, secret: false };
     default:
       return undefined;
   }

@@ -20,17 +20,18 @@ export class OptionsByHandError extends Error {
 
 const settingsFile = "relay.toml";
 
-export function optionsOf({ signUp, contact, certificates, ssh }: RelayConfig): Options {
+export function optionsOf({ signUp, contact, certificates, ssh, wifi }: RelayConfig): Options {
   return {
     signUp: signUp.mode,
     contact,
     email: certificates.email,
     authorizedKeys: ssh.authorizedKeys,
+    wifi: { network: wifi.network, country: wifi.country },
   };
 }
 
 /**
- * Changes what differs from the answers and nothing else. Throws OptionsByHandError when a setting is written in a way
+ * Changes what differs from the answers and nothing else; the Wi-Fi is set-wifi.ts's. Throws OptionsByHandError when a setting is written in a way
  * that it does not know, RelayConfigError when the file is not valid.
  */
 export async function writeOptions(folder: string, wanted: Options): Promise<Options> {
@@ -38,9 +39,7 @@ export async function writeOptions(folder: string, wanted: Options): Promise<Opt
   const before = await readFile(path, "utf8");
   const config = parseRelayConfig(before, path);
   const now = optionsOf(config);
-  const changed = (Object.keys(places) as (keyof Options)[]).filter(
-    (each) => !isSame(now[each], wanted[each]),
-  );
+  const changed = (Object.keys(places) as LineOption[]).filter((each) => !isSame(now[each], wanted[each]));
   if (changed.length === 0) return now;
   const after = changed.reduce(
     (text, each) => setOne(text, path, { ...places[each], value: wanted[each] }),
@@ -65,8 +64,11 @@ export async function writeOptions(folder: string, wanted: Options): Promise<Opt
 
 const { shape } = relayConfigSchema;
 const commentOf = (setting: z.ZodType) => settingNotes.get(setting)?.comment ?? "";
+/** The Wi-Fi has a file of its own besides (installer/set-wifi.ts). */
+type LineOption = Exclude<keyof Options, "wifi">;
+
 /** Where each answer stands in relay.toml. */
-const places: Readonly<Record<keyof Options, Omit<TomlSetting, "value">>> = {
+const places: Readonly<Record<LineOption, Omit<TomlSetting, "value">>> = {
   contact: { section: undefined, key: "contact", comment: commentOf(shape.contact) },
   signUp: { section: "sign_up", key: "mode", comment: commentOf(shape.signUp.unwrap().shape.mode) },
   email: {

@@ -1,7 +1,7 @@
 /** What the result of a task leads to: called by reduce.ts. Pure. */
 import { isTestDomain, specialUseOf } from "../../appliance/domain.ts";
 import { noAnswers, resumePage } from "./answers.ts";
-import type { DomainFacts, Finding, TaskResult } from "./effects.ts";
+import type { DomainFacts, Finding, Options, TaskResult } from "./effects.ts";
 import { goTo, startTask } from "./moves.ts";
 import { noOptions, type State } from "./state.ts";
 import { afterAddress, applyTask } from "./submit.ts";
@@ -15,7 +15,10 @@ export function afterTask(state: State, result: TaskResult): State {
   const { answers, known } = state;
   switch (result.kind) {
     case "relays":
-      return { ...state, known: { ...known, relays: result.relays, keyFile: result.keyFile } };
+      return {
+        ...state,
+        known: { ...known, relays: result.relays, keyFile: result.keyFile, country: result.country },
+      };
     case "open":
       return afterOpen(state, result);
     case "domain":
@@ -35,8 +38,9 @@ export function afterTask(state: State, result: TaskResult): State {
     case "make":
       return afterMake(state, result);
     case "reach": {
-      const { addresses, findings } = result.reachability;
-      const next = addresses.length > 0 ? { ...state, answers: { ...answers, addresses } } : state;
+      const { addresses, findings, steps } = result.reachability;
+      const found = { ...state, known: { ...known, routerSteps: steps } };
+      const next = addresses.length > 0 ? { ...found, answers: { ...answers, addresses } } : found;
       return goTo(next, "address", findings);
     }
     case "address":
@@ -61,7 +65,9 @@ export function afterTask(state: State, result: TaskResult): State {
       return startTask(state, { kind: "options", folder: state.folder ?? "", options });
     }
     case "options":
-      return afterOptions(state, result);
+      return afterOptions(state, result.options);
+    case "wifi":
+      return afterOptions({ ...state, secrets: { ...state.secrets, wifiPassword: "" } }, result.options);
     case "build":
       return goTo({ ...state, answers: { ...answers, image: result.built.path } }, "image", [
         {
@@ -222,8 +228,9 @@ function afterApply(state: State, { findings, awaited, cutOff }: Result<"apply">
 }
 
 /** Back to the list of settings, from which the question came. */
-function afterOptions(state: State, { options }: Result<"options">): State {
-  const history = state.history.at(-1) === "options" ? state.history.slice(0, -1) : state.history;
+function afterOptions(state: State, options: Options): State {
+  const from = state.history.lastIndexOf("options");
+  const history = from < 0 ? state.history : state.history.slice(0, from);
   const back = goTo({ ...state, options }, "options");
   return { ...back, history };
 }

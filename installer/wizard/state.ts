@@ -24,6 +24,10 @@ export type Known = Readonly<{
   relays: readonly FoundRelay[];
   /** A public SSH key of this computer's user, as a suggestion; empty when there is none. */
   keyFile: string;
+  /** Two letters of ISO 3166, as a suggestion; empty when there is none. */
+  country: string;
+  /** What is to be set in the router, as far as this line shows it. */
+  routerSteps: readonly string[];
   facts: DomainFacts | undefined;
   providers: readonly Provider[];
   /** Which of the provider's credentials is asked for. */
@@ -63,7 +67,9 @@ export type State = Readonly<{
   found: readonly Finding[];
   known: Known;
   /** Secrets, in memory only: never kept and never drawn. */
-  secrets: Readonly<{ credentials: Credentials; email: string; password: string }>;
+  secrets: Readonly<{ credentials: Credentials; email: string; password: string; wifiPassword: string }>;
+  /** The name of a network whose password is asked for. */
+  wifiNetwork: string;
   running: Running | undefined;
   tasks: number;
   /** The task that failed, for trying again. */
@@ -91,7 +97,10 @@ export type Event =
   /** It has ended because the person wanted so. */
   | Readonly<{ type: "stopped"; number: number }>;
 
-export const noOptions: Options = { signUp: "open", contact: "", email: "", authorizedKeys: [] };
+export const noOptions: Options = {
+  ...{ signUp: "open", contact: "", email: "", authorizedKeys: [] },
+  wifi: { network: "", country: "" },
+};
 
 /** The first screen, while the relay folders that are there are looked for. */
 export function initialState(): State {
@@ -107,6 +116,8 @@ export function initialState(): State {
     known: {
       relays: [],
       keyFile: "",
+      country: "",
+      routerSteps: [],
       facts: undefined,
       providers: [],
       credential: 0,
@@ -116,7 +127,8 @@ export function initialState(): State {
       disks: [],
       disk: undefined,
     },
-    secrets: { credentials: {}, email: "", password: "" },
+    secrets: { credentials: {}, email: "", password: "", wifiPassword: "" },
+    wifiNetwork: "",
     running: { number: 1, task: { kind: "relays" }, progress: undefined, stages: [], stopping: undefined },
     tasks: 1,
     failed: undefined,

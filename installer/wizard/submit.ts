@@ -9,9 +9,12 @@ import {
   type Judged,
   judgeAddresses,
   judgeContact,
+  judgeCountry,
   judgeDomain,
   judgeEmail,
   judgePassword,
+  judgeWifiNetwork,
+  judgeWifiPassword,
 } from "./judge.ts";
 import { goBack, goTo, startTask } from "./moves.ts";
 import { credentialOf, questionOf } from "./questions.ts";
@@ -47,6 +50,14 @@ function submitText(state: State, text: string): State {
       return use(state, judgeContact(text), (contact) => saveOptions(state, { ...options, contact }));
     case "acme-email":
       return use(state, judgeEmail(text, false), (email) => saveOptions(state, { ...options, email }));
+    case "wifi-network":
+      return submitNetwork(state, text);
+    case "wifi-password":
+      return use(state, judgeWifiPassword(text, hasPassword(state)), (wifiPassword) =>
+        goTo({ ...state, secrets: { ...secrets, wifiPassword } }, "wifi-country"),
+      );
+    case "wifi-country":
+      return use(state, judgeCountry(text), (country) => saveWifi(state, country));
     case "ssh-key":
       return text.trim() === ""
         ? saveOptions(state, { ...options, authorizedKeys: [] })
@@ -112,6 +123,25 @@ function withProvider({ folder = "", answers, secrets }: State) {
 
 function saveOptions(state: State, options: Options): State {
   return startTask(state, { kind: "options", folder: state.folder ?? "", options });
+}
+
+function submitNetwork(state: State, network: string): State {
+  if (network.trim() === "")
+    return startTask(state, { kind: "wifi", folder: state.folder ?? "", wifi: null });
+  return use(state, judgeWifiNetwork(network), () =>
+    goTo({ ...state, wifiNetwork: network }, "wifi-password"),
+  );
+}
+
+/** The folder has the password of this network already. */
+function hasPassword({ options, wifiNetwork }: State): boolean {
+  return options.wifi.network === wifiNetwork;
+}
+
+function saveWifi(state: State, country: string): State {
+  const { wifiNetwork: network, secrets, folder = "" } = state;
+  const wifi = { network, country, ...(secrets.wifiPassword !== "" && { password: secrets.wifiPassword }) };
+  return startTask(state, { kind: "wifi", folder, wifi });
 }
 
 function submitChoice(state: State, id: string): State {
@@ -204,6 +234,7 @@ function submitOption(state: State, id: string): State {
   const { answers, folder = "" } = state;
   if (id === "build") return startTask(state, { kind: "build", folder, place: answers.place ?? "pi" });
   if (id === "sign-up" || id === "contact" || id === "ssh-key" || id === "acme-email") return goTo(state, id);
+  if (id === "wifi") return goTo(state, "wifi-network");
   return state;
 }
 

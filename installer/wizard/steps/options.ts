@@ -51,3 +51,38 @@ export function acmeEmailView(): View {
     advice: "Empty: to none.",
   };
 }
+
+export function wifiNetworkView(): View {
+  return {
+    title: "Wi-Fi",
+    blocks: [
+      text(
+        "Which network shall the Raspberry Pi join? Its name as telephones show it, capital letters and all.",
+      ),
+    ],
+    advice: "Empty: none. A network without a password is set in relay.toml, below [wifi].",
+  };
+}
+
+export function wifiPasswordView({ options, wifiNetwork }: State): View {
+  const isThere = options.wifi.network === wifiNetwork;
+  return {
+    title: "Wi-Fi",
+    blocks: [
+      text(`The password of “${wifiNetwork}”.`),
+      text(
+        "The relay's folder and the image keep only the key that is made of it and of the network's name.",
+        "quiet",
+      ),
+    ],
+    advice: `8 to 63 letters, digits, signs and spaces.${isThere ? " Empty: the one that is set stays." : ""}`,
+  };
+}
+
+export function wifiCountryView(): View {
+  return {
+    title: "Wi-Fi",
+    blocks: [text("In which country will it stand? Each has rules of its own for radio.")],
+    advice: "Two letters, like DE, FR or US.",
+  };
+}

@@ -36,6 +36,7 @@ const titles: Readonly<Record<Task["kind"], string>> = {
   records: "One moment",
   "key-file": "Reading the key",
   options: "One moment",
+  wifi: "One moment",
   build: "Making the image",
   disks: "Looking for cards",
   flash: "Writing the card",

@@ -6,7 +6,16 @@ import { byHandView, credentialView, cutOffView, planView, providerView } from "
 import { domainAdviceView, domainView } from "./domain.ts";
 import { freeEmailView, freeNameView, freePasswordView, freeWaitView } from "./free-name.ts";
 import { diskSureView, diskView, imageView } from "./image.ts";
-import { acmeEmailView, contactView, optionsView, signUpView, sshKeyView } from "./options.ts";
+import {
+  acmeEmailView,
+  contactView,
+  optionsView,
+  signUpView,
+  sshKeyView,
+  wifiCountryView,
+  wifiNetworkView,
+  wifiPasswordView,
+} from "./options.ts";
 import { addressView, placeView } from "./place.ts";
 import { problemView } from "./problem.ts";
 import { runningView } from "./running.ts";
@@ -32,6 +41,9 @@ const views: Readonly<Record<Page, (state: State) => View>> = {
   contact: contactView,
   "ssh-key": sshKeyView,
   "acme-email": acmeEmailView,
+  "wifi-network": wifiNetworkView,
+  "wifi-password": wifiPasswordView,
+  "wifi-country": wifiCountryView,
   image: imageView,
   disk: diskView,
   "disk-sure": diskSureView,
@@ -43,7 +55,7 @@ const milestones: readonly (readonly Page[])[] = [
   ["domain", "domain-advice", "free-name", "free-email", "free-password", "free-wait"],
   ["place", "address"],
   ["provider", "credential", "plan", "cut-off", "by-hand"],
-  ["options", "sign-up", "contact", "ssh-key", "acme-email"],
+  ["options", "sign-up", "contact", "ssh-key", "acme-email", "wifi-network", "wifi-password", "wifi-country"],
   ["image", "disk", "disk-sure"],
 ];
 

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+import { readRelayFolder } from "../../../installer/relay-folder.ts";
 import { type Kept, noAnswers } from "../../../installer/wizard/answers.ts";
-import { folderEffects } from "../../../installer/wizard/folder-effects.ts";
+import { countryOf, folderEffects } from "../../../installer/wizard/folder-effects.ts";
 import { readProgress, writeProgress } from "../../../installer/wizard/progress-file.ts";
 import { OptionsByHandError, writeOptions } from "../../../installer/wizard/relay-options.ts";
 import { facts, options, providers } from "./imagined-world.ts";
@@ -113,6 +114,32 @@ describe("the settings", () => {
     expect(await readFile(path, "utf8")).toBe(changed);
     expect(await writeOptions(folder, before)).toEqual(before);
     expect(await readFile(path, "utf8")).toBe(text);
+  });
+
+  it("hold the Wi-Fi, with a key instead of its password, and hidden as it was", async () => {
+    const path = join(folder, "relay.toml");
+    const wifi = { network: "Rose", country: "DE", password: "open sesame" };
+    const { options: set } = await effects.wifi({ kind: "wifi", folder, wifi }, follow);
+    expect(set.wifi).toEqual({ network: "Rose", country: "DE" });
+    const text = await readFile(path, "utf8");
+    await writeFile(path, text.replace("hidden = false", "hidden = true"));
+    await effects.wifi({ kind: "wifi", folder, wifi: { network: "Rose", country: "FR" } }, follow);
+    const { config, files } = await readRelayFolder(folder);
+    expect(config.wifi).toMatchObject({ network: "Rose", country: "FR", hidden: true });
+    expect([...files.values()].map(String).join("")).not.toContain("open sesame");
+    const { options: none } = await effects.wifi({ kind: "wifi", folder, wifi: null }, follow);
+    expect(none.wifi.network).toBe("");
+  });
+
+  it.each([
+    ["de-DE", "DE"],
+    ["en-US", ""],
+    ["en-US-posix", ""],
+    ["en", ""],
+    ["pt-BR", "BR"],
+    ["es-419", ""],
+  ])("begin with the country of the language %s", (locale, country) => {
+    expect(countryOf(locale)).toBe(country);
   });
 
   it("stay as they are where they are written in a way that is not known", async () => {

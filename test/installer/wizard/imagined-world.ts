@@ -13,7 +13,7 @@ import type {
   TaskResult,
 } from "../../../installer/wizard/effects.ts";
 import { reduce } from "../../../installer/wizard/reduce.ts";
-import { type Event, initialState, type State } from "../../../installer/wizard/state.ts";
+import { type Event, initialState, noOptions, type State } from "../../../installer/wizard/state.ts";
 
 export const domain = "chat.rosegarden.net";
 
@@ -47,13 +47,13 @@ export const providers: readonly Provider[] = [
   },
 ];
 
-export const options: Options = { signUp: "open", contact: "", email: "", authorizedKeys: [] };
+export const options: Options = noOptions;
 
 type Answered = { [Kind in Task["kind"]]: Extract<TaskResult, { kind: Kind }> };
 
 /** What each task answers unless a test says otherwise. */
 export const usual: Answered = {
-  relays: { kind: "relays", relays: [], keyFile: "" },
+  relays: { kind: "relays", relays: [], keyFile: "", country: "" },
   open: {
     ...{ kind: "open", folder: domain, domain, kept: { page: "place", answers: { ...noAnswers, domain } } },
     ...{ options, facts, providers, findings: [] },
@@ -62,7 +62,7 @@ export const usual: Answered = {
   register: { kind: "register", findings: [] },
   login: { kind: "login", provider: "fleet", credentials: { token: "from-login" } },
   make: { kind: "make", folder: domain, kept: undefined, options },
-  reach: { kind: "reach", reachability: { addresses: ["198.35.26.96"], findings: [] } },
+  reach: { kind: "reach", reachability: { addresses: ["198.35.26.96"], findings: [], steps: [] } },
   address: { kind: "address" },
   plan: {
     kind: "plan",
@@ -78,6 +78,7 @@ export const usual: Answered = {
   records: { kind: "records", text: `${domain}. 3600 IN MX 10 ${domain}.` },
   "key-file": { kind: "key-file", keys: ["ssh-ed25519 AAAA me"] },
   options: { kind: "options", options },
+  wifi: { kind: "wifi", options: { ...options, wifi: { network: "Rose", country: "DE" } } },
   build: { kind: "build", built: { path: `${domain}-pi.img`, megabytes: 702.4, findings: [] } },
   disks: { kind: "disks", disks: [], findings: [{ mark: "note", text: "No card reader." }] },
   flash: { kind: "flash", findings: [{ mark: "good", text: "Written and compared." }] },

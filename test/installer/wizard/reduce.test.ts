@@ -4,6 +4,7 @@ import { noAnswers, pages, resumePage } from "../../../installer/wizard/answers.
 import { choicesOf } from "../../../installer/wizard/choices.ts";
 import { fieldText } from "../../../installer/wizard/field.ts";
 import { reduce } from "../../../installer/wizard/reduce.ts";
+import { screenOf } from "../../../installer/wizard/screen.ts";
 import { initialState, keptOf, type State } from "../../../installer/wizard/state.ts";
 import { domain, facts, options, type Said, usual, walk } from "./imagined-world.ts";
 
@@ -38,10 +39,20 @@ describe("a first run", () => {
     expect(fieldText(walk([begin, named, onPi]).field)).toBe("198.35.26.96");
   });
 
+  it("says what is to be set in the router, as the line shows it", () => {
+    const steps = ["In the router, forward the TCP ports 25 and 443 to the relay, near 192.168.7.20."];
+    const state = walk([begin, named, onPi], {
+      reach: { kind: "reach", reachability: { addresses: [], findings: [], steps } },
+    });
+    const rows = screenOf(state, { columns: 80, rows: 24 }).rows.map(({ text }) => text);
+    expect(rows.join(" ").replaceAll(/ +/g, " ")).toContain("near 192.168.7.20");
+    expect(rows.join(" ")).not.toContain("must forward");
+  });
+
   it("shows how the line was graded, and asks for the address that was not found", () => {
     const findings = [{ mark: "bad", text: "This line is graded local only." }] as const;
     const state = walk([begin, named, onPi], {
-      reach: { kind: "reach", reachability: { addresses: [], findings } },
+      reach: { kind: "reach", reachability: { addresses: [], findings, steps: [] } },
     });
     expect(state.page).toBe("address");
     expect(state.found).toEqual(findings);
@@ -128,10 +139,52 @@ describe("a first run", () => {
     state = walk([choose(state, "ssh-key"), { text: "~/.ssh/id_ed25519.pub" }], {}, state);
     state = walk([choose(state, "acme-email"), { text: "me@rosegarden.net" }], {}, state);
     expect(state.options).toEqual({
+      ...options,
       ...{ signUp: "invite", contact: "me@rosegarden.net", email: "me@rosegarden.net" },
       authorizedKeys: ["ssh-ed25519 AAAA me"],
     });
     expect(walk([{ type: "back" }], {}, state).page).toBe("plan");
+  });
+});
+
+describe("the Wi-Fi", () => {
+  const secret = "open sesame";
+
+  it("is asked for where a Raspberry Pi joins it, and its password is kept nowhere", () => {
+    let state = walk(toOptions);
+    state = walk([choose(state, "wifi"), { text: "Rose" }, { text: "short" }], {}, state);
+    expect(state.field.problem).toContain("8 to 63 characters, this one has 5");
+    state = walk([{ text: secret }, { text: "Germany" }], {}, state);
+    expect(state).toMatchObject({
+      page: "wifi-country",
+      field: { problem: expect.stringContaining("two letters") },
+    });
+    const asked = [
+      { type: "key", key: "erase-all" },
+      { type: "text", text: "de" },
+      { type: "submit" },
+    ] as const;
+    state = asked.reduce<State>(reduce, state);
+    const wifi = { network: "Rose", country: "DE", password: secret };
+    expect(state.running?.task).toEqual({ kind: "wifi", folder: domain, wifi });
+    state = walk([], {}, state);
+    expect(state.page).toBe("options");
+    expect(choicesOf(state).find(({ id }) => id === "wifi")?.label).toContain("Rose");
+    expect(JSON.stringify({ ...state, tasks: 0 })).not.toContain(secret);
+    expect(walk([{ type: "back" }], {}, state).page).toBe("plan");
+    // The one that is there stays.
+    state = walk([choose(state, "wifi"), { text: "Rose" }, { text: "" }], {}, state);
+    expect(reduce(state, { type: "submit" }).running?.task).toMatchObject({
+      wifi: { network: "Rose", country: "DE" },
+    });
+    state = walk([{ type: "back" }, { type: "back" }], {}, state);
+    state = reduce(reduce(state, { type: "key", key: "erase-all" }), { type: "submit" });
+    expect(state.running?.task).toMatchObject({ kind: "wifi", wifi: null });
+  });
+
+  it("is no question for a virtual machine", () => {
+    const state = walk([begin, { text: "_try.test" }, { choose: 2 }]);
+    expect(choicesOf(state).map(({ id }) => id)).not.toContain("wifi");
   });
 });
 

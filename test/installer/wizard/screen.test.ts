@@ -129,7 +129,8 @@ describe("a secret", () => {
 
   it.each(pages)("stands nowhere on the page %s", (page) => {
     const state = stateOn(page);
-    const known = { ...state, secrets: { credentials: { token: secret }, email: "", password: secret } };
+    const secrets = { credentials: { token: secret }, email: "", password: secret, wifiPassword: secret };
+    const known = { ...state, secrets };
     expect(texts(known).join("\n")).not.toContain(secret);
     expect(spokenTexts(known).join("\n")).not.toContain(secret);
   });
