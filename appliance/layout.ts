@@ -60,6 +60,8 @@ export const dkimStatePath = `${dataPaths.dkim}/signing`;
 /** The certificate chain that Postfix and Dovecot show; its key is runPaths.tlsKey. */
 export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
 
+/** Records that services/certificates put into the zone and has to take away again. */
+export const certificateProofsPath = `${dataPaths.certificates}/proofs.json`;
 /** The account at the authority, an order under way, failures and when to try again (services/certificates). */
 export const certificateStatePath = `${dataPaths.certificates}/state.json`;
 /** When to look again, in seconds since 1970: a small script reads it, so that Node starts only when it is time. */

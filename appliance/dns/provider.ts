@@ -79,6 +79,8 @@ export type ProviderDescription = Readonly<{
   nameServers: readonly string[];
   /** Seconds. */
   minTtl: number;
+  /** Until all of its name servers show a change, at most; where it is given, it is longer than ten. Minutes. */
+  publicationMinutes?: number;
   /**
    * What the provider makes of a set that it cannot keep as it is; the same set when it can. To compare with what it
    * shows afterwards. Without it, it keeps everything that a relay needs.

@@ -23,6 +23,9 @@ const LOOK_EVERY = "2min";
 /** What services/certificates plans is never further away: a later time means that the clock was set back. In days. */
 export const LONGEST_PLAN_DAYS = 10;
 
+/** One look: an authority may take minutes to look at a challenge, and a name server to show one. In minutes. */
+export const LONGEST_LOOK_MINUTES = 30;
+
 export const certificateDueScript = {
   path: `${programDirectory}/certificate-due`,
   mode: 0o755,
@@ -92,8 +95,7 @@ ExecCondition=${certificateDueScript.path}
 ExecStart=${nodeBinary} ${programDirectory}/certificates.mjs
 MemoryMax=40%
 TasksMax=64
-# An authority may take minutes to look at a challenge, and a name server to show one.
-TimeoutStartSec=30min
+TimeoutStartSec=${LONGEST_LOOK_MINUTES}min
 ${sandboxLines({
   network: "world",
   write: [

@@ -7,6 +7,7 @@ import type { Resolvers } from "../../appliance/dns/published.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 import type { Log } from "../lib/log.ts";
 import type { Challenges } from "./challenges.ts";
+import type { Patience } from "./pending.ts";
 import type { ReportPaths } from "./report.ts";
 import { type CertificateState, writeState } from "./state.ts";
 import type { WordsContext } from "./words.ts";
@@ -17,6 +18,7 @@ export type LookOptions = Readonly<{
   keys: Readonly<{ tls: string; account: string }>;
   paths: ReportPaths & Readonly<{ state: string; certificate: string }>;
   challenges: Challenges;
+  patience: Patience;
   resolvers: Resolvers;
   /** Whether a time server set the clock; otherwise the authority's is compared. */
   clockIsSynced: boolean;

@@ -10,6 +10,14 @@ import { parseTsigSecret, rfc2136Provider } from "../../appliance/dns/rfc2136.ts
 import { parseDnsServer } from "../../appliance/dns/server-address.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 
+/** Registrars' servers may take minutes to have a change; those of some take longer, as their descriptions say. */
+const PUBLICATION_MINUTES = 10;
+
+/** How long a record may take to be at all name servers, in milliseconds. */
+export function publicationLimitMs({ dnsProvider }: RelayConfig["certificates"]): number {
+  return (providerById(dnsProvider)?.publicationMinutes ?? PUBLICATION_MINUTES) * 60_000;
+}
+
 /** `secretText`: what keys/dns-update.key holds. */
 export function openDns(
   certificates: RelayConfig["certificates"],

@@ -31,7 +31,7 @@ export async function issue(
   names: string[],
   reason: string,
 ): Promise<void> {
-  const { config, keys, challenges, log } = look;
+  const { config, keys, challenges, patience, log } = look;
   const { profile } = config.certificates;
   if (profile !== "" && directory.profiles?.includes(profile) !== true) {
     const known = directory.profiles?.join(", ") ?? "none";
@@ -44,7 +44,7 @@ export async function issue(
   log.info("asking for a certificate", { names: names.join(" "), reason });
   try {
     const pem = await obtainChain({
-      ...{ client, challenges, names, profile, keyPem: keys.tls, log },
+      ...{ client, challenges, patience, names, profile, keyPem: keys.tls, log },
       begun: isBegun ? order.url : undefined,
       replaces: installed !== undefined && isUsable(look) ? renewal?.id : undefined,
       remember: (url) => save(look, { order: url === undefined ? undefined : { url, names, profile } }),

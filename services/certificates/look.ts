@@ -125,6 +125,7 @@ async function work(look: Look): Promise<void> {
     }
     await askForRenewal(look, directory);
   }
+  if (look.state.order === undefined) await look.challenges.sweep([]);
   if (look.state.failure !== undefined) await save(look, { failure: undefined });
 }
 

@@ -5,9 +5,11 @@
 import { access, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { realResolvers } from "../../appliance/dns/published.ts";
+import { LONGEST_LOOK_MINUTES } from "../../appliance/files/certificates.ts";
 import {
   certificateLookedPath,
   certificateNextPath,
+  certificateProofsPath,
   certificateStatePath,
   clockSyncedPath,
   runPaths,
@@ -17,8 +19,13 @@ import type { RelayConfig } from "../../appliance/relay-config.ts";
 import { createLog } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type Challenges, dnsChallenges, httpChallenges } from "./challenges.ts";
-import { openDns } from "./dns.ts";
+import { openDns, publicationLimitMs } from "./dns.ts";
 import { lookAfterCertificate } from "./look.ts";
+import { createPatience } from "./pending.ts";
+import { openProofNotes } from "./proofs.ts";
+
+/** What requests and name servers without an answer may take besides, before systemd ends the look. In minutes. */
+const FOR_REQUESTS = 5;
 
 /** systemd's folder of what LoadCredential= brings (systemd.exec(5)). */
 const credentials = process.env.CREDENTIALS_DIRECTORY ?? "";
@@ -35,7 +42,12 @@ const config = await loadRelayConfig();
 
 async function challengesOf({ certificates }: RelayConfig): Promise<Challenges> {
   if (certificates.challenge === "http-01") return await httpChallenges(runPaths.acmeChallenges);
-  return dnsChallenges(openDns(certificates, await credential("dns-update.key")), resolvers, log);
+  return dnsChallenges({
+    values: openDns(certificates, await credential("dns-update.key")),
+    notes: await openProofNotes(certificateProofsPath, log),
+    limitMs: publicationLimitMs(certificates),
+    ...{ resolvers, log },
+  });
 }
 
 const isFirstSinceBoot = !(await exists(certificateLookedPath));
@@ -53,6 +65,7 @@ await lookAfterCertificate({
     metrics: join(runPaths.metrics, "certificates.prom"),
   },
   challenges: await challengesOf(config),
+  patience: createPatience((LONGEST_LOOK_MINUTES - FOR_REQUESTS) * 60_000),
   resolvers,
   clockIsSynced: await exists(clockSyncedPath),
   isFirstSinceBoot,

@@ -8,10 +8,11 @@ import { isIP } from "node:net";
 import { type Authorization, type Client, crypto, type Order } from "acme-client";
 import type { Log } from "../lib/log.ts";
 import { AcmeProblem, problemIn } from "./authority.ts";
-import type { Challenges } from "./challenges.ts";
+import type { Answer, Challenges } from "./challenges.ts";
+import { OrderPendingError, type Patience } from "./pending.ts";
 import { until } from "./until.ts";
 
-/** In milliseconds. Let's Encrypt looks at a challenge within seconds; others may queue it. */
+/** In milliseconds, as far as the look's patience goes. Let's Encrypt looks at a challenge within seconds; others may queue it. */
 const LIMITS = { validation: 3 * 60_000, issuance: 5 * 60_000 } as const;
 
 export type OrderOptions = Readonly<{
@@ -25,6 +26,7 @@ export type OrderOptions = Readonly<{
   /** The order that an earlier run had to leave. */
   begun: string | undefined;
   keyPem: string;
+  patience: Patience;
   /** Writes down that there is an order, or that there is none any more. */
   remember(url: string | undefined): Promise<void>;
   log: Log;
@@ -40,17 +42,12 @@ export class NamesRefusedError extends Error {
   }
 }
 
-/** The authority is slower than is waited for; the order stays, to be taken up later. */
-export class OrderPendingError extends Error {
-  override name = "OrderPendingError";
-}
-
 /**
  * The chain in PEM; the order stays remembered until the caller has stored it. Throws AcmeProblem, NamesRefusedError,
  * OrderPendingError, the errors of the network, and what `challenges` throws.
  */
 export async function obtainChain(options: OrderOptions): Promise<string> {
-  const { client, remember } = options;
+  const { client, remember, patience } = options;
   let order = await openOrder(options);
   if (order.status === "pending") {
     await proveNames(options, order);
@@ -60,7 +57,7 @@ export async function obtainChain(options: OrderOptions): Promise<string> {
     const csr = await certificateRequest(options);
     order = await client.finalizeOrder(order, csr);
   }
-  const done = await until(LIMITS.issuance, async () => {
+  const done = await until(patience(LIMITS.issuance), async () => {
     if (order.status === "processing" || order.status === "ready") order = await client.getOrder(order);
     return order.status === "valid" || order.status === "invalid" ? order : undefined;
   });
@@ -110,24 +107,26 @@ async function findOrder(client: Client, url: string): Promise<Order | undefined
   }
 }
 
-type Proof = Readonly<{ name: string; token: string; answer: string; url: string }>;
+type Proof = Answer & Readonly<{ url: string }>;
 
 async function proveNames(options: OrderOptions, order: Order): Promise<void> {
-  const { client, challenges, remember, log } = options;
+  const { client, challenges, patience, remember, log } = options;
   const authorizations = await client.getAuthorizations(order);
-  const proofs: Proof[] = [];
+  const pending = authorizations.filter(({ status }) => status === "pending");
+  const proofs = await Promise.all(pending.map((authorization) => proofOf(options, authorization)));
+  await challenges.sweep(proofs);
+  let isKept = false;
   try {
     // At the same time: a record may take minutes to be everywhere. Whatever fails, what was made is taken away again.
-    const pending = authorizations.filter(({ status }) => status === "pending");
-    const shown = await Promise.allSettled(pending.map((authorization) => present(options, authorization)));
-    proofs.push(...shown.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
-    const failed = shown.find((one) => one.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const shown = await Promise.allSettled(proofs.map((proof) => challenges.present(proof, patience)));
+    const failures = shown.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+    const isLate = (reason: unknown) => reason instanceof OrderPendingError;
+    if (failures.length > 0) throw failures.find((reason) => !isLate(reason)) ?? failures[0];
     for (const { url, token } of proofs) {
       await client.completeChallenge({ type: challenges.type, status: "pending", url, token });
     }
     let states: readonly Authorization[] = authorizations;
-    await until(LIMITS.validation, async () => {
+    await until(patience(LIMITS.validation), async () => {
       states = await client.getAuthorizations(order);
       return states.every(({ status }) => status !== "pending") || undefined;
     });
@@ -139,24 +138,27 @@ async function proveNames(options: OrderOptions, order: Order): Promise<void> {
     if (states.some(({ status }) => status === "pending")) {
       throw new OrderPendingError("the authority has not looked at the proof yet");
     }
+  } catch (error) {
+    // Name servers that are slow would begin anew.
+    isKept = error instanceof OrderPendingError;
+    throw error;
   } finally {
-    for (const { name, token, answer } of proofs) {
-      await challenges.remove(name, token, answer).catch((cause) => {
-        log.error("the answer to a challenge could not be taken away", { name }, cause);
+    for (const proof of isKept ? [] : proofs) {
+      await challenges.remove(proof).catch((cause) => {
+        log.error("the answer to a challenge could not be taken away", { name: proof.name }, cause);
       });
     }
   }
 }
 
-async function present({ client, challenges }: OrderOptions, authorization: Authorization): Promise<Proof> {
+async function proofOf({ client, challenges }: OrderOptions, authorization: Authorization): Promise<Proof> {
   const name = authorization.identifier.value;
   const challenge = authorization.challenges.find(({ type }) => type === challenges.type);
   if (challenge === undefined) {
     throw new AcmeProblem({ type: "", detail: `it does not take ${challenges.type} as a proof for ${name}` });
   }
-  const answer = await client.getChallengeKeyAuthorization(challenge);
-  await challenges.present(name, challenge.token, answer);
-  return { name, token: challenge.token, answer, url: challenge.url };
+  const keyAuthorization = await client.getChallengeKeyAuthorization(challenge);
+  return { name, token: challenge.token, keyAuthorization, url: challenge.url };
 }
 
 /** Names whose authorization ended otherwise than well, with what the authority wrote. */

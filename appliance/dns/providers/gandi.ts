@@ -44,6 +44,8 @@ export const gandi: ProviderDescription = {
   ],
   nameServers: ["gandi.net"],
   minTtl: TTL.least,
+  // As lego waits.
+  publicationMinutes: 20,
   connect: ({ token = "", sharing_id = "" }, connect = {}): DnsProvider => {
     const http = providerHttp({
       provider: "Gandi",

@@ -57,6 +57,8 @@ export const namecom: ProviderDescription = {
   ],
   nameServers: ["name.com"],
   minTtl: MIN_TTL,
+  // As lego waits.
+  publicationMinutes: 15,
   approximate,
   connect: ({ username = "", token = "" }, connect = {}) => {
     const login = Buffer.from(`${username.trim()}:${token.trim()}`).toString("base64");

@@ -51,6 +51,8 @@ export const netcupCloud: ProviderDescription = {
   ],
   nameServers: [],
   minTtl: MIN_TTL,
+  // As netcup's older interface; lego waits a quarter of an hour here too.
+  publicationMinutes: 20,
   connect: ({ token = "" }, connect = {}) => {
     const http = providerHttp({
       provider: NAME,

@@ -71,6 +71,8 @@ export const netcup: ProviderDescription = {
   ],
   nameServers: ["netcup.net"],
   minTtl: 0,
+  // Its zones are written every ten minutes, and have been seen to take twenty (coldfix/certbot-dns-netcup#28).
+  publicationMinutes: 20,
   approximate,
   connect: ({ customer = "", token = "", password = "", domain = "" }, connect = {}) => {
     const http = providerHttp({

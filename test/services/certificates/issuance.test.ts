@@ -64,6 +64,38 @@ describe.skipIf(missing !== undefined)(`the certificate service (${missing ?? "h
     expect((await place.nextLook()) - Date.now()).toBeGreaterThan(8 * DAY);
   });
 
+  it("comes back to name servers that are slow, with the same order and the records that it made", async () => {
+    await start([`${domain}. 60 A 192.0.2.1`]);
+    const settings = 'challenge = "dns-01"';
+    const { system } = place.knot.resolvers;
+    const hidden = {
+      resolveNs: (name: string) => place.knot.lookups.resolveNs(name),
+      resolve4: (name: string) => place.knot.lookups.resolve4(name),
+      resolve6: (name: string) => place.knot.lookups.resolve6(name),
+      resolveCname: (name: string) => place.knot.lookups.resolveCname(name),
+      resolveTxt: () => Promise.reject(Object.assign(new Error("hidden"), { code: "ENOTFOUND" })),
+    };
+    await place.look({ settings, patience: () => 0, resolvers: { system, at: () => hidden } });
+    expect(await place.problem()).toMatch(
+      /^the record _acme-challenge\.c\.test was made, but these name servers do not show it yet: .* looked for again\./,
+    );
+    const { order } = await place.state();
+    expect(order?.names).toEqual([domain]);
+    const records = await place.knot.lookups.resolveTxt(`_acme-challenge.${domain}`);
+    expect(records).toHaveLength(1);
+    const next = await place.nextLook();
+    expect(next - Date.now()).toBeLessThan(20 * 60_000);
+    await place.look({ settings, now: () => next });
+    expect(covers(await place.chain(), `mta-sts.${domain}`)).toBe(true);
+    // The order that was begun, and the one for all names.
+    expect(place.pebble.count(ORDER_PATH)).toBe(2);
+    expect((await place.state()).order).toBeUndefined();
+    for (const name of [domain, `www.${domain}`, `mta-sts.${domain}`])
+      await expect(place.knot.lookups.resolveTxt(`_acme-challenge.${name}`)).rejects.toThrow(
+        /ENODATA|ENOTFOUND/,
+      );
+  });
+
   it("asks nothing before the domain has an address, and looks often whether it has one", async () => {
     await start([]);
     await place.look();

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { httpChallenges } from "../../../services/certificates/challenges.ts";
 import type { LookOptions } from "../../../services/certificates/context.ts";
 import { lookAfterCertificate } from "../../../services/certificates/look.ts";
+import { createPatience } from "../../../services/certificates/pending.ts";
 import { createLog } from "../../../services/lib/log.ts";
 
 const [text] = (await once(process, "message")) as [string];
@@ -16,6 +17,7 @@ await lookAfterCertificate({
   ...options,
   challenges: await httpChallenges(join(dirname(options.paths.state), "challenges")),
   resolvers: { system: resolver, at: () => resolver },
+  patience: createPatience(60_000),
   now: Date.now,
   random: Math.random,
   log: createLog(),

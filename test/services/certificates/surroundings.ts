@@ -19,6 +19,8 @@ import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 import { dnsChallenges, httpChallenges } from "../../../services/certificates/challenges.ts";
 import type { LookOptions } from "../../../services/certificates/context.ts";
 import { lookAfterCertificate } from "../../../services/certificates/look.ts";
+import { createPatience } from "../../../services/certificates/pending.ts";
+import { openProofNotes } from "../../../services/certificates/proofs.ts";
 import type { CertificateState } from "../../../services/certificates/state.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { freePort } from "../../support/free-port.ts";
@@ -128,7 +130,17 @@ export async function makeSurroundings(
       challenges:
         dns === ""
           ? await httpChallenges(challengeFolder)
-          : dnsChallenges(zoneValues(provider, domain), knot.resolvers, writeLog, 20_000),
+          : dnsChallenges({
+              ...{
+                values: zoneValues(provider, domain),
+                resolvers: knot.resolvers,
+                limitMs: 20_000,
+                log: writeLog,
+              },
+              ...{ notes: await openProofNotes(join(folder, "proofs.json"), writeLog) },
+              ...(changes.resolvers !== undefined && { resolvers: changes.resolvers }),
+            }),
+      patience: createPatience(60_000),
       resolvers: knot.resolvers,
       clockIsSynced: true,
       isFirstSinceBoot: false,
