@@ -71,7 +71,7 @@ export function createProgress(output: Output, now: () => number = () => perform
       noteRate(current.rate, event, time);
       if (time - current.shown < (live ? RENEW_MILLISECONDS : LOG_MILLISECONDS)) return;
       current.shown = time;
-      const line = `… ${event.stage}${amountText(event)}${speed(event, current.rate)}`;
+      const line = `… ${event.stage}${amountText(event)}${speedText(event, current.rate)}`;
       if (live) drawLine(line);
       else output.write(`${line}\n`);
     },
@@ -108,12 +108,12 @@ export function amountText({ done, total, unit }: ProgressEvent): string {
   return `: ${show(done)} of ${show(total)}${word} (${Math.floor((100 * done) / total)} %)`;
 }
 
-function noteRate(rate: Rate, { done, reused = 0 }: ProgressEvent, time: number): void {
+export function noteRate(rate: Rate, { done, reused = 0 }: ProgressEvent, time: number): void {
   if (done !== undefined) rate.note(time, done - reused);
 }
 
 /** ", 2.1 MB/s, 40 s left", or nothing when it is not bytes that are counted or nobody can know yet. */
-function speed({ done, total, unit }: ProgressEvent, rate: Rate): string {
+export function speedText({ done, total, unit }: ProgressEvent, rate: Rate): string {
   const perSecond = rate.perSecond();
   if (unit !== "bytes" || done === undefined || perSecond === undefined) return "";
   const shown = `, ${rateText(perSecond)}`;

@@ -11,6 +11,7 @@ import { createZstdDecompress } from "node:zlib";
 import { ImageCopyError, readStart } from "../../image/copy-image.ts";
 import { isCompressed, isDecompressionError } from "../../image/output-file.ts";
 import type { ProgressReport } from "../../image/progress.ts";
+import { readingStage, writingStage } from "./stages.ts";
 
 /** What one write or read moves. A card wants large ones. */
 const CHUNK_BYTES = 4 << 20;
@@ -40,7 +41,8 @@ export type Flash = Readonly<{
 
 /**
  * Resolves when every byte was read back as it was written. Throws NoRightsError, FlashError, ImageCopyError for a
- * damaged image, and the signal's reason; the disk's partition table is gone then.
+ * damaged image, and the signal's reason. From the first report on the disk's old content is gone; it has a partition
+ * table again once reading back begins.
  */
 export async function writeDisk({ image, imageBytes, device, onProgress, signal }: Flash): Promise<void> {
   const path = rawDevice(device);
@@ -52,6 +54,7 @@ export async function writeDisk({ image, imageBytes, device, onProgress, signal 
   const expected = createHash("sha256");
   const head = alignedBuffer(HEAD_BYTES);
   await explained(device, "written", async () => {
+    onProgress({ stage: writingStage(device), done: 0, total: imageBytes, unit: "bytes" });
     await writeAll(disk, head, 0);
     let done = 0;
     for await (const length of chunksOf(image, chunk, signal)) {
@@ -67,7 +70,7 @@ export async function writeDisk({ image, imageBytes, device, onProgress, signal 
       chunk.fill(0, length, whole);
       await writeAll(disk, chunk.subarray(0, whole), done);
       done += length;
-      onProgress({ stage: `Writing to ${device}`, done, total: imageBytes, unit: "bytes" });
+      onProgress({ stage: writingStage(device), done, total: imageBytes, unit: "bytes" });
     }
     if (done !== imageBytes) throw new ImageCopyError(`${image} ends after ${done} of ${imageBytes} bytes`);
     await disk.sync();
@@ -75,6 +78,7 @@ export async function writeDisk({ image, imageBytes, device, onProgress, signal 
     await disk.sync();
   });
   await explained(device, "read back", async () => {
+    onProgress({ stage: readingStage, done: 0, total: imageBytes, unit: "bytes" });
     const found = createHash("sha256");
     for (let at = 0; at < imageBytes; ) {
       signal.throwIfAborted();
@@ -84,7 +88,7 @@ export async function writeDisk({ image, imageBytes, device, onProgress, signal 
         throw new FlashError(`${device} ends at ${at + bytesRead} bytes: it is broken or a fake`);
       found.update(chunk.subarray(0, length));
       at += length;
-      onProgress({ stage: "Reading it back", done: at, total: imageBytes, unit: "bytes" });
+      onProgress({ stage: readingStage, done: at, total: imageBytes, unit: "bytes" });
     }
     if (found.digest("hex") !== expected.digest("hex")) {
       throw new FlashError(

@@ -48,7 +48,7 @@ function problem(state: State, task: Task, message: string): State {
 }
 
 /** A task has done what it had to do before it could end. */
-export function afterEnd(state: State, { task, stopping }: Running): State {
-  const next = withoutChange(state, task);
-  return stopping === "leave" ? { ...next, ended: "left" } : afterStop(next, task.kind);
+export function afterEnd(state: State, running: Running): State {
+  const next = withoutChange(state, running.task);
+  return { ...afterStop(next, running), ended: running.stopping === "leave" ? "left" : next.ended };
 }

@@ -61,7 +61,7 @@ export function App({ effects, look, keep }: AppProps): ReactNode {
     stopTask.current = () => stop.abort();
     void runTask(effects, task.current, number, {
       ...{ dispatch, fail: exit },
-      ...{ stop: stop.signal, dropped: drop.signal },
+      ...{ stop: stop.signal, dropped: drop.signal, isSpoken },
     });
     return () => {
       drop.abort();

@@ -18,7 +18,10 @@ const MIN_WORDS_WIDTH = 36;
 /** `columns`: what is wider than the terminal is left out, for its lines would be broken. */
 export function endingText(state: State, look: Look, columns: number): string {
   const plain = (lines: readonly string[]) => lines.map((line) => drawable(line, look));
-  if (state.ended !== "done") return `\n${plain(left(state)).join("\n")}\n`;
+  if (state.ended !== "done") {
+    const words = left(state).flatMap((line) => wrap(line, columns - 1));
+    return `\n${plain(words).join("\n")}\n`;
+  }
   const steps = nextSteps(state);
   const heading = `What happens next with ${state.answers.domain}:`;
   const code = invitation(state, look, columns);
@@ -46,7 +49,7 @@ function numbered(steps: readonly string[], width: number): string[] {
   });
 }
 
-function left({ folder, answers, known }: State): string[] {
+function left({ folder, answers, known, found }: State): string[] {
   if (folder === undefined) return ["Nothing was made yet. ./homing begins again."];
   const { written = [], missing = [], backup = "" } = known.cutOff ?? {};
   const begun =
@@ -54,6 +57,7 @@ function left({ folder, answers, known }: State): string[] {
       ? `${written.length} of ${written.length + missing.length} record sets are written; the zone as it was is in ${backup}.`
       : `The zone as it was is in the newest dns-backup file of ${folder}.`;
   return [
+    ...found.map(({ text }) => text),
     ...(answers.dns === "begun" ? [`The change of the DNS records did not come to its end. ${begun}`] : []),
     `Everything so far is in the folder ${folder}.`,
     `./homing goes on with ${answers.domain} where you left.`,

@@ -4,7 +4,7 @@ import { choicesOf } from "./choices.ts";
 import type { Finding, Task, TaskKind } from "./effects.ts";
 import { fieldWith } from "./field.ts";
 import { questionOf } from "./questions.ts";
-import { isBlocking, type Running, type State } from "./state.ts";
+import { isBlocking, type Running, runningOf, type State } from "./state.ts";
 import { stoppedWords } from "./stop-words.ts";
 
 /**
@@ -27,13 +27,13 @@ const careful: ReadonlySet<TaskKind> = new Set(["register", "login", "apply", "u
 function stop(state: State, running: Running): State {
   if (careful.has(running.task.kind))
     return running.stopping ? state : { ...state, running: { ...running, stopping: "back" } };
-  return afterStop(state, running.task.kind);
+  return afterStop(state, running);
 }
 
 /** Where it was begun, with a word on what that leaves. */
-export function afterStop(state: State, kind: TaskKind): State {
-  const earlier = kind === "watch" ? state.found : [];
-  const found: Finding = { mark: "note", text: stoppedWords(kind) };
+export function afterStop(state: State, running: Running): State {
+  const earlier = running.task.kind === "watch" ? state.found : [];
+  const found: Finding = { mark: "note", text: stoppedWords(running) };
   return { ...state, running: undefined, found: [...earlier, found], scrolled: 0 };
 }
 
@@ -43,7 +43,7 @@ export function leave(state: State): State {
   const waits = running !== undefined && careful.has(running.task.kind) && running.stopping !== "leave";
   return waits
     ? { ...state, running: { ...running, stopping: "leave" } }
-    : { ...state, running: undefined, ended: "left" };
+    : { ...state, running: undefined, found: [], ended: "left" };
 }
 
 /** Shows a page, with this one to go back to. A problem and a page that is shown again are nothing to go back to. */
@@ -70,10 +70,5 @@ function answerOn({ page, answers, options }: State): string | undefined {
 
 export function startTask(state: State, task: Task): State {
   const number = state.tasks + 1;
-  return {
-    ...state,
-    tasks: number,
-    running: { number, task, progress: undefined, stages: [], stopping: undefined },
-    scrolled: 0,
-  };
+  return { ...state, tasks: number, running: runningOf(number, task), scrolled: 0 };
 }

@@ -1,10 +1,10 @@
-/** A long task in two lines: the bar, and how much of what is done. Pure; drawn by app.ts while a task runs. */
+/** A long task in two lines: how much of what is done and how fast, and the bar. Pure; drawn by steps/running.ts. */
 import { amountText, type ProgressEvent } from "../progress.ts";
 
 const BAR_WIDTH = 40;
 
-export function progressLine({ stage, ...amount }: ProgressEvent): string {
-  return `… ${stage}${amountText({ stage, ...amount })}`;
+export function progressLine(progress: ProgressEvent, speed: string): string {
+  return `${progress.stage}${amountText(progress)}${speed}`;
 }
 
 /** Empty where nobody can know how much is left. */

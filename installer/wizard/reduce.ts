@@ -57,7 +57,8 @@ function follow(state: State, event: Told, running: Running): State {
       const last = running.progress?.stage;
       const isNew = last !== undefined && last !== event.progress.stage;
       const stages = isNew ? [...running.stages, last] : running.stages;
-      return { ...state, running: { ...running, progress: event.progress, stages } };
+      const { progress, speed } = event;
+      return { ...state, running: { ...running, progress, speed, stages } };
     }
     case "done":
       return asWanted(

@@ -1,6 +1,7 @@
 /** Has a task done by an Effects, and tells the outcome as events. Called by app.ts. */
 import { errorWords } from "../error-words.ts";
-import type { ProgressEvent } from "../progress.ts";
+import { noteRate, type ProgressEvent, speedText } from "../progress.ts";
+import { createRate, type Rate } from "../rate.ts";
 import type { Effects, Task, TaskFollow, TaskResult } from "./effects.ts";
 import type { Event } from "./state.ts";
 
@@ -12,25 +13,31 @@ export type TaskTarget = Readonly<{
   stop: AbortSignal;
   /** Aborted when nobody waits for its end: then nothing is told. */
   dropped: AbortSignal;
+  /** Every renewal is read aloud. */
+  isSpoken: boolean;
 }>;
 
-/** Ten renewals a second look smooth. */
+/** Ten renewals a second look smooth; a screen reader needs its time for each. */
 const RENEW_MILLISECONDS = 100;
+const SPEAK_MILLISECONDS = 15_000;
 
 export async function runTask(
   effects: Effects,
   task: Task,
   number: number,
-  { dispatch, fail, stop, dropped }: TaskTarget,
+  { dispatch, fail, stop, dropped, isSpoken }: TaskTarget,
 ): Promise<void> {
-  let shown: { stage: string; at: number } | undefined;
+  const pause = isSpoken ? SPEAK_MILLISECONDS : RENEW_MILLISECONDS;
+  let shown: { stage: string; at: number; rate: Rate } | undefined;
   const report = (progress: ProgressEvent) => {
     if (dropped.aborted) return;
     const at = performance.now();
-    const isNew = shown?.stage !== progress.stage;
-    if (!isNew && shown !== undefined && at - shown.at < RENEW_MILLISECONDS) return;
-    shown = { stage: progress.stage, at };
-    dispatch({ type: "progress", number, progress });
+    const { stage } = progress;
+    if (shown?.stage !== stage) shown = { stage, at: Number.NEGATIVE_INFINITY, rate: createRate() };
+    noteRate(shown.rate, progress, at);
+    if (at - shown.at < pause) return;
+    shown.at = at;
+    dispatch({ type: "progress", number, progress, speed: speedText(progress, shown.rate) });
   };
   try {
     const result = await perform(effects, task, { report, signal: stop });

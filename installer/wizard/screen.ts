@@ -30,6 +30,7 @@ const MIN_WIDTH = 20;
 const MIN_BODY_ROWS = 3;
 /** Of a list this many are shown at least. */
 const MIN_LIST_ROWS = 4;
+const SEPARATOR = " · ";
 const PROMPT = "❯ ";
 const NO_PROMPT = "  ";
 
@@ -41,14 +42,19 @@ export function screenOf(
   const width = size && Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, size.columns - 2));
   const view = stepView(state);
   const step = milestone(state);
+  const isSpoken = width === undefined;
+  const title = ["Homing", step, view.title].filter((part) => part !== "");
   const head: Row[] = [
-    { text: cut(`Homing${step === "" ? "" : ` · ${step}`} · ${view.title}`, width), tone: "strong" },
+    { text: cut(title.join(isSpoken ? ", " : SEPARATOR), width), tone: "strong" },
     ...gapFor(width),
   ];
   const answer = answerOf(state, view.advice, width);
   const foot: Row[] = [
     ...gapFor(width),
-    { text: cut(keysOf(state, width === undefined), width), tone: "quiet" },
+    // Broken rather than cut: the last key is the way out.
+    ...wrap(keysOf(state, isSpoken).join(isSpoken ? ", " : SEPARATOR), width).map(
+      (text): Row => ({ text, tone: "quiet" }),
+    ),
   ];
   // Ink draws a screen that fills the terminal anew as a whole, which flickers: one row stays free.
   const room = size === undefined ? undefined : size.rows - 1 - head.length - foot.length;
@@ -90,7 +96,11 @@ function answerOf(state: State, advice: string | undefined, width: number | unde
   const { shown, x } = fieldInView(state, question.secret, width && width - label.length);
   const { problem } = state.field;
   const below: Row[] = [
-    ...(problem === undefined ? [] : wrap(`✗ ${problem}`, width).map((text): Row => ({ text, tone: "bad" }))),
+    ...(problem === undefined
+      ? []
+      : wrap(`${width === undefined ? "Wrong: " : "✗ "}${problem}`, width).map(
+          (text): Row => ({ text, tone: "bad" }),
+        )),
     ...(advice === undefined ? [] : wrap(advice, width).map((text): Row => ({ text, tone: "quiet" }))),
   ];
   return {
@@ -107,6 +117,8 @@ function fieldInView(
   width: number | undefined,
 ): Readonly<{ shown: string; x: number }> {
   const characters = secret ? field.characters.map(() => "•") : [...fieldText(field)];
+  if (width === undefined && secret)
+    return { shown: characters.length === 0 ? "" : `${characters.length} characters`, x: 0 };
   if (width === undefined || characters.length < width)
     return { shown: characters.join(""), x: field.cursor };
   const start = Math.max(0, field.cursor - width + 1);
@@ -160,13 +172,15 @@ function fitBody(lines: readonly Line[], room: number | undefined, scrolled: num
   return [...lines.slice(start, start + visible), { text: hint, tone: "quiet" }];
 }
 
-function keysOf(state: State, isSpoken: boolean): string {
+function keysOf(state: State, isSpoken: boolean): string[] {
   const leave = "Ctrl-C leave";
   if (state.running?.stopping !== undefined)
-    return state.running.stopping === "leave" ? "Ctrl-C leave without waiting" : leave;
-  if (isBlocking(state.running)) return `Esc stop · ${leave}, everything so far is kept`;
-  const back = state.history.length === 0 ? "" : "Esc back · ";
-  const arrows = isSpoken ? "arrow keys" : "↑↓";
-  const move = choicesOf(state).length > 1 ? `${arrows} choose · ` : "";
-  return `${move}Enter go on · ${back}${leave}`;
+    return [state.running.stopping === "leave" ? "Ctrl-C leave without waiting" : leave];
+  if (isBlocking(state.running)) return ["Esc stop", `${leave}, everything so far is kept`];
+  return [
+    ...(choicesOf(state).length > 1 ? [`${isSpoken ? "arrow keys" : "↑↓"} choose`] : []),
+    "Enter go on",
+    ...(state.history.length === 0 ? [] : ["Esc back"]),
+    leave,
+  ];
 }

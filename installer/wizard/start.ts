@@ -6,6 +6,7 @@ import type { CommandIo } from "../command.ts";
 import type { Effects } from "./effects.ts";
 import { loadInk } from "./load-ink.ts";
 import { lookOf } from "./look.ts";
+import { pending } from "./pending.ts";
 import type { State } from "./state.ts";
 
 export type WizardTerminal = CommandIo & Readonly<{ stdin: NodeJS.ReadableStream & { isTTY?: boolean } }>;
@@ -21,10 +22,11 @@ export async function startWizard(terminal: WizardTerminal, effects: Effects): P
   const [{ createElement }, { App }] = await Promise.all([import("react"), import("./app.ts")]);
   const { stdin, stdout, stderr, env, signal } = terminal;
   const look = lookOf(env, process.platform);
+  const working = pending(effects);
   let saved: Promise<void> = Promise.resolve();
   const instance = render(
     createElement(App, {
-      effects,
+      effects: working.effects,
       look,
       keep: (folder, kept) => {
         saved = saved.then(() => effects.save(folder, kept));
@@ -38,6 +40,7 @@ export async function startWizard(terminal: WizardTerminal, effects: Effects): P
   try {
     const state = (await instance.waitUntilExit()) as State | undefined;
     await saved;
+    if (signal.aborted) await working.end();
     if (state === undefined) signal.throwIfAborted();
     if (state === undefined) throw new Error("the wizard ended without a word");
     const { endingText } = await import("./ending.ts");

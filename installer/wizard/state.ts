@@ -46,6 +46,8 @@ export type Running = Readonly<{
   number: number;
   task: Task;
   progress: ProgressEvent | undefined;
+  /** ", 2.1 MB/s, 40 s left"; empty as long as nobody can know. */
+  speed: string;
   /** Stages that are done, in words. */
   stages: readonly string[];
   /** The person does not want it any more, and what changes something ends where it may. Then back, or out. */
@@ -90,7 +92,7 @@ export type Event =
   | Readonly<{ type: "submit" }>
   | Readonly<{ type: "back" }>
   | Readonly<{ type: "leave" }>
-  | Readonly<{ type: "progress"; number: number; progress: ProgressEvent }>
+  | Readonly<{ type: "progress"; number: number; progress: ProgressEvent; speed: string }>
   | Readonly<{ type: "done"; number: number; result: TaskResult }>
   /** `isAccess`: the credentials are wrong, or may not do this. */
   | Readonly<{ type: "failed"; number: number; message: string; isAccess: boolean }>
@@ -129,13 +131,17 @@ export function initialState(): State {
     },
     secrets: { credentials: {}, email: "", password: "", wifiPassword: "" },
     wifiNetwork: "",
-    running: { number: 1, task: { kind: "relays" }, progress: undefined, stages: [], stopping: undefined },
+    running: runningOf(1, { kind: "relays" }),
     tasks: 1,
     failed: undefined,
     printed: { number: 0, text: "" },
     scrolled: 0,
     ended: "no",
   };
+}
+
+export function runningOf(number: number, task: Task): Running {
+  return { number, task, progress: undefined, speed: "", stages: [], stopping: undefined };
 }
 
 /** What the relay folder keeps of it; undefined as long as there is none. */

@@ -9,10 +9,12 @@ export type Tone = "plain" | "strong" | "quiet" | "good" | "note" | "warning" | 
 export type Block =
   | Readonly<{ kind: "text"; text: string; tone?: Tone }>
   | Readonly<{ kind: "finding"; finding: Finding }>
-  /** One line to be copied or read as it is: cut at the edge, never wrapped. */
+  /** One line to be read as it is: cut at the edge, never wrapped. */
   | Readonly<{ kind: "verbatim"; text: string; tone?: Tone }>
-  /** One of several points. */
-  | Readonly<{ kind: "item"; text: string }>
+  /** One line that shows something to the eye and nothing to the ear. */
+  | Readonly<{ kind: "drawing"; text: string }>
+  /** Behind a sign that is not read aloud, with all its lines below each other. */
+  | Readonly<{ kind: "item"; text: string; sign: string }>
   | Readonly<{ kind: "gap" }>;
 
 export type View = Readonly<{
@@ -30,7 +32,9 @@ export const verbatim = (words: string, tone: Tone = "plain"): Block => ({
   text: words,
   tone,
 });
-export const item = (words: string): Block => ({ kind: "item", text: words });
+export const drawing = (picture: string): Block => ({ kind: "drawing", text: picture });
+/** One of several points. */
+export const item = (words: string, sign = "• "): Block => ({ kind: "item", text: words, sign });
 export const gap: Block = { kind: "gap" };
 export const findings = (found: readonly Finding[]): Block[] =>
   found.length === 0 ? [] : [...found.map((finding): Block => ({ kind: "finding", finding })), gap];
@@ -60,10 +64,12 @@ function linesOf(block: Block, width: number | undefined): Line[] {
       return width === undefined ? [] : [{ text: "", tone: "plain" }];
     case "verbatim":
       return [{ text: cut(block.text, width), tone: block.tone ?? "plain" }];
+    case "drawing":
+      return width === undefined ? [] : [{ text: cut(block.text, width), tone: "plain" }];
     case "text":
       return wrap(block.text, width).map((line) => ({ text: line, tone: block.tone ?? "plain" }));
     case "item":
-      return hanging("• ", block.text, "plain", width);
+      return hanging(block.sign, block.text, "plain", width);
     case "finding": {
       const { mark, text: words } = block.finding;
       return width === undefined

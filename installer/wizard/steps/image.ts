@@ -36,10 +36,11 @@ export function diskView({ found }: State): View {
   };
 }
 
-export function diskSureView({ known }: State): View {
+export function diskSureView({ known, found }: State): View {
   return {
     title: "Erase this card?",
     blocks: [
+      ...findings(found),
       verbatim(`  ${known.disk?.label ?? ""}`),
       gap,
       text("Everything on it will be gone for good.", "bad"),

@@ -3,18 +3,18 @@ import type { Task } from "../effects.ts";
 import { progressBar, progressLine } from "../progress-words.ts";
 import type { Running } from "../state.ts";
 import { stoppingWords } from "../stop-words.ts";
-import { gap, text, type View, verbatim } from "../view.ts";
+import { type Block, drawing, gap, item, text, type View } from "../view.ts";
 
-export function runningView({ task, progress, stages, stopping }: Running): View {
+export function runningView({ task, progress, speed, stages, stopping }: Running): View {
   const bar = progress === undefined ? "" : progressBar(progress);
   return {
     title: titles[task.kind],
     blocks: [
       stopping === undefined ? text(words(task)) : text(stoppingWords(task.kind), "warning"),
       gap,
-      ...stages.map((stage) => verbatim(`✓ ${stage}`, "good")),
-      ...(progress === undefined ? [] : [verbatim(progressLine(progress))]),
-      ...(bar === "" ? [] : [verbatim(`  ${bar}`)]),
+      ...stages.map((stage): Block => ({ kind: "finding", finding: { mark: "good", text: stage } })),
+      ...(progress === undefined ? [] : [item(progressLine(progress, speed), "… ")]),
+      ...(bar === "" ? [] : [drawing(`  ${bar}`)]),
     ],
   };
 }
@@ -59,9 +59,9 @@ function words(task: Task): string {
     case "watch":
       return "The records are set. All name servers are asked until they show them, which may take minutes; you need not wait for it.";
     case "build":
-      return "Debian packages are fetched, checked and put together; the first time takes some minutes.";
+      return "Debian packages are fetched, checked and put together; the first time takes some minutes. Stopped, it goes on another time with what it has.";
     case "flash":
-      return `Do not pull out ${task.disk.label}. What was written is read back and compared.`;
+      return `Do not pull out ${task.disk.label}. What was written is read back and compared. Stopped halfway, the card starts nothing until it is written again.`;
     default:
       return "Please wait.";
   }

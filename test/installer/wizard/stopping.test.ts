@@ -82,7 +82,7 @@ describe("a change of the records that is cut off", () => {
     expect(state.found[0]!.text).toContain("was begun, and nobody saw its end");
     const left = press(ends(applying(), cutOff), { type: "leave" });
     const look = { colours: false, signs: false, blocks: false };
-    expect(endingText(left, look, 80)).toContain("1 of 2 record sets are written");
+    expect(endingText(left, look, 200)).toContain("1 of 2 record sets are written");
   });
 
   it("before the provider has published it is published, though no record is missing", () => {
