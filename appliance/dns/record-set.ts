@@ -28,6 +28,8 @@ export class RecordTextError extends Error {
 /** A TXT record is made of strings of at most this many octets (RFC 1035 §3.3.14). */
 const MAX_STRING_BYTES = 255;
 const MAX_16_BITS = 65_535;
+/** After an address or alias that goes through the provider's proxy: it leads there then, and nothing but the web works. */
+export const PROXIED = " proxied";
 /** Types whose whole value is one host name. */
 const hostTypes = ["CNAME", "NS", "PTR", "DNAME", "ALIAS", "ANAME"];
 
@@ -118,6 +120,17 @@ export function sameValues(a: RecordSet, b: RecordSet): boolean {
 
 function meaning(type: string, value: string): string {
   return type === "CAA" ? value.replaceAll(/\s*([;=])\s*/g, "$1") : value;
+}
+
+/** Types by which providers answer with the addresses of another name; they refuse addresses beside them. */
+const addressAliases: readonly string[] = ["ALIAS", "ANAME"];
+
+/** Whether records of the two types cannot stand at one name: nothing stands beside a CNAME (RFC 1034 §3.6.2). */
+export function excludeEachOther(a: string, b: string): boolean {
+  if (a === b) return false;
+  if (a === "CNAME" || b === "CNAME") return true;
+  const isAddress = (type: string) => type === "A" || type === "AAAA";
+  return (addressAliases.includes(a) && isAddress(b)) || (addressAliases.includes(b) && isAddress(a));
 }
 
 /** Whether both are the set of one name and type. */

@@ -2,12 +2,12 @@
  * For providers that keep single records with ids: which of them to change, create and remove so that record sets become
  * what they shall be. Pure but for the verbs passed in; called by most files in providers/.
  */
-import { type RecordSet, tidyValue, type ValueRow } from "./record-set.ts";
+import { excludeEachOther, type RecordSet, tidyValue, type ValueRow } from "./record-set.ts";
 
 export type StoredRow = ValueRow & Readonly<{ id: string }>;
 
 export type RowChanges = Readonly<{
-  /** Stand in the way of what is created: nothing stands beside a CNAME (RFC 1034 §3.6.2). */
+  /** Stand in the way of what is created. */
   removeFirst: readonly StoredRow[];
   update: readonly Readonly<{ row: StoredRow; to: ValueRow }>[];
   create: readonly ValueRow[];
@@ -45,7 +45,7 @@ export function rowChanges(
     left.push(...spare);
   }
   const isInTheWay = (row: StoredRow) =>
-    create.some(({ name, type }) => name === row.name && (type === "CNAME") !== (row.type === "CNAME"));
+    create.some(({ name, type }) => name === row.name && excludeEachOther(type, row.type));
   return {
     update,
     create,

@@ -2,7 +2,7 @@
  * For providers that keep whole record sets: which of them to write and which to remove, in an order in which no alias
  * stands in the way. Pure; called by some files in providers/.
  */
-import { isSameName, type RecordSet, sameValues } from "./record-set.ts";
+import { excludeEachOther, isSameName, type RecordSet, sameValues } from "./record-set.ts";
 
 export type SetChange = Readonly<{
   set: RecordSet;
@@ -11,7 +11,7 @@ export type SetChange = Readonly<{
 }>;
 
 export type SetChanges = Readonly<{
-  /** Stand in the way of what is written: nothing stands beside a CNAME (RFC 1034 §3.6.2). */
+  /** Stand in the way of what is written. */
   removeFirst: readonly RecordSet[];
   write: readonly SetChange[];
   remove: readonly RecordSet[];
@@ -33,7 +33,7 @@ export function setChanges(
   );
   const gone = pairs.filter(({ set, old }) => set.values.length === 0 && old !== undefined);
   const isInTheWay = ({ name, type }: RecordSet) =>
-    write.some(({ set }) => set.name === name && (set.type === "CNAME") !== (type === "CNAME"));
+    write.some(({ set }) => set.name === name && excludeEachOther(set.type, type));
   const sets = gone.map(({ set }) => set);
   return { write, removeFirst: sets.filter(isInTheWay), remove: sets.filter((set) => !isInTheWay(set)) };
 }

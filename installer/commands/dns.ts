@@ -21,6 +21,8 @@ import { zoneByResolver } from "../dns/zone-servers.ts";
 const options = {
   json: { type: "boolean", default: false },
   yes: { type: "boolean", short: "y", default: false },
+  "remove-parking": { type: "boolean", default: false },
+  "replace-website": { type: "boolean", default: false },
   address: { type: "string", multiple: true },
   server: { type: "string", multiple: true },
   https: { type: "string", multiple: true },
@@ -84,6 +86,8 @@ export const command: Command = {
   --credentials FILE      lines “key = value” in a file that only you can read. Otherwise the variables
                           HOMING_DNS_ID_KEY are read (HOMING_DNS_CLOUDFLARE_TOKEN), or you are asked
   --yes                   do not ask
+  --remove-parking        apply: remove the records by which a registrar's parking page stands in the way
+  --replace-website       apply: a web page at the relay's name may go, which --yes alone does not say
   --account-uri URI       lets only this account get certificates; homing-ctl certificate shows it on the relay
   --server IP[:PORT]      check: ask this name server instead of those of the domain; apply: wait for it
   --https URL             the resolver (RFC 8484) that is asked when name servers cannot be asked directly
@@ -148,7 +152,10 @@ function desiredOptions(values: Values): DesiredOptions {
 
 function changeOptions(values: Values): ChangeOptions {
   const { provider, credentials, yes, json } = values;
-  return { world: worldOf(values), provider, credentials, yes, json, servers: serversOf(values) };
+  return {
+    ...{ world: worldOf(values), servers: serversOf(values), provider, credentials, yes, json },
+    ...{ removeParking: values["remove-parking"], replaceWebsite: values["replace-website"] },
+  };
 }
 
 function worldOf({ https = [] }: Values) {

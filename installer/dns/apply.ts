@@ -50,6 +50,8 @@ export type ApplyCallbacks = Readonly<{
   confirm: (plan: DnsPlan) => Promise<boolean>;
   /** Keeps it before the first change, and gives its place. */
   keepBackup: (backup: ZoneBackup) => Promise<string>;
+  /** Notes in the back-up at this place that all its changes were made. */
+  noteFinished: (place: string) => Promise<void>;
   signal?: AbortSignal;
   /** Milliseconds since 1970. */
   now?: () => number;
@@ -66,7 +68,7 @@ export type Applied = Readonly<{
 export async function applyDns(
   desired: DesiredDns,
   keeper: ZoneKeeper,
-  { confirm, keepBackup, signal, now = Date.now }: ApplyCallbacks,
+  { confirm, keepBackup, noteFinished, signal, now = Date.now }: ApplyCallbacks,
 ): Promise<Applied> {
   let read = await readPlan(desired, keeper);
   for (let asked = 0; asked < MAX_ASKED; asked++) {
@@ -86,12 +88,15 @@ export async function applyDns(
     if (!isDeepStrictEqual(read.plan, plan)) continue;
     signal?.throwIfAborted();
     const { sets } = read;
-    const backup = await keepBackup({ made: now(), provider: keeper.id, zone, sets, changes });
+    const backup = await keepBackup({
+      ...{ made: now(), provider: keeper.id, zone, sets, changes, finished: false },
+    });
     signal?.throwIfAborted();
     await keeper.provider.change(
       zone,
       changes.map(({ after }) => after),
     );
+    await noteFinished(backup);
     return { outcome: "changed", plan, backup };
   }
   throw new PlanObstacleError(
@@ -108,23 +113,39 @@ function obstacleText({ zone, obstacles }: DnsPlan): string {
 
 export type UndoStep = Readonly<{
   change: PlannedChange;
-  /** "restore": it is as apply left it; "restored": as it was before; "changed since": by somebody else, so it stays. */
+  /**
+   * "restore": it is as apply left it, or as one that was cut off did; "restored": as it was before; "changed since": by
+   * somebody else, also by removing it, so it stays.
+   */
   state: "restore" | "restored" | "changed since";
 }>;
 
 /** What undoing would do; changes nothing. Throws DnsProviderError. */
-export async function planUndo({ zone, changes }: ZoneBackup, provider: DnsProvider): Promise<UndoStep[]> {
+export async function planUndo(backup: ZoneBackup, provider: DnsProvider): Promise<UndoStep[]> {
+  const { zone, changes, finished } = backup;
   const names = changes.map(({ after: { name, type } }) => ({ name, type }));
   const current = await provider.read(zone, names);
   return changes.map((change) => {
     const { before, after } = change;
     const now = current.find(({ name, type }) => name === after.name && type === after.type) ?? null;
     if (isSame(now, before)) return { change, state: "restored" };
-    // A change that was cut off may have left some of both.
-    const values = [...(before?.values ?? []), ...after.values];
-    const isOurs = isSame(now, after) || (now?.values ?? []).every((value) => values.includes(value));
+    const isOurs = isSame(now, after) || (!finished && isHalfway(now, change));
     return { change, state: isOurs ? "restore" : "changed since" };
   });
+}
+
+/**
+ * Whether a change that was cut off may have left this: what stays is there, with some of the old and of the new. A set
+ * is never empty on the way (DnsProvider.change), so one that is empty was emptied by somebody.
+ */
+function isHalfway(now: RecordSet | null, { before, after }: PlannedChange): boolean {
+  const [old, left] = [before?.values ?? [], now?.values ?? []];
+  const stays = old.filter((value) => after.values.includes(value));
+  return (
+    left.length >= Math.min(old.length, after.values.length) &&
+    stays.every((value) => left.includes(value)) &&
+    left.every((value) => old.includes(value) || after.values.includes(value))
+  );
 }
 
 /** Puts back what the steps say, but what was changed since they were planned. Gives what it did. Throws DnsProviderError. */

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { RecordSet } from "../../appliance/dns/record-set.ts";
-import { createSynced, syncDirectory } from "../../appliance/durable.ts";
+import { createSynced, replaceDurably, syncDirectory } from "../../appliance/durable.ts";
 import type { PlannedChange } from "./plan.ts";
 
 export type ZoneBackup = Readonly<{
@@ -18,6 +18,8 @@ export type ZoneBackup = Readonly<{
   /** Every set of the zone as far as the provider shows it. */
   sets: readonly RecordSet[];
   changes: readonly PlannedChange[];
+  /** All changes were made: what is otherwise now was changed by somebody else. */
+  finished: boolean;
 }>;
 
 /** The file is no back-up of a zone. */
@@ -42,6 +44,7 @@ const backupFile = z.strictObject({
   zone: z.string(),
   changes: z.array(z.strictObject({ before: recordSet.nullable(), after: recordSet })).readonly(),
   sets: z.array(recordSet).readonly(),
+  finished: z.boolean().default(false),
 });
 
 /** Writes it into the folder, synced, and gives its path. Each gets a name of its own by its time. */
@@ -49,9 +52,20 @@ export async function writeBackup(folder: string, { made, ...backup }: ZoneBacku
   const time = new Date(made).toISOString();
   const path = join(folder, `dns-backup-${time.replaceAll(":", "-")}.json`);
   const content: z.input<typeof backupFile> = { format: "homing-zone-backup-1", made: time, ...backup };
-  await createSynced(path, Buffer.from(`${JSON.stringify(content, undefined, 2)}\n`), FILE_MODE);
+  await createSynced(path, fileBytes(content), FILE_MODE);
   await syncDirectory(folder);
   return path;
+}
+
+/** Notes in the file that all its changes were made. Throws what readBackup throws. */
+export async function noteFinished(path: string): Promise<void> {
+  const { made, ...backup } = await readBackup(path);
+  const content = { format: "homing-zone-backup-1", made: new Date(made).toISOString(), ...backup } as const;
+  await replaceDurably(path, fileBytes({ ...content, finished: true }), { mode: FILE_MODE });
+}
+
+function fileBytes(content: z.input<typeof backupFile>): Buffer {
+  return Buffer.from(`${JSON.stringify(content, undefined, 2)}\n`);
 }
 
 /** Throws BackupError, and the system's errors. */
@@ -68,6 +82,6 @@ export async function readBackup(path: string): Promise<ZoneBackup> {
   }
   const parsed = backupFile.safeParse(json);
   if (!parsed.success) throw wrong(z.prettifyError(parsed.error).split("\n")[0] ?? "");
-  const { made, provider, zone, sets, changes } = parsed.data;
-  return { made: Date.parse(made), provider, zone, sets, changes };
+  const { format: _, made, ...backup } = parsed.data;
+  return { made: Date.parse(made), ...backup };
 }

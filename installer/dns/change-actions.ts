@@ -9,12 +9,14 @@ import { agrees, ask } from "../ask.ts";
 import { type CommandIo, print, UsageError } from "../command.ts";
 import { withProgress } from "../progress.ts";
 import { applyDns, applyUndo, planUndo, readPlan, type ZoneKeeper } from "./apply.ts";
-import { readBackup, writeBackup } from "./backup.ts";
+import { noteFinished, readBackup, writeBackup } from "./backup.ts";
 import { CredentialsError, findCredentials } from "./credentials.ts";
 import { keepAddresses } from "./desired.ts";
 import type { ServerPlace } from "./exchange.ts";
 import { painterFor } from "./painter.ts";
+import type { DnsPlan } from "./plan.ts";
 import { changeLines, planText } from "./plan-text.ts";
+import { printable } from "./printable.ts";
 import { reportText } from "./report-text.ts";
 import { systemResolver } from "./resolver.ts";
 import type { DesiredDns } from "./wanted.ts";
@@ -27,6 +29,10 @@ export type ChangeOptions = Readonly<{
   provider: string | undefined;
   credentials: string | undefined;
   yes: boolean;
+  /** The owner agrees that the registrar's parking page goes. */
+  removeParking: boolean;
+  /** The owner agrees that a web page at the relay's name goes. */
+  replaceWebsite: boolean;
   json: boolean;
   /** Watch these instead of the zone's name servers. */
   servers: readonly ServerPlace[];
@@ -39,7 +45,8 @@ export async function planAction(
   options: ChangeOptions,
   io: CommandIo,
 ): Promise<number> {
-  const { plan } = await readPlan(desired, await keeperOf(desired.domain, options, io));
+  const keeper = await keeperOf(desired.domain, options, io);
+  const { plan } = await readPlan(desired, { ...keeper, removeParking: options.removeParking });
   const text = options.json
     ? `${JSON.stringify(plan, undefined, 2)}\n`
     : planText(plan, painterFor(io.stdout, io.env));
@@ -55,18 +62,25 @@ export async function applyAction(
 ): Promise<number> {
   const keeper = await keeperOf(desired.domain, options, io);
   const painter = painterFor(io.stderr, io.env);
-  const applied = await applyDns(desired, keeper, {
-    signal: io.signal,
-    confirm: async (plan) => {
-      io.stderr.write(planText(plan, painter));
-      return options.yes || agrees(io, { text: "Change the zone? Type yes: ", instead: "--yes" });
+  const removeParking = options.removeParking || (await agreesToUnpark(desired, keeper, io));
+  const applied = await applyDns(
+    desired,
+    { ...keeper, removeParking },
+    {
+      signal: io.signal,
+      confirm: async (plan) => {
+        io.stderr.write(planText(plan, painter));
+        if (!options.replaceWebsite && !(await agreesToReplace(plan, options, io))) return false;
+        return options.yes || agrees(io, { text: "Change the zone? Type yes: ", instead: "--yes" });
+      },
+      noteFinished,
+      keepBackup: async (backup) => {
+        const path = await writeBackup(folder, backup);
+        io.stderr.write(`Back-up of the zone: ${path}\n`);
+        return path;
+      },
     },
-    keepBackup: async (backup) => {
-      const path = await writeBackup(folder, backup);
-      io.stderr.write(`Back-up of the zone: ${path}\n`);
-      return path;
-    },
-  });
+  );
   const { outcome, plan, backup } = applied;
   if (outcome === "declined") {
     io.stderr.write("Nothing was changed.\n");
@@ -101,6 +115,34 @@ export async function applyAction(
   return report.works ? 0 : EXIT_NOT_YET;
 }
 
+/** Asked only where nothing else stands in the way, and somebody is there to answer. */
+async function agreesToUnpark(desired: DesiredDns, keeper: ZoneKeeper, io: CommandIo): Promise<boolean> {
+  if (io.stdin?.isTTY !== true) return false;
+  const { plan } = await readPlan(desired, keeper);
+  if (plan.parking.length === 0 || plan.obstacles.length === 0) return false;
+  const unparked = await readPlan(desired, { ...keeper, removeParking: true });
+  if (unparked.plan.obstacles.length > 0) return false;
+  const lines = plan.parking.map(
+    ({ name, type, values }) => `  ${printable(`${name} ${type} ${values.join(", ")}`)}\n`,
+  );
+  io.stderr.write(`These records lead to a parking page of the registrar:\n${lines.join("")}`);
+  return agrees(io, { text: "Remove them? Type yes: ", instead: "--remove-parking" });
+}
+
+/** A web page may be worth more than a relay: besides the plan it needs a yes of its own. */
+async function agreesToReplace(
+  { websites }: DnsPlan,
+  { yes }: ChangeOptions,
+  io: CommandIo,
+): Promise<boolean> {
+  const [first] = websites;
+  if (first === undefined) return true;
+  const names = [...new Set(websites.map(({ name }) => name))].join(" and ");
+  const text = `A web page at ${names} will not be found any more. Type ${first.name} to go on: `;
+  const instead = yes ? "--replace-website" : "--replace-website and --yes";
+  return (await ask(io, { text, instead })).toLowerCase() === first.name;
+}
+
 function summary(outcome: string, zone: string, changed: number, backup: string | null): string {
   if (outcome === "unchanged") return `The zone ${zone} holds all records already; nothing was changed.\n`;
   return `Changed ${changed} record set${changed === 1 ? "" : "s"} in the zone ${zone}. To take it back: ./homing dns undo ${backup}\n`;
@@ -126,7 +168,11 @@ export async function undoAction(path: string, options: ChangeOptions, io: Comma
     io.stderr.write(`${lines.join("\n")}\n`);
   }
   for (const { change } of foreign) {
-    io.stderr.write(`! ${change.after.name} ${change.after.type} was changed since, so it stays as it is\n`);
+    const { before, after } = change;
+    const was = before === null ? "was not there" : `was ${before.values.join(", ")}`;
+    io.stderr.write(
+      `! ${after.name} ${after.type} was changed since, so it stays as it is; before apply it ${printable(was)}\n`,
+    );
   }
   if (restored.length === 0) {
     await print(io.stdout, "There is nothing to restore.\n");

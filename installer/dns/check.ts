@@ -49,7 +49,8 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
     record.name === desired.domain && "address" in record ? [presentation(record)] : [],
   );
   const nobodies = wildcardNames(desired.domain, zones.zone, nobody);
-  const judged: Judged = { domain: desired.domain, zone: zones.zone, addresses, nobodies };
+  const isKnown = desired.selectors === undefined;
+  const judged: Judged = { domain: desired.domain, zone: zones.zone, addresses, nobodies, isKnown };
   const answering = views.filter(({ state }) => state === "answers");
   const records = wanted.map((each) => reportOf(each, hasZone ? answering : [], judged, hasZone));
   const dnssec = hasZone && options.servers === undefined ? await dnssecState(inquiry, options) : undefined;

@@ -5,6 +5,7 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import type { Credentials, ProviderDescription } from "../../appliance/dns/provider.ts";
+import { CredentialTextError, parseCredentials } from "../../appliance/dns/provider-fields.ts";
 
 /** The credentials are not there, or not safe; never holds any of them. */
 export class CredentialsError extends Error {
@@ -63,14 +64,10 @@ async function readCredentialFile(path: string): Promise<Map<string, string>> {
   }
   if (size > MAX_FILE_BYTES)
     throw new CredentialsError(`${path} has ${size} bytes; that is no file of credentials`);
-  const values = new Map<string, string>();
-  for (const [index, line] of (await readFile(path, "utf8")).split(/\r?\n/).entries()) {
-    if (line.trim() === "" || line.trim().startsWith("#")) continue;
-    const [, key, value] = /^\s*([a-z_]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-    if (key === undefined || value === undefined) {
-      throw new CredentialsError(`${path}, line ${index + 1} is not of the form “key = value”`);
-    }
-    values.set(key, value.replace(/^"(.*)"$/, "$1"));
+  try {
+    return parseCredentials(await readFile(path, "utf8"));
+  } catch (error) {
+    if (!(error instanceof CredentialTextError)) throw error;
+    throw new CredentialsError(`${path}: ${error.message}`);
   }
-  return values;
 }

@@ -63,25 +63,11 @@ function judgeAnswer(wanted: Wanted, lookups: Lookups, judged: Judged): Verdict 
   }
 }
 
-function judgeAddresses(wanted: Wanted, lookup: Lookup, lookups: Lookups, { domain }: Judged): Verdict {
+function judgeAddresses(wanted: Wanted, lookup: Lookup, lookups: Lookups, judged: Judged): Verdict {
+  const { domain } = judged;
   if (lookup.kind === "alias") return aliasConflict(wanted, lookup.target);
   const all = (["A", "AAAA"] as const).flatMap((type) => addressesAt(lookups, domain, type));
-  if (wanted.records.length === 0) {
-    if (all.length === 0) {
-      return {
-        state: "missing",
-        reason: "",
-        mend: `Add an A record (IPv4) or AAAA record (IPv6) at ${domain}.`,
-      };
-    }
-    const local = all.filter((address) => !isPublicAddress(address));
-    if (local.length === 0) return fine;
-    return {
-      state: "differs",
-      reason: `${local.join(" and ")} cannot be reached from the Internet`,
-      mend: `Put the relay's public address at ${domain}.`,
-    };
-  }
+  if (wanted.records.length === 0) return judgeAnyAddress(all, lookups, judged);
   const wish = wanted.records.map(presentation);
   const found = addressesAt(lookups, wanted.name, wanted.type as "A" | "AAAA");
   if (found.length === 0) return { state: "missing", reason: "", mend: addThem(wanted) };
@@ -97,6 +83,39 @@ function judgeAddresses(wanted: Wanted, lookup: Lookup, lookups: Lookups, { doma
       ? addThem(wanted)
       : `Let ${wanted.name} ${wanted.type} be ${wish.join(" and ")} alone.`;
   return { state: "differs", reason: words.join(" and "), mend };
+}
+
+/** Where nobody said which address the relay has: that one is there is not enough, for registrars park new domains. */
+function judgeAnyAddress(found: readonly string[], lookups: Lookups, judged: Judged): Verdict {
+  const { domain, nobodies, isKnown } = judged;
+  if (found.length === 0) {
+    const mend = `Add an A record (IPv4) or AAAA record (IPv6) at ${domain}.`;
+    return { state: "missing", reason: "", mend };
+  }
+  const local = found.filter((address) => !isPublicAddress(address));
+  if (local.length > 0) {
+    return {
+      state: "differs",
+      reason: `${local.join(" and ")} cannot be reached from the Internet`,
+      mend: `Put the relay's public address at ${domain}.`,
+    };
+  }
+  const leads = `leads to ${found.join(" and ")}`;
+  const parking = nobodies
+    .map((name) => at(lookups, { name, type: "A" }))
+    .find((lookup) => lookup.kind === "alias" && isParkingName(lookup.target));
+  if (parking !== undefined) {
+    return {
+      state: "unknown",
+      reason: `${leads}, maybe a parking page: the registrar's answers for every name that does not exist`,
+      mend: `Put the relay's public address at ${domain}, and remove the registrar's parking records.`,
+    };
+  }
+  return {
+    ...(isKnown ? ({ state: "unknown" } as const) : ({ state: "ok", warning: true } as const)),
+    reason: `${leads}; whether the relay is there is not known`,
+    mend: "Name the relay's public address by --address, so that it is compared.",
+  };
 }
 
 export function addressesAt(lookups: Lookups, name: string, type: "A" | "AAAA"): string[] {

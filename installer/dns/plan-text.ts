@@ -1,4 +1,4 @@
-/** A plan as a diff: + what is made, ~ what is changed, with the old values by - and the new by +. Pure. */
+/** A plan as a diff: + what is made, - what is removed, ~ what is changed, with old values by - and new by +. Pure. */
 import type { RecordSet } from "../../appliance/dns/record-set.ts";
 import type { Painter } from "./painter.ts";
 import type { DnsPlan, PlannedChange } from "./plan.ts";
@@ -10,7 +10,12 @@ const MAX_VALUE_LENGTH = 100;
 export function planText(plan: DnsPlan, painter: Painter): string {
   const { zone, changes, unchanged, obstacles, notes } = printableAll(plan);
   const made = changes.filter(({ before }) => before === null).length;
-  const counts = `${made} to add, ${changes.length - made} to change, ${unchanged.length} right already`;
+  const removed = changes.filter(({ after }) => after.values.length === 0).length;
+  const counts = [
+    ...[`${made} to add`, `${changes.length - made - removed} to change`],
+    ...(removed === 0 ? [] : [`${removed} to remove`]),
+    `${unchanged.length} right already`,
+  ].join(", ");
   return [
     ...changes.flatMap((change) => changeLines(change, painter)),
     ...obstacles.flatMap(({ name, type, reason, mend }) => [
@@ -28,6 +33,8 @@ export function changeLines(change: PlannedChange, painter: Painter): string[] {
   const { before, after } = printableAll(change);
   const head = `${after.name} ${after.type}`;
   if (before === null) return after.values.map((value) => painter.good(`+ ${head} ${shown(value)}`));
+  if (after.values.length === 0)
+    return before.values.map((value) => painter.bad(`- ${head} ${shown(value)}`));
   const has = (set: RecordSet, value: string) => set.values.includes(value);
   return [
     painter.mind(`~ ${head}`),

@@ -70,7 +70,12 @@ function verdict({ works, records, findings }: DnsReport, painter: Painter): str
   const count = (severity: RecordReport["severity"]) =>
     all.filter((each) => each.severity === severity).length;
   const things = (number: number, word: string) => `${number} ${word}${number === 1 ? "" : "s"}`;
-  if (!works) return painter.bad(`Mail will not work yet: ${things(count("error"), "error")}.`);
+  const errors = count("error");
+  const open = records.filter(({ severity, state }) => severity === "error" && state === "unknown").length;
+  if (!works && open === errors) {
+    return painter.bad(`Whether mail will work is not known: ${things(errors, "open question")}.`);
+  }
+  if (!works) return painter.bad(`Mail will not work yet: ${things(errors, "error")}.`);
   const warnings = count("warning");
   return painter.good(`Mail will work${warnings === 0 ? "" : `, with ${things(warnings, "warning")}`}.`);
 }

@@ -33,6 +33,8 @@ export type Judged = Readonly<{
   addresses: readonly string[];
   /** Names that nobody has and that were asked for: what is there comes from a wildcard. */
   nobodies: readonly string[];
+  /** It is a relay of ours: whether an address is the relay's can be told, or is to be asked. */
+  isKnown: boolean;
 }>;
 
 export const fine: Verdict = { state: "ok", reason: "", mend: "" };

@@ -158,10 +158,12 @@ function plan({ known }: State): Choice[] {
     return [{ id: "again", label: "Look again", hint: "Once you have changed what is said above." }, byHand];
   if (known.plan?.isOld === true)
     return [{ id: "again", label: "Look again", hint: "The changes are worked out anew." }, byHand];
-  return [
-    { id: "apply", label: "Make these changes", hint: "The zone as it is now is kept in a file first." },
-    byHand,
-  ];
+  const hint = "The zone as it is now is kept in a file first.";
+  const websites = known.plan?.websites ?? [];
+  if (websites.length === 0) return [{ id: "apply", label: "Make these changes", hint }, byHand];
+  // Not by a mere Enter: a web page may be worth more than a relay.
+  const label = `Make these changes, and let the web page at ${websites.join(" and ")} go`;
+  return [byHand, { id: "apply", label, hint }];
 }
 
 function options({ answers, options }: State): Choice[] {

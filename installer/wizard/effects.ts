@@ -66,6 +66,8 @@ export type Plan = Readonly<{
   blocked: string | undefined;
   /** The zone may be another by now. */
   isOld?: boolean;
+  /** Names where a web page is that nobody finds any more afterwards; said in the yes to the plan. */
+  websites?: readonly string[];
 }>;
 
 /** A change of the records that did not come to its end. */

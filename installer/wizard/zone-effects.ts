@@ -35,10 +35,11 @@ export function zoneEffects(
       );
       const blocked = obstacles.length === 0 ? undefined : obstacles.join("\n");
       const findings = plan.notes.map((text): Finding => ({ mark: "warning", text }));
-      return { plan: { changes: await changesOf(plan), findings, blocked } };
+      const websites = [...new Set(plan.websites.map(({ name }) => name))];
+      return { plan: { changes: await changesOf(plan), findings, blocked, websites } };
     },
     async apply(task, { signal }) {
-      const [{ applyDns }, { writeBackup }] = await Promise.all([
+      const [{ applyDns }, { noteFinished, writeBackup }] = await Promise.all([
         import("../dns/apply.ts"),
         import("../dns/backup.ts"),
       ]);
@@ -51,6 +52,7 @@ export function zoneEffects(
             begun = { path: await writeBackup(task.folder, zone), zone };
             return begun.path;
           },
+          noteFinished,
           signal,
         });
         const { outcome, backup, plan } = applied;

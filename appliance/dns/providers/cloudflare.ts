@@ -8,6 +8,7 @@ import { providerHttp } from "../provider-http.ts";
 import {
   groupValues,
   isSameName,
+  PROXIED,
   recordData,
   tidyValue,
   txtStrings,
@@ -56,9 +57,6 @@ const failureForm = z.object({
     z.object({ message: z.string(), error_chain: z.array(z.object({ message: z.string() })).optional() }),
   ),
 });
-
-/** After a value that goes through the proxy: names lead to Cloudflare then, and nothing but the web works. */
-const PROXIED = " proxied";
 
 export const cloudflare: ProviderDescription = {
   id: "cloudflare",

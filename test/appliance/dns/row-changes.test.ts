@@ -88,5 +88,11 @@ describe("single records", () => {
     const alias = { name: "a.test", type: "CNAME", ttl: 60, values: ["b.test."] };
     expect(rowChanges([row], [{ ...row, values: [] }, alias]).removeFirst).toEqual([row]);
     expect(rowChanges([row], [{ ...row, values: [] }]).remove).toEqual([row]);
+    // An alias of the zone itself (ALIAS) excludes addresses, and nothing else.
+    const ofZone = { id: "8", name: "a.test", type: "ALIAS", ttl: 60, value: "pixie.test." };
+    const gone = { ...ofZone, values: [] };
+    const text = { name: "a.test", type: "TXT", ttl: 60, values: ['"x"'] };
+    expect(rowChanges([ofZone], [gone, { ...row, values: [row.value] }]).removeFirst).toEqual([ofZone]);
+    expect(rowChanges([ofZone], [gone, text]).remove).toEqual([ofZone]);
   });
 });

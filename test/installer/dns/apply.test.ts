@@ -1,51 +1,15 @@
-/** Plans for a zone, their application and the way back (installer/dns/plan.ts, apply.ts), over any zone there may be. */
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type RecordSet, recordSets } from "../../../appliance/dns/record-set.ts";
-import { relayRecords } from "../../../appliance/dns/records.ts";
 import { applyDns, applyUndo, planUndo, readPlan } from "../../../installer/dns/apply.ts";
-import { readBackup, writeBackup, type ZoneBackup } from "../../../installer/dns/backup.ts";
+import type { ZoneBackup } from "../../../installer/dns/backup.ts";
 import { painterFor } from "../../../installer/dns/painter.ts";
 import { planChanges } from "../../../installer/dns/plan.ts";
 import { planText } from "../../../installer/dns/plan-text.ts";
-import { type MemoryProvider, memoryProvider } from "./memory-provider.ts";
+import { apply, desiredOf, keeper, noteFinished, set, zone } from "./applied.ts";
+import { memoryProvider } from "./memory-provider.ts";
 
-const zone = "example.test";
-const publicKey = `MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu5oIUrFDWZK7F4thFxpZa2or6jBEX3cSL6b2TJdPkO5iNn9vHNXhNX31nOefN8FksX94YbLJ8NHcFPbaZTW8R2HthYxRaCyqodxlLHibg8aHdfa+bxKeiI/xABRuAM0WG0JEDSyakMFqIO40ghj/h7DUc/4OXNdeQhrKDTlgf2bd+FjpJ3bNAFcMYa3Oeju33b2Tp+PdtqIwXRZksfuXh7m30kuyavp3Uaso145DRBaJZA55lNxmHWMgMjO+YjNeuR6j4oQqyGwzPaVcSdOG8Js2mXt+J3Hr+nNmJGxZUUW4Uw5ws08wT9opRgSpn+ThX2d1AgQePpGrWOamC3PdcwIDAQAB`;
-
-const accountUri = "https://ca.test/1";
-
-function desiredOf(domain: string) {
-  const dkim = [{ selector: "homing1", publicKey }];
-  return {
-    domain,
-    records: relayRecords({ domain, dkim, addresses: ["11.22.33.44", "2a00::44"], accountUri }),
-  };
-}
-const set = (name: string, type: string, ...values: string[]): RecordSet => ({
-  name,
-  type,
-  ttl: 300,
-  values,
-});
-const keeper = (provider: MemoryProvider) => ({ id: "memory", minTtl: 0, provider });
 const painter = painterFor({ isTTY: false }, {});
-
-/** Applies with a yes; gives the back-up too. */
-async function apply(domain: string, provider: MemoryProvider) {
-  let backup: ZoneBackup | undefined;
-  const applied = await applyDns(desiredOf(domain), keeper(provider), {
-    confirm: async () => true,
-    keepBackup: async (kept) => {
-      backup = kept;
-      return "kept";
-    },
-  });
-  return { ...applied, kept: backup };
-}
 
 /** Foreign values that zones have, by type. */
 const values: Readonly<Record<string, readonly string[]>> = {
@@ -168,7 +132,10 @@ describe("any zone", () => {
         backup = kept;
         return "kept";
       };
-      const callbacks = { confirm: async () => true, keepBackup };
+      const noteFinished = async () => {
+        backup = { ...backup!, finished: true };
+      };
+      const callbacks = { confirm: async () => true, keepBackup, noteFinished };
       await applyDns(desiredOf(zone), keeper(provider), callbacks).catch((error: Error) => {
         if (!["DnsProviderError", "PlanObstacleError"].includes(error.name)) throw error;
       });
@@ -256,7 +223,7 @@ describe("a plan", () => {
 
   it("changes nothing when the owner says no", async () => {
     const provider = memoryProvider(zone, []);
-    const callbacks = { confirm: async () => false, keepBackup: async () => "nowhere" };
+    const callbacks = { confirm: async () => false, keepBackup: async () => "nowhere", noteFinished };
     expect((await applyDns(desiredOf(zone), keeper(provider), callbacks)).outcome).toBe("declined");
     expect(provider.writes()).toBe(0);
   });
@@ -275,6 +242,7 @@ describe("a plan", () => {
         kept = backup;
         return "kept";
       },
+      noteFinished,
     });
     expect([applied.outcome, asked]).toEqual(["changed", 2]);
     const texts = provider.content().find(({ name, type }) => name === zone && type === "TXT");
@@ -290,6 +258,7 @@ describe("a plan", () => {
         return true;
       },
       keepBackup: async () => "nowhere",
+      noteFinished,
     });
     await expect(applying).rejects.toMatchObject({ name: "PlanObstacleError" });
     expect(provider.writes()).toBe(1);
@@ -304,6 +273,7 @@ describe("a plan", () => {
         return true;
       },
       keepBackup: async () => "nowhere",
+      noteFinished,
     });
     await expect(applying).rejects.toThrow("changes the zone all the time");
   });
@@ -337,57 +307,5 @@ describe("a plan", () => {
     await expect(applying).rejects.toThrow(
       /no zone|cannot see a zone that holds chat\.other\.test.*elsewhere\.test/,
     );
-  });
-});
-
-describe("a back-up", () => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "homing-backup-"));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
-
-  it("comes back from its file as it was, and is open to all, for the DNS is", async () => {
-    const { kept } = await apply(zone, memoryProvider(zone, [set(`blog.${zone}`, "A", "3.3.3.3")]));
-    const path = await writeBackup(folder, kept!);
-    expect(await readBackup(path)).toEqual(kept);
-    if (process.platform !== "win32") expect((await stat(path)).mode & 0o777).toBe(0o644);
-    await expect(writeBackup(folder, kept!)).rejects.toThrow("EEXIST");
-  });
-
-  it("leaves alone what somebody else has changed since", async () => {
-    const provider = memoryProvider(zone, []);
-    const { kept } = await apply(zone, provider);
-    await provider.change(zone, [set(zone, "A", "3.3.3.3")]);
-    const steps = await planUndo(kept!, provider);
-    const others = steps.filter(({ state }) => state === "changed since");
-    expect(others.map(({ change }) => `${change.after.name} ${change.after.type}`)).toEqual([`${zone} A`]);
-    await applyUndo(kept!, steps, provider);
-    expect(provider.content()).toEqual([set(zone, "A", "3.3.3.3")].map((each) => ({ ...each, ttl: 3600 })));
-  });
-
-  it("leaves alone what somebody else changes while the owner thinks", async () => {
-    const provider = memoryProvider(zone, []);
-    const { kept } = await apply(zone, provider);
-    const steps = await planUndo(kept!, provider);
-    await provider.change(zone, [set(zone, "A", "3.3.3.3")]);
-    expect(await applyUndo(kept!, steps, provider)).toHaveLength(steps.length - 1);
-    expect(provider.content().map(({ values }) => values)).toEqual([["3.3.3.3"]]);
-  });
-
-  it.each<[what: string, text: string]>([
-    ["no JSON", "{"],
-    ["another file", '{"format":"something"}'],
-    [
-      "sets of no form",
-      '{"format":"homing-zone-backup-1","made":"2026-01-01T00:00:00.000Z","provider":"x","zone":"x","sets":[],"changes":[{}]}',
-    ],
-  ])("is refused when it is %s", async (_what, text) => {
-    const path = join(folder, "wrong.json");
-    await writeFile(path, text);
-    await expect(readBackup(path)).rejects.toMatchObject({
-      name: "BackupError",
-      message: expect.stringContaining(path),
-    });
   });
 });

@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { relayRecords } from "../../../appliance/dns/records.ts";
 import { checkDns } from "../../../installer/dns/check.ts";
+import { painterFor } from "../../../installer/dns/painter.ts";
+import { reportText } from "../../../installer/dns/report-text.ts";
 import { missingServers, type TestZone } from "./name-servers.ts";
 import {
   address,
@@ -220,6 +222,31 @@ describe.skipIf(missingServers !== undefined)(
         );
       expect(await ask("ok.test", "homing1")).toMatchObject({ works: true, findings: [] });
       expect(bad(await ask("ok.test", "other"))).toEqual(["other._domainkey.ok.test TXT missing"]);
+    });
+
+    it("calls no address right that nobody named as the relay's", async () => {
+      const ask = (domain: string, selectors?: string[]) => {
+        const records = relayRecords({ domain, dkim: [{ selector: "homing1", publicKey }] });
+        return checkDns({ domain, records, ...(selectors && { selectors }) }, { world: internet().world });
+      };
+      const own = await ask("stray.test");
+      expect(own.works).toBe(false);
+      expect(bad(own)).toEqual(["stray.test A unknown"]);
+      expect(record(own, "stray.test", "A")).toMatchObject({
+        ...{ severity: "error", mend: expect.stringContaining("--address") },
+        reason: "leads to 22.33.44.55; whether the relay is there is not known",
+      });
+      expect(reportText(own, painterFor({}, {}))).toContain(
+        "Whether mail will work is not known: 1 open question.",
+      );
+      // Of a relay that may be anybody's, there is nothing to ask.
+      const foreign = await ask("stray.test", ["homing1"]);
+      expect(foreign.works).toBe(true);
+      expect(record(foreign, "stray.test", "A")).toMatchObject({ state: "ok", severity: "warning" });
+      const parked = await ask("fresh.test", ["homing1"]);
+      expect(record(parked, "fresh.test", "A")).toMatchObject({
+        ...{ state: "unknown", reason: expect.stringContaining("maybe a parking page") },
+      });
     });
 
     it.each<[what: string, zone: string, code: string[], words: RegExp, works: boolean]>([

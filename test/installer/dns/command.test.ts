@@ -1,5 +1,5 @@
 /** `./homing dns` from end to end, against a real name server that takes changes. */
-import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -59,7 +59,12 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     expect(asked.stderr).toContain("--yes");
     expect(await readdir(folder)).not.toContainEqual(expect.stringMatching(/^dns-backup/));
 
-    const applied = await change("apply", folder, "--yes", ...address);
+    // A web page needs a yes of its own.
+    const unsaid = await change("apply", folder, "--yes", ...address);
+    expect(unsaid.code).toBe(1);
+    expect(unsaid.stderr).toMatch(/say --replace-website\n$/);
+
+    const applied = await change("apply", folder, "--yes", "--replace-website", ...address);
     expect(applied.stdout).toContain("Every name server shows the relay's records.");
     expect(applied.code).toBe(0);
     expect((await knot.lookups.resolveTxt(domain)).flat().sort()).toEqual(["site=1", "v=spf1 a ~all"]);
@@ -76,6 +81,7 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     const backups = (await readdir(folder)).filter((name) => name.startsWith("dns-backup"));
     expect(backups).toHaveLength(1);
 
+    expect(await readFile(join(folder, backups[0]!), "utf8")).toContain('"finished": true');
     const undone = await change("undo", join(folder, backups[0]!), "--yes");
     expect(undone.stdout).toMatch(/Restored 15 of 15 record sets/);
     expect(undone.code).toBe(0);

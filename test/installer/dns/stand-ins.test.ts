@@ -26,6 +26,8 @@ const texts = (rows: readonly ValueRow[]) =>
     .map(({ name, type, value }) => `${name} ${type} ${value}`)
     .sort();
 
+const noteFinished = async () => {};
+
 describe.each(Object.entries(fakes))("the records of a relay at %s", (id, makeFake) => {
   it("are published, are right as they are then, and can be taken back", async () => {
     const fake = makeFake(zone, foreign);
@@ -42,6 +44,7 @@ describe.each(Object.entries(fakes))("the records of a relay at %s", (id, makeFa
           kept.push(backup);
           return "kept";
         },
+        noteFinished,
       });
     expect((await apply()).outcome).toBe("changed");
     const now = texts(fake.rows());
@@ -74,11 +77,11 @@ describe.each(Object.entries(fakes))("the records of a relay at %s", (id, makeFa
       return { ...run, keeper: { id, minTtl, ...(approximate && { approximate }), provider } };
     };
     const { keeper, requests } = keeperOf(whole);
-    await applyDns(desired, keeper, { confirm, keepBackup });
+    await applyDns(desired, keeper, { confirm, keepBackup, noteFinished });
     const fake = makeFake(zone, foreign);
     const broken = keeperOf(fake, requests.length - 1).keeper;
-    await expect(applyDns(desired, broken, { confirm, keepBackup })).rejects.toThrow();
-    await applyDns(desired, keeperOf(fake).keeper, { confirm, keepBackup });
+    await expect(applyDns(desired, broken, { confirm, keepBackup, noteFinished })).rejects.toThrow();
+    await applyDns(desired, keeperOf(fake).keeper, { confirm, keepBackup, noteFinished });
     expect(texts(fake.rows())).toEqual(texts(whole.rows()));
   });
 });

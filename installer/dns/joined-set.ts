@@ -1,0 +1,93 @@
+/**
+ * A set as it shall be: the relay's values, and what is foreign in it. Other texts and other authorities stay; an SPF record
+ * lets those go on sending who may. Pure; called by plan.ts.
+ */
+import {
+  type RecordSet,
+  RecordTextError,
+  recordSets,
+  txtText,
+  txtValue,
+} from "../../appliance/dns/record-set.ts";
+import { parseIssuer } from "./judge-authorities.ts";
+import { dataOf } from "./readable-value.ts";
+import type { Wanted } from "./wanted.ts";
+
+/** The set as it shall be: ours, and what is foreign in it. */
+export function joinedSet({ name, type, records }: Wanted, before: RecordSet | null): RecordSet {
+  const [ours] = recordSets(records);
+  if (ours === undefined) throw new Error(`nothing is wanted of ${name} ${type}`);
+  if (before === null) return ours;
+  if (type === "TXT") {
+    const [wish = ""] = ours.values;
+    const same = before.values.filter((value) => isSameKind(value, wish));
+    const value = /^v=spf1 /i.test(txtText(wish)) && same.length > 0 ? joinedSpf(same.map(textOf)) : wish;
+    const foreign = before.values.filter((each) => !isSameKind(each, wish));
+    return foreign.length === 0
+      ? { ...ours, values: [value] }
+      : { ...ours, ttl: before.ttl, values: [...foreign, value] };
+  }
+  if (type === "CAA") {
+    const authorities = ours.values.map(authorityOf);
+    const foreign = before.values.filter((value) => !authorities.includes(authorityOf(value)));
+    return foreign.length === 0 ? ours : { ...ours, ttl: before.ttl, values: [...foreign, ...ours.values] };
+  }
+  return ours;
+}
+
+/** Whether two texts are of the same kind, so that only one may be there: by how each kind begins. */
+function isSameKind(value: string, wish: string): boolean {
+  const kinds = [/^v=spf1(?: |$)/i, /^v=dmarc1\b/i, /^v=stsv1\b/i, /^dkim=/i, /(?:^|;)\s*p\s*=/];
+  const kind = kinds.find((pattern) => pattern.test(txtText(wish)));
+  return kind?.test(textOf(value)) ?? false;
+}
+
+/**
+ * One SPF record (RFC 7208) that lets the relay send and all whom the records here let send; two of them, as a change that
+ * was cut off may leave them, would be an error (§4.5).
+ */
+function joinedSpf(texts: readonly string[]): string {
+  const records = texts.map((text) => text.trim().split(/ +/).slice(1));
+  const terms = records.flatMap((record) => {
+    // Where "all" stands, "redirect" has no meaning (§6.1); else its record decides, as that of an "include" does.
+    const hasAll = record.some(isAll);
+    return record.flatMap((term) => {
+      const target = /^redirect=(.+)$/i.exec(term)?.[1];
+      if (target === undefined) return [term];
+      return hasAll ? [] : [`include:${target}`];
+    });
+  });
+  const all = terms.findLast(isAll) ?? "~all";
+  const others = [...new Set(terms.filter((term) => !isAll(term) && !/^\+?a$/i.test(term)))];
+  const [only = ""] = texts;
+  if (texts.length === 1 && terms.includes("a") && terms.includes(all) && !/ redirect=/i.test(only)) {
+    return txtValue(only.trim());
+  }
+  const mechanisms = others.filter((term) => !isModifier(term));
+  return txtValue(["v=spf1", "a", ...mechanisms, all, ...others.filter(isModifier)].join(" "));
+}
+
+/** The last mechanism (RFC 7208 §5.1): who matched nothing before. */
+function isAll(term: string): boolean {
+  return /^[+?~-]?all$/i.test(term);
+}
+
+/** "exp=…" and what came after RFC 7208: a name and "=" (§4.6.1). */
+function isModifier(term: string): boolean {
+  return /^[a-z][a-z0-9._-]*=/i.test(term);
+}
+
+function textOf(value: string): string {
+  try {
+    return txtText(value);
+  } catch (error) {
+    if (error instanceof RecordTextError) return value;
+    throw error;
+  }
+}
+
+/** The authority of an "issue" property; other properties are their own kind. */
+function authorityOf(value: string): string {
+  const data = dataOf("CAA", value);
+  return data?.type === "CAA" && data.tag === "issue" ? parseIssuer(data.value).authority : value;
+}
