@@ -20,9 +20,12 @@ export function afterFailure(state: State, task: Task, { message, isAccess }: Fa
       if (task.kind === "plan" && next.page !== "plan" && next.page !== "cut-off")
         return problem(next, task, message);
       return { ...withoutChange(next, task), found: [bad], choice: 0, scrolled: 0 };
+    // The name may be somebody's by now, whose registration the DNS does not show yet.
+    case "register":
+      return goTo(next, "free-name", [bad]);
     // Whoever has not opened the link yet does so and tries again.
     case "login":
-      return { ...next, found: [bad] };
+      return next.page === "free-login" ? atField(next, message) : { ...next, found: [bad] };
     default:
       return questionOf(next) !== undefined ? atField(next, message) : problem(next, task, message);
   }

@@ -20,7 +20,10 @@ export const pages = [
   "free-name",
   "free-email",
   "free-password",
+  "free-repeat",
   "free-wait",
+  "free-login",
+  "free-keep",
   "place",
   "address",
   "provider",
@@ -51,6 +54,8 @@ export const dnsStates = ["open", "begun", "published", "by-hand", "later"] as c
 
 export type Answers = Readonly<{
   domain: string;
+  /** E-mail address of the account with a provider of free names; empty when there is none. */
+  account: string;
   place: PlaceId | undefined;
   /** Public addresses of the relay. */
   addresses: readonly string[];
@@ -63,6 +68,7 @@ export type Answers = Readonly<{
 
 export const noAnswers: Answers = {
   domain: "",
+  account: "",
   place: undefined,
   addresses: [],
   provider: undefined,
@@ -74,6 +80,9 @@ export type Kept = Readonly<{ page: Page; answers: Answers }>;
 
 /** Where the next start goes on. What needs a secret, or the answer of a task that is gone, begins one step earlier. */
 export function resumePage(page: Page, answers: Answers): Page {
+  const waits = page === "free-wait" || page === "free-login" || page === "free-keep";
+  // The letter may come while the computer is off.
+  if (waits && answers.account !== "" && answers.provider === undefined) return "free-wait";
   if (answers.place === undefined) return "place";
   switch (page) {
     case "credential":
@@ -98,7 +107,10 @@ export function resumePage(page: Page, answers: Answers): Page {
     case "free-name":
     case "free-email":
     case "free-password":
+    case "free-repeat":
     case "free-wait":
+    case "free-login":
+    case "free-keep":
       return "place";
     default:
       return page === "image" && answers.image === undefined ? "options" : page;

@@ -2,6 +2,8 @@
 import { isTestDomain } from "../../appliance/domain.ts";
 import { signUpModes } from "../../appliance/sign-up-modes.ts";
 import { places } from "./answers.ts";
+import { freeChoices } from "./free-choices.ts";
+import { isFreeName } from "./free-names.ts";
 import type { State } from "./state.ts";
 
 export type Choice = Readonly<{
@@ -21,20 +23,9 @@ export function choicesOf(state: State): readonly Choice[] {
     case "domain-advice":
       return domainAdvice(state);
     case "free-name":
-      return [
-        {
-          id: "register",
-          label: `Register ${state.answers.domain} now`,
-          hint: "An e-mail address is all it takes.",
-        },
-        { id: "have", label: "It is mine already" },
-        { id: "other", label: "Another name" },
-      ];
     case "free-wait":
-      return [
-        { id: "confirmed", label: "I have opened the link in the letter" },
-        { id: "again", label: "No letter came: try once more" },
-      ];
+    case "free-keep":
+      return freeChoices(state);
     case "place":
       return [
         { id: "pi", label: "Raspberry Pi 3, 4 or 5, at home" },
@@ -131,7 +122,7 @@ function domainAdvice({ answers, known }: State): Choice[] {
 }
 
 /** The provider that was recognised comes first, then all others, then without any. */
-function providers({ known }: State): Choice[] {
+function providers({ known, answers }: State): Choice[] {
   const byHand: Choice = {
     id: "by-hand",
     label: "I publish the records by hand",
@@ -141,7 +132,14 @@ function providers({ known }: State): Choice[] {
   const others = known.providers.filter((one) => one !== recognised);
   const all = others.map(({ id, name }) => ({ id, label: name }));
   if (recognised === undefined) return [byHand, ...all];
+  const byAccount: Choice = {
+    id: "account",
+    label: `deSEC, by the password of ${answers.account}`,
+    hint: "Homing asks deSEC for a token that may change this name alone.",
+  };
+  const hasAccount = isFreeName(answers.domain) && answers.account !== "" && !known.isTrusted;
   return [
+    ...(hasAccount ? [byAccount] : []),
     {
       id: recognised.id,
       label: `${recognised.name}, where your domain is`,

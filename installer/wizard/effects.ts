@@ -95,6 +95,8 @@ export type Task =
   | Readonly<{ kind: "domain"; domain: string }>
   | Readonly<{ kind: "register"; domain: string; email: string; password: string }>
   | Readonly<{ kind: "login"; domain: string; email: string; password: string }>
+  /** Writes them where a later change of the records finds them. */
+  | Readonly<{ kind: "keep-access"; folder: string; credentials: Credentials }>
   | Readonly<{ kind: "make"; domain: string }>
   | Readonly<{ kind: "reach"; place: PlaceId }>
   /** Notes the addresses beside the records to publish. */
@@ -123,6 +125,8 @@ export type Opened = Readonly<{
   domain: string;
   kept: Kept | undefined;
   options: Options;
+  /** What the folder keeps for the provider of the answers; empty when it keeps none. */
+  credentials: Credentials;
   facts: DomainFacts;
   providers: readonly Provider[];
   findings: readonly Finding[];
@@ -140,6 +144,8 @@ type Results = {
   register: { findings: readonly Finding[] };
   /** What later steps change the records with. */
   login: { provider: string; credentials: Credentials };
+  /** Path of the file. */
+  "keep-access": { path: string };
   /** `kept` when the folder was there already. */
   make: { folder: string; kept: Kept | undefined; options: Options };
   reach: { reachability: Reachability };

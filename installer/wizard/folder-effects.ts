@@ -7,7 +7,7 @@ import { noAnswers } from "./answers.ts";
 import type { LookAtDomain } from "./dns-effects.ts";
 import type { Effects, Options } from "./effects.ts";
 
-type FolderTask = "relays" | "open" | "make" | "address" | "options" | "wifi" | "save";
+type FolderTask = "relays" | "open" | "make" | "address" | "options" | "wifi" | "keep-access" | "save";
 
 /** What ssh-keygen makes, the usual kind first. */
 const usualKeyFiles = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
@@ -27,8 +27,11 @@ export function folderEffects(directory: string, look: LookAtDomain): Pick<Effec
       };
     },
     async open({ relay: { folder, domain, kept } }, { signal }) {
-      const options = await optionsIn(folder);
-      return { folder, domain, kept, options, ...(await look(domain, signal)), findings: [] };
+      const [options, access] = await Promise.all([
+        optionsIn(folder),
+        import("./kept-access.ts").then(({ readAccess }) => readAccess(folder, kept?.answers.provider)),
+      ]);
+      return { folder, domain, kept, options, ...access, ...(await look(domain, signal)) };
     },
     async make({ domain }, { signal }) {
       const { findRelays } = await import("./found-relays.ts");
@@ -64,6 +67,10 @@ export function folderEffects(directory: string, look: LookAtDomain): Pick<Effec
       const hidden = before.network === wifi?.network && before.hidden;
       await setWifi(folder, wifi === null ? null : { ...wifi, hidden });
       return { options: await optionsIn(folder) };
+    },
+    async "keep-access"({ folder, credentials }) {
+      const { keepAccess } = await import("./kept-access.ts");
+      return { path: await keepAccess(folder, credentials) };
     },
     async save(folder, kept) {
       const { writeProgress } = await import("./progress-file.ts");

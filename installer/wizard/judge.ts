@@ -102,6 +102,16 @@ export function judgePassword(text: string): Judged<string> {
   return { value: text };
 }
 
+/** Nobody sees what they type: a slip would lock them out of the new account. */
+export function judgeRepeated(text: string, password: string): Judged<string> {
+  if (text === password) return { value: text };
+  return { problem: "it is another than the first time; type it again, or press Esc to type both anew" };
+}
+
+export function judgePresent(text: string): Judged<string> {
+  return text === "" ? { problem: "it is empty" } : { value: text };
+}
+
 /** Spaces at its ends may belong to the name, so they stay. */
 export function judgeWifiNetwork(text: string): Judged<string> {
   const problem = wifiNetworkProblem(text);

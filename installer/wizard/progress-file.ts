@@ -13,6 +13,8 @@ export const progressFile = "wizard.json";
 
 /** Far above what the wizard writes; a larger file is a wrong one. In bytes. */
 const MAX_FILE_BYTES = 16_384;
+/** As long as an e-mail address may be typed (judge.ts). */
+const MAX_ACCOUNT_LENGTH = 200;
 const VERSION = 1;
 const placeIds = Object.keys(places) as [PlaceId, ...PlaceId[]];
 
@@ -20,6 +22,7 @@ const schema = z.object({
   version: z.literal(VERSION),
   page: z.enum(pages),
   answers: z.object({
+    account: z.string().max(MAX_ACCOUNT_LENGTH).default(""),
     place: z.enum(placeIds).optional(),
     addresses: z.array(z.union([z.ipv4(), z.ipv6()])).max(8),
     provider: z.string().max(64).optional(),
@@ -59,8 +62,8 @@ function jsonOf(text: string): unknown {
 
 /** Replaces the file as a whole; a start that is killed leaves the old one or the new one. */
 export async function writeProgress(folder: string, { page, answers }: Kept): Promise<void> {
-  const { place, addresses, provider, dns, image } = answers;
-  const kept = { version: VERSION, page, answers: { place, addresses, provider, dns, image } };
+  const { account, place, addresses, provider, dns, image } = answers;
+  const kept = { version: VERSION, page, answers: { account, place, addresses, provider, dns, image } };
   const aside = join(folder, `.${progressFile}.part`);
   await rm(aside, { force: true });
   await createSynced(aside, Buffer.from(`${JSON.stringify(kept, null, 2)}\n`), SECRET_MODE);

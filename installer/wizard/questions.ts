@@ -17,9 +17,13 @@ export function questionOf(state: State): Question | undefined {
     case "domain":
       return { label: "Domain", before: answers.domain, secret: false };
     case "free-email":
-      return { label: "Your e-mail address", before: secrets.email, secret: false };
+      return { label: "Your e-mail address", before: answers.account, secret: false };
     case "free-password":
       return { label: "A new password", before: "", secret: true };
+    case "free-repeat":
+      return { label: "The same again", before: "", secret: true };
+    case "free-login":
+      return { label: "Its password", before: "", secret: true };
     case "address":
       return { label: "Public address", before: answers.addresses.join(" "), secret: false };
     case "credential": {

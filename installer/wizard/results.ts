@@ -2,14 +2,21 @@
 import { isTestDomain, specialUseOf } from "../../appliance/domain.ts";
 import { noAnswers, resumePage } from "./answers.ts";
 import type { DomainFacts, Finding, Options, TaskResult } from "./effects.ts";
+import {
+  afterLogin,
+  afterRegister,
+  afterToken,
+  FREE_ENDING,
+  factsOfFreeName,
+  freeNameFindings,
+  isFreeName,
+} from "./free-names.ts";
 import { goTo, startTask } from "./moves.ts";
 import { noOptions, type State } from "./state.ts";
-import { afterAddress, applyTask } from "./submit.ts";
+import { afterAddress } from "./submit.ts";
+import { applyTask } from "./tasks.ts";
 
 type Result<Kind extends TaskResult["kind"]> = Extract<TaskResult, { kind: Kind }>;
-
-/** Under this name deSEC gives names away. */
-export const FREE_ENDING = ".dedyn.io";
 
 export function afterTask(state: State, result: TaskResult): State {
   const { answers, known } = state;
@@ -24,17 +31,16 @@ export function afterTask(state: State, result: TaskResult): State {
     case "domain":
       return afterDomain(state, result);
     case "register":
-      return goTo(state, "free-wait", result.findings);
-    case "login": {
-      const { provider, credentials } = result;
-      const next = {
-        ...state,
-        answers: { ...answers, provider },
-        secrets: { ...state.secrets, credentials, password: "" },
-        known: { ...known, isTrusted: true },
-      };
-      return startTask(next, { kind: "make", domain: answers.domain });
-    }
+      return afterRegister(state, result.findings);
+    case "login":
+      return afterLogin(state, result.provider, result.credentials);
+    case "keep-access":
+      return afterToken(state, [
+        {
+          mark: "note",
+          text: `The token is in ${result.path}, readable for you alone: ./homing dns apply takes it by --credentials.`,
+        },
+      ]);
     case "make":
       return afterMake(state, result);
     case "reach": {
@@ -94,7 +100,12 @@ function afterOpen(state: State, result: Result<"open">): State {
     answers,
     folder: result.folder,
     options: result.options,
-    known: { ...state.known, facts: result.facts, providers: result.providers },
+    known: {
+      ...state.known,
+      ...{ facts: isFreeName(result.domain) ? factsOfFreeName(result.facts) : result.facts },
+      ...{ providers: result.providers, isTrusted: Object.keys(result.credentials).length > 0 },
+    },
+    secrets: { ...state.secrets, credentials: result.credentials },
   };
   const page = resumePage(result.kept?.page ?? "place", answers);
   const begun: Finding = {
@@ -113,13 +124,15 @@ function afterDomain(state: State, { facts, providers }: Result<"domain">): Stat
   const next: State = {
     ...state,
     folder: undefined,
-    answers: { ...noAnswers, domain, place: state.answers.place },
+    answers: { ...noAnswers, domain, account: state.answers.account, place: state.answers.place },
     options: noOptions,
     known: { ...state.known, facts, providers, isTrusted: false },
     secrets: { ...state.secrets, credentials: {} },
   };
-  if (domain.endsWith(FREE_ENDING) && facts.reachable && facts.zone !== domain)
-    return goTo(next, "free-name");
+  if (isFreeName(domain)) {
+    const known = { ...next.known, facts: factsOfFreeName(facts) };
+    return goTo({ ...next, known }, "free-name", freeNameFindings(facts));
+  }
   const findings = domainFindings(facts);
   if (findings.some(({ mark }) => mark === "bad" || mark === "warning"))
     return goTo(next, "domain-advice", findings);
@@ -136,6 +149,10 @@ export function domainFindings(facts: DomainFacts): Finding[] {
         text: `${domain} begins with “_”: a test relay, with a certificate of its own and without public DNS.`,
       },
     ];
+  }
+  if (FREE_ENDING === `.${domain}`) {
+    const text = `${domain} is deSEC's own. Take a name of yours below it, like rosegarden.${domain}.`;
+    return [{ mark: "bad", text }];
   }
   const special = specialUseOf(domain);
   if (special !== undefined) {
@@ -184,11 +201,15 @@ export function domainFindings(facts: DomainFacts): Finding[] {
 }
 
 function afterMake(state: State, { folder, kept, options }: Result<"make">): State {
-  const { domain, provider } = state.answers;
+  const { domain, provider, account } = state.answers;
   const answers =
     kept === undefined
       ? state.answers
-      : { ...kept.answers, domain, provider: provider ?? kept.answers.provider };
+      : {
+          ...kept.answers,
+          ...{ domain, provider: provider ?? kept.answers.provider },
+          account: account || kept.answers.account,
+        };
   const made: Finding = {
     mark: "good",
     text:
@@ -196,7 +217,11 @@ function afterMake(state: State, { folder, kept, options }: Result<"make">): Sta
         ? `The relay's keys and settings are in the folder ${folder}. Keep it safe: it is the relay's identity.`
         : `There is a folder ${folder} of this relay already; its keys and settings are used.`,
   };
-  return goTo({ ...state, folder, answers, options }, "place", [...state.found, made]);
+  const next = { ...state, folder, answers, options };
+  const found = [...state.found, made];
+  if (state.page === "free-repeat") return goTo(next, "free-wait", found);
+  if (state.page === "free-login" || state.page === "free-wait") return goTo(next, "free-keep", found);
+  return goTo(next, "place", found);
 }
 
 function afterPlan(state: State, { plan }: Result<"plan">): State {

@@ -30,6 +30,8 @@ export type Known = Readonly<{
   routerSteps: readonly string[];
   facts: DomainFacts | undefined;
   providers: readonly Provider[];
+  /** Of two answers: an account with the provider of free names is there already. */
+  hasAccount: boolean;
   /** Which of the provider's credentials is asked for. */
   credential: number;
   plan: Plan | undefined;
@@ -69,7 +71,7 @@ export type State = Readonly<{
   found: readonly Finding[];
   known: Known;
   /** Secrets, in memory only: never kept and never drawn. */
-  secrets: Readonly<{ credentials: Credentials; email: string; password: string; wifiPassword: string }>;
+  secrets: Readonly<{ credentials: Credentials; password: string; wifiPassword: string }>;
   /** The name of a network whose password is asked for. */
   wifiNetwork: string;
   running: Running | undefined;
@@ -122,6 +124,7 @@ export function initialState(): State {
       routerSteps: [],
       facts: undefined,
       providers: [],
+      hasAccount: false,
       credential: 0,
       plan: undefined,
       cutOff: undefined,
@@ -129,7 +132,7 @@ export function initialState(): State {
       disks: [],
       disk: undefined,
     },
-    secrets: { credentials: {}, email: "", password: "", wifiPassword: "" },
+    secrets: { credentials: {}, password: "", wifiPassword: "" },
     wifiNetwork: "",
     running: runningOf(1, { kind: "relays" }),
     tasks: 1,

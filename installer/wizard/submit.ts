@@ -3,8 +3,9 @@ import { isTestDomain } from "../../appliance/domain.ts";
 import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import { type PlaceId, places } from "./answers.ts";
 import { choicesOf, subDomainOf } from "./choices.ts";
-import type { Options, Task } from "./effects.ts";
+import type { Options } from "./effects.ts";
 import { fieldText } from "./field.ts";
+import { afterToken, loginTask, registerTask } from "./free-names.ts";
 import {
   type Judged,
   judgeAddresses,
@@ -13,12 +14,15 @@ import {
   judgeDomain,
   judgeEmail,
   judgePassword,
+  judgePresent,
+  judgeRepeated,
   judgeWifiNetwork,
   judgeWifiPassword,
 } from "./judge.ts";
 import { goBack, goTo, startTask } from "./moves.ts";
 import { credentialOf, questionOf } from "./questions.ts";
 import type { State } from "./state.ts";
+import { applyTask, planTask, undoTask } from "./tasks.ts";
 
 export function submit(state: State): State {
   if (questionOf(state) !== undefined) return submitText(state, fieldText(state.field));
@@ -27,21 +31,28 @@ export function submit(state: State): State {
 }
 
 function submitText(state: State, text: string): State {
-  const { answers, options, secrets } = state;
+  const { answers, known, options, secrets } = state;
   switch (state.page) {
     case "domain":
       return use(state, judgeDomain(text), (domain) => submitDomain(state, domain));
     case "free-email":
-      return use(state, judgeEmail(text, true), (email) =>
-        goTo({ ...state, secrets: { ...secrets, email } }, "free-password"),
+      return use(state, judgeEmail(text, true), (account) =>
+        goTo(
+          { ...state, answers: { ...answers, account } },
+          known.hasAccount ? "free-login" : "free-password",
+        ),
       );
     case "free-password":
       return use(state, judgePassword(text), (password) =>
-        startTask(
-          { ...state, secrets: { ...secrets, password } },
-          { kind: "register", domain: answers.domain, email: secrets.email, password },
-        ),
+        goTo({ ...state, secrets: { ...secrets, password } }, "free-repeat"),
       );
+    case "free-repeat":
+      return use(state, judgeRepeated(text, secrets.password), () => startTask(state, registerTask(state)));
+    case "free-login":
+      return use(state, judgePresent(text), (password) => {
+        const next = { ...state, secrets: { ...secrets, password } };
+        return startTask(next, loginTask(next));
+      });
     case "address":
       return use(state, judgeAddresses(text), (addresses) => submitAddresses(state, addresses));
     case "credential":
@@ -113,14 +124,6 @@ function submitCredential(state: State, text: string): State {
   return startTask(next, planTask(next));
 }
 
-function planTask(state: State): Task {
-  return { kind: "plan", ...withProvider(state) };
-}
-
-function withProvider({ folder = "", answers, secrets }: State) {
-  return { folder, answers, provider: answers.provider ?? "", credentials: secrets.credentials };
-}
-
 function saveOptions(state: State, options: Options): State {
   return startTask(state, { kind: "options", folder: state.folder ?? "", options });
 }
@@ -145,7 +148,7 @@ function saveWifi(state: State, country: string): State {
 }
 
 function submitChoice(state: State, id: string): State {
-  const { answers, options, known, folder = "", secrets } = state;
+  const { answers, options, known, folder = "" } = state;
   switch (state.page) {
     case "welcome": {
       const relay = known.relays.find((one) => one.folder === id);
@@ -158,13 +161,9 @@ function submitChoice(state: State, id: string): State {
       // What was warned of is decided.
       return startTask({ ...state, found: [] }, { kind: "make", domain: answers.domain });
     case "free-name":
-      if (id === "other") return goBack(state);
-      if (id === "register") return goTo(state, "free-email");
-      return startTask(state, { kind: "make", domain: answers.domain });
-    case "free-wait": {
-      const account = { domain: answers.domain, email: secrets.email, password: secrets.password };
-      return startTask(state, { kind: id === "again" ? "register" : "login", ...account });
-    }
+    case "free-wait":
+    case "free-keep":
+      return submitFree(state, id);
     case "place":
       return submitPlace(state, id as PlaceId);
     case "provider":
@@ -196,18 +195,38 @@ function submitChoice(state: State, id: string): State {
   }
 }
 
-function submitPlan(state: State, id: string): State {
-  const { cutOff } = state.known;
-  if (id === "by-hand") return byHand(state);
-  if (id === "again") return startTask(state, planTask(state));
-  if (id === "undo")
-    return startTask(state, { kind: "undo", ...withProvider(state), backup: cutOff?.backup ?? "" });
-  const next = { ...state, answers: { ...state.answers, dns: "begun" as const } };
-  return startTask(next, applyTask(next));
+function submitFree(state: State, id: string): State {
+  const { answers, known, folder = "", secrets } = state;
+  switch (id) {
+    case "register":
+      return goTo({ ...state, known: { ...known, hasAccount: false } }, "free-email");
+    case "log-in":
+      return goTo({ ...state, known: { ...known, hasAccount: true } }, "free-email");
+    case "look":
+      return startTask(state, { kind: "domain", domain: answers.domain });
+    case "have":
+      return startTask({ ...state, found: [] }, { kind: "make", domain: answers.domain });
+    case "other":
+      return goTo(state, "domain");
+    case "confirmed":
+      return secrets.password === "" ? goTo(state, "free-login") : startTask(state, loginTask(state));
+    case "password":
+      return goTo(state, "free-login");
+    case "again":
+      return secrets.password === "" ? goTo(state, "free-password") : startTask(state, registerTask(state));
+    case "keep":
+      return startTask(state, { kind: "keep-access", folder, credentials: secrets.credentials });
+    default:
+      return afterToken(state);
+  }
 }
 
-export function applyTask(state: State): Task {
-  return { kind: "apply", ...withProvider(state), changes: state.known.plan?.changes ?? [] };
+function submitPlan(state: State, id: string): State {
+  if (id === "by-hand") return byHand(state);
+  if (id === "again") return startTask(state, planTask(state));
+  if (id === "undo") return startTask(state, undoTask(state));
+  const next = { ...state, answers: { ...state.answers, dns: "begun" as const } };
+  return startTask(next, applyTask(next));
 }
 
 function submitPlace(state: State, place: PlaceId): State {
@@ -219,10 +238,13 @@ function submitPlace(state: State, place: PlaceId): State {
 
 function submitProvider(state: State, id: string): State {
   if (id === "by-hand") return byHand(state);
+  if (id === "account") return goTo(state, "free-login");
+  // It has taken them before.
+  if (id === state.answers.provider && state.known.isTrusted) return startTask(state, planTask(state));
   // Another provider's credentials are of no use, and have no business being anywhere.
   const isSame = state.answers.provider === id;
   const secrets = isSame ? state.secrets : { ...state.secrets, credentials: {} };
-  const known = { ...state.known, credential: 0, isTrusted: isSame && state.known.isTrusted };
+  const known = { ...state.known, credential: 0, isTrusted: false };
   return goTo({ ...state, answers: { ...state.answers, provider: id }, secrets, known }, "credential");
 }
 

@@ -1,5 +1,5 @@
 /** Step: the name of the relay, and what the DNS says of it already. */
-import { FREE_ENDING } from "../results.ts";
+import { FREE_ENDING } from "../free-names.ts";
 import type { State } from "../state.ts";
 import { findings, gap, item, text, type View } from "../view.ts";
 

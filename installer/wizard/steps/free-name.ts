@@ -1,51 +1,92 @@
-/** Steps: a free name below dedyn.io, with a new account at deSEC. */
+/** Steps: a free name below dedyn.io, with an account at deSEC. */
+import { freeNameState, registeredName } from "../free-names.ts";
 import type { State } from "../state.ts";
 import { findings, gap, text, type View } from "../view.ts";
 
-export function freeNameView({ answers, found }: State): View {
+export function freeNameView({ answers, found, known }: State): View {
+  const isTaken = known.facts !== undefined && freeNameState(known.facts) === "taken";
   return {
-    title: `A free name: ${answers.domain}`,
+    title: `A free name: ${registeredName(answers.domain)}`,
     blocks: [
       ...findings(found),
       text(
-        `The DNS knows no ${answers.domain} yet, so it may be free. deSEC (desec.io) gives one name to everybody who has an e-mail address, and keeps its DNS records.`,
+        "deSEC (desec.io), a charity, gives one name to everybody who has an e-mail address, and keeps its DNS records.",
       ),
-      gap,
-      text("By registering you agree to deSEC's terms, which you find on desec.io."),
+      ...(isTaken
+        ? []
+        : [gap, text("By registering you agree to deSEC's terms, which you find on desec.io.")]),
     ],
   };
 }
 
-export function freeEmailView({ found }: State): View {
-  return {
-    title: "An account at deSEC",
-    blocks: [
-      ...findings(found),
-      text("deSEC sends a letter to this address. The link in it makes the account and the name."),
-    ],
-  };
-}
-
-export function freePasswordView({ secrets, found }: State): View {
+export function freeEmailView({ found, known }: State): View {
   return {
     title: "An account at deSEC",
     blocks: [
       ...findings(found),
       text(
-        `A new password for ${secrets.email} at deSEC. Keep it in your password manager: with it you can change the records later. Homing forgets it when it ends.`,
+        known.hasAccount
+          ? "The e-mail address of your account at deSEC."
+          : "deSEC sends a letter to this address. The link in it makes the account and the name.",
       ),
     ],
   };
 }
 
-export function freeWaitView({ secrets, answers, found }: State): View {
+export function freePasswordView({ answers, found }: State): View {
+  return {
+    title: "An account at deSEC",
+    blocks: [
+      ...findings(found),
+      text(
+        `A new password for ${answers.account} at deSEC. Keep it in your password manager: with it you can change the records later. Homing forgets it when it ends.`,
+      ),
+    ],
+  };
+}
+
+export function freeRepeatView({ answers, found }: State): View {
+  return {
+    title: "An account at deSEC",
+    blocks: [
+      ...findings(found),
+      text(`Type the new password for ${answers.account} once more. Then deSEC is asked for the account.`),
+    ],
+  };
+}
+
+export function freeLoginView({ answers, found }: State): View {
+  return {
+    title: "An account at deSEC",
+    blocks: [
+      ...findings(found),
+      text(`The password of ${answers.account} at deSEC. Homing gets a token with it and forgets it.`),
+    ],
+  };
+}
+
+export function freeKeepView({ answers, found, folder }: State): View {
+  return {
+    title: "The token of deSEC",
+    blocks: [
+      ...findings(found),
+      text(
+        `deSEC has given a token that may change the records of ${registeredName(answers.domain)} and nothing else. Shall it stay in ${folder}?`,
+      ),
+    ],
+  };
+}
+
+export function freeWaitView({ answers, found }: State): View {
   return {
     title: "The letter from deSEC",
     blocks: [
       ...findings(found),
       text(
-        `Open the link in the letter to ${secrets.email}, and solve the riddle there if you are asked to. Then ${answers.domain} is yours.`,
+        `Open the link in the letter to ${answers.account}, and solve the riddle there if you are asked to. Then ${registeredName(answers.domain)} is yours. The link is good for twelve hours.`,
       ),
+      gap,
+      text("You may leave meanwhile: ./homing asks again.", "quiet"),
     ],
   };
 }

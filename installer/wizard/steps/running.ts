@@ -25,6 +25,7 @@ const titles: Readonly<Record<Task["kind"], string>> = {
   domain: "Looking at the domain",
   register: "Asking deSEC",
   login: "Asking deSEC",
+  "keep-access": "One moment",
   make: "Making the keys",
   reach: "Looking at the line",
   address: "One moment",

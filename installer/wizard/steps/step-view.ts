@@ -4,7 +4,15 @@ import { isBlocking, type State } from "../state.ts";
 import type { View } from "../view.ts";
 import { byHandView, credentialView, cutOffView, planView, providerView } from "./dns.ts";
 import { domainAdviceView, domainView } from "./domain.ts";
-import { freeEmailView, freeNameView, freePasswordView, freeWaitView } from "./free-name.ts";
+import {
+  freeEmailView,
+  freeKeepView,
+  freeLoginView,
+  freeNameView,
+  freePasswordView,
+  freeRepeatView,
+  freeWaitView,
+} from "./free-name.ts";
 import { diskSureView, diskView, imageView } from "./image.ts";
 import {
   acmeEmailView,
@@ -28,7 +36,10 @@ const views: Readonly<Record<Page, (state: State) => View>> = {
   "free-name": freeNameView,
   "free-email": freeEmailView,
   "free-password": freePasswordView,
+  "free-repeat": freeRepeatView,
   "free-wait": freeWaitView,
+  "free-login": freeLoginView,
+  "free-keep": freeKeepView,
   place: placeView,
   address: addressView,
   provider: providerView,
@@ -52,7 +63,17 @@ const views: Readonly<Record<Page, (state: State) => View>> = {
 
 /** The way from the first question to the card, as the title line counts it. */
 const milestones: readonly (readonly Page[])[] = [
-  ["domain", "domain-advice", "free-name", "free-email", "free-password", "free-wait"],
+  [
+    "domain",
+    "domain-advice",
+    "free-name",
+    "free-email",
+    "free-password",
+    "free-repeat",
+    "free-wait",
+    "free-login",
+    "free-keep",
+  ],
   ["place", "address"],
   ["provider", "credential", "plan", "cut-off", "by-hand"],
   ["options", "sign-up", "contact", "ssh-key", "acme-email", "wifi-network", "wifi-password", "wifi-country"],

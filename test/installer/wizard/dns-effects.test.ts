@@ -3,12 +3,13 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { desec } from "../../../appliance/dns/providers/desec.ts";
 import { FREE_SUFFIX } from "../../../appliance/dns/providers/desec-account.ts";
 import { totpCode, totpKey } from "../../../appliance/dns/totp.ts";
 import { createRelayFolder } from "../../../installer/relay-folder.ts";
 import { noAnswers } from "../../../installer/wizard/answers.ts";
 import { dnsEffects } from "../../../installer/wizard/dns-effects.ts";
-import { FREE_ENDING } from "../../../installer/wizard/results.ts";
+import { FREE_ENDING, FREE_PROVIDER } from "../../../installer/wizard/free-names.ts";
 import { fakeDesec } from "../../support/dns-providers/desec.ts";
 import { fakeDesecAccounts } from "../../support/dns-providers/desec-account.ts";
 import { runFake } from "../../support/dns-providers/fake-provider.ts";
@@ -161,6 +162,7 @@ describe("a change that is cut off", () => {
 describe("a free name", () => {
   it("is one of the provider that gives them away", () => {
     expect(FREE_ENDING).toBe(`.${FREE_SUFFIX}`);
+    expect(FREE_PROVIDER).toBe(desec.id);
   });
 
   it("is asked for, and its token comes once the letter's link was opened", async () => {

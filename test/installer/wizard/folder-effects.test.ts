@@ -1,5 +1,5 @@
 /** The wizard's work in real folders (installer/wizard/folder-effects.ts, progress-file.ts, relay-options.ts, found-relays.ts). */
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -74,6 +74,21 @@ describe("the relay folder", () => {
     expect((await effects.relays({ kind: "relays" }, follow)).relays[0]!.kept).toBeUndefined();
     await writeProgress(folder, kept);
     expect(await readProgress(folder, domain)).toEqual(kept);
+  });
+
+  it("keeps the access to a provider for whoever wants that, and it goes into no image", async () => {
+    const credentials = { token: "sesame-4711" };
+    const { path } = await effects["keep-access"]({ kind: "keep-access", folder, credentials }, follow);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const relay = { folder, domain, kept: { ...kept, answers: { ...kept.answers, provider: "desec" } } };
+    const open = () => effects.open({ kind: "open", relay }, follow);
+    expect(await open()).toMatchObject({ credentials, findings: [] });
+    const { files } = await readRelayFolder(folder);
+    expect([...files.values()].map(String).join("")).not.toContain(credentials.token);
+    await chmod(path, 0o644);
+    expect(await open()).toMatchObject({ credentials: {}, findings: [{ mark: "warning" }] });
+    await rm(path);
+    expect(await open()).toMatchObject({ credentials: {}, findings: [] });
   });
 
   it("with mistakes in its settings is not offered", async () => {

@@ -56,10 +56,11 @@ export const usual: Answered = {
   relays: { kind: "relays", relays: [], keyFile: "", country: "" },
   open: {
     ...{ kind: "open", folder: domain, domain, kept: { page: "place", answers: { ...noAnswers, domain } } },
-    ...{ options, facts, providers, findings: [] },
+    ...{ options, facts, providers, findings: [], credentials: {} },
   },
   domain: { kind: "domain", facts, providers },
   register: { kind: "register", findings: [] },
+  "keep-access": { kind: "keep-access", path: "x/dns-credentials.txt" },
   login: { kind: "login", provider: "fleet", credentials: { token: "from-login" } },
   make: { kind: "make", folder: domain, kept: undefined, options },
   reach: { kind: "reach", reachability: { addresses: ["198.35.26.96"], findings: [], steps: [] } },

@@ -29,6 +29,7 @@ describe("a first run", () => {
     const end = walk(said);
     expect(end.ended).toBe("done");
     expect(end.answers).toEqual({
+      account: "",
       ...{ domain, place: "pi", addresses: ["198.35.26.96"], provider: "fleet", dns: "published" },
       image: `${domain}-pi.img`,
     });
@@ -232,24 +233,6 @@ describe("the domain", () => {
     const state = walk([begin, named], { domain: { ...usual.domain, facts: known } });
     expect(state.page).toBe("place");
     expect(state.found[0]!.text).toContain("does not answer");
-  });
-
-  it("can be a free one, with the account made on the way", () => {
-    const free = "rosegarden.dedyn.io";
-    const known = { ...facts, domain: free, zone: "dedyn.io" };
-    let state = walk([begin, { text: free }], { domain: { ...usual.domain, facts: known } });
-    expect(state.page).toBe("free-name");
-    state = walk([choose(state, "register"), { text: "me" }], {}, state);
-    expect(state.field.problem).toContain("no e-mail address");
-    state = walk([{ text: "me@rosegarden.net" }, { text: "short" }], {}, state);
-    expect(state.field.problem).toContain("at least 8");
-    state = walk([{ text: "correct horse" }], {}, state);
-    expect(state.page).toBe("free-wait");
-    state = walk([choose(state, "confirmed")], {}, state);
-    expect(state).toMatchObject({ page: "place", answers: { domain: free, provider: "fleet" } });
-    expect(state.secrets).toMatchObject({ credentials: { token: "from-login" }, password: "" });
-    // The login is all that the records need.
-    expect(walk([onPi, address], {}, state).page).toBe("plan");
   });
 });
 
