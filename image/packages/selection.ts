@@ -95,6 +95,9 @@ const perArchitecture: Readonly<Record<Architecture, readonly SelectedPackage[]>
   arm64: [
     // The kernel of Debian 13 itself cannot reach the SD card and the network of a Raspberry Pi 5.
     { name: "linux-image-arm64", reason: "the kernel for Raspberry Pis", backports: true },
+    { name: "wpasupplicant", reason: "joins a Wi-Fi network" },
+    { name: "firmware-brcm80211", reason: "what the radio of a Raspberry Pi runs" },
+    { name: "wireless-regdb", reason: "what each country allows a radio" },
     { name: "raspi-firmware", reason: "the first stage of booting a Raspberry Pi", use: "boot" },
     { name: "systemd-boot-efi", reason: "the UEFI boot loader, for other arm64 machines", use: "boot" },
     { name: "busybox-static", reason: "the tools of the initramfs", use: "initramfs" },
