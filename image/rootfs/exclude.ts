@@ -2,6 +2,7 @@
  * What is left out of the root file system although a package brings it: pages for people, translations,
  * files for other init systems and package managers. Called by merge.ts; a pure function of the path.
  */
+import { isForeignFirmware } from "./firmware-choice.ts";
 
 /** Folders and files that nothing on the device reads, by the reason. */
 const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
@@ -54,6 +55,10 @@ const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "etc/ufw",
     "etc/apparmor.d",
     "etc/network",
+    "etc/ifplugd",
+    "etc/wpa_supplicant",
+    "usr/lib/NetworkManager",
+    "usr/lib/pm-utils",
     "etc/ppp",
     "etc/resolvconf",
     "etc/rsyslog.d",
@@ -67,6 +72,10 @@ const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "usr/lib/kernel",
   ],
   "of the kernel, from which image/rootfs/kernel.ts picks what a target needs": ["boot", "usr/lib/modules"],
+  "wpa_supplicant on the D-Bus: nobody on the device asks for it there": [
+    "usr/share/dbus-1/system-services/fi.w1.wpa_supplicant1.service",
+    "usr/share/dbus-1/system.d/wpa_supplicant.conf",
+  ],
   "a module of Dovecot for its mail filters, whose library is not there: every start would complain": [
     "usr/lib/dovecot/modules/settings/libpigeonhole_settings.so",
   ],
@@ -87,6 +96,7 @@ const LICENCE = /^usr\/share\/doc\/[^/]+(?:\/copyright)?$/;
 /** Why the entry at `path` (relative to the root) stays out of the root file system; undefined when it does not. */
 export function exclusionReason(path: string): string | undefined {
   if (LICENCE.test(path)) return undefined;
+  if (isForeignFirmware(path)) return "firmware of radios that no Raspberry Pi has";
   for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
     const reason = reasons.get(path.slice(0, end));
     if (reason !== undefined) return reason;

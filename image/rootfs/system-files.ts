@@ -21,6 +21,11 @@ export function writeSystemFiles(tree: Tree, groups: GroupIds): void {
   owners(tree, groups);
   setSymlink(tree, "usr/bin/awk", "mawk"); // alternatives of mawk
   setSymlink(tree, "usr/bin/pager", "more"); // alternatives of util-linux
+  for (const name of ["regulatory.db", "regulatory.db.p7s"]) {
+    // alternatives of wireless-regdb, which only a Raspberry Pi has
+    if (tree.has(`usr/lib/firmware/${name}-upstream`))
+      setSymlink(tree, `usr/lib/firmware/${name}`, `${name}-upstream`);
+  }
   tree.delete("etc/fstab");
 }
 

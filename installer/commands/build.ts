@@ -17,7 +17,7 @@ export const command: Command = {
     "build FOLDER --target vm|pi [--out FILE] [--compress] [--format raw|qcow2|vmdk] [--mirror URL] [--cache DIR] [--refresh] [--replace] [--json]",
   help: `
 Makes the disk image of the relay in FOLDER (made by ./homing init). The first build fetches Debian packages (168 MB for
-vm, 164 MB for pi) and, from npm, Node for a device of another kind than this computer (52 MB). Then a build takes half
+vm, 171 MB for pi) and, from npm, Node for a device of another kind than this computer (52 MB). Then a build takes half
 a minute to two minutes, and seconds when nothing but the relay's settings changed. Nothing on this computer is changed
 but the image and the cache.
 

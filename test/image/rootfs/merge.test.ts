@@ -51,6 +51,20 @@ describe("what is left out", () => {
     expect(exclusionReason("usr/share/doc/bash/copyright")).toBeUndefined();
   });
 
+  it("keeps the firmware of a Raspberry Pi's radio, with what its board sets, and no other", () => {
+    const kept = (name: string) => exclusionReason(`usr/lib/firmware/${name}`) === undefined;
+    for (const name of [
+      "brcm/brcmfmac43430-sdio.bin",
+      "brcm/brcmfmac43455-sdio.clm_blob",
+      "brcm/brcmfmac43455-sdio.raspberrypi,5-model-b.txt",
+      "cypress/cyfmac43455-sdio.bin",
+      "regulatory.db.p7s-upstream",
+    ])
+      expect([name, kept(name)]).toEqual([name, true]);
+    for (const name of ["brcm/brcmfmac4373.bin", "brcm/BCM-0a5c-6410.hcd", "regulatory.db-debian"])
+      expect([name, kept(name)]).toEqual([name, false]);
+  });
+
   it("compares whole names, not beginnings", () => {
     expect(exclusionReason("usr/share/manual/x")).toBeUndefined();
     expect(exclusionReason("etc/network")).toBeDefined();
