@@ -94,6 +94,8 @@ export const runPaths = {
   tlsKey: `${runDirectory}/tls/key.pem`,
   /** Shared secret between Dovecot's auth worker and the auth service. */
   authSecret: `${runDirectory}/auth/secret`,
+  /** What wpa_supplicant(8) is told, with the key of the Wi-Fi network, 0600 root; missing where there is none to join. */
+  wifi: `${runDirectory}/wifi/wpa_supplicant.conf`,
   milterSocket: `${runDirectory}/milter.sock`,
   /** What the milter keeps over its own restarts, not over the system's: 0700 homing-milter. */
   milterState: `${runDirectory}/milter-state`,

@@ -87,6 +87,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing.target",
       "homing-status.service",
       "homing-status.timer",
+      "homing-radio.service",
       "homing-auth.socket",
       "homing-recipients.socket",
       "homing-sign-up.socket",

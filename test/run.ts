@@ -64,6 +64,7 @@ const rings: readonly Ring[] = [
         "chromium",
         "zbar-tools",
         "qemu-utils",
+        "wpasupplicant",
       ],
     },
   },

@@ -8,6 +8,7 @@ import type { RelayConfig } from "../relay-config.ts";
 import { bytesPerFile, demandedPercentOfDisk } from "./capacity.ts";
 import { queueReserveBytes } from "./postfix-main.ts";
 import { sandboxLines } from "./sandbox.ts";
+import { lookAtWifi } from "./wifi.ts";
 
 /** From a change to the page, at most; each look takes a Pi 3 a tenth of a second. */
 const lookEverySeconds = 20;
@@ -38,6 +39,8 @@ END
   fi
 }
 
+${lookAtWifi}
+
 {
   set -- ${units.join(" ")}
   systemctl is-active "$@" | while read -r is; do
@@ -46,6 +49,7 @@ END
   done
   ip -oneline address show up scope global | awk '{ sub("/.*", "", $4); print "address", $4 }'
   [ ! -e "$root${runPaths.room}" ] || room
+  [ ! -e "$root${runPaths.wifi}" ] || wifi
   [ ! -e "$root${runPaths.certificateProblem}" ] || echo "certificate $(cksum <"$root${runPaths.certificateProblem}")"
   [ ! -e "$root${runPaths.certificateRefused}" ] || echo "names $(cksum <"$root${runPaths.certificateRefused}")"
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"

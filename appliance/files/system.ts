@@ -4,6 +4,7 @@
  */
 import { dirname } from "node:path";
 import { dataPaths, runDirectory, runPaths, users } from "../layout.ts";
+import { radioIsOff, wifiRules } from "./wifi.ts";
 
 /** File text by absolute path. */
 export function systemFiles(): Record<string, string> {
@@ -13,7 +14,10 @@ export function systemFiles(): Record<string, string> {
     "/etc/issue": "",
     // pam_env asks for it at every SSH login.
     "/etc/environment": "",
-    "/usr/lib/systemd/network/10-homing.network": network,
+    "/usr/lib/systemd/network/10-homing.network": network("ether", ethernetMetric),
+    "/usr/lib/systemd/network/20-homing-wifi.network": network("wlan", wifiMetric),
+    "/usr/lib/udev/rules.d/80-homing-wifi.rules": wifiRules,
+    "/usr/lib/modprobe.d/homing.conf": radioIsOff,
     "/usr/lib/systemd/resolved.conf.d/homing.conf": resolved,
     "/usr/lib/systemd/timesyncd.conf.d/homing.conf": timesyncd,
     "/usr/lib/systemd/journald.conf.d/homing.conf": journald,
@@ -27,12 +31,16 @@ const hosts = `127.0.0.1 localhost
 127.0.1.1 homing
 `;
 
+/** systemd's default; with both in one network, what goes out takes the cable. */
+const ethernetMetric = 1024;
+const wifiMetric = 2048;
+
 /*
  * Every wired or wireless card: addresses by DHCP and router advertisements. The IPv6 address is made from
  * the card's address and stays the same (RFC 4291 Appendix A), since a DNS record points to it.
  */
-const network = `[Match]
-Type=ether wlan
+const network = (type: "ether" | "wlan", metric: number) => `[Match]
+Type=${type}
 
 [Network]
 DHCP=yes
@@ -44,6 +52,7 @@ MulticastDNS=no
 
 [DHCPv4]
 ClientIdentifier=mac
+RouteMetric=${metric}
 UseDomains=no
 UseHostname=no
 
@@ -52,6 +61,7 @@ UseDomains=no
 UseHostname=no
 
 [IPv6AcceptRA]
+RouteMetric=${metric}
 UseDomains=no
 Token=eui64
 `;

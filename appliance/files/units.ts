@@ -17,6 +17,7 @@ import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { statusService, statusTimer } from "./status.ts";
+import { wifiUnits } from "./wifi.ts";
 
 /** Every service that must be active before a relay may call itself ready. */
 export const relayUnits = [
@@ -175,6 +176,7 @@ export function homingUnits(): Record<string, string> {
     }),
     ...dkimUnits(secretDirectories),
     ...certificateUnits(secretDirectories),
+    ...wifiUnits(secretDirectories),
     "homing.target": homingTarget,
     "homing-status.service": statusService,
     "homing-status.timer": statusTimer,

@@ -30,6 +30,7 @@ import { type ImportPlaces, importRelay } from "./import-relay.ts";
 import { readWebFolder } from "./import-web.ts";
 import { keepCertificate } from "./keep-certificate.ts";
 import { type Owners, readOwners } from "./owners.ts";
+import { writeWifi } from "./wifi.ts";
 
 /** The device cannot become a relay as it is. */
 export class ConfigureError extends Error {
@@ -74,6 +75,7 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
   const { keyPem } = await keepCertificate(device, config);
   if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
   await writeSecrets(device, config, keyPem);
+  await writeWifi(device, config);
   await writeConfiguration(device, config);
   await writeWebPages(device);
   say(`this is the relay ${config.domain}`);

@@ -14,10 +14,12 @@ import { readIfPresent } from "./disk.ts";
 /** What is to be told. */
 export type Status = Readonly<{
   /** Missing when the settings could not be read. */
-  relay?: Readonly<{ domain: string; signUp: SignUpMode }>;
+  relay?: Readonly<{ domain: string; signUp: SignUpMode; network?: string }>;
   units: readonly Readonly<{ unit: string; state: string }>[];
   addresses: readonly string[];
   room: "enough" | "no-sign-up" | "none";
+  /** Why the Wi-Fi network of the settings was not joined; undefined when it was, and where there is none to join. */
+  wifi?: WifiTrouble | undefined;
   /** The data partition can be read, but not written. */
   readOnly: boolean;
   /** It was damaged, and repaired at this start. */
@@ -31,6 +33,9 @@ export type Status = Readonly<{
   /** Names that the certificate lacks, and why; mail works without them. */
   certificateRefused?: string | undefined;
 }>;
+
+const wifiTroubles = ["no-card", "out-of-reach", "refused"] as const;
+type WifiTrouble = (typeof wifiTroubles)[number];
 
 export type Page = Readonly<{ lines: readonly string[]; light: "healthy" | "attention" }>;
 
@@ -58,8 +63,8 @@ const portList = Object.values(ports)
   .toSorted((a, b) => a - b)
   .join(", ");
 
-/** The state file in its lines: "unit NAME STATE", "address ADDRESS", "room none|no-sign-up", "data read-only". */
-export function readState(text: string): Pick<Status, "units" | "addresses" | "room" | "readOnly"> {
+/** The state file in its lines: "unit NAME STATE", "address ADDRESS", "room none|no-sign-up", "wifi TROUBLE", "data read-only". */
+export function readState(text: string): Pick<Status, "units" | "addresses" | "room" | "wifi" | "readOnly"> {
   const lines = text.split("\n").map((line) => line.split(" "));
   const of = (kind: string) => lines.filter(([first]) => first === kind);
   const room = of("room")[0]?.[1];
@@ -69,6 +74,7 @@ export function readState(text: string): Pick<Status, "units" | "addresses" | "r
       .flatMap(([, address]) => address ?? [])
       .sort((a, b) => Number(isIPv4(b)) - Number(isIPv4(a))),
     room: room === "none" || room === "no-sign-up" ? room : "enough",
+    wifi: wifiTroubles.find((trouble) => trouble === of("wifi")[0]?.[1]),
     readOnly: of("data").length > 0,
   };
 }
@@ -84,7 +90,9 @@ export function statusPage(status: Status): Page {
     isReady ? `ready${name}, version ${HOMING_VERSION}` : `NOT READY${name}, version ${HOMING_VERSION}`,
     addresses.length > 0
       ? `addresses ${addresses.join(", ")}`
-      : "no address yet; is the network cable plugged in?",
+      : relay?.network
+        ? "no address yet"
+        : "no address yet; is the network cable plugged in?",
     ...(isReady ? ["all services run"] : down),
     ...troubles,
     ...(status.certificateRefused === undefined
@@ -96,6 +104,14 @@ export function statusPage(status: Status): Page {
   return { lines: lines.map((line) => `homing: ${line}`), light: isHealthy ? "healthy" : "attention" };
 }
 
+const wifiWords: Readonly<Record<WifiTrouble, string>> = {
+  "no-card": "this machine has no radio that works here. A network cable does.",
+  "out-of-reach":
+    "not found. Is its name in relay.toml right, in small and capital letters? Is it in reach, with WPA2, or open = true " +
+    "when it has no password? Does “hidden” fit?",
+  refused: "it does not let the relay in. Is the password in keys/wifi-password.txt right?",
+};
+
 /** What does not run. Without settings nothing can, and only their problem is of interest. */
 function downLines({ units, configureProblem }: Status): string[] {
   if (configureProblem !== undefined) return [`mail is off: ${configureProblem}`].flatMap(split);
@@ -104,8 +120,10 @@ function downLines({ units, configureProblem }: Status): string[] {
     .map(({ unit, state }) => `${unit} (${unitNames[unit] ?? unit}) is ${state || "unknown"}`);
 }
 
-function troubleLines({ room, readOnly, repaired, importProblem, certificateProblem }: Status): string[] {
+function troubleLines(status: Status): string[] {
+  const { relay, room, wifi, readOnly, repaired, importProblem, certificateProblem } = status;
   const lines: string[] = [];
+  if (wifi !== undefined) lines.push(`Wi-Fi network “${relay?.network ?? ""}”: ${wifiWords[wifi]}`);
   if (room === "none") {
     lines.push(
       "the disk is full: mail is refused until there is room again (452, senders try later); mailboxes can be read " +
@@ -178,7 +196,9 @@ if (import.meta.main) {
   const config = settings === undefined ? undefined : (JSON.parse(settings) as RelayConfig);
   const page = statusPage({
     ...readState(await readFile(`${runPaths.state}.new`, "utf8")),
-    ...(config && { relay: { domain: config.domain, signUp: await currentMode(config) } }),
+    ...(config && {
+      relay: { domain: config.domain, signUp: await currentMode(config), network: config.wifi.network },
+    }),
     repaired: (await textOf(dataRepairedPath)) !== undefined,
     configureProblem: await textOf(runPaths.configureProblem),
     importProblem: await textOf(runPaths.importProblem),

@@ -283,3 +283,45 @@ describe("the boot of a device", () => {
     expect(await textOf(device.at(tlsCertificatePath))).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
   });
 });
+
+describe("the boot of a device with Wi-Fi", () => {
+  const wifi = '[wifi]\nnetwork = "IEEE"\ncountry = "DE"\n';
+  const withWifi = {
+    ...relayFiles,
+    "relay.toml": `${relayFiles["relay.toml"]}${wifi}`,
+    "keys/wifi-password.txt": "password\r\n",
+  };
+
+  it("gives root alone the key, keeps the password of the folder, and forgets both with the network", async () => {
+    await using device = await makeDevice(withWifi);
+    await device.boot();
+    const { at, partitions } = device;
+    expect(await textOf(at(runPaths.wifi))).toContain(
+      "psk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n",
+    );
+    expect(await mode(at(runPaths.wifi))).toBe(0o600);
+    expect(await textOf(at(`${dataPaths.relay}/keys/wifi-password.txt`))).toBe("password\r\n");
+    await putFiles(join(partitions.folder, "boot/relay"), {
+      "relay.toml": relayFiles["relay.toml"]!,
+    });
+    await device.boot();
+    expect(existsSync(at(runPaths.wifi))).toBe(false);
+    expect(existsSync(at(`${dataPaths.relay}/keys/wifi-password.txt`))).toBe(false);
+  });
+
+  it("takes no folder without the password, and stops no relay that lost it", async () => {
+    const { "keys/wifi-password.txt": _password, ...without } = withWifi;
+    {
+      await using device = await makeDevice(without);
+      await expect(device.boot()).rejects.toThrow(
+        /wifi-password\.txt is missing: put there the password .*"IEEE"/,
+      );
+    }
+    await using device = await makeDevice(withWifi);
+    await device.boot();
+    await rm(device.at(`${dataPaths.relay}/keys/wifi-password.txt`));
+    await device.boot();
+    expect(device.said.join("\n")).toContain("no Wi-Fi: keys/wifi-password.txt");
+    expect(existsSync(device.at(runPaths.wifi))).toBe(false);
+  });
+});

@@ -139,3 +139,22 @@ describe("the status page", () => {
     expect(readState("data read-only\n")).toMatchObject({ room: "enough", readOnly: true });
   });
 });
+
+describe("the status page of a relay with Wi-Fi", () => {
+  const relay = { domain: "chat.example.org", signUp: "open", network: "home" } as const;
+
+  it.each([
+    ["no-card", /^homing: Wi-Fi network “home”: this machine has no radio/],
+    ["out-of-reach", /^homing: Wi-Fi network “home”: not found/],
+    ["refused", /^homing: Wi-Fi network “home”: it does not let the relay in.*wifi-password\.txt/],
+  ] as const)("says what to look at when it is %s, and asks for attention", (wifi, words) => {
+    const { lines, light } = pageOf({ relay, ...readState(`wifi ${wifi}\naddress 192.0.2.5\n`), units });
+    expect(lines).toContainEqual(expect.stringMatching(words));
+    expect(light).toBe("attention");
+  });
+
+  it("speaks of no cable", () => {
+    expect(pageOf({ relay, addresses: [] }).lines[1]).toBe("homing: no address yet");
+    expect(pageOf({ relay }).light).toBe("healthy");
+  });
+});
