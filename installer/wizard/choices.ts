@@ -152,8 +152,18 @@ function providers({ known, answers }: State): Choice[] {
 
 function plan({ known }: State): Choice[] {
   const byHand: Choice = { id: "by-hand", label: "I publish the records by hand" };
+  const parking = known.plan?.parking ?? [];
+  const unpark: Choice = {
+    id: "unpark",
+    label: "Let the registrar's parking page go",
+    hint: `Its records are removed with the change: ${parking.join("; ")}`,
+  };
   if (known.plan?.blocked !== undefined)
-    return [{ id: "again", label: "Look again", hint: "Once you have changed what is said above." }, byHand];
+    return [
+      ...(parking.length > 0 ? [unpark] : []),
+      { id: "again", label: "Look again", hint: "Once you have changed what is said above." },
+      byHand,
+    ];
   if (known.plan?.isOld === true)
     return [{ id: "again", label: "Look again", hint: "The changes are worked out anew." }, byHand];
   const hint = "The zone as it is now is kept in a file first.";

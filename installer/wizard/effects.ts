@@ -68,6 +68,8 @@ export type Plan = Readonly<{
   isOld?: boolean;
   /** Names where a web page is that nobody finds any more afterwards; said in the yes to the plan. */
   websites?: readonly string[];
+  /** Records of a registrar's parking page, which alone stand in the way: removed when the person says so. */
+  parking?: readonly string[];
 }>;
 
 /** A change of the records that did not come to its end. */
@@ -88,6 +90,7 @@ export type Built = Readonly<{ path: string; megabytes: number; findings: readon
 
 type WithRelay = Readonly<{ folder: string; answers: Answers }>;
 type WithProvider = WithRelay & Readonly<{ provider: string; credentials: Credentials }>;
+type WithZone = WithProvider & Readonly<{ removeParking: boolean }>;
 
 export type Task =
   | Readonly<{ kind: "relays" }>
@@ -101,9 +104,9 @@ export type Task =
   | Readonly<{ kind: "reach"; place: PlaceId }>
   /** Notes the addresses beside the records to publish. */
   | (WithRelay & Readonly<{ kind: "address" }>)
-  | (WithProvider & Readonly<{ kind: "plan" }>)
+  | (WithZone & Readonly<{ kind: "plan" }>)
   /** `changes`: what the person has agreed to. */
-  | (WithProvider & Readonly<{ kind: "apply"; changes: readonly string[] }>)
+  | (WithZone & Readonly<{ kind: "apply"; changes: readonly string[] }>)
   /** Takes back what was written of a change, by the back-up that it made. */
   | (WithProvider & Readonly<{ kind: "undo"; backup: string }>)
   /** Waits until all name servers show the records. */

@@ -126,7 +126,7 @@ function afterDomain(state: State, { facts, providers }: Result<"domain">): Stat
     folder: undefined,
     answers: { ...noAnswers, domain, account: state.answers.account, place: state.answers.place },
     options: noOptions,
-    known: { ...state.known, facts, providers, isTrusted: false },
+    known: { ...state.known, facts, providers, isTrusted: false, removeParking: false },
     secrets: { ...state.secrets, credentials: {} },
   };
   if (isFreeName(domain)) {

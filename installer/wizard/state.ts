@@ -36,6 +36,8 @@ export type Known = Readonly<{
   credential: number;
   plan: Plan | undefined;
   cutOff: CutOff | undefined;
+  /** The person agrees that the registrar's parking page goes. */
+  removeParking: boolean;
   /** The provider has taken the credentials once. */
   isTrusted: boolean;
   /** Those that can be written to. */
@@ -128,6 +130,7 @@ export function initialState(): State {
       credential: 0,
       plan: undefined,
       cutOff: undefined,
+      removeParking: false,
       isTrusted: false,
       disks: [],
       disk: undefined,

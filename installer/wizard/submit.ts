@@ -225,6 +225,10 @@ function submitPlan(state: State, id: string): State {
   if (id === "by-hand") return byHand(state);
   if (id === "again") return startTask(state, planTask(state));
   if (id === "undo") return startTask(state, undoTask(state));
+  if (id === "unpark") {
+    const unparked = { ...state, known: { ...state.known, removeParking: true } };
+    return startTask(unparked, planTask(unparked));
+  }
   const next = { ...state, answers: { ...state.answers, dns: "begun" as const } };
   return startTask(next, applyTask(next));
 }

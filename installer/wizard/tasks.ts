@@ -3,11 +3,13 @@ import type { Task } from "./effects.ts";
 import type { State } from "./state.ts";
 
 export function planTask(state: State): Task {
-  return { kind: "plan", ...withProvider(state) };
+  const { removeParking } = state.known;
+  return { kind: "plan", ...withProvider(state), removeParking };
 }
 
 export function applyTask(state: State): Task {
-  return { kind: "apply", ...withProvider(state), changes: state.known.plan?.changes ?? [] };
+  const { plan, removeParking } = state.known;
+  return { kind: "apply", ...withProvider(state), removeParking, changes: plan?.changes ?? [] };
 }
 
 export function undoTask(state: State): Task {

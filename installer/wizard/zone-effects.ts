@@ -3,9 +3,11 @@
  * taking it back. Called by dns-effects.ts.
  */
 import { isDeepStrictEqual } from "node:util";
+import type { RecordSet } from "../../appliance/dns/record-set.ts";
 import type { ZoneKeeper } from "../dns/apply.ts";
 import type { ZoneBackup } from "../dns/backup.ts";
 import type { DnsPlan, PlannedChange } from "../dns/plan.ts";
+import { printable } from "../dns/printable.ts";
 import type { DesiredDns } from "../dns/wanted.ts";
 import { errorWords } from "../error-words.ts";
 import type { CutOff, Effects, Finding } from "./effects.ts";
@@ -29,14 +31,22 @@ export function zoneEffects(
     async plan(task, { signal }) {
       const { readPlan } = await import("../dns/apply.ts");
       const wanted = await desired(task.folder, task.answers.addresses);
-      const { plan } = await readPlan(wanted, await keeperFor(task, { signal, how: "at once" }));
+      const keeper = await keeperFor(task, { signal, how: "at once" });
+      const { removeParking } = task;
+      const { plan } = await readPlan(wanted, { ...keeper, removeParking });
+      const isParked = plan.obstacles.length > 0 && plan.parking.length > 0;
+      // Offered where nothing else is in the way.
+      const unparked = isParked ? await readPlan(wanted, { ...keeper, removeParking: true }) : undefined;
+      const parking = unparked?.plan.obstacles.length === 0 ? plan.parking : [];
       const obstacles = plan.obstacles.map(
         ({ name, type, reason, mend }) => `${name} ${type}: ${reason}. ${mend}`,
       );
       const blocked = obstacles.length === 0 ? undefined : obstacles.join("\n");
       const findings = plan.notes.map((text): Finding => ({ mark: "warning", text }));
       const websites = [...new Set(plan.websites.map(({ name }) => name))];
-      return { plan: { changes: await changesOf(plan), findings, blocked, websites } };
+      return {
+        plan: { changes: await changesOf(plan), findings, blocked, websites, parking: parking.map(shownSet) },
+      };
     },
     async apply(task, { signal }) {
       const [{ applyDns }, { noteFinished, writeBackup }] = await Promise.all([
@@ -44,17 +54,22 @@ export function zoneEffects(
         import("../dns/backup.ts"),
       ]);
       const wanted = await desired(task.folder, task.answers.addresses);
+      const keeper = await keeperFor(task, { signal, how: "gently" });
       let begun: { path: string; zone: ZoneBackup } | undefined;
       try {
-        const applied = await applyDns(wanted, await keeperFor(task, { signal, how: "gently" }), {
-          confirm: async (plan) => isDeepStrictEqual(await changesOf(plan), task.changes),
-          keepBackup: async (zone) => {
-            begun = { path: await writeBackup(task.folder, zone), zone };
-            return begun.path;
+        const applied = await applyDns(
+          wanted,
+          { ...keeper, removeParking: task.removeParking },
+          {
+            confirm: async (plan) => isDeepStrictEqual(await changesOf(plan), task.changes),
+            keepBackup: async (zone) => {
+              begun = { path: await writeBackup(task.folder, zone), zone };
+              return begun.path;
+            },
+            noteFinished,
+            signal,
           },
-          noteFinished,
-          signal,
-        });
+        );
         const { outcome, backup, plan } = applied;
         if (outcome === "declined") {
           throw new PlanChangedError("The zone has changed since you saw the plan, so nothing was done.");
@@ -102,6 +117,8 @@ export function zoneEffects(
     },
   };
 }
+
+const shownSet = ({ name, type, values }: RecordSet) => printable(`${name} ${type} ${values.join(", ")}`);
 
 const countOf = (sets: number) => (sets === 1 ? "one record set is" : `${sets} record sets are`);
 

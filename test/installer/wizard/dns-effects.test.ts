@@ -32,7 +32,11 @@ function atDesec(rows: Parameters<typeof fakeDesec>[1] = []) {
   const { fetch, clock } = runFake(fake);
   const { effects } = dnsEffects({ connect: { fetch, clock } });
   const answers = { ...noAnswers, domain, addresses: ["198.35.26.96"] };
-  return { fake, effects, task: { folder, answers, provider: "desec", credentials: fake.credentials } };
+  return {
+    fake,
+    effects,
+    task: { folder, answers, provider: "desec", credentials: fake.credentials, removeParking: false },
+  };
 }
 
 const backups = async () => (await readdir(folder)).filter((name) => name.startsWith("dns-backup-"));
@@ -69,6 +73,21 @@ describe("at a provider", () => {
     expect(plan.blocked).toContain("mx.fleet.net");
   });
 
+  it("a registrar's parking page is offered to go, and goes with the change", async () => {
+    const parked = { name: domain, type: "CNAME", ttl: 3600, value: "pixie.porkbun.com." };
+    const { fake, effects, task } = atDesec([parked]);
+    const first = await effects.plan({ kind: "plan", ...task }, follow);
+    expect(first.plan).toMatchObject({
+      blocked: expect.any(String),
+      parking: [expect.stringContaining("pixie")],
+    });
+    const agreed = { ...task, removeParking: true };
+    const { plan } = await effects.plan({ kind: "plan", ...agreed }, follow);
+    expect(plan).toMatchObject({ blocked: undefined, parking: [] });
+    await effects.apply({ kind: "apply", ...agreed, changes: plan.changes }, follow);
+    expect(fake.rows().map(({ value }) => value)).not.toContain(parked.value);
+  });
+
   it("a wrong token is told without the token", async () => {
     const { fake, effects, task } = atDesec();
     const credentials = fake.wrongCredentials;
@@ -99,7 +118,13 @@ describe("a change that is cut off", () => {
     const answers = { ...noAnswers, domain, addresses: ["198.35.26.96"] };
     return {
       ...{ fake, effects, run },
-      task: { folder, answers, provider: "inwx", credentials: { ...fake.credentials, totp } },
+      task: {
+        folder,
+        answers,
+        provider: "inwx",
+        credentials: { ...fake.credentials, totp },
+        removeParking: false,
+      },
     };
   }
   const isCreate = ({ body }: { body: unknown }) =>

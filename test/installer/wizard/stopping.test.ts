@@ -111,6 +111,20 @@ describe("a change of the records that is cut off", () => {
   });
 });
 
+describe("a registrar's parking page", () => {
+  it("goes only when the person says so, with the change that is shown then", () => {
+    const parked = { ...usual.plan.plan, blocked: "www is an alias.", parking: ["www CNAME parked.net."] };
+    const state = walk(toPlan, { plan: { kind: "plan", plan: parked } });
+    expect(ids(state)).toEqual(["unpark", "again", "by-hand"]);
+    expect(shown(state)).toContain("www CNAME parked.net.");
+    expect(choose(state, "again").running?.task).toMatchObject({ kind: "plan", removeParking: false });
+    const unparking = choose(state, "unpark");
+    expect(unparking.running?.task).toMatchObject({ kind: "plan", removeParking: true });
+    const agreed = press(walk([], {}, unparking), { type: "submit" });
+    expect(agreed.running?.task).toMatchObject({ kind: "apply", removeParking: true });
+  });
+});
+
 describe("a wrong token", () => {
   it("does not bar the way forward again after going back", () => {
     let state = press(walk(toToken), { type: "text", text: "wrong" }, { type: "submit" });
