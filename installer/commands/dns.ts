@@ -13,6 +13,7 @@ import { type DesiredOptions, readDesired, type Target } from "../dns/desired.ts
 import type { ServerPlace } from "../dns/exchange.ts";
 import { handText } from "../dns/hand-text.ts";
 import { painterFor } from "../dns/painter.ts";
+import { registerAction } from "../dns/register-action.ts";
 import { reportText } from "../dns/report-text.ts";
 import { systemResolver } from "../dns/resolver.ts";
 import { parsePlace, realWorld } from "../dns/world.ts";
@@ -29,12 +30,19 @@ const options = {
   provider: { type: "string" },
   credentials: { type: "string" },
   "account-uri": { type: "string" },
+  email: { type: "string" },
+  opened: { type: "boolean", default: false },
 } as const;
 
 type Values = ReturnType<typeof parseCommandArgs<typeof options>>["values"];
 type Action = (target: string, values: Values, io: CommandIo) => Promise<number>;
 
 const EXIT_NOT_YET = 1;
+/** Of actions that take no relay folder. */
+const needs: Readonly<Record<string, string>> = {
+  undo: "a back-up",
+  register: "a name like rosegarden.dedyn.io",
+};
 
 const actions: Readonly<Record<string, Action>> = {
   check: async (target, values, io) => {
@@ -64,12 +72,16 @@ const actions: Readonly<Record<string, Action>> = {
     await print(io.stdout, await zoneOutput(desired, values, io));
     return 0;
   },
+  register: (name, { email, credentials, opened }, io) =>
+    registerAction(name, { email, credentials, opened }, io),
 };
 
 export const command: Command = {
   name: "dns",
   summary: "check a relay's DNS records, publish them, or print them",
-  usage: "dns check|plan|apply|zone FOLDER [OPTIONS], dns check DOMAIN [--json], dns undo BACKUP [OPTIONS]",
+  usage:
+    "dns check|plan|apply|zone FOLDER [OPTIONS], dns check DOMAIN [--json], dns undo BACKUP [OPTIONS], " +
+    "dns register NAME.dedyn.io",
   help: `
   check    finds the name servers of the domain, asks every one of them, and says of each record whether it is
            there, and how to mend what is not. Ends with 0 when mail will work, with 1 when not
@@ -77,6 +89,8 @@ export const command: Command = {
   apply    keeps a back-up of the zone in the relay folder, asks, changes the relay's record sets and no others,
            and waits until every name server shows them. Stops when the domain receives mail elsewhere
   undo     restores what an apply changed; BACKUP is the file that it wrote
+  register gets a free name below dedyn.io: an account at deSEC, by a link in a letter, and a token for this name alone
+           in a file for --credentials. Ends with 1 when the link has to be opened first
   zone     prints the records as a zone file, or with --provider namecheap (and others) field by field
 
   FOLDER                  the relay's folder, made by ./homing init
@@ -88,6 +102,9 @@ export const command: Command = {
   --yes                   do not ask
   --remove-parking        apply: remove the records by which a registrar's parking page stands in the way
   --replace-website       apply: a web page at the relay's name may go, which --yes alone does not say
+  --email ADDRESS         register: where the letter goes; asked for otherwise, as the password is, or taken from
+                          HOMING_DNS_DESEC_EMAIL and HOMING_DNS_DESEC_PASSWORD
+  --opened                register: the link in the letter is open, only the token is missing
   --account-uri URI       lets only this account get certificates; homing-ctl certificate shows it on the relay
   --server IP[:PORT]      check: ask this name server instead of those of the domain; apply: wait for it
   --https URL             the resolver (RFC 8484) that is asked when name servers cannot be asked directly
@@ -102,8 +119,7 @@ export const command: Command = {
         `dns needs an action: ${Object.keys(actions).join(", ")}${name && `; not “${name}”`}`,
       );
     }
-    if (target === undefined)
-      throw new UsageError(`dns ${name} needs ${name === "undo" ? "a back-up" : "a relay folder"}`);
+    if (target === undefined) throw new UsageError(`dns ${name} needs ${needs[name] ?? "a relay folder"}`);
     if (more.length > 0) throw new UsageError(`dns ${name} takes one thing; what is “${more.join(" ")}”?`);
     return action(target, values, io);
   },
