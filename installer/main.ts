@@ -39,6 +39,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "show a relay's DKIM keys and DNS records, or change its DKIM key",
     load: () => import("./commands/keys.ts"),
   },
+  wifi: {
+    summary: "set the Wi-Fi network that a relay on a Raspberry Pi joins",
+    load: () => import("./commands/wifi.ts"),
+  },
   dns: {
     summary: "check a relay's DNS records, publish them, or print them",
     load: () => import("./commands/dns.ts"),

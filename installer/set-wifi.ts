@@ -1,6 +1,6 @@
 /**
- * Sets which Wi-Fi network a relay joins, in its folder: [wifi] in relay.toml and keys/wifi-password.txt. Called by the
- * wizard. I/O on the folder only.
+ * Sets which Wi-Fi network a relay joins, in its folder: [wifi] in relay.toml and keys/wifi-password.txt. Called by
+ * ./homing wifi and the wizard. I/O on the folder only.
  */
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -45,6 +45,7 @@ export async function setWifi(folder: string, wifi: Wifi | null): Promise<RelayC
   const before = await readFile(path, "utf8");
   const config = parseRelayConfig(before, path);
   const { wifi: settings } = config;
+  if (wifi !== null) checkNetwork(wifi);
   const wanted: RelayConfig["wifi"] = {
     network: wifi?.network ?? "",
     country: wifi === null ? settings.country : wifi.country.toUpperCase(),
@@ -53,7 +54,6 @@ export async function setWifi(folder: string, wifi: Wifi | null): Promise<RelayC
   };
   const passwordPath = join(folder, wifiPasswordPath);
   const key = wifi === null || wifi.password === null ? null : await keyFor(wifi, config, passwordPath);
-  if (wifi !== null) check(wifi.network, wanted.country);
   const after = changed(before, settings, wanted, path);
   const isSame = after === before;
   // The password first: a folder whose settings want one that is missing cannot be used.
@@ -88,8 +88,9 @@ function changed(text: string, now: RelayConfig["wifi"], wanted: RelayConfig["wi
   );
 }
 
-function check(network: string, country: string): void {
-  const problem = wifiNetworkProblem(network) ?? wifiCountryProblem(country);
+/** Throws WifiError unless the two can be; for whoever asks for the password only then. */
+export function checkNetwork({ network, country }: Pick<Wifi, "network" | "country">): void {
+  const problem = wifiNetworkProblem(network) ?? wifiCountryProblem(country.toUpperCase());
   if (problem !== undefined) throw new WifiError(problem);
 }
 
@@ -104,7 +105,7 @@ async function keyFor(
   if (password === undefined && (!present || config.wifi.network !== network)) {
     throw new WifiError(`the password of the network ${JSON.stringify(network)} is needed`);
   }
-  const problem = wifiNetworkProblem(network) ?? wifiPasswordProblem(present ?? "");
+  const problem = wifiPasswordProblem(present ?? "");
   if (problem !== undefined) throw new WifiError(problem);
   return wifiKey(network, present ?? "");
 }
