@@ -2,6 +2,7 @@
  * What a person has answered so far and where, as the relay folder keeps it (wizard.json, progress-file.ts). Nothing
  * here is a secret: tokens and passwords live in the memory of the running wizard alone. Pure.
  */
+import type { HypervisorId } from "./hypervisors.ts";
 
 /** Where the relay will run: decides the image and whose line is looked at. */
 export const places = {
@@ -39,6 +40,8 @@ export const pages = [
   "wifi-network",
   "wifi-password",
   "wifi-country",
+  "hypervisor",
+  "taken",
   "image",
   "disk",
   "disk-sure",
@@ -62,6 +65,8 @@ export type Answers = Readonly<{
   /** Id of a DNS provider. */
   provider: string | undefined;
   dns: (typeof dnsStates)[number];
+  /** What runs the virtual machine. */
+  hypervisor: HypervisorId | undefined;
   /** Path of the image, once it is made. */
   image: string | undefined;
 }>;
@@ -73,6 +78,7 @@ export const noAnswers: Answers = {
   addresses: [],
   provider: undefined,
   dns: "open",
+  hypervisor: undefined,
   image: undefined,
 };
 
@@ -96,6 +102,8 @@ export function resumePage(page: Page, answers: Answers): Page {
     case "wifi-network":
     case "wifi-password":
     case "wifi-country":
+    case "hypervisor":
+    case "taken":
     case "problem":
       return "options";
     case "disk":

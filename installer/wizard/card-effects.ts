@@ -6,10 +6,11 @@ export function cardEffects(): Pick<Effects, "disks" | "flash"> {
     async disks({ image }, { signal }) {
       const why = whyNobodyMay(image);
       if (why !== undefined) return { disks: [], findings: [{ mark: "note", text: why }] };
-      const [{ listDisks }, { imageBytes }, { diskText, whyNot }] = await Promise.all([
+      const [{ listDisks }, { imageBytes }, { diskText, whyNot }, { holdsRelay }] = await Promise.all([
         import("../flash/listing.ts"),
         import("../flash/image-file.ts"),
         import("../flash/disk.ts"),
+        import("../flash/keep-relay.ts"),
       ]);
       const [all, bytes] = await Promise.all([listDisks(signal), imageBytes(image)]);
       const usable = all.filter((disk) => whyNot(disk, bytes) === undefined);
@@ -19,7 +20,14 @@ export function cardEffects(): Pick<Effects, "disks" | "flash"> {
         text: "There is no card to write to: put one in and look again.",
       };
       return {
-        disks: usable.map((disk) => ({ path: disk.device, label: diskText(disk) })),
+        disks: await Promise.all(
+          usable.map(async (disk) => ({
+            path: disk.device,
+            label: diskText(disk),
+            // One whose start cannot be read tells why when it is written to.
+            isRelay: await holdsRelay(disk.device).catch(() => false),
+          })),
+        ),
         findings: [
           ...(usable.length === 0 ? [none] : []),
           ...refused.map(
@@ -31,7 +39,7 @@ export function cardEffects(): Pick<Effects, "disks" | "flash"> {
         ],
       };
     },
-    async flash({ image, disk: { path, label } }, { report, signal }) {
+    async flash({ image, disk: { path, label, isRelay } }, { report, signal }) {
       const [{ writeDisk }, { imageBytes }, { keepRelay }, { eject }, { stillThere }] = await Promise.all([
         import("../flash/write.ts"),
         import("../flash/image-file.ts"),
@@ -41,7 +49,8 @@ export function cardEffects(): Pick<Effects, "disks" | "flash"> {
       ]);
       const bytes = await imageBytes(image);
       await stillThere(path, label, bytes, signal);
-      await keepRelay(path);
+      // Agreed to when it was seen that there is one.
+      if (!isRelay) await keepRelay(path);
       await writeDisk({ image, imageBytes: bytes, device: path, onProgress: report, signal });
       const ejected = await eject(path);
       const then = ejected ? "and can be pulled out" : "; eject it before you pull it out";

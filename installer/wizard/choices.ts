@@ -1,9 +1,9 @@
 /** What can be chosen on each page that offers a choice, from top to bottom. Pure; state.ts and steps/ read the same list. */
-import { isTestDomain } from "../../appliance/domain.ts";
 import { signUpModes } from "../../appliance/sign-up-modes.ts";
 import { places } from "./answers.ts";
 import { freeChoices } from "./free-choices.ts";
 import { isFreeName } from "./free-names.ts";
+import { imageChoices } from "./image-choices.ts";
 import type { State } from "./state.ts";
 
 export type Choice = Readonly<{
@@ -69,15 +69,12 @@ export function choicesOf(state: State): readonly Choice[] {
       return options(state);
     case "sign-up":
       return signUpModes.map((id) => ({ id, ...signUpWords[id] }));
+    case "hypervisor":
+    case "taken":
     case "image":
-      return image(state);
     case "disk":
-      return state.known.disks.map(({ path, label }) => ({ id: path, label }));
     case "disk-sure":
-      return [
-        { id: "no", label: "No, leave it as it is" },
-        { id: "yes", label: "Yes, erase it and write the relay to it" },
-      ];
+      return imageChoices(state.page, state);
     case "problem":
       return [
         { id: "again", label: "Try again" },
@@ -205,15 +202,5 @@ function options({ answers, options }: State): Choice[] {
           },
         ]
       : []),
-  ];
-}
-
-function image({ answers: { domain, place } }: State): Choice[] {
-  const onCard = place !== undefined && places[place].target === "pi";
-  return [
-    { id: "finish", label: "Finish: say what happens next, with the QR code for friends" },
-    ...(onCard ? [{ id: "disks", label: "Write it to a card in this computer" }] : []),
-    ...(isTestDomain(domain) ? [] : [{ id: "dns", label: "Back to the DNS records" }]),
-    { id: "options", label: "Back to the settings, to make it anew" },
   ];
 }

@@ -4,6 +4,8 @@
  */
 import type { Credentials, ProviderDescription, SetName } from "../../appliance/dns/provider.ts";
 import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
+import type { ImageForm } from "../../image/build.ts";
+import type { TargetName } from "../../image/targets/target.ts";
 import type { ProgressEvent } from "../progress.ts";
 import type { Wifi } from "../set-wifi.ts";
 import type { Answers, Kept, PlaceId } from "./answers.ts";
@@ -84,9 +86,19 @@ export type CutOff = Readonly<{
   backup: string;
 }>;
 
-export type Disk = Readonly<{ path: string; label: string }>;
+/** `isRelay`: it has been one, with accounts and mail. */
+export type Disk = Readonly<{ path: string; label: string; isRelay: boolean }>;
 
 export type Built = Readonly<{ path: string; megabytes: number; findings: readonly Finding[] }>;
+
+/** A file that no image may take the place of unasked. */
+export type Taken = Readonly<{
+  path: string;
+  /** It is an image that has been booted: accounts and mail are in it, and may be given up. */
+  isRelay: boolean;
+  /** A name beside it that nothing has. */
+  free: string;
+}>;
 
 type WithRelay = Readonly<{ folder: string; answers: Answers }>;
 type WithProvider = WithRelay & Readonly<{ provider: string; credentials: Credentials }>;
@@ -117,7 +129,15 @@ export type Task =
   | Readonly<{ kind: "options"; folder: string; options: Options }>
   /** null: none. `password` undefined: the one that is in the folder stays. */
   | Readonly<{ kind: "wifi"; folder: string; wifi: Wifi | null }>
-  | Readonly<{ kind: "build"; folder: string; place: PlaceId }>
+  /** `out`: another name than the usual one. `replace`: what is there is given up. */
+  | Readonly<{
+      kind: "build";
+      folder: string;
+      target: TargetName;
+      form: ImageForm;
+      out?: string;
+      replace?: boolean;
+    }>
   | Readonly<{ kind: "disks"; image: string }>
   | Readonly<{ kind: "flash"; image: string; disk: Disk }>;
 
@@ -163,7 +183,8 @@ type Results = {
   "key-file": { keys: readonly string[] };
   options: { options: Options };
   wifi: { options: Options };
-  build: { built: Built };
+  /** One of the two. */
+  build: { built: Built | undefined; taken: Taken | undefined };
   /** None: no disk can be written to from here, for the reasons given. */
   disks: { disks: readonly Disk[]; findings: readonly Finding[] };
   flash: { findings: readonly Finding[] };

@@ -74,7 +74,7 @@ function nextSteps(state: State): string[] {
     `Keep a copy of the folder ${folder}: it is your relay's identity. Give neither it nor the image away.`,
     onPi
       ? `Write ${image} to a card, put it into the Pi, plug in ${network === "" ? "network and power" : `power; it joins the Wi-Fi “${network}”`}.`
-      : `Start a machine with ${image} as its disk (to try it here: ./homing vm ${shellQuote(image)}).`,
+      : `Start a machine with ${image} as its disk (to try it here: ./homing vm ${shellQuote(folder)}).`,
     "After about a minute its screen shows “homing: ready”.",
     ...(isTest ? [] : dnsSteps(state)),
     state.options.signUp === "open"

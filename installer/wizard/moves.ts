@@ -62,6 +62,7 @@ function enter(state: State, page: Page): State {
 
 function answerOn({ page, answers, options }: State): string | undefined {
   if (page === "place") return answers.place;
+  if (page === "hypervisor") return answers.hypervisor;
   if (page === "provider" && answers.dns === "by-hand") return "by-hand";
   if (page === "provider") return answers.provider;
   if (page === "sign-up") return options.signUp;

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { createSynced } from "../../appliance/durable.ts";
 import { SECRET_MODE } from "../relay-folder.ts";
 import { dnsStates, type Kept, noAnswers, type PlaceId, pages, places } from "./answers.ts";
+import { hypervisorIds } from "./hypervisors.ts";
 
 export const progressFile = "wizard.json";
 
@@ -27,6 +28,8 @@ const schema = z.object({
     addresses: z.array(z.union([z.ipv4(), z.ipv6()])).max(8),
     provider: z.string().max(64).optional(),
     dns: z.enum(dnsStates),
+    // One that this version does not know is asked for again.
+    hypervisor: z.enum(hypervisorIds).optional().catch(undefined),
     image: z.string().max(4096).optional(),
   }),
 });
@@ -62,8 +65,12 @@ function jsonOf(text: string): unknown {
 
 /** Replaces the file as a whole; a start that is killed leaves the old one or the new one. */
 export async function writeProgress(folder: string, { page, answers }: Kept): Promise<void> {
-  const { account, place, addresses, provider, dns, image } = answers;
-  const kept = { version: VERSION, page, answers: { account, place, addresses, provider, dns, image } };
+  const { account, place, addresses, provider, dns, hypervisor, image } = answers;
+  const kept = {
+    version: VERSION,
+    page,
+    answers: { account, place, addresses, provider, dns, hypervisor, image },
+  };
   const aside = join(folder, `.${progressFile}.part`);
   await rm(aside, { force: true });
   await createSynced(aside, Buffer.from(`${JSON.stringify(kept, null, 2)}\n`), SECRET_MODE);

@@ -75,13 +75,7 @@ export function afterTask(state: State, result: TaskResult): State {
     case "wifi":
       return afterOptions({ ...state, secrets: { ...state.secrets, wifiPassword: "" } }, result.options);
     case "build":
-      return goTo({ ...state, answers: { ...answers, image: result.built.path } }, "image", [
-        {
-          mark: "good",
-          text: `The image is made: ${result.built.path} (${Math.round(result.built.megabytes)} MB).`,
-        },
-        ...result.built.findings,
-      ]);
+      return afterBuild(state, result);
     case "disks": {
       const next = { ...state, known: { ...known, disks: result.disks } };
       return result.disks.length > 0
@@ -258,4 +252,12 @@ function afterOptions(state: State, options: Options): State {
   const history = from < 0 ? state.history : state.history.slice(0, from);
   const back = goTo({ ...state, options }, "options");
   return { ...back, history };
+}
+
+/** The image is there, or something that it would take the place of. */
+function afterBuild(state: State, { built, taken }: Result<"build">): State {
+  if (built === undefined) return goTo({ ...state, known: { ...state.known, taken } }, "taken");
+  const answers = { ...state.answers, image: built.path };
+  const made = `The image is made: ${built.path} (${Math.round(built.megabytes)} MB).`;
+  return goTo({ ...state, answers }, "image", [{ mark: "good", text: made }, ...built.findings]);
 }

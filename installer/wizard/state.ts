@@ -14,6 +14,7 @@ import type {
   Options,
   Plan,
   Provider,
+  Taken,
   Task,
   TaskResult,
 } from "./effects.ts";
@@ -40,6 +41,8 @@ export type Known = Readonly<{
   removeParking: boolean;
   /** The provider has taken the credentials once. */
   isTrusted: boolean;
+  /** What stands in the image's way. */
+  taken: Taken | undefined;
   /** Those that can be written to. */
   disks: readonly Disk[];
   disk: Disk | undefined;
@@ -132,6 +135,7 @@ export function initialState(): State {
       cutOff: undefined,
       removeParking: false,
       isTrusted: false,
+      taken: undefined,
       disks: [],
       disk: undefined,
     },

@@ -22,6 +22,7 @@ import {
 import { goBack, goTo, startTask } from "./moves.ts";
 import { credentialOf, questionOf } from "./questions.ts";
 import type { State } from "./state.ts";
+import { beginImage, submitImagePage } from "./submit-image.ts";
 import { applyTask, planTask, undoTask } from "./tasks.ts";
 
 export function submit(state: State): State {
@@ -178,15 +179,12 @@ function submitChoice(state: State, id: string): State {
       return submitOption(state, id);
     case "sign-up":
       return saveOptions(state, { ...options, signUp: id as SignUpMode });
+    case "hypervisor":
+    case "taken":
     case "image":
-      return submitImage(state, id);
-    case "disk": {
-      const disk = known.disks.find(({ path }) => path === id);
-      return disk === undefined ? state : goTo({ ...state, known: { ...known, disk } }, "disk-sure");
-    }
+    case "disk":
     case "disk-sure":
-      if (id === "no" || known.disk === undefined || answers.image === undefined) return goBack(state);
-      return startTask(state, { kind: "flash", image: answers.image, disk: known.disk });
+      return submitImagePage(state.page, state, id);
     case "problem":
       if (id === "again" && state.failed) return startTask(goBack(state), state.failed.task);
       return id === "back" ? goBack(state) : { ...state, ended: "left" };
@@ -257,22 +255,8 @@ function byHand(state: State): State {
 }
 
 function submitOption(state: State, id: string): State {
-  const { answers, folder = "" } = state;
-  if (id === "build") return startTask(state, { kind: "build", folder, place: answers.place ?? "pi" });
+  if (id === "build") return beginImage(state);
   if (id === "sign-up" || id === "contact" || id === "ssh-key" || id === "acme-email") return goTo(state, id);
   if (id === "wifi") return goTo(state, "wifi-network");
   return state;
-}
-
-function submitImage(state: State, id: string): State {
-  switch (id) {
-    case "disks":
-      return startTask(state, { kind: "disks", image: state.answers.image ?? "" });
-    case "dns":
-      return goTo(state, state.answers.addresses.length === 0 ? "address" : "provider");
-    case "options":
-      return goTo(state, "options");
-    default:
-      return { ...state, ended: "done" };
-  }
 }

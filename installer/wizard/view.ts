@@ -35,6 +35,8 @@ export const verbatim = (words: string, tone: Tone = "plain"): Block => ({
 export const drawing = (picture: string): Block => ({ kind: "drawing", text: picture });
 /** One of several points. */
 export const item = (words: string, sign = "• "): Block => ({ kind: "item", text: words, sign });
+/** To be typed or copied: whole, however narrow the terminal is. */
+export const command = (words: string): Block => item(words, "    ");
 export const gap: Block = { kind: "gap" };
 export const findings = (found: readonly Finding[]): Block[] =>
   found.length === 0 ? [] : [...found.map((finding): Block => ({ kind: "finding", finding })), gap];

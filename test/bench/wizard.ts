@@ -59,7 +59,10 @@ async function newcomer(folder: string): Promise<Readonly<{ seconds: number; ans
   let answers = await answer(terminal, untilAddress("chat.rose.test"));
   answers += await publishAtDesec(terminal, world.token);
   await terminal.shows("All name servers show all records", BUILD_TIMEOUT);
-  answers += await answer(terminal, [["❯ Go on: make the image", "Enter"]]);
+  answers += await answer(terminal, [
+    ["❯ Go on: make the image", "Enter"],
+    ["❯ libvirt", "Enter"],
+  ]);
   await terminal.shows("The image is made", BUILD_TIMEOUT);
   answers += await answer(terminal, [["❯ Finish", "Enter"]]);
   await terminal.shows("ended with 0");

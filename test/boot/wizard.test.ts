@@ -58,14 +58,22 @@ describe.skipIf(missing)(`the wizard${missing ? ` (${missing})` : ""}`, () => {
     }
     await using terminal = await start();
     await answer(terminal, goOn);
-    answers += await answer(terminal, [["❯ Go on: make the image", "Enter"]]);
-    await terminal.shows("Making the image");
+    answers += await answer(terminal, [
+      ["❯ Go on: make the image", "Enter"],
+      ["❯ libvirt", "Enter"],
+    ]);
+    // Stopped and begun anew: the one leaves nothing, the other goes on with what was fetched.
+    await answer(terminal, [["Making the image", "Escape"]]);
+    await terminal.shows("Stopped: no image was made", BUILD_TIMEOUT);
+    expect((await readdir(folder)).filter((name) => name.includes(`${domain}-vm`))).toEqual([]);
+    await answer(terminal, [["❯ libvirt", "Enter"]]);
     await terminal.shows("The image is made", BUILD_TIMEOUT);
+    await terminal.shows("virt-install --import");
     answers += await answer(terminal, [["❯ Finish", "Enter"]]);
     expect(await terminal.shows("ended with 0")).toMatch(/[▀▄█]{20}/);
     expect(answers).toBeLessThanOrEqual(12);
 
-    const image = join(folder, `${domain}-vm.img`);
+    const image = join(folder, `${domain}-vm.qcow2`);
     expect((await stat(image)).size).toBeGreaterThan(100_000_000);
     const kept = await readFile(join(folder, domain, "wizard.json"), "utf8");
     expect(JSON.parse(kept)).toMatchObject({

@@ -13,7 +13,7 @@ import {
   freeRepeatView,
   freeWaitView,
 } from "./free-name.ts";
-import { diskSureView, diskView, imageView } from "./image.ts";
+import { diskSureView, diskView, hypervisorView, imageView, takenView } from "./image.ts";
 import {
   acmeEmailView,
   contactView,
@@ -55,6 +55,8 @@ const views: Readonly<Record<Page, (state: State) => View>> = {
   "wifi-network": wifiNetworkView,
   "wifi-password": wifiPasswordView,
   "wifi-country": wifiCountryView,
+  hypervisor: hypervisorView,
+  taken: takenView,
   image: imageView,
   disk: diskView,
   "disk-sure": diskSureView,
@@ -77,7 +79,7 @@ const milestones: readonly (readonly Page[])[] = [
   ["place", "address"],
   ["provider", "credential", "plan", "cut-off", "by-hand"],
   ["options", "sign-up", "contact", "ssh-key", "acme-email", "wifi-network", "wifi-password", "wifi-country"],
-  ["image", "disk", "disk-sure"],
+  ["hypervisor", "taken", "image", "disk", "disk-sure"],
 ];
 
 export function stepView(state: State): View {

@@ -1,40 +1,27 @@
 /** `./homing flash` from its arguments to a written disk: a loop device with the head of a real image. */
-import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { constants, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { targets } from "../../../image/build.ts";
-import { writeRegions } from "../../../image/formats/regions.ts";
 import { main } from "../../../installer/main.ts";
 import { captureStream, runHoming } from "../../support/command-io.ts";
 import { bytesAt, noLoopDisk, onLoopDisk } from "../../support/loop-disk.ts";
+import {
+  DATA_PARTITION_TYPE,
+  makeSmallImage,
+  markAsBooted,
+  SMALL_IMAGE_BYTES,
+} from "../../support/small-image.ts";
 
-const piece = Buffer.from("piece");
 const DISK_BYTES = 2_000_000_000 - (2_000_000_000 % 4096);
-/** All that tells an image lies before; what follows makes no difference to writing. */
-const IMAGE_BYTES = 8 << 20;
-/** The fourth record of an MBR (image/output-file.ts): the data partition, which the device makes. */
-const DATA_PARTITION_TYPE = 446 + 3 * 16 + 4;
-
 let folder: string;
 let image: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "homing-flash-"));
   image = join(folder, "relay.img");
-  const boot = {
-    kernel: piece,
-    initramfs: piece,
-    bootLoader: piece,
-    deviceTrees: new Map(),
-    firmware: new Map(),
-    biosLoader: undefined,
-  };
-  const disk = targets.pi.layOut({ boot, rootfsBytes: 4096, relay: new Map(), time: 1_790_000_000 });
-  await using file = await open(image, "w");
-  await writeRegions(file, disk.regions);
-  await truncate(image, IMAGE_BYTES);
+  await makeSmallImage(image);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -59,7 +46,7 @@ test("writes after two questions, and says what to do next", async ({ skip }) =>
   const ran = await onLoopDisk(DISK_BYTES, async ({ device, file }) => {
     const done = await typing([image, device], "yes", device);
     expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining("holds the relay now") });
-    expect(await bytesAt(file, 0, IMAGE_BYTES)).toEqual(await bytesAt(image, 0, IMAGE_BYTES));
+    expect(await bytesAt(file, 0, SMALL_IMAGE_BYTES)).toEqual(await bytesAt(image, 0, SMALL_IMAGE_BYTES));
   });
   if (!ran) skip(noLoopDisk);
 });
@@ -70,7 +57,7 @@ test.for([["no"], ["yes", "/dev/sdz"]])(
     const ran = await onLoopDisk(DISK_BYTES, async ({ device, file }) => {
       const done = await typing([image, device], ...answers);
       expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("nothing was written") });
-      expect((await bytesAt(file, 0, IMAGE_BYTES)).every((byte) => byte === 0)).toBe(true);
+      expect((await bytesAt(file, 0, SMALL_IMAGE_BYTES)).every((byte) => byte === 0)).toBe(true);
     });
     if (!ran) skip(noLoopDisk);
   },
@@ -78,7 +65,7 @@ test.for([["no"], ["yes", "/dev/sdz"]])(
 
 test("tells scripts what it did, from a compressed image", async ({ skip }) => {
   const compressed = `${image}.zst`;
-  const content = await bytesAt(image, 0, IMAGE_BYTES);
+  const content = await bytesAt(image, 0, SMALL_IMAGE_BYTES);
   const frame = zstdCompressSync(content, {
     pledgedSrcSize: content.length,
     params: { [constants.ZSTD_c_compressionLevel]: 1 },
@@ -90,19 +77,18 @@ test("tells scripts what it did, from a compressed image", async ({ skip }) => {
     expect(JSON.parse(stdout.trim().split("\n").at(-1)!)).toMatchObject({
       event: "done",
       device,
-      bytes: IMAGE_BYTES,
+      bytes: SMALL_IMAGE_BYTES,
     });
-    expect(await bytesAt(file, 0, IMAGE_BYTES)).toEqual(content);
+    expect(await bytesAt(file, 0, SMALL_IMAGE_BYTES)).toEqual(content);
   });
   if (!ran) skip(noLoopDisk);
 });
 
 test("keeps a relay that has been running unless it is given up", async ({ skip }) => {
   const ran = await onLoopDisk(DISK_BYTES, async ({ device, file }) => {
-    await writeFile(file, await bytesAt(image, 0, IMAGE_BYTES));
+    await writeFile(file, await bytesAt(image, 0, SMALL_IMAGE_BYTES));
     await truncate(file, DISK_BYTES);
-    await using disk = await open(file, "r+");
-    await disk.write(Buffer.from([0x83]), 0, 1, DATA_PARTITION_TYPE);
+    await markAsBooted(file);
     const refused = await runHoming(["flash", image, device, "--yes"]);
     expect(refused).toMatchObject({
       code: 1,

@@ -80,7 +80,11 @@ export const usual: Answered = {
   "key-file": { kind: "key-file", keys: ["ssh-ed25519 AAAA me"] },
   options: { kind: "options", options },
   wifi: { kind: "wifi", options: { ...options, wifi: { network: "Rose", country: "DE" } } },
-  build: { kind: "build", built: { path: `${domain}-pi.img`, megabytes: 702.4, findings: [] } },
+  build: {
+    kind: "build",
+    built: { path: `${domain}-pi.img`, megabytes: 702.4, findings: [] },
+    taken: undefined,
+  },
   disks: { kind: "disks", disks: [], findings: [{ mark: "note", text: "No card reader." }] },
   flash: { kind: "flash", findings: [{ mark: "good", text: "Written and compared." }] },
 };

@@ -365,7 +365,7 @@ describe("what the folder keeps", () => {
 describe("the card", () => {
   const disks = {
     kind: "disks",
-    disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB" }],
+    disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB", isRelay: false }],
     findings: [],
   } as const;
   it("is written only after a second question, whose first answer is no", () => {

@@ -7,7 +7,7 @@ import type { Event } from "../../../installer/wizard/state.ts";
 import { stoppedWords } from "../../../installer/wizard/stop-words.ts";
 import { domain, imaginedEffects, usual } from "./imagined-world.ts";
 
-const task = { kind: "build", folder: domain, place: "pi" } as const;
+const task = { kind: "build", folder: domain, target: "pi", form: "raw" } as const;
 const megabyte = 1_000_000;
 
 beforeEach(() => {
@@ -85,7 +85,7 @@ describe("a card that is not written to its end", () => {
   const flash = {
     kind: "flash",
     image: "x.img",
-    disk: { path: "/dev/sdq", label: "SanDisk" },
+    disk: { path: "/dev/sdq", label: "SanDisk", isRelay: false },
   } as const;
   it.each([
     [undefined, "nothing was written"],

@@ -51,8 +51,8 @@ function stateOn(page: Page): State {
         missing: Array.from({ length: 9 }, () => `_submissions._tcp.${domain} SRV`),
         backup: `${domain}/dns-backup-2026-01-01T00-00-00.000Z.json`,
       },
-      disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB" }],
-      disk: { path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB" },
+      disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB", isRelay: true }],
+      disk: { path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB", isRelay: true },
     },
     failed: {
       task: { kind: "disks", image: "" },
