@@ -29,7 +29,7 @@ export type AppProps = Readonly<{
   effects: Effects;
   look: Look;
   /** Called with whatever is to be kept, each time that it changed. */
-  keep: (folder: string, kept: Kept) => void;
+  keep: (folder: string, kept: Kept) => Promise<void>;
 }>;
 
 const PAGE_ROWS = 8;
@@ -46,6 +46,14 @@ export function App({ effects, look, keep }: AppProps): ReactNode {
     for (const event of eventsOf(input, key)) dispatch(event);
   });
   usePaste((text) => dispatch({ type: "text", text }));
+
+  const saved = useRef(Promise.resolve());
+  const kept = keptOf(state);
+  const keptText = JSON.stringify(kept);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what it says decides, not which object says it
+  useEffect(() => {
+    if (kept !== undefined) saved.current = keep(kept.folder, kept.kept);
+  }, [keptText]);
 
   const { running, printed, ended } = state;
   const { number, stopping } = running ?? {};
@@ -71,13 +79,6 @@ export function App({ effects, look, keep }: AppProps): ReactNode {
   useEffect(() => {
     if (stopping !== undefined) stopTask.current();
   }, [stopping]);
-
-  const kept = keptOf(state);
-  const keptText = JSON.stringify(kept);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what it says decides, not which object says it
-  useEffect(() => {
-    if (kept !== undefined) keep(kept.folder, kept.kept);
-  }, [keptText]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: each text is printed once
   useEffect(() => {

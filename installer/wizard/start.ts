@@ -31,6 +31,7 @@ export async function startWizard(terminal: WizardTerminal, effects: Effects): P
       keep: (folder, kept) => {
         saved = saved.then(() => effects.save(folder, kept));
         saved.catch((error) => instance.unmount(error));
+        return saved;
       },
     }),
     { stdin, stdout, stderr, exitOnCtrlC: false, interactive: true, patchConsole: false },

@@ -1,6 +1,6 @@
 /**
  * The wizard in a real terminal, from its first screen to a finished image: real name servers, a stand-in of deSEC, the
- * cached root file system. It is interrupted by Ctrl-C and by a closed terminal, and goes on each time. All screens of
+ * cached root file system. It is interrupted by Ctrl-C and by a closed terminal, and given a wrong token, and goes on each time. All screens of
  * 80×24 are kept in test/output/boot/wizard-frames.txt.
  */
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { missingServers } from "../installer/dns/name-servers.ts";
-import { answer, publishAtDesec, untilAddress } from "../support/newcomer.ts";
+import { answer, publishAtDesec, tryWrongToken, untilAddress } from "../support/newcomer.ts";
 import { missingTmux, startTerminal, type Terminal } from "../support/terminal.ts";
 import { startWizardWorld, type WizardWorld } from "../support/wizard-world.ts";
 
@@ -52,6 +52,7 @@ describe.skipIf(missing)(`the wizard${missing ? ` (${missing})` : ""}`, () => {
     {
       await using terminal = await start();
       await answer(terminal, goOn);
+      await tryWrongToken(terminal);
       answers += await publishAtDesec(terminal, world.token);
       await terminal.shows("All name servers show all records", WATCH_TIMEOUT);
       // The window is closed.

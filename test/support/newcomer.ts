@@ -31,13 +31,8 @@ export const untilAddress = (domain: string): readonly Step[] => [
 
 /** From the address to the settings, with the records set at deSEC. */
 export async function publishAtDesec(terminal: Terminal, token: string): Promise<number> {
-  const first = await answer(terminal, [["Public address:", relayAddress, "Enter"]]);
-  await terminal.shows("❯ I publish the records by hand");
-  await waitFor("deSEC is marked in the list", CHOICE_TIMEOUT, async () => {
-    if ((await terminal.screen()).includes("❯ deSEC")) return true;
-    await terminal.type("Down");
-    return false;
-  });
+  const first = await answer(terminal, toProviders);
+  await markDesec(terminal);
   const second = await answer(terminal, [
     ["❯ deSEC", "Enter"],
     ["Access to deSEC", token],
@@ -45,4 +40,28 @@ export async function publishAtDesec(terminal: Terminal, token: string): Promise
     ["❯ Make these changes", "Enter"],
   ]);
   return first + second;
+}
+
+/** From the address to a token that is none, and back to the address. */
+export async function tryWrongToken(terminal: Terminal): Promise<void> {
+  await answer(terminal, toProviders);
+  await markDesec(terminal);
+  await answer(terminal, [
+    ["❯ deSEC", "Enter"],
+    ["Access to deSEC", "no token at all"],
+    ["Token: ••••", "Enter"],
+    ["the token is wrong", "Escape"],
+    ["Who keeps them?", "Escape"],
+  ]);
+}
+
+const toProviders: readonly Step[] = [["Public address:", "C-u", relayAddress, "Enter"]];
+
+async function markDesec(terminal: Terminal): Promise<void> {
+  await terminal.shows("Who keeps them?");
+  await waitFor("deSEC is marked in the list", CHOICE_TIMEOUT, async () => {
+    if ((await terminal.screen()).includes("❯ deSEC")) return true;
+    await terminal.type("Down");
+    return false;
+  });
 }

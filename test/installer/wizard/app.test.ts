@@ -24,7 +24,7 @@ const look = { colours: true, signs: true, blocks: true };
 function start(answers: Parameters<typeof imaginedEffects>[0] = {}, drawn: typeof look = look) {
   const effects = imaginedEffects(answers);
   const kept: Kept[] = [];
-  const keep = (_folder: string, state: Kept) => void kept.push(state);
+  const keep = async (_folder: string, state: Kept) => void kept.push(state);
   const terminal = render(createElement(App, { effects, look: drawn, keep }));
   const frame = async (text: string) => {
     await vi.waitFor(() => expect(terminal.lastFrame()).toContain(text), { timeout: 10_000, interval: 10 });
@@ -130,6 +130,27 @@ describe("the wizard on a terminal", () => {
     await go(["Begin", keys.enter], ["Domain:", domain, keys.enter], ["Looking at the domain", keys.escape]);
     await frame("Domain:");
     expect(stopped).toHaveBeenCalledOnce();
+  });
+
+  it("changes nothing before the folder keeps that a change was begun, and stops it by Esc where it may", async () => {
+    const seen: string[] = [];
+    let end = () => {};
+    const { go, frame, kept } = start({
+      apply: (_task, { signal }) =>
+        new Promise((_, reject) => {
+          seen.push(kept.at(-1)!.answers.dns);
+          signal.addEventListener("abort", () => {
+            end = () => reject(signal.reason);
+          });
+        }),
+    });
+    await go(...toCredential, ["API token:", "sesame", keys.enter], ["+ chat", keys.enter]);
+    await vi.waitFor(() => expect(seen).toEqual(["begun"]));
+    await go(["Setting the records", keys.escape]);
+    await frame("Stopping after the record");
+    end();
+    expect(await frame("Stopped before anything was changed")).toContain("+ chat.rosegarden.net A");
+    await vi.waitFor(() => expect(kept.at(-1)!.answers.dns).toBe("open"));
   });
 
   it("shows stages and progress of a build, and tries again after an error", async () => {
