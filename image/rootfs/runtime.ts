@@ -2,23 +2,39 @@
  * The appliance's own programs for the device: the Node runtime and each TypeScript program bundled by esbuild
  * into one file in /usr/lib/homing. Called by build-rootfs.ts. Reads the project's sources, writes nothing.
  */
+import { isBuiltin } from "node:module";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import type { Bundle } from "../spec.ts";
 import { setFile, type Tree } from "./tree.ts";
 
 const PROGRAM_FOLDER = "usr/lib/homing";
 /** The Node release on the device (image/packages/node-runtime.ts). */
 const TARGET = "node24";
+/** What Node's own modules are called in a list of inputs. */
+const BUILTIN = "builtin";
 
 /** A program does not bundle; the message holds what esbuild says, with file and line. */
 export class BundleError extends Error {
   override name = "BundleError";
 }
 
-/** Some dependencies are CommonJS and ask for Node's own modules by `require`, which ES modules do not have. */
-const REQUIRE =
-  'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
+/**
+ * Node's own modules, each asked for when the program comes to it. An `import` of one reads all that it exports, and that
+ * loads more: `node:http` alone brings the whole of fetch, WebSocket and HTTP/2, ten times the time of what a server needs
+ * of it, at each start. Also for dependencies in CommonJS, which would ask by `require`.
+ */
+const builtins: Plugin = {
+  name: BUILTIN,
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /^[a-z0-9_:/]+$/ }, ({ path }) =>
+      isBuiltin(path) ? { path, namespace: BUILTIN, sideEffects: false } : undefined,
+    );
+    onLoad({ filter: /^/, namespace: BUILTIN }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
+    }));
+  },
+};
 
 export type Program = Readonly<{
   content: Uint8Array;
@@ -45,11 +61,11 @@ export async function bundlePrograms(
       format: "esm",
       platform: "node",
       target: TARGET,
-      banner: { js: REQUIRE },
-      // Less to read at every start, yet names that make sense in an error's stack.
+      plugins: [builtins],
+      // Less to read at every start, yet names that make sense in an error's stack: nothing renames them, and to keep
+      // them (keepNames) as well where two files have the same one would be a call for each function at every start.
       minifySyntax: true,
       minifyWhitespace: true,
-      keepNames: true,
       legalComments: "eof",
       logLevel: "silent",
     }).catch((error: Error) => {
@@ -62,7 +78,7 @@ export async function bundlePrograms(
     if (!output || !made) throw new BundleError(`esbuild made nothing of ${entry}`);
     // A file that is read but of which no code is left is not in the program.
     const inputs = Object.entries(made.inputs).flatMap(([path, { bytesInOutput }]) =>
-      bytesInOutput > 0 ? [path] : [],
+      bytesInOutput > 0 && !path.startsWith(`${BUILTIN}:`) ? [path] : [],
     );
     return [name, { content: output.contents, inputs }];
   };
