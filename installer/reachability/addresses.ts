@@ -3,12 +3,11 @@
  * HTTPS, so that nobody on the way can answer. Its Date (RFC 9110 §6.6.1) tells the time besides. Called by look.ts. I/O.
  */
 import { createSocket } from "node:dgram";
-import { type RequestOptions, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
 import { isIP } from "node:net";
-import { rootCertificates } from "node:tls";
+import { networkInterfaces } from "node:os";
 import { NoAnswerError } from "../dns/exchange.ts";
 import type { FamilyFact } from "./facts.ts";
+import { askHttp, type HttpAnswer } from "./http-exchange.ts";
 import type { LineWorld } from "./line-world.ts";
 import type { Names } from "./names.ts";
 
@@ -27,7 +26,8 @@ export async function findAddress(
   signal: AbortSignal,
 ): Promise<AddressAnswer> {
   const local = await localAddress(family, world.routes[family]);
-  if (local === null) return { local, seen: null, reason: "", clockOffset: null };
+  if (local === null) return { local, tunnel: null, seen: null, reason: "", clockOffset: null };
+  const tunnel = tunnelOf(local);
   const reasons: string[] = [];
   let clockOffset: number | null = null;
   for (const url of world.addressServices[family]) {
@@ -37,14 +37,15 @@ export async function findAddress(
       const { text, date } = await get(family, url, world, names, signal);
       if (date !== undefined) clockOffset = (world.now() - date) / 1000;
       const seen = addressIn(text);
-      if (isIP(seen) === family) return { local, seen, reason: "", clockOffset };
+      if (isIP(seen) === family) return { local, tunnel, seen, reason: "", clockOffset };
       reasons.push(`${url} tells no IPv${family} address`);
     } catch (error) {
       if (!(error instanceof NoAnswerError) && !signal.aborted) throw error;
       reasons.push(`${url}: ${(error as Error).message}`);
     }
   }
-  return { local, seen: null, reason: reasons.join("; ") || "no service was asked", clockOffset };
+  const reason = reasons.join("; ") || "no service was asked";
+  return { local, tunnel, seen: null, reason, clockOffset };
 }
 
 /** A bare address, or the line “ip=” of a list. */
@@ -52,8 +53,25 @@ function addressIn(text: string): string {
   return /^ip=(\S+)$/m.exec(text)?.[1] ?? text.trim();
 }
 
+/** Interfaces of VPN programs that look like network cards. */
+const tunnelNames =
+  /^(?:tun|tap|wg|utun|ipsec|tailscale|zt|nordlynx|proton)|\bVPN\b|\bTAP\b|WireGuard|OpenVPN|Tailscale|ZeroTier/i;
+/** A line that is dialled from this computer (PPPoE) is the line itself. */
+const dialledNames = /^ppp\d/;
+const NO_CARD = "00:00:00:00:00:00";
+
+/** The interface of an address, where that is no network card: a card has an address of its own (IEEE 802 MAC). */
+export function tunnelOf(local: string, interfaces = networkInterfaces()): string | null {
+  for (const [name, entries = []] of Object.entries(interfaces)) {
+    const entry = entries.find(({ address }) => address === local);
+    if (entry === undefined || entry.internal || dialledNames.test(name)) continue;
+    if (entry.mac === NO_CARD || tunnelNames.test(name)) return name;
+  }
+  return null;
+}
+
 /** The address that the system would send from; null when it has no way there. */
-function localAddress(family: 4 | 6, towards: string): Promise<string | null> {
+export function localAddress(family: 4 | 6, towards: string): Promise<string | null> {
   return new Promise((resolve) => {
     const socket = createSocket(family === 4 ? "udp4" : "udp6");
     const end = (address: string | null) => {
@@ -69,8 +87,6 @@ function localAddress(family: 4 | 6, towards: string): Promise<string | null> {
   });
 }
 
-type Answer = Readonly<{ text: string; date: number | undefined }>;
-
 /** Throws NoAnswerError. */
 async function get(
   family: 4 | 6,
@@ -78,44 +94,16 @@ async function get(
   { limits, authorities }: LineWorld,
   names: Names,
   signal: AbortSignal,
-): Promise<Answer> {
-  const { protocol, hostname, port, pathname, search, host } = new URL(url);
-  const name = hostname.replace(/^\[|\]$/g, "");
+): Promise<HttpAnswer> {
+  const place = new URL(url);
+  const name = place.hostname.replace(/^\[|\]$/g, "");
   const address = (await names.addresses(name)).find((each) => isIP(each) === family);
   if (address === undefined) throw new NoAnswerError(`it has no IPv${family} address`);
-  const options: RequestOptions & { servername: string; ca?: string[] } = {
-    ...{ host: address, port, path: `${pathname}${search}`, agent: false },
-    headers: { host, accept: "text/plain" },
-    // A server's name by SNI is never an address (RFC 6066 §3).
-    servername: isIP(name) === 0 ? name : "",
-    ...(authorities !== undefined && { ca: [...rootCertificates, authorities] }),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(limits.host)]),
+  const question = {
+    ...{ url: place, address, headers: { accept: "text/plain" } },
+    ...{ maxBytes: MAX_ANSWER_BYTES, limit: limits.host, authorities },
   };
-  return new Promise((resolve, reject) => {
-    const fail = (words: string, cause?: unknown) => reject(new NoAnswerError(words, { cause }));
-    const failed = (error: NodeJS.ErrnoException) =>
-      fail(error.name === "AbortError" ? "no answer" : (error.code ?? error.message), error);
-    const asked = (protocol === "http:" ? requestHttp : requestHttps)(options, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("error", failed);
-      response.on("data", (chunk: Buffer) => {
-        chunks.push(chunk);
-        size += chunk.length;
-        if (size <= MAX_ANSWER_BYTES) return;
-        fail(`more than ${MAX_ANSWER_BYTES} bytes`);
-        asked.destroy();
-      });
-      response.on("end", () => {
-        if (response.statusCode !== 200) return fail(`answers ${response.statusCode}`);
-        const date = Date.parse(response.headers.date ?? "");
-        resolve({
-          text: Buffer.concat(chunks).toString("latin1"),
-          date: Number.isNaN(date) ? undefined : date,
-        });
-      });
-    });
-    asked.on("error", failed);
-    asked.end();
-  });
+  const answer = await askHttp(question, signal);
+  if (answer.status !== 200) throw new NoAnswerError(`answers ${answer.status}`);
+  return answer;
 }

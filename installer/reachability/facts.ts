@@ -3,6 +3,8 @@
  * grade.ts, printed by report-text.ts and as JSON.
  */
 
+import type { ForwardingWay } from "./forwarder.ts";
+
 /** Ports that a relay, or somebody on the same line, connects to on other machines. */
 export const probedPorts = [25, 443, 465, 587] as const;
 export type ProbedPort = (typeof probedPorts)[number];
@@ -23,17 +25,33 @@ export type PortFact = Readonly<{
 export type FamilyFact = Readonly<{
   /** This computer's address on its way out; null when it has no way of this kind. */
   local: string | null;
+  /**
+   * The way out leads through this, which is no network card: a VPN, or a modem of this computer's own. Null: through a
+   * card, as everything else on the line.
+   */
+  tunnel: string | null;
   /** The address that the Internet sees; null when no service told it. */
   seen: string | null;
   /** Why not, when a service was asked in vain; "" otherwise. */
   reason: string;
 }>;
 
+export type RouterFact = Readonly<{
+  /** Its local address. */
+  address: string;
+  /** The outer IPv4 address by its own account (NAT-PMP, UPnP); null when it does not tell. */
+  outerAddress: string | null;
+  /** Ways in which it lets programs forward ports, the preferred first. */
+  forwarding: readonly ForwardingWay[];
+}>;
+
 export type LineFacts = Readonly<{
   ipv4: FamilyFact;
   ipv6: FamilyFact;
-  /** The outer IPv4 address by the router's own account (NAT-PMP, RFC 6886); null when it does not tell. */
-  routerAddress: string | null;
+  /** Null: there is none, or it was not found. */
+  router: RouterFact | null;
+  /** Whether the first router on the way has the address that the Internet sees (first-hop.ts); null: not shown. */
+  firstHopHasAddress: boolean | null;
   ports: readonly PortFact[];
   /** "resolver": this computer's answers. "https": only one by HTTPS does. "none": nobody does. "unasked": no need. */
   names: "resolver" | "https" | "none" | "unasked";
@@ -45,6 +63,8 @@ export type LineFacts = Readonly<{
   clockOffset: number | null;
   /** Where images are put by ./homing build, and the bytes that are free there; null when the system does not tell. */
   freeBytes: number | null;
+  /** The relay's domain, and its addresses in the DNS; null when nobody answers. Null without a relay folder. */
+  domain: Readonly<{ name: string; addresses: readonly string[] | null }> | null;
   /** Everything outside this computer and its resolvers that was asked. */
   asked: readonly string[];
 }>;

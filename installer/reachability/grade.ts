@@ -1,23 +1,17 @@
 /**
  * Judges a line to the Internet: what a relay behind it could do, what stands in its way, and what would improve it.
  * Pure; called by look.ts. What comes in cannot be tried from inside the line: the grade says what is possible once
- * the router lets the relay's ports in.
+ * the router lets the relay's ports in, and "unknown" where nothing shows that it is.
  */
-import { isIPv4 } from "node:net";
-import { isPublicAddress } from "../dns/public-address.ts";
 import type { LineFacts, PortFact, ProbedPort } from "./facts.ts";
+import { connectMend, type Translation, translationOf, wayInFindings, wayInOf } from "./way-in.ts";
 
 /**
  * "full": mail from and to everybody. "https": port 25 is closed, so only relays that take mail by HTTPS are reached.
- * "local": nobody outside can reach a relay here, or it reaches nobody.
+ * "ipv6": nobody without IPv6 gets in. "local": nobody outside can reach a relay here, or it reaches nobody. "unknown":
+ * whether anybody gets in does not show.
  */
-export type Grade = "full" | "https" | "local";
-
-/**
- * How IPv4 gets in. "direct": the address is this computer's. "router": a router translates; it has to forward. "shared":
- * the provider shares the address among customers (CGNAT, RFC 6598) or a second router is in front. "unknown": not told.
- */
-export type Translation = "direct" | "router" | "shared" | "unknown";
+export type Grade = "full" | "https" | "ipv6" | "local" | "unknown";
 
 export type LineFinding = Readonly<{ mark: "good" | "note" | "warning" | "bad"; text: string; mend: string }>;
 
@@ -40,113 +34,50 @@ export function judgeLine(facts: LineFacts): LineVerdict {
   const { seen } = facts.ipv4;
   return {
     ...{ grade, translation },
-    addresses: seen !== null && translation !== "shared" ? [seen] : [],
+    addresses: seen !== null && translation !== "shared" && translation !== "tunnel" ? [seen] : [],
     findings: [
-      ...wayIn(facts, translation),
+      ...wayInFindings(facts, translation),
       ...wayOut(facts),
       ...namesFindings(facts),
+      ...domainFindings(facts, translation),
       ...reverseFindings(facts),
       ...computerFindings(facts),
     ],
   };
 }
 
-function translationOf({ ipv4: { local, seen }, routerAddress }: LineFacts): Translation {
-  if (seen !== null && local === seen) return "direct";
-  if (local !== null && isSharedAddress(local)) return "shared";
-  if (routerAddress !== null && !isPublicAddress(routerAddress)) return "shared";
-  if (seen === null) return "unknown";
-  return routerAddress !== null && routerAddress !== seen ? "shared" : "router";
-}
-
-/** RFC 6598 §7: 100.64.0.0/10, between customers and a provider's translator. */
-function isSharedAddress(address: string): boolean {
-  const [first, second] = address.split(".").map(Number);
-  return isIPv4(address) && first === 100 && (second ?? 0) >> 6 === 1;
-}
-
 const portFact = ({ ports }: LineFacts, wanted: ProbedPort): PortFact | undefined =>
   ports.find(({ port }) => port === wanted);
 const isOpen = (facts: LineFacts, port: ProbedPort) => portFact(facts, port)?.state === "open";
-const hasPublicIpv6 = ({ ipv6 }: LineFacts) => ipv6.seen !== null && isPublicAddress(ipv6.seen);
-
-/** No address of the line leads to a relay on it, as far as is known. */
-const isClosedIn = (facts: LineFacts, translation: Translation) =>
-  !hasPublicIpv6(facts) && (translation === "shared" || facts.ipv4.local === null);
 
 function gradeOf(facts: LineFacts, translation: Translation): Grade {
-  if (!isOpen(facts, 443) || isClosedIn(facts, translation)) return "local";
-  return isOpen(facts, 25) ? "full" : "https";
+  if (facts.ipv4.local === null && facts.ipv6.local === null) return "unknown";
+  const web = portFact(facts, 443)?.state ?? "unknown";
+  if (web === "closed" || web === "intercepted") return "local";
+  const wayIn = wayInOf(facts, translation);
+  if (wayIn === "no") return "local";
+  if (wayIn === "unknown" || web === "unknown") return "unknown";
+  if (wayIn === "ipv6") return "ipv6";
+  // Some providers close port 25 of IPv4 alone, by which most mail servers are reached.
+  return isOpen(facts, 25) && portFact(facts, 25)?.families.includes(4) ? "full" : "https";
 }
 
-function wayIn(facts: LineFacts, translation: Translation): LineFinding[] {
-  const { ipv4, ipv6, routerAddress } = facts;
-  if (ipv4.local === null && ipv6.local === null) {
-    return [{ mark: "bad", text: "This computer is connected to no network", mend: connectMend }];
-  }
-  const found: LineFinding[] = [];
-  if (ipv4.local === null) {
-    found.push({ mark: "warning", text: "This computer has no way out by IPv4", mend: noIpv4Mend });
-  } else if (translation === "direct") {
-    found.push({
-      mark: "good",
-      text: `The Internet sees this computer's own IPv4 address ${ipv4.local}`,
-      mend: "",
-    });
-  } else if (translation === "router") {
-    const text = `The Internet sees ${ipv4.seen}, the address of a router; this computer has ${ipv4.local} behind it`;
-    const sure =
-      routerAddress === null
-        ? "The router does not say whether that address is its own; compare with its page about the Internet connection: with another address there, your provider shares this one among customers (CGNAT)."
-        : "";
-    found.push({ mark: "note", text, mend: sure });
-  } else if (translation === "shared") {
-    const inner = routerAddress ?? ipv4.local;
-    const text = `The IPv4 address ${ipv4.seen ?? "that the Internet sees"} is not your router's own (it has ${inner}): your provider shares it among customers (CGNAT), or a second router is in front`;
-    found.push({ mark: hasPublicIpv6(facts) ? "warning" : "bad", text, mend: sharedMend });
-  } else {
-    found.push({
-      mark: "warning",
-      text: `The line's IPv4 address is not known${ipv4.reason && `: ${ipv4.reason}`}`,
-      mend: "Look at the router's page about the Internet connection.",
-    });
-  }
-  if (hasPublicIpv6(facts)) {
-    const mend =
-      "The relay gets an IPv6 address of its own there and shows it on its screen; the router's firewall must let its ports in to it.";
-    found.push({ mark: "good", text: `IPv6 works; the Internet sees ${ipv6.seen}`, mend });
-  } else {
-    const why = ipv6.local !== null && ipv6.reason !== "" ? `: ${ipv6.reason}` : "";
-    found.push({
-      mark: "note",
-      text: `No way to the Internet by IPv6${why}`,
-      mend: "A relay can do without it.",
-    });
-  }
-  return found;
-}
-
-const connectMend =
-  "Connect this computer to the line on which the relay will be, and run ./homing doctor again.";
-const noIpv4Mend =
-  "Most relays and phones' networks can reach a relay by IPv6 alone only in part; ask your provider for IPv4.";
-const sharedMend =
-  "Ask the provider for a public IPv4 address (often free, or a small fee), remove the second router or set it to bridge mode, or rent a small server for the relay.";
+const openPort25Mend = "Many providers open the port on request (at home often in the customer's page).";
 
 function wayOut(facts: LineFacts): LineFinding[] {
   const found: LineFinding[] = [];
   const smtp = portFact(facts, 25);
   if (isOpen(facts, 25)) {
-    const only = smtp?.families.length === 1 ? ` by IPv${smtp.families[0]} alone` : "";
-    const mend =
-      only === ""
-        ? ""
-        : "Mail servers without that kind of address are reached by HTTPS only, if they are relays.";
-    found.push({
-      mark: only === "" ? "good" : "warning",
-      text: `Mail servers can be reached (port 25)${only}`,
-      mend,
-    });
+    const isIpv6Alone = smtp?.families.includes(4) === false && facts.ipv4.local !== null;
+    found.push(
+      isIpv6Alone
+        ? {
+            mark: "warning",
+            text: "Mail servers can be reached (port 25) by IPv6 alone",
+            mend: `Mail servers without IPv6, which are many, are not reached. ${openPort25Mend}`,
+          }
+        : { mark: "good", text: "Mail servers can be reached (port 25)", mend: "" },
+    );
   } else if (smtp !== undefined && isOpen(facts, 443)) {
     const what = {
       closed: "is closed on the way out",
@@ -156,7 +87,7 @@ function wayOut(facts: LineFacts): LineFinding[] {
     found.push({
       mark: "warning",
       text: `Port 25 ${what[smtp.state as keyof typeof what]}`,
-      mend: "Current chatmail relays are reached by HTTPS all the same. Not reached: older relays and all other mail servers. Many providers open the port on request (at home often in the customer's page).",
+      mend: `Current chatmail relays are reached by HTTPS all the same. Not reached: older relays and all other mail servers. ${openPort25Mend}`,
     });
   }
   const web = portFact(facts, 443);
@@ -209,6 +140,26 @@ function namesFindings({ ipv4, ipv6, names, namesIntercepted }: LineFacts): Line
     });
   }
   return found;
+}
+
+function domainFindings({ domain, ipv4: { seen } }: LineFacts, translation: Translation): LineFinding[] {
+  if (domain === null || domain.addresses === null) return [];
+  const { name, addresses } = domain;
+  if (addresses.length === 0) {
+    const mend = "./homing dns plan shows what is to be published, ./homing dns apply publishes it.";
+    return [{ mark: "note", text: `${name} has no address in the DNS yet`, mend }];
+  }
+  const isKnown = seen !== null && (translation === "direct" || translation === "router");
+  if (!isKnown) return [];
+  if (addresses.includes(seen))
+    return [{ mark: "good", text: `${name} leads to this line (${seen})`, mend: "" }];
+  return [
+    {
+      mark: "warning",
+      text: `${name} leads to ${addresses.join(", ")} by the DNS, not to this line (${seen})`,
+      mend: "If the relay will be on this line, ./homing dns apply publishes its address; otherwise run ./homing doctor where it will be.",
+    },
+  ];
 }
 
 function reverseFindings({ ipv4: { seen }, reverse }: LineFacts): LineFinding[] {

@@ -2,9 +2,10 @@
  * Whom ./homing doctor asks about the line, and for how long. A value, so that owners can name other services and tests
  * have a world of their own. Called by the command and the wizard.
  */
-import type { ServerPlace } from "../dns/exchange.ts";
 import type { DnsWorld } from "../dns/world.ts";
 import type { ProbedPort } from "./facts.ts";
+import { firstHopHas } from "./first-hop.ts";
+import type { RouterPlaces } from "./router.ts";
 
 export type ProbedHost = Readonly<{ host: string; port: number }>;
 
@@ -16,8 +17,10 @@ export type LineWorld = Readonly<{
   hosts: Readonly<Record<ProbedPort, readonly ProbedHost[]>>;
   /** Addresses to which this computer's way out is looked up; nothing is sent there. */
   routes: Readonly<Record<4 | 6, string>>;
-  /** Where the router takes NAT-PMP; null: not asked. undefined: found in the system's table of routes. */
-  router?: ServerPlace | null;
+  /** The router; null: not asked. undefined: found in the system's table of routes. */
+  router?: RouterPlaces | null;
+  /** Whether the first router on the way has an address; null: not tried. */
+  firstHopHas: ((address: string, signal: AbortSignal) => Promise<boolean | null>) | null;
   /** Certificates to trust besides the usual ones. */
   authorities?: string;
   /** For each host, and for all together; in milliseconds. */
@@ -39,9 +42,9 @@ const usualHosts: Readonly<Record<ProbedPort, readonly string[]>> = {
 };
 
 /** A connection with TLS over a slow line takes a second or two; a closed port mostly keeps silent. */
-const HOST_LIMIT_MS = 5_000;
-/** Names, two services one after another, and the name of the address: what takes longer counts as not there. */
-const WHOLE_LIMIT_MS = 15_000;
+const HOST_LIMIT_MS = 4_500;
+/** What takes longer counts as not there: with the start of the program it is ten seconds, where every packet is lost. */
+const WHOLE_LIMIT_MS = 9_000;
 
 export function usualLineWorld(dns: DnsWorld): LineWorld {
   const hostsAt = (port: ProbedPort) => usualHosts[port].map((host) => ({ host, port }));
@@ -49,6 +52,7 @@ export function usualLineWorld(dns: DnsWorld): LineWorld {
     ...{ dns, addressServices },
     hosts: { 25: hostsAt(25), 443: hostsAt(443), 465: hostsAt(465), 587: hostsAt(587) },
     routes: { 4: "1.1.1.1", 6: "2606:4700:4700::1111" },
+    firstHopHas,
     limits: { host: HOST_LIMIT_MS, whole: WHOLE_LIMIT_MS },
     now: Date.now,
   };

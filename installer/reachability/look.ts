@@ -3,20 +3,23 @@
  * the facts say so; nothing throws but the caller's own stop. Called by commands/doctor.ts and the wizard. I/O.
  */
 import { statfs } from "node:fs/promises";
-import { type AddressAnswer, findAddress } from "./addresses.ts";
+import { type AddressAnswer, findAddress, localAddress } from "./addresses.ts";
 import { type LineFacts, type PortFact, probedPorts } from "./facts.ts";
 import { judgeLine, type LineVerdict } from "./grade.ts";
 import type { LineWorld } from "./line-world.ts";
 import { isIntercepted, namesBy } from "./names.ts";
 import { probePort } from "./ports.ts";
-import { routerAddress } from "./router.ts";
+import { routerFact } from "./router.ts";
 
 export type LineReport = Readonly<{ facts: LineFacts }> & LineVerdict;
 
-/** `directory`: where images would be put. Throws the signal's reason. */
+/** The folder where images would be put, and the domain of the relay that is in it, if one is. */
+export type LineOptions = Readonly<{ directory: string; domain: string | null }>;
+
+/** Throws the signal's reason. */
 export async function lookAtLine(
   world: LineWorld,
-  directory: string,
+  { directory, domain }: LineOptions,
   signal: AbortSignal,
 ): Promise<LineReport> {
   signal.throwIfAborted();
@@ -28,15 +31,34 @@ export async function lookAtLine(
 
   const family = (which: 4 | 6) =>
     within<AddressAnswer>(findAddress(which, world, names, note, limit), limit, {
-      ...{ local: null, seen: null, reason: "no answer in time", clockOffset: null },
+      ...{ local: null, tunnel: null, seen: null, reason: "no answer in time", clockOffset: null },
     });
-  const first = Promise.all([family(4), family(6)]).then(async ([ipv4, ipv6]) => {
-    const reverse = ipv4.seen === null ? null : await within(names.reverse(ipv4.seen), limit, null);
-    return { ipv4, ipv6, reverse };
+  const ipv4 = family(4);
+  const behind = ipv4.then(async ({ local, seen, tunnel }) => {
+    if (seen === null) return { reverse: null, firstHop: null };
+    const isTranslated = local !== seen && tunnel === null;
+    const [reverse, firstHop] = await Promise.all([
+      within(names.reverse(seen), limit, null),
+      isTranslated ? (world.firstHopHas?.(seen, limit) ?? null) : null,
+    ]);
+    return { reverse, firstHop };
   });
-  const [{ ipv4, ipv6, reverse }, router, namesIntercepted, freeBytes, ...ports] = await Promise.all([
-    first,
-    within(routerAddress(world, limit), limit, null),
+  const own = localAddress(4, world.routes[4]);
+  const [
+    byIpv4,
+    byIpv6,
+    { reverse, firstHop },
+    router,
+    domainAddresses,
+    namesIntercepted,
+    freeBytes,
+    ...ports
+  ] = await Promise.all([
+    ipv4,
+    family(6),
+    behind,
+    within(routerFact(world.router, own, limit), limit, null),
+    domain === null ? null : within(names.addresses(domain), limit, null),
     within(isIntercepted(world.dns, limit), limit, false),
     freeIn(directory),
     ...probedPorts.map((port) => {
@@ -45,11 +67,13 @@ export async function lookAtLine(
     }),
   ]);
   signal.throwIfAborted();
-  const { clockOffset: byIpv4, ...ipv4Fact } = ipv4;
-  const { clockOffset: byIpv6, ...ipv6Fact } = ipv6;
+  const { clockOffset, ...ipv4Fact } = byIpv4;
+  const { clockOffset: otherOffset, ...ipv6Fact } = byIpv6;
   const facts: LineFacts = {
-    ...{ ipv4: ipv4Fact, ipv6: ipv6Fact, routerAddress: router, ports, names: names.who() },
-    ...{ namesIntercepted, reverse, clockOffset: byIpv4 ?? byIpv6, freeBytes, asked: [...asked] },
+    ...{ ipv4: ipv4Fact, ipv6: ipv6Fact, router, firstHopHasAddress: firstHop, ports },
+    ...{ names: names.who(), namesIntercepted, reverse, clockOffset: clockOffset ?? otherOffset, freeBytes },
+    domain: domain === null ? null : { name: domain, addresses: domainAddresses },
+    asked: [...asked],
   };
   return { facts, ...judgeLine(facts) };
 }

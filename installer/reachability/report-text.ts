@@ -2,39 +2,53 @@
  * What ./homing doctor prints: the grade and what it means, each finding with its mend, what to set in the router, and
  * who was asked. Pure; called by commands/doctor.ts and, in part, by the wizard.
  */
-import { ports } from "../../appliance/layout.ts";
 import type { Painter } from "../dns/painter.ts";
-import type { Grade, LineFinding, Translation } from "./grade.ts";
+import type { LineFacts } from "./facts.ts";
+import { forwardedPorts } from "./forward.ts";
+import type { Grade, LineFinding } from "./grade.ts";
 import type { LineReport } from "./look.ts";
+import { hasPublicIpv6 } from "./way-in.ts";
 
 export const gradeWords: Readonly<Record<Grade, string>> = {
   full: "full: mail from and to everybody, once the relay's ports are let in",
   https:
-    "HTTPS-only federation: current relays are reached, other mail servers are not (port 25 does not lead out)",
+    "HTTPS-only federation: current relays are reached, other mail servers are not all (port 25 does not lead out)",
+  ipv6: "IPv6 alone: whoever has no IPv6, and many relays and telephones have none, does not reach a relay here",
   local: "local only: from outside nobody would reach a relay here, or it would reach nobody",
+  unknown: "unknown: nothing shows whether a relay here could be reached; below is how to find out",
 };
 
-/** TCP ports that have to come in, lowest first. */
-const portList = Object.values(ports)
-  .sort((a, b) => a - b)
-  .join(", ");
+const portList = forwardedPorts.join(", ");
 
-/** What the owner sets in the router; none where nothing has to be set. */
+/** What the owner sets in the router; none where nothing has to be set, or nothing would help. */
 export function routerSteps({ facts, translation }: LineReport): string[] {
-  const steps: Partial<Record<Translation, string>> = {
-    direct: `Let the TCP ports ${portList} in, in the firewall of the computer or of the provider.`,
-    router: `In the router (“port forwarding”, “virtual server”, “NAT”), forward the TCP ports ${portList}, each to the same port of the relay. Give the relay a fixed local address first (“DHCP reservation”); it shows its address on its screen${neighbour(facts.ipv4.local)}. A relay that runs as a virtual machine needs a bridged network to have one.`,
-  };
-  const step = steps[translation];
-  const ipv6 =
-    facts.ipv6.seen === null
-      ? []
-      : [`In the router's IPv6 firewall, let the TCP ports ${portList} in to the relay's IPv6 address.`];
-  return [...(step === undefined ? [] : [step]), ...ipv6];
+  const { local } = facts.ipv4;
+  const condition =
+    translation === "unknown" ? "If the router has the address that the Internet sees: in" : "In";
+  const steps: string[] = [];
+  if (translation === "direct") {
+    steps.push(`Let the TCP ports ${portList} in, in the firewall of the computer or of the provider.`);
+  } else if (local !== null && (translation === "router" || translation === "unknown")) {
+    steps.push(`${condition} ${forwardingSteps("the relay", hint(local))}`);
+  }
+  if (hasPublicIpv6(facts)) {
+    steps.push(
+      `In the router's IPv6 firewall, let the TCP ports ${portList} in to the relay's IPv6 address.`,
+    );
+  }
+  return steps;
 }
 
-const neighbour = (local: string | null) =>
-  local === null ? "" : `, one of the same network as this computer's ${local}`;
+/** Goes on behind “In”. */
+export const forwardingSteps = (device: string, hint: string) =>
+  `the router (“port forwarding”, “virtual server”, “NAT”), forward the TCP ports ${portList}, each to the same port of ${device}. Give it a fixed local address first (“DHCP reservation”)${hint}. A relay that runs as a virtual machine needs a bridged network to have one.`;
+
+/** Nobody outside is asked to knock: services that do so see which address wants to run a server. */
+export const lookFromOutside =
+  "Whether the ports come in can be seen only from outside, and nobody there is asked. When the relay runs: open its page on a telephone without Wi-Fi (port 443), and write to it from an account elsewhere. From inside the line a failure shows nothing, for many routers do not lead back to themselves.";
+
+const hint = (local: string) =>
+  `; it shows its address on its screen, one of the same network as this computer's ${local}`;
 
 const marks: Readonly<Record<LineFinding["mark"], string>> = {
   good: "OK",
@@ -52,7 +66,10 @@ export function reportText(report: LineReport, painter: Painter): string {
     warning: painter.mind,
     bad: painter.bad,
   };
-  const grades = { full: painter.good, https: painter.mind, local: painter.bad };
+  const grades = {
+    ...{ full: painter.good, https: painter.mind, ipv6: painter.mind },
+    ...{ local: painter.bad, unknown: painter.mind },
+  };
   const steps = routerSteps(report);
   return [
     `This line is graded ${grades[grade](gradeWords[grade])}.`,
@@ -63,8 +80,11 @@ export function reportText(report: LineReport, painter: Painter): string {
     ]),
     ...(steps.length === 0 ? [] : ["", "For the relay:", ...steps.map((step) => `  ${step}`)]),
     "",
-    "Whether the ports come in can be seen only from outside, when the relay runs.",
-    `Asked: ${facts.asked.join(", ")}`,
+    ...(steps.length === 0 ? [] : [lookFromOutside]),
+    `Asked: ${[...facts.asked, ...askedInside(facts)].join(", ")}`,
     "",
   ].join("\n");
 }
+
+const askedInside = ({ router }: LineFacts) =>
+  router === null ? [] : [`the router at ${router.address} (NAT-PMP, PCP, UPnP)`];

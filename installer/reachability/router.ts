@@ -1,70 +1,76 @@
 /**
- * Asks the router for its outer IPv4 address by NAT-PMP (RFC 6886 §3.2): with another one than the Internet sees, a
- * second translator is in front of it. Called by look.ts. I/O: one socket; on Linux the table of routes.
+ * What the router tells of itself: its outer IPv4 address (NAT-PMP, UPnP) and the ways in which programs may have it
+ * forward ports. With another address than the Internet sees, a second translator is in front of it. Called by look.ts and
+ * forward.ts. I/O by nat-pmp.ts, pcp.ts and upnp.ts, all asked at once; nothing is changed.
  */
-import { createSocket } from "node:dgram";
-import { readFile } from "node:fs/promises";
 import type { ServerPlace } from "../dns/exchange.ts";
-import type { LineWorld } from "./line-world.ts";
+import type { RouterFact } from "./facts.ts";
+import type { Forwarder, ForwardingWay } from "./forwarder.ts";
+import { mappingPort, natPmpForwarder, outerAddressByNatPmp } from "./nat-pmp.ts";
+import { pcpForwarder, speaksPcp } from "./pcp.ts";
+import { defaultRouter } from "./router-place.ts";
+import { connectedService, upnpForwarder } from "./upnp.ts";
+import { findUpnpServices, searchPlaces } from "./upnp-search.ts";
 
-const PORT = 5351;
-/** Version 0, operation 0 (RFC 6886 §3.2); the answer has 128 added. */
-const QUESTION = Buffer.from([0, 0]);
-const ANSWER_OPERATION = 128;
-/** Version, operation, result, seconds of the epoch, address. In bytes. */
-const ANSWER_LENGTH = 12;
-/** RFC 6886 §3.1: 250 ms, then doubled. A router on the same network that has not answered by then never will. */
-const SENDING_MS = [0, 250, 750] as const;
-const LIMIT_MS = 1750;
+/** Where a router takes questions. */
+export type RouterPlaces = Readonly<{
+  address: string;
+  /** NAT-PMP and PCP. */
+  mapping: ServerPlace;
+  /** SSDP. */
+  search: readonly ServerPlace[];
+}>;
 
-/** Null when there is no router, or it does not tell. */
-export async function routerAddress({ router }: LineWorld, signal: AbortSignal): Promise<string | null> {
-  const place = router === undefined ? await defaultRouter() : router;
-  return place === null || signal.aborted ? null : askOuterAddress(place, signal);
+export type RouterAnswers = Readonly<{
+  outerAddress: string | null;
+  /** The preferred first: what lasts before what has to be prolonged. */
+  forwarders: readonly Forwarder[];
+}>;
+
+/** `places`: undefined: found in the system's table of routes. Null when there is no router. */
+export async function findRouter(places: RouterPlaces | null | undefined): Promise<RouterPlaces | null> {
+  if (places !== undefined) return places;
+  const address = await defaultRouter();
+  if (address === null) return null;
+  return { address, mapping: { address, port: mappingPort }, search: searchPlaces(address) };
 }
 
-function askOuterAddress({ address, port }: ServerPlace, signal: AbortSignal): Promise<string | null> {
-  return new Promise((resolve) => {
-    const socket = createSocket("udp4");
-    const end = (found: string | null) => {
-      for (const timer of timers) clearTimeout(timer);
-      signal.removeEventListener("abort", nothing);
-      socket.removeAllListeners();
-      socket.on("error", () => {}); // of a socket that nobody waits for any more
-      socket.close();
-      resolve(found);
-    };
-    const nothing = () => end(null);
-    let timers: NodeJS.Timeout[] = [];
-    signal.addEventListener("abort", nothing);
-    socket.on("error", nothing);
-    socket.on("message", (answer) => {
-      const [version, operation] = answer;
-      if (answer.length !== ANSWER_LENGTH || version !== 0 || operation !== ANSWER_OPERATION) return;
-      const isGiven = answer.readUInt16BE(2) === 0 && answer.readUInt32BE(8) !== 0;
-      end(isGiven ? answer.subarray(8).join(".") : null);
-    });
-    // The system then drops datagrams of other senders, as RFC 6886 §3.1 wants.
-    socket.connect(port, address, (error?: Error) => {
-      if (error instanceof Error) return nothing();
-      timers = [
-        ...SENDING_MS.map((after) => setTimeout(() => socket.send(QUESTION), after)),
-        setTimeout(nothing, LIMIT_MS),
-      ];
-    });
-  });
+/** `own`: this computer's address towards the router. `secret`: of pcp.ts. */
+export async function askRouterOfItself(
+  places: RouterPlaces,
+  { own, secret }: Readonly<{ own: string; secret: Buffer }>,
+  signal: AbortSignal,
+): Promise<RouterAnswers> {
+  const { address, mapping, search } = places;
+  const [byNatPmp, isPcp, connected] = await Promise.all([
+    outerAddressByNatPmp(mapping, signal),
+    speaksPcp(mapping, signal),
+    findUpnpServices(search, { router: address, own }, signal).then((services) =>
+      connectedService(services, signal),
+    ),
+  ]);
+  const forwarders: Forwarder[] = [];
+  if (connected !== null) forwarders.push(upnpForwarder(connected.service));
+  if (isPcp) forwarders.push(pcpForwarder(mapping, own, secret));
+  if (byNatPmp !== null) forwarders.push(natPmpForwarder(mapping, own));
+  return { outerAddress: byNatPmp ?? connected?.outerAddress ?? null, forwarders };
 }
 
-/** Linux alone shows its routes in a file; elsewhere the router is not asked. */
-async function defaultRouter(): Promise<ServerPlace | null> {
-  if (process.platform !== "linux") return null;
-  const table = await readFile("/proc/net/route", "latin1").catch(() => "");
-  for (const line of table.split("\n").slice(1)) {
-    const [, destination, gateway = "", , , , , mask] = line.split("\t");
-    // Numbers in the order of the machine's bytes, which is the lowest first on all that Node runs on here.
-    if (destination !== "00000000" || mask !== "00000000" || !/^[0-9A-F]{8}$/.test(gateway)) continue;
-    const address = Buffer.from(gateway, "hex").reverse().join(".");
-    if (address !== "0.0.0.0") return { address, port: PORT };
-  }
-  return null;
+/** The same as a fact of the line. `own`: null without IPv4. */
+export async function routerFact(
+  wished: RouterPlaces | null | undefined,
+  own: Promise<string | null>,
+  signal: AbortSignal,
+): Promise<RouterFact | null> {
+  const places = await findRouter(wished);
+  const from = await own;
+  if (places === null || from === null) return null;
+  // Nothing is forwarded here: any secret will do.
+  const { outerAddress, forwarders } = await askRouterOfItself(
+    places,
+    { own: from, secret: Buffer.alloc(0) },
+    signal,
+  );
+  const forwarding: readonly ForwardingWay[] = forwarders.map(({ way }) => way);
+  return { address: places.address, outerAddress, forwarding };
 }

@@ -4,6 +4,7 @@
  */
 import "reflect-metadata"; // @peculiar/x509 needs it, and first
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type webcrypto } from "node:crypto";
+import { isIP } from "node:net";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -22,7 +23,7 @@ export type TestAuthority = Readonly<{
   root: string;
   /** The certificate of the one that signs, below the root. */
   intermediate: string;
-  /** A server's certificate for the key (PEM), alone. */
+  /** A server's certificate for the key (PEM), alone; names or IP addresses. */
   certify: (keyPem: string, names: readonly string[], more?: CertifyOptions) => Promise<string>;
 }>;
 
@@ -77,7 +78,9 @@ export async function makeTestAuthority(now = new Date()): Promise<TestAuthority
         ...{ notBefore: from ?? dates.notBefore, notAfter: until ?? dates.notAfter },
         ...{ signingKey: keys.privateKey, publicKey: (await keyPair(keyPem)).publicKey },
         extensions: [
-          new SubjectAlternativeNameExtension(names.map((value) => ({ type: "dns", value }))),
+          new SubjectAlternativeNameExtension(
+            names.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
+          ),
           identifier,
         ],
       });

@@ -14,7 +14,12 @@ const { dns, providerUrl, lockFile }: WizardSurroundings = JSON.parse(
 /** Nobody is asked about the line: what comes of that depends on the computer. */
 const line: LineWorld = {
   ...{ dns, addressServices: { 4: [], 6: [] }, hosts: { 25: [], 443: [], 465: [], 587: [] } },
-  ...{ routes: { 4: "127.0.0.1", 6: "::1" }, router: null, limits: { host: 5_000, whole: 10_000 } },
+  ...{
+    routes: { 4: "127.0.0.1", 6: "::1" },
+    router: null,
+    firstHopHas: null,
+    limits: { host: 5_000, whole: 10_000 },
+  },
   now: Date.now,
 };
 await runProcess((io) =>

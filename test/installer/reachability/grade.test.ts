@@ -1,7 +1,7 @@
 /** What is said of a line (installer/reachability/grade.ts, report-text.ts), from what the probes found. */
 import { describe, expect, it } from "vitest";
 import { painterFor } from "../../../installer/dns/painter.ts";
-import type { LineFacts, PortFact, ProbedPort } from "../../../installer/reachability/facts.ts";
+import type { LineFacts, PortFact, ProbedPort, RouterFact } from "../../../installer/reachability/facts.ts";
 import { judgeLine } from "../../../installer/reachability/grade.ts";
 import { reportText, routerSteps } from "../../../installer/reachability/report-text.ts";
 import { wizardFindings } from "../../../installer/reachability/wizard-findings.ts";
@@ -16,13 +16,17 @@ const port = (
 });
 const allOpen = [port(25, "open", [4, 6]), port(443, "open"), port(465, "open"), port(587, "open")];
 const seen = "198.35.26.96";
+const routerOf = (outerAddress: string | null): RouterFact => ({
+  ...{ address: "192.168.1.1", outerAddress, forwarding: [] },
+});
 const home: LineFacts = {
-  ipv4: { local: "192.168.1.20", seen, reason: "" },
-  ipv6: { local: "2620:0:861::20", seen: "2620:0:861::20", reason: "" },
-  ...{ routerAddress: seen, ports: allOpen, names: "resolver", namesIntercepted: false },
-  ...{ reverse: "line.example.org", clockOffset: 0.4, freeBytes: 1e11, asked: ["https://address.example"] },
+  ipv4: { local: "192.168.1.20", tunnel: null, seen, reason: "" },
+  ipv6: { local: "2620:0:861::20", tunnel: null, seen: "2620:0:861::20", reason: "" },
+  ...{ router: routerOf(seen), firstHopHasAddress: null, ports: allOpen },
+  ...{ names: "resolver", namesIntercepted: false, reverse: "line.example.org", clockOffset: 0.4 },
+  ...{ freeBytes: 1e11, domain: null, asked: ["https://address.example"] },
 };
-const noIpv6 = { local: null, seen: null, reason: "" };
+const noWay = { local: null, tunnel: null, seen: null, reason: "" };
 const without25 = (state: PortFact["state"]) => [port(25, state), ...allOpen.slice(1)];
 
 function judged(change: Partial<LineFacts>) {
@@ -44,7 +48,7 @@ describe("the grade of a line", () => {
   });
 
   it("is local where several customers share the address, and no IPv6 leads in", () => {
-    const shared = { ipv6: noIpv6, routerAddress: "100.72.3.4" };
+    const shared = { ipv6: noWay, router: routerOf("100.72.3.4") };
     const { grade, translation, addresses, worries } = judged(shared);
     expect({ grade, translation, addresses }).toEqual({
       grade: "local",
@@ -54,45 +58,103 @@ describe("the grade of a line", () => {
     expect(worries.join()).toMatch(/it has 100\.72\.3\.4\).*Ask the provider for a public IPv4 address/);
   });
 
-  it("keeps its grade with IPv6 beside a shared address, with a warning", () => {
-    expect(judged({ routerAddress: "10.4.0.2" })).toMatchObject({ grade: "full", translation: "shared" });
-    expect(judged({ routerAddress: "10.4.0.2" }).worries).toHaveLength(1);
+  it("is of IPv6 alone where the IPv4 address is shared or there is none", () => {
+    const shared = judged({ router: routerOf("10.4.0.2") });
+    expect(shared).toMatchObject({ grade: "ipv6", translation: "shared", addresses: [] });
+    expect(shared.worries).toHaveLength(1);
+    expect(judged({ ipv4: noWay, router: null })).toMatchObject({ grade: "ipv6", translation: "none" });
+  });
+
+  it("is not known behind a router that tells nothing, and says how to find out", () => {
+    const { grade, translation, addresses, worries } = judged({ router: routerOf(null) });
+    expect({ grade, translation, addresses }).toEqual({
+      ...{ grade: "unknown", translation: "unknown", addresses: [seen] },
+    });
+    expect(worries).toEqual([
+      expect.stringMatching(/not known: .*router's page.*With 198\.35\.26\.96 there, forwarding works/),
+    ]);
+  });
+
+  it("is not known through a VPN, whose other end is no address of the line", () => {
+    const ipv4 = { ...home.ipv4, tunnel: "wg0" };
+    const { grade, addresses, worries } = judged({ ipv4 });
+    expect({ grade, addresses }).toEqual({ grade: "unknown", addresses: [] });
+    expect(worries.join()).toMatch(/out through wg0, a VPN.*Switch the VPN off/);
+    const own = judged({ ipv4: { ...ipv4, local: seen } });
+    expect(own.grade).toBe("unknown");
+    // IPv6 through the VPN is none of the line's either.
+    const shared = { router: routerOf("10.4.0.2"), ipv6: { ...home.ipv6, tunnel: "wg0" } };
+    expect(judged(shared).grade).toBe("unknown");
+  });
+
+  it("is not known where nothing could be tried by HTTPS", () => {
+    const ports = [port(25, "unknown"), port(443, "unknown"), port(465, "unknown"), port(587, "unknown")];
+    expect(judged({ ports }).grade).toBe("unknown");
+  });
+
+  it("is HTTPS-only where port 25 leads out by IPv6 alone", () => {
+    const { grade, worries } = judged({ ports: [port(25, "open", [6]), ...allOpen.slice(1)] });
+    expect(grade).toBe("https");
+    expect(worries).toEqual([expect.stringMatching(/\(port 25\) by IPv6 alone.*without IPv6/)]);
+  });
+
+  it("is full without any IPv6, and says no word against that", () => {
+    const ports = [port(25, "open", [4]), ...allOpen.slice(1)];
+    expect(judged({ ipv6: noWay, ports })).toMatchObject({ grade: "full", worries: [] });
+  });
+
+  it("does not take a translated IPv6 address for a way in", () => {
+    const ipv6 = { ...home.ipv6, local: "fd00::20" };
+    expect(judged({ ipv6, router: routerOf("10.4.0.2") }).grade).toBe("local");
   });
 
   it("is local without a way out by HTTPS, as in a guest network that wants a log-in", () => {
     const ports = [25, 443, 465, 587].map((each) => port(each as ProbedPort, "intercepted"));
     const ipv4 = { ...home.ipv4, seen: null, reason: "somebody else's certificate" };
-    const { grade, worries } = judged({ ports, ipv4, ipv6: noIpv6, routerAddress: null });
+    const { grade, worries } = judged({ ports, ipv4, ipv6: noWay, router: null });
     expect(grade).toBe("local");
     expect(worries.join()).toMatch(/somebody on the way answers. Log in to this network first/);
   });
 
-  it("is local offline, and says that alone", () => {
-    const nowhere = { local: null, seen: null, reason: "" };
+  it("is not known offline, and says that alone", () => {
     const ports = [25, 443, 465, 587].map((each) => port(each as ProbedPort, "closed"));
-    const offline = { ipv4: nowhere, ipv6: nowhere, routerAddress: null, ports, names: "none" as const };
+    const offline = { ipv4: noWay, ipv6: noWay, router: null, ports, names: "none" as const };
     const { grade, addresses, worries } = judged({ ...offline, reverse: null, clockOffset: null });
-    expect({ grade, addresses }).toEqual({ grade: "local", addresses: [] });
+    expect({ grade, addresses }).toEqual({ grade: "unknown", addresses: [] });
     expect(worries).toEqual([expect.stringMatching(/^This computer is connected to no network\. Connect/)]);
   });
 });
 
 describe("how IPv4 gets in", () => {
-  const of = (local: string | null, routerAddress: string | null, toldAddress: string | null = seen) =>
-    judgeLine({ ...home, ipv4: { local, seen: toldAddress, reason: "" }, routerAddress }).translation;
+  const of = (
+    local: string | null,
+    outerAddress: string | null,
+    toldAddress: string | null = seen,
+    firstHopHasAddress: boolean | null = null,
+  ) =>
+    judgeLine({
+      ...{ ...home, ipv4: { local, tunnel: null, seen: toldAddress, reason: "" }, firstHopHasAddress },
+      router: routerOf(outerAddress),
+    }).translation;
 
   it.each([
     ["direct", seen, null],
     ["direct", seen, "10.0.0.1"],
-    ["router", "192.168.1.2", null],
+    ["unknown", "192.168.1.2", null],
     ["router", "192.168.1.2", seen],
     ["shared", "192.168.1.2", "192.168.0.3"],
     ["shared", "192.168.1.2", "100.127.255.255"],
     ["shared", "192.168.1.2", "1.2.3.4"],
     ["shared", "100.64.0.9", null],
-    ["router", "100.128.0.9", null],
-  ] as const)("is %s for %s behind %s", (expected, local, routerAddress) => {
-    expect(of(local, routerAddress)).toBe(expected);
+    ["unknown", "100.128.0.9", null],
+  ] as const)("is %s for %s behind %s", (expected, local, outerAddress) => {
+    expect(of(local, outerAddress)).toBe(expected);
+  });
+
+  it("shows in how far a packet goes, where the router tells nothing", () => {
+    expect(of("192.168.1.2", null, seen, true)).toBe("router");
+    expect(of("192.168.1.2", null, seen, false)).toBe("shared");
+    expect(of("192.168.1.2", "10.0.0.1", seen, true)).toBe("shared");
   });
 
   it("is not known where nobody tells the address", () => {
@@ -110,11 +172,31 @@ describe("smaller findings", () => {
     [{ names: "https" as const }, /resolver does not answer/],
     [{ namesIntercepted: true }, /port 53/],
     [{ ports: [port(25, "open", [6]), ...allOpen.slice(1)] }, /\(port 25\) by IPv6 alone/],
-    [{ ipv4: { local: null, seen: null, reason: "" } }, /no way out by IPv4/],
+    [{ ipv4: noWay }, /no way out by IPv4/],
+    [{ domain: { name: "a.example", addresses: ["1.2.3.4"] } }, /a\.example leads to 1\.2\.3\.4/],
   ])("warns of %j", (change, words) => {
     const { worries } = judged(change);
     expect(worries).toHaveLength(1);
     expect(worries[0]).toMatch(words);
+  });
+
+  it.each([
+    [[seen], "good", /a\.example leads to this line/],
+    [[], "note", /no address in the DNS yet/],
+  ] as const)("says where the relay's domain leads: %j", (addresses, mark, words) => {
+    const { findings } = judgeLine({ ...home, domain: { name: "a.example", addresses } });
+    const found = findings.find(({ text }) => text.includes("a.example"));
+    expect(found?.mark).toBe(mark);
+    expect(found?.text).toMatch(words);
+  });
+
+  it("offers to have the router forward where it does that, and where that helps", () => {
+    const offer = (outerAddress: string) =>
+      judgeLine({ ...home, router: { ...routerOf(outerAddress), forwarding: ["upnp", "pcp"] } })
+        .findings.map(({ text, mend }) => `${text}: ${mend}`)
+        .filter((words) => words.includes("--map"));
+    expect(offer(seen)).toEqual([expect.stringMatching(/asks \(UPnP, PCP\): .*--map --to ADDRESS/)]);
+    expect(offer("10.4.0.2")).toEqual([]);
   });
 
   it("only notes that mail programs' ports are closed", () => {
@@ -135,7 +217,11 @@ describe("the report", () => {
     expect(text).toMatch(/^This line is graded full: /);
     expect(text).toContain("forward the TCP ports 25, 80, 143, 443, 465, 587, 993");
     expect(text).toContain("same network as this computer's 192.168.1.20");
-    expect(text).toMatch(/^Asked: https:\/\/address\.example$/m);
+    expect(text).toMatch(/^Asked: https:\/\/address\.example, the router at 192\.168\.1\.1 \(/m);
+    expect(text).toMatch(/only from outside.*open its page on a telephone without Wi-Fi/);
+    expect(textOf({ router: routerOf(null) })).toContain(
+      "If the router has the address that the Internet sees",
+    );
   });
 
   it("is told by the wizard in short: the grade, what stands in the way, who was asked", () => {
@@ -146,8 +232,15 @@ describe("the report", () => {
     expect(findings.map(({ text }) => text).join("\n")).toMatch(/HTTPS-only.*Port 25.*Asked: https:/s);
   });
 
+  it("tells in the wizard too that the router forwards when asked", () => {
+    const facts = { ...home, router: { ...routerOf(seen), forwarding: ["nat-pmp"] as const } };
+    const { findings } = wizardFindings({ facts, ...judgeLine(facts) });
+    expect(findings[1]?.text).toMatch(/when a program asks \(NAT-PMP\).*--map --to ADDRESS/);
+  });
+
   it("tells nobody to forward where that cannot help", () => {
-    const facts = { ...home, routerAddress: "100.72.3.4", ipv6: noIpv6 };
+    const facts = { ...home, router: routerOf("100.72.3.4"), ipv6: noWay };
     expect(routerSteps({ facts, ...judgeLine(facts) })).toEqual([]);
+    expect(textOf(facts)).not.toContain("seen only from outside");
   });
 });

@@ -2,8 +2,10 @@
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
 import { briefFetch } from "../../../installer/dns/brief-fetch.ts";
+import type { ServerPlace } from "../../../installer/dns/exchange.ts";
 import type { LineWorld } from "../../../installer/reachability/line-world.ts";
 import { lookAtLine } from "../../../installer/reachability/look.ts";
+import type { RouterPlaces } from "../../../installer/reachability/router.ts";
 import { runHoming } from "../../support/command-io.ts";
 import { startHttpsFront } from "../dns/https-front.ts";
 import { type Servers, startServers } from "./line-servers.ts";
@@ -17,6 +19,9 @@ const HASTY = { host: 300, whole: 60_000 };
 
 const natPmp = (address: string, result = 0) =>
   Buffer.from([0, 128, 0, result, 0, 0, 0, 9, ...address.split(".").map(Number)]);
+
+/** One that speaks NAT-PMP, and nothing else. */
+const routerAt = (mapping: ServerPlace): RouterPlaces => ({ address: "127.0.0.1", mapping, search: [] });
 
 /** A line on which everything works; tests change what they are about. */
 async function goodLine(servers: Servers): Promise<LineWorld> {
@@ -34,14 +39,16 @@ async function goodLine(servers: Servers): Promise<LineWorld> {
       587: [{ host: "mail.test", port: mail }],
     },
     routes: { 4: "127.0.0.1", 6: "::1" },
-    router: await servers.router(natPmp(seen)),
+    router: routerAt(await servers.router(natPmp(seen))),
+    firstHopHas: null,
     authorities: web.root,
     limits: PATIENT,
     now: Date.now,
   };
 }
 
-const look = (world: LineWorld) => lookAtLine(world, tmpdir(), never);
+const place = { directory: tmpdir(), domain: null };
+const look = (world: LineWorld) => lookAtLine(world, place, never);
 const statesOf = ({ facts }: Awaited<ReturnType<typeof look>>) => facts.ports.map(({ state }) => state);
 
 describe("looking at a line", () => {
@@ -50,8 +57,12 @@ describe("looking at a line", () => {
     const report = await look(await goodLine(servers));
     const { facts } = report;
     expect(report).toMatchObject({ grade: "full", translation: "router", addresses: [seen] });
-    expect(facts.ipv4).toEqual({ local: "127.0.0.1", seen, reason: "" });
-    expect(facts).toMatchObject({ routerAddress: seen, reverse: "line.example.org", names: "resolver" });
+    expect(facts.ipv4).toEqual({ local: "127.0.0.1", tunnel: null, seen, reason: "" });
+    expect(facts).toMatchObject({
+      router: { outerAddress: seen },
+      reverse: "line.example.org",
+      names: "resolver",
+    });
     expect(facts.namesIntercepted).toBe(false);
     expect(facts.ports).toMatchObject([
       { port: 25, state: "open", families: [4] },
@@ -62,6 +73,27 @@ describe("looking at a line", () => {
     expect(Math.abs(facts.clockOffset ?? Number.NaN)).toBeLessThan(60);
     expect(facts.freeBytes).toBeGreaterThan(0);
     expect(facts.asked).toContain(`mail.test:${facts.ports[0]?.tried[0]?.match(/port (\d+)/)?.[1]}`);
+  });
+
+  it("is told to programs under names that stay", async () => {
+    await using servers = startServers();
+    const { facts, ...verdict } = await look(await goodLine(servers));
+    expect(Object.keys(verdict)).toEqual(["grade", "translation", "addresses", "findings"]);
+    expect(Object.keys(facts).toSorted()).toEqual([
+      ...["asked", "clockOffset", "domain", "firstHopHasAddress", "freeBytes", "ipv4", "ipv6", "names"],
+      ...["namesIntercepted", "ports", "reverse", "router"],
+    ]);
+    expect(Object.keys(facts.ipv4)).toEqual(["local", "tunnel", "seen", "reason"]);
+    expect(Object.keys(facts.router ?? {})).toEqual(["address", "outerAddress", "forwarding"]);
+  });
+
+  it("looks where the relay's domain leads", async () => {
+    await using servers = startServers();
+    const line = await goodLine(servers);
+    const at = (domain: string) => lookAtLine(line, { ...place, domain }, never);
+    const [known, unknown] = await Promise.all([at("mail.test"), at("nobody.test")]);
+    expect(known.facts.domain).toEqual({ name: "mail.test", addresses: ["127.0.0.1"] });
+    expect(unknown.facts.domain).toEqual({ name: "nobody.test", addresses: [] });
   });
 
   it("tells closed ports from those that somebody takes over", async () => {
@@ -116,7 +148,7 @@ describe("looking at a line", () => {
     await using servers = startServers();
     const line = { ...(await goodLine(servers)), limits: HASTY };
     const outer = async (answer: Buffer) =>
-      (await look({ ...line, router: await servers.router(answer) })).facts.routerAddress;
+      (await look({ ...line, router: routerAt(await servers.router(answer)) })).facts.router?.outerAddress;
     const all = [
       natPmp("100.65.1.2"),
       natPmp("100.65.1.2", 3),
@@ -167,7 +199,7 @@ describe("looking at a line", () => {
     const line = await goodLine(servers);
     const stop = new AbortController();
     const silent = await servers.http(() => stop.abort(new Error("stopped by the test")));
-    const looked = lookAtLine({ ...line, addressServices: { 4: [silent], 6: [] } }, tmpdir(), stop.signal);
+    const looked = lookAtLine({ ...line, addressServices: { 4: [silent], 6: [] } }, place, stop.signal);
     await expect(looked).rejects.toThrow("stopped by the test");
   });
 });
@@ -179,6 +211,12 @@ describe("./homing doctor", () => {
     [["--ipv4", "http://a.example"], /--ipv4 needs a URL that begins with https:\/\//],
     [["--https", "x"], /--https needs a URL/],
     [["a", "b"], /takes one folder/],
+    [["/nowhere/at/all"], /there is no folder/],
+    [["--map", "--unmap"], /two things/],
+    [["--map", "a"], /what is “a”/],
+    [["--map", "--to", "127.0.0.1"], /--to needs the IPv4 address of a device/],
+    [["--map", "--to", "fe80::1"], /--to needs the IPv4 address of a device/],
+    [["--yes"], /belong to --map/],
   ])("refuses %j", async (args, words) => {
     const { code, stderr } = await runHoming(["doctor", ...args]);
     expect(code).toBe(2);

@@ -1,0 +1,188 @@
+/**
+ * Has the router forward a relay's ports to a device of the local network, or takes that back: port by port, by the first
+ * way that does it. What others have had forwarded stays as it is. Called by commands/doctor.ts. I/O: the router alone.
+ */
+import { ports } from "../../appliance/layout.ts";
+import { localAddress } from "./addresses.ts";
+import type { RouterFact } from "./facts.ts";
+import {
+  type Forwarder,
+  type ForwardingWay,
+  forwardingLabel,
+  type Holder,
+  RefusedError,
+  wayNames,
+} from "./forwarder.ts";
+import { askRouterOfItself, findRouter, type RouterPlaces } from "./router.ts";
+
+/** There is nobody to ask, or nothing that could be asked for. */
+export class ForwardingError extends Error {
+  override name = "ForwardingError";
+}
+
+export type PortOutcome = Readonly<{
+  port: number;
+  /**
+   * "forwarded" to the target; "held": by somebody else, and left so; "refused" by the router. When taken back: "removed",
+   * or "absent": nothing of ours was there.
+   */
+  state: "forwarded" | "held" | "refused" | "removed" | "absent";
+  way: ForwardingWay | null;
+  /** How long the router keeps it unless it is asked again; null: for good, or nothing is forwarded. */
+  seconds: number | null;
+  /** Who has it, or why not; "" otherwise. */
+  reason: string;
+}>;
+
+export type ForwardingReport = Readonly<{
+  router: RouterFact;
+  /** This computer's address. */
+  own: string;
+  target: string;
+  ports: readonly PortOutcome[];
+}>;
+
+export type Forwarding = Readonly<{
+  router: RouterFact;
+  own: string;
+  open: (target: string) => Promise<ForwardingReport>;
+  close: (target: string) => Promise<ForwardingReport>;
+}>;
+
+/** All that people on the Internet connect to, lowest first. */
+export const forwardedPorts: readonly number[] = Object.values(ports).toSorted((a, b) => a - b);
+
+/** A week: what UPnP's second version gives at most (§2.3.17). PCP and NAT-PMP give what they like of it, often a day. */
+const WISHED_S = 604_800;
+/** Every question has a limit of its own; a router that lets each one run out is asked no further. In milliseconds. */
+const WHOLE_LIMIT_MS = 40_000;
+
+/**
+ * Finds the router and the ways that it knows; changes nothing. `secret` makes PCP's nonces. Throws ForwardingError and
+ * the signal's reason.
+ */
+export async function findForwarding(
+  wished: RouterPlaces | undefined,
+  secret: Buffer,
+  signal: AbortSignal,
+): Promise<Forwarding> {
+  const places = await findRouter(wished);
+  const own = places === null ? null : await localAddress(4, places.mapping.address);
+  signal.throwIfAborted();
+  if (places === null || own === null) {
+    throw new ForwardingError("no router was found: connect this computer to the relay's line, by IPv4");
+  }
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(WHOLE_LIMIT_MS)]);
+  const { outerAddress, forwarders } = await askRouterOfItself(places, { own, secret }, limit);
+  signal.throwIfAborted();
+  const router = { address: places.address, outerAddress, forwarding: forwarders.map(({ way }) => way) };
+  const forEach =
+    (
+      noWay: (router: string, target: string) => string,
+
+      act: (
+        forwarders: Forwarder[],
+        port: number,
+        target: string,
+        limit: AbortSignal,
+      ) => Promise<PortOutcome>,
+    ) =>
+    async (target: string) => {
+      const bound = AbortSignal.any([signal, AbortSignal.timeout(WHOLE_LIMIT_MS)]);
+      if (forwarders.length === 0) throw new ForwardingError(noWay(places.address, target));
+      const left = [...forwarders];
+      const outcomes: PortOutcome[] = [];
+      // One after another: routers write each to their list.
+      for (const port of forwardedPorts) {
+        outcomes.push(await act(left, port, target, bound));
+        signal.throwIfAborted();
+      }
+      return { router, own, target, ports: outcomes };
+    };
+  return { router, own, open: forEach(nobodyOpens, openPort), close: forEach(nobodyCloses, closePort) };
+}
+
+const nobodyOpens = (router: string, target: string) =>
+  `the router at ${router} forwards nothing when a program asks: UPnP, PCP and NAT-PMP are off there, or unknown to it. ` +
+  `Switch UPnP on for a moment in its settings, or enter it by hand: forward the TCP ports ${forwardedPorts.join(", ")}, ` +
+  `each to the same port of ${target} (“port forwarding”, “virtual server”, “NAT”)`;
+
+const nobodyCloses = (router: string) =>
+  `the router at ${router} does nothing when a program asks: UPnP, PCP and NAT-PMP are off there, or unknown to it. ` +
+  "Look at its own page for what it forwards";
+
+async function openPort(
+  forwarders: Forwarder[],
+  port: number,
+  target: string,
+  signal: AbortSignal,
+): Promise<PortOutcome> {
+  const ask = async ({ way, holder, open }: Forwarder): Promise<PortOutcome> => {
+    const before = (await holder?.(port, signal)) ?? null;
+    const isThere = before?.target === target && before.port === port;
+    if (before !== null && !isThere) {
+      return { port, state: "held", way, seconds: null, reason: holderWords(before) };
+    }
+    // What its owner entered stays as it is; ours may have an end, and is prolonged.
+    if (before !== null && !isOurs(before)) {
+      return { port, state: "forwarded", way, seconds: null, reason: "as before" };
+    }
+    const { seconds } = await open({ port, target, seconds: WISHED_S }, signal);
+    return { port, state: "forwarded", way, seconds, reason: "" };
+  };
+  return firstThatDoes(forwarders, port, ask);
+}
+
+async function closePort(
+  forwarders: Forwarder[],
+  port: number,
+  target: string,
+  signal: AbortSignal,
+): Promise<PortOutcome> {
+  let isAnothers = false;
+  const ask = async ({ way, holder, close }: Forwarder): Promise<PortOutcome | undefined> => {
+    const before = (await holder?.(port, signal)) ?? null;
+    if (before !== null && !isOurs(before)) {
+      isAnothers = true;
+      return { port, state: "absent", way, seconds: null, reason: `${holderWords(before)}, which stays` };
+    }
+    const isGone = !isAnothers && (await close({ port, target }, signal));
+    return isGone ? { port, state: "removed", way, seconds: null, reason: "" } : undefined;
+  };
+  const nothing: PortOutcome = { port, state: "absent", way: null, seconds: null, reason: "" };
+  return firstThatDoes(forwarders, port, ask, nothing);
+}
+
+/** Asks one way after another. One that did not answer is not asked again. */
+async function firstThatDoes(
+  forwarders: Forwarder[],
+  port: number,
+  ask: (forwarder: Forwarder) => Promise<PortOutcome | undefined>,
+  otherwise?: PortOutcome,
+): Promise<PortOutcome> {
+  const reasons: string[] = [];
+  for (const forwarder of [...forwarders]) {
+    try {
+      const outcome = await ask(forwarder);
+      if (outcome !== undefined) return outcome;
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      reasons.push(`by ${wayNames[forwarder.way]}: ${error.message}`);
+      if (error.isSilence) forwarders.splice(forwarders.indexOf(forwarder), 1);
+    }
+  }
+  if (otherwise !== undefined && reasons.length === 0) return otherwise;
+  return {
+    port,
+    state: "refused",
+    way: null,
+    seconds: null,
+    reason: reasons.join("; ") || "it does not answer",
+  };
+}
+
+/** PCP's and NAT-PMP's stand in UPnP's list of some routers, under names of the router's own. */
+const isOurs = ({ label }: Holder) => label === forwardingLabel || /^(?:NAT-PMP|PCP)\b/.test(label);
+
+const holderWords = ({ target, port, label }: Holder) =>
+  `goes to ${target} port ${port}${label && ` (“${label}”)`}`;

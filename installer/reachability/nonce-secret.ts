@@ -1,0 +1,23 @@
+/**
+ * The secret that PCP's nonces are made of: whoever forwarded a port is known by them when it takes that back, maybe days
+ * later (RFC 6887 §11.1). Kept in the cache folder, for a forwarding ends by itself when it is lost. Called by
+ * commands/doctor.ts. I/O: one file.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+const SECRET_BYTES = 32;
+const FILE_NAME = "forwarding-secret";
+
+/** A folder that cannot be written to gives a secret for once. */
+export async function nonceSecret(directory: string): Promise<Buffer> {
+  const path = join(directory, FILE_NAME);
+  const kept = await readFile(path).catch(() => Buffer.alloc(0));
+  if (kept.length === SECRET_BYTES) return kept;
+  const made = randomBytes(SECRET_BYTES);
+  await mkdir(directory, { recursive: true })
+    .then(() => writeFile(path, made, { mode: 0o600 }))
+    .catch(() => {}); // then what is forwarded ends by its time alone
+  return made;
+}

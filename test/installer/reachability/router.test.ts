@@ -1,0 +1,269 @@
+/** Routers as they answer, also wrongly (installer/reachability/): forwarding by UPnP, PCP and NAT-PMP, tables of routes. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { NetworkInterfaceInfo } from "node:os";
+import { afterEach, describe, expect, it } from "vitest";
+import { painterFor } from "../../../installer/dns/painter.ts";
+import { tunnelOf } from "../../../installer/reachability/addresses.ts";
+import { readPing } from "../../../installer/reachability/first-hop.ts";
+import { findForwarding } from "../../../installer/reachability/forward.ts";
+import { forwardingText } from "../../../installer/reachability/forwarding-text.ts";
+import type { RouterPlaces } from "../../../installer/reachability/router.ts";
+import { bsdRouter, linuxRouter, windowsRouter } from "../../../installer/reachability/router-place.ts";
+import { servicesIn } from "../../../installer/reachability/upnp-search.ts";
+
+const OWN = "127.0.0.1";
+const DEVICE = "192.168.1.30";
+const never = new AbortController().signal;
+const secret = Buffer.alloc(32, 7);
+
+const stops: (() => void)[] = [];
+afterEach(() => {
+  for (const stop of stops.splice(0)) stop();
+});
+
+async function datagrams(answer: (bytes: Buffer) => Buffer | null) {
+  const socket = createSocket("udp4");
+  socket.on("message", (bytes, { address, port }) => {
+    const reply = answer(bytes);
+    if (reply !== null) socket.send(reply, port, address);
+  });
+  socket.bind(0, OWN);
+  await once(socket, "listening");
+  stops.push(() => socket.close());
+  return { address: OWN, port: socket.address().port };
+}
+
+type Entry = { target: string; port: number; label: string };
+type UpnpOptions = Readonly<{ refuses?: number; forgets?: boolean; lease?: number; location?: string }>;
+
+/** A router whose list is a map, by port. */
+async function upnpRouter(list: Map<number, Entry>, options: UpnpOptions = {}) {
+  const { refuses, forgets = false, lease = 0 } = options;
+  const server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk) => {
+      body += chunk;
+    });
+    request.on("end", (): unknown => {
+      if (request.method === "GET") return response.end(description);
+      const value = (name: string) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(body)?.[1] ?? "";
+      const action = /#(\w+)"/.exec(String(request.headers.soapaction))?.[1];
+      const port = Number(value("NewExternalPort"));
+      const fail = (code: number) =>
+        response.writeHead(500).end(`<errorCode>${code}</errorCode><errorDescription>x</errorDescription>`);
+      const entry = list.get(port);
+      if (action === "GetExternalIPAddress")
+        return response.end("<NewExternalIPAddress>198.35.26.96</NewExternalIPAddress>");
+      if (action === "GetSpecificPortMappingEntry") {
+        return entry === undefined
+          ? fail(714)
+          : response.end(
+              `<NewInternalPort>${entry.port}</NewInternalPort><NewInternalClient>${entry.target}</NewInternalClient><NewPortMappingDescription>${entry.label}</NewPortMappingDescription><NewLeaseDuration>${lease}</NewLeaseDuration>`,
+            );
+      }
+      if (refuses !== undefined) return fail(refuses);
+      if (action === "DeletePortMapping") list.delete(port);
+      else if (!forgets) {
+        const label = value("NewPortMappingDescription");
+        list.set(port, { target: value("NewInternalClient"), port: Number(value("NewInternalPort")), label });
+      }
+      return response.end();
+    });
+  });
+  server.listen(0, OWN);
+  await once(server, "listening");
+  stops.push(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const location = options.location ?? `http://${OWN}:${port}/root.xml`;
+  const search = await datagrams(() => Buffer.from(`HTTP/1.1 200 OK\r\nLocation: ${location}\r\n\r\n`));
+  return [search];
+}
+
+const service = (type: string, path: string) =>
+  `<service><serviceType>${type}</serviceType><controlURL>${path}</controlURL></service>`;
+const wanIp = "urn:schemas-upnp-org:service:WANIPConnection:1";
+const description = `<root>${service("urn:x:service:Layer3Forwarding:1", "/l3")}${service(wanIp, "/ctl")}</root>`;
+
+/** Answers NAT-PMP by a function of the port; PCP's questions with the answer of an older router. */
+const natPmpRouter = (given: (port: number) => { port: number; result?: number }) =>
+  datagrams((bytes) => {
+    if (bytes[0] === 2) return Buffer.from([0, 128, 0, 1, 0, 0, 0, 0]);
+    if (bytes[1] === 0) return Buffer.from([0, 128, 0, 0, 0, 0, 0, 9, 198, 35, 26, 96]);
+    const inner = bytes.readUInt16BE(4);
+    const { port, result = 0 } = given(inner);
+    const answer = Buffer.alloc(16);
+    answer.writeUInt8(130, 1);
+    answer.writeUInt16BE(result, 2);
+    answer.writeUInt16BE(inner, 8);
+    answer.writeUInt16BE(port, 10);
+    answer.writeUInt32BE(Math.min(bytes.readUInt32BE(8), 7200), 12);
+    return answer;
+  });
+
+/** What is missing tells at once that it is not there. */
+async function places(
+  search: RouterPlaces["search"],
+  mapping?: RouterPlaces["mapping"],
+): Promise<RouterPlaces> {
+  const older = await datagrams(() => Buffer.from([0, 128, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]));
+  return { address: OWN, mapping: mapping ?? older, search };
+}
+
+describe("forwarding by UPnP", () => {
+  it("forwards every port, for good, and takes back what it did and nothing else", async () => {
+    const list = new Map<number, Entry>([
+      [80, { target: DEVICE, port: 80, label: "my web" }],
+      [443, { target: "192.168.1.9", port: 8443, label: "NAS\u001b[2J" }],
+    ]);
+    const { router, open, close } = await findForwarding(await places(await upnpRouter(list)), secret, never);
+    expect(router).toEqual({ address: OWN, outerAddress: "198.35.26.96", forwarding: ["upnp"] });
+    const opened = await open(DEVICE);
+    expect(opened.ports.map(({ port, state }) => `${port} ${state}`)).toEqual([
+      ...["25 forwarded", "80 forwarded", "143 forwarded", "443 held"],
+      ...["465 forwarded", "587 forwarded", "993 forwarded"],
+    ]);
+    const text = forwardingText(opened, painterFor({}, {}));
+    expect(text).toMatch(/^OK +25, 143, 465, 587, 993: go to 192\.168\.1\.30, by UPnP, for good$/m);
+    expect(text).toMatch(/^OK +80: go to 192\.168\.1\.30, as before$/m);
+    expect(text).toMatch(/^TAKEN +443: goes to 192\.168\.1\.9 port 8443 \(“NAS\?\[2J”\)$/m);
+    const closed = await close(DEVICE);
+    expect(closed.ports.filter(({ state }) => state === "removed")).toHaveLength(5);
+    expect([...list.keys()]).toEqual([80, 443]);
+    expect((await close(DEVICE)).ports.some(({ state }) => state !== "absent")).toBe(false);
+  });
+
+  it("says what the router answers when it refuses, and does not believe a yes that does nothing", async () => {
+    const reasonOf = async (options: UpnpOptions) => {
+      const { open } = await findForwarding(
+        await places(await upnpRouter(new Map(), options)),
+        secret,
+        never,
+      );
+      return (await open(DEVICE)).ports.map(({ state, reason }) => `${state} ${reason}`)[0];
+    };
+    expect(await reasonOf({ refuses: 606 })).toMatch(/^refused by UPnP: its settings forbid it/);
+    expect(await reasonOf({ refuses: 799 })).toBe("refused by UPnP: error 799");
+    expect(await reasonOf({ forgets: true })).toMatch(/said yes, but its list does not have it/);
+  });
+
+  it("fetches no page from anywhere but the router", async () => {
+    const elsewhere = ["http://127.0.0.2:1/root.xml", "file:///etc/passwd", "https://127.0.0.1/", "nonsense"];
+    const asked = new AbortController();
+    const searches = elsewhere.map(async (location) => {
+      const router = await places(await upnpRouter(new Map(), { location }));
+      await expect(findForwarding(router, secret, asked.signal)).rejects.toThrow("searched");
+    });
+    setTimeout(() => asked.abort(new Error("searched long enough")), 300);
+    await Promise.all(searches);
+  });
+
+  it("finds the service in whatever else a description holds, quickly also in a hostile one", () => {
+    const page = new URL("http://192.168.1.1:5000/rootDesc.xml");
+    const read = (text: string) => servicesIn(text, page, "192.168.1.1").map(({ control }) => control.href);
+    expect(read(description)).toEqual(["http://192.168.1.1:5000/ctl"]);
+    expect(read(`<URLBase>http://192.168.1.1:80/</URLBase>${service(wanIp, "ctl/a")}`)).toEqual([
+      "http://192.168.1.1/ctl/a",
+    ]);
+    expect(read(service(wanIp, "http://192.168.1.2/ctl"))).toEqual([]);
+    expect(read("<service>".repeat(14_000))).toEqual([]);
+  });
+});
+
+describe("forwarding by NAT-PMP", () => {
+  it("goes to this computer alone, for a time, which is said", async () => {
+    const mapping = await natPmpRouter((port) => ({ port }));
+    const { router, own, open, close } = await findForwarding(await places([], mapping), secret, never);
+    expect(router.forwarding).toEqual(["nat-pmp"]);
+    expect(own).toBe(OWN);
+    const opened = await open(OWN);
+    expect(opened.ports.every(({ state, seconds }) => state === "forwarded" && seconds === 7200)).toBe(true);
+    const text = forwardingText(opened, painterFor({}, {}));
+    expect(text).toMatch(/forgets this in 2 hours/);
+    expect(text).toMatch(/lead to this computer\. The relay needs them at its own address/);
+    expect((await close(OWN)).ports.every(({ state }) => state === "removed")).toBe(true);
+    const other = await open(DEVICE);
+    expect(other.ports[0]?.reason).toBe("by NAT-PMP: only a device itself can ask for its ports");
+  });
+
+  it("takes no other port than the one that people connect to", async () => {
+    const given: number[] = [];
+    const mapping = await natPmpRouter((port) => {
+      given.push(port);
+      return port === 25 ? { port: 40_025 } : { port, result: 2 };
+    });
+    const { open } = await findForwarding(await places([], mapping), secret, never);
+    const { ports } = await open(OWN);
+    expect(ports[0]?.reason).toBe("by NAT-PMP: another device has that port");
+    expect(ports[1]?.reason).toBe("by NAT-PMP: its settings forbid it");
+    // What was given instead is given back.
+    expect(given.filter((port) => port === 25)).toHaveLength(2);
+  });
+});
+
+describe("forwarding by nobody", () => {
+  it("says what to enter by hand", async () => {
+    const { open, close } = await findForwarding(await places([]), secret, never);
+    await expect(open(DEVICE)).rejects.toThrow(/forwards nothing .* 25, 80, .* each to the same port of 192/);
+    await expect(close(DEVICE)).rejects.toThrow(/Look at its own page/);
+  });
+});
+
+describe("where packets go first", () => {
+  it.each([
+    [
+      "Linux",
+      linuxRouter,
+      "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\n",
+    ],
+    [
+      "macOS",
+      bsdRouter,
+      "Internet:\nDestination        Gateway            Flags\ndefault            192.168.1.1        UGScg     en0\n127                127.0.0.1          UCS       lo0\n",
+    ],
+    [
+      "Windows",
+      windowsRouter,
+      "IPv4-Routentabelle\r\n          0.0.0.0          0.0.0.0       10.8.0.1      10.8.0.2     50\r\n          0.0.0.0          0.0.0.0      192.168.1.1     192.168.1.20     25\r\n  0.0.0.0  0.0.0.0  10.9.9.9  Standard\r\n",
+    ],
+  ] as const)("is found in the table of %s", (_, read, table) => {
+    expect(read(table)).toBe("192.168.1.1");
+    expect(read("")).toBeNull();
+  });
+
+  it.each([
+    [true, "64 bytes from 198.35.26.96: icmp_seq=1 ttl=64 time=0.143 ms"],
+    [true, "64 bytes from 198.35.26.96: seq=0 ttl=64 time=0.143 ms"],
+    [true, "\r\nAntwort von 198.35.26.96: Bytes=32 Zeit<1ms TTL=64\r\n"],
+    [false, "From 192.168.1.1 icmp_seq=1 Time to live exceeded"],
+    [false, "92 bytes from 192.168.1.1: Time to live exceeded"],
+    [false, "Reply from 192.168.1.1: TTL expired in transit."],
+    [null, "Antwort von 192.168.1.20: Zielhost nicht erreichbar."],
+    [null, "64 bytes from 198.35.26.9: icmp_seq=1 ttl=64"],
+    [null, "1 packets transmitted, 0 received, 100% packet loss"],
+    [null, ""],
+  ])("shows the first router's address: %s by “%s”", (expected, text) => {
+    expect(
+      readPing(`PING 198.35.26.96 (198.35.26.96) 56(84) bytes of data.\n${text}\n`, "198.35.26.96"),
+    ).toBe(expected);
+  });
+
+  it("is a VPN where the interface is no card", () => {
+    const entry = (address: string, mac: string, internal = false) =>
+      ({ address, mac, internal, family: "IPv4", netmask: "", cidr: null }) as NetworkInterfaceInfo;
+    const none = "00:00:00:00:00:00";
+    const interfaces = {
+      lo: [entry("127.0.0.1", none, true)],
+      eth0: [entry("192.168.1.20", "02:00:00:00:00:01")],
+      wg0: [entry("10.8.0.2", none)],
+      ppp0: [entry("198.35.26.96", none)],
+      "OpenVPN TAP-Windows6": [entry("10.9.0.2", "00:ff:00:00:00:01")],
+    };
+    const of = (address: string) => tunnelOf(address, interfaces);
+    expect(["127.0.0.1", "192.168.1.20", "10.8.0.2", "198.35.26.96", "10.9.0.2", "10.0.0.9"].map(of)).toEqual(
+      [...[null, null, "wg0", null, "OpenVPN TAP-Windows6", null]],
+    );
+  });
+});
