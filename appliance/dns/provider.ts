@@ -26,10 +26,13 @@ export type DnsProvider = Readonly<{
   publish?(zone: string): Promise<void>;
   /**
    * Throws a DnsProviderError that says what is wrong with the credentials, as far as that can be known without a
-   * change: which permission or switch is missing for the zone.
+   * change: which permission or switch is missing for the zone. Says whether it was told that they may change it.
    */
-  check(zone: string): Promise<void>;
+  check(zone: string): Promise<WriteAccess>;
 }>;
+
+/** "untold": nothing but a change shows whether the credentials are good for one. */
+export type WriteAccess = "allowed" | "untold";
 
 export type SetName = Pick<RecordSet, "name" | "type">;
 

@@ -94,6 +94,18 @@ export function rfc2136Provider(options: Rfc2136Options): DnsProvider {
       requireZone(options, zone);
       const apex = { name: zone, type: "SOA" };
       if ((await readSet(apex)).length === 0) throw refused(options, `show ${zone} SOA`, NOT_ZONE);
+      // An update of nothing: the server asks for the key's rights all the same (RFC 2136 §3.3), and changes nothing.
+      const question = { name: zone, type: dnsTypes.SOA, class: dnsClasses.IN };
+      const sections = { prerequisites: [rr(apex, dnsClasses.ANY, 0)] };
+      const { outcome } = await askServer(options, UPDATE, question, sections).catch((error: unknown) => {
+        if (!(error instanceof DnsProviderError) || error.problem !== "credentials") throw error;
+        throw new DnsProviderError(
+          `${error.message}; the key may see the zone, but not change it`,
+          error.problem,
+        );
+      });
+      if (outcome !== 0) throw refused(options, "allow a change", outcome);
+      return "allowed";
     },
   };
 }

@@ -28,9 +28,13 @@ export type ZonePlan = Readonly<{ plan: DnsPlan; sets: readonly RecordSet[] }>;
 /** Reads the zone and plans; changes nothing. Throws DnsProviderError. */
 export async function readPlan(desired: DesiredDns, { provider, ...limits }: ZoneKeeper): Promise<ZonePlan> {
   const zone = await findZone(desired.domain, provider);
-  await provider.check(zone);
+  const access = await provider.check(zone);
   const sets = await provider.read(zone);
-  return { plan: planChanges(desired, zone, sets, limits), sets };
+  const plan = planChanges(desired, zone, sets, limits);
+  const untried =
+    "This provider does not tell what a token may do: whether yours may change the zone shows at the first change.";
+  const isUntried = access === "untold" && plan.changes.length > 0;
+  return { plan: isUntried ? { ...plan, notes: [...plan.notes, untried] } : plan, sets };
 }
 
 async function findZone(domain: string, provider: DnsProvider): Promise<string> {

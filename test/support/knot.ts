@@ -28,12 +28,16 @@ const STOP_TIMEOUT = 20_000;
 export const missingKnot =
   spawnSync("/usr/sbin/knotd", ["--version"]).error === undefined ? undefined : "needs knot";
 
-/** `records` are lines of a zone file, below the SOA and NS records of the zone. All `keys` may change the zone. */
+/**
+ * `records` are lines of a zone file, below the SOA and NS records of the zone. All `keys` may change the zone, `readers`
+ * only see it.
+ */
 export async function startKnot(
   folder: string,
   zone: string,
   records: readonly string[],
   keys: readonly KnotKey[],
+  readers: readonly KnotKey[] = [],
 ): Promise<Knot> {
   const home = join(folder, "knot");
   await mkdir(home, { recursive: true });
@@ -47,7 +51,7 @@ export async function startKnot(
       "",
     ].join("\n"),
   );
-  const keyLines = keys.map(
+  const keyLines = [...keys, ...readers].map(
     ({ name, algorithm, secret }) => `  - id: ${name}\n    algorithm: ${algorithm}\n    secret: ${secret}`,
   );
   const configuration = (port: number) => `server:
@@ -64,11 +68,11 @@ acl:
   - id: changes
     key: [${keys.map(({ name }) => name).join(", ")}]
     action: [update, transfer]
-zone:
+${readers.map(({ name }) => `  - id: ${name}-reads\n    key: ${name}\n    action: [transfer]\n`).join("")}zone:
   - domain: ${zone}
     file: ${join(home, "zone")}
     zonefile-sync: -1
-    acl: changes
+    acl: [${["changes", ...readers.map(({ name }) => `${name}-reads`)].join(", ")}]
 `;
   const file = join(home, "knot.conf");
   const lookups = new Resolver({ timeout: 2000, tries: 2 });

@@ -150,7 +150,8 @@ export const cloudflare: ProviderDescription = {
       },
       check: async (zone) => {
         const { permissions } = await zoneNamed(zone);
-        if (permissions?.includes(EDIT_PERMISSION) !== false) return;
+        if (permissions == null) return "untold";
+        if (permissions.includes(EDIT_PERMISSION)) return "allowed";
         throw new DnsProviderError(
           `the token may not change the zone ${zone} at Cloudflare: give it the permission "Zone / DNS / Edit"`,
           "credentials",

@@ -108,6 +108,7 @@ export const digitalocean: ProviderDescription = {
       check: async (zone) => {
         const what = `show the domain ${zone}`;
         await http.json({ method: "GET", path: `/domains/${zone}`, what }, z.object({ domain: domainForm }));
+        return "untold";
       },
     };
   },

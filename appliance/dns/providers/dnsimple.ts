@@ -125,6 +125,7 @@ export const dnsimple: ProviderDescription = {
       }),
       check: async (zone) => {
         await get(await pathOf(zone), recordsSchema, `show the records of ${zone}`, 1);
+        return "untold";
       },
     };
   },

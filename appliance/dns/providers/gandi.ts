@@ -136,6 +136,7 @@ export const gandi: ProviderDescription = {
           { method: "GET", path, query: organization, what: `show the domain ${zone}` },
           domainForm,
         );
+        return "untold";
       },
     };
   },

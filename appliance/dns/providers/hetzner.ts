@@ -153,6 +153,7 @@ export const hetzner: ProviderDescription = {
         if (mode === "secondary") {
           throw http.failure(`offer the zone ${zone} for changes`, "it copies the zone from another server");
         }
+        return "untold";
       },
     };
   },

@@ -210,6 +210,7 @@ export const inwx: ProviderDescription = {
       }),
       check: async (zone) => {
         await list(zone);
+        return "untold";
       },
     };
   },

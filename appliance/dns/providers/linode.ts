@@ -127,6 +127,7 @@ export const linode: ProviderDescription = {
       }),
       check: async (zone) => {
         await http.send({ method: "GET", path: await pathOf(zone), what: `show the records of ${zone}` });
+        return "untold";
       },
     };
   },

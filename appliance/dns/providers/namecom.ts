@@ -133,6 +133,7 @@ export const namecom: ProviderDescription = {
       }),
       check: async (zone) => {
         await http.send({ method: "GET", path: recordsPath(zone), what: `show the records of ${zone}` });
+        return "untold";
       },
     };
   },

@@ -135,6 +135,7 @@ export const netcupCloud: ProviderDescription = {
       }),
       check: async (zone) => {
         await list(zone);
+        return "untold";
       },
     };
   },

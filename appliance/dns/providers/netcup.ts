@@ -166,6 +166,7 @@ export const netcup: ProviderDescription = {
       ...sets,
       check: async (zone) => {
         await list(zone);
+        return "untold";
       },
     };
   },

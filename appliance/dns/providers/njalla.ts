@@ -113,6 +113,7 @@ export const njalla: ProviderDescription = {
       }),
       check: async (zone) => {
         await list(zone);
+        return "untold";
       },
     };
   },

@@ -25,6 +25,7 @@ const textTypes = ["SPF", "DKIM", "DMARC"];
 const recordForm = z.object({
   ...{ id: z.number(), fieldType: z.string(), subDomain: z.string(), target: z.string(), ttl: z.number() },
 });
+const credentialForm = z.object({ rules: z.array(z.object({ method: z.string(), path: z.string() })) });
 const failureForm = z.object({ message: z.string(), errorCode: z.string().optional() });
 
 export const ovh: ProviderDescription = {
@@ -137,6 +138,13 @@ export const ovh: ProviderDescription = {
       const what = `publish the zone ${zone}`;
       await http.send({ method: "POST", path: `/domain/zone/${zone}/refresh`, what, repeatable: true });
     };
+    /** What the keys may call; undefined where it is not told, as of keys that are no consumer's. */
+    const rulesOfKeys = async () => {
+      const what = "tell what the keys may do";
+      const request = { method: "GET", path: "/auth/currentCredential", what, accept: [403, 404] } as const;
+      const { body } = await http.send(request);
+      return credentialForm.safeParse(body).data?.rules;
+    };
     return {
       zones: async () =>
         await http.json(
@@ -174,10 +182,40 @@ export const ovh: ProviderDescription = {
         await publish(zone);
       },
       publish,
-      check: async (zone) => void (await idsOf(zone, { fieldType: "MX" })),
+      check: async (zone) => {
+        await idsOf(zone, { fieldType: "MX" });
+        const rules = await rulesOfKeys();
+        if (rules === undefined) return "untold";
+        const lacks = callsOf(zone).find(([method, to]) => !rules.some((rule) => covers(rule, method, to)));
+        if (lacks === undefined) return "allowed";
+        throw new DnsProviderError(
+          `the keys may not change the zone ${zone} at OVH: they lack ${lacks.join(" ")}; make new ones with all four rights`,
+          "credentials",
+        );
+      },
     };
   },
 };
+
+/** All that a change of a zone calls. */
+function callsOf(zone: string): [method: string, path: string][] {
+  const path = `/domain/zone/${zone}/record`;
+  return [
+    ...([
+      ["POST", path],
+      ["PUT", `${path}/1`],
+      ["DELETE", `${path}/1`],
+    ] as [string, string][]),
+    ["POST", `/domain/zone/${zone}/refresh`],
+  ];
+}
+
+/** A rule's path may hold stars, each for anything. */
+function covers(rule: Readonly<{ method: string; path: string }>, method: string, path: string): boolean {
+  if (rule.method.toUpperCase() !== method) return false;
+  const parts = rule.path.split("*").map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`).test(path);
+}
 
 function fieldsOf({ name, type, ttl, value }: ValueRow, zone: string): object {
   const target = type === "TXT" ? txtStrings(value).join(" ") : value;

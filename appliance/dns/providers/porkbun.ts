@@ -106,6 +106,7 @@ export const porkbun: ProviderDescription = {
       check: async (zone) => {
         await ask(success, "/ping", "take the keys");
         await ask(recordList, `/dns/retrieve/${zone}`, `show the records of ${zone}`);
+        return "untold";
       },
     };
   },

@@ -90,6 +90,7 @@ export const vultr: ProviderDescription = {
       }),
       check: async (zone) => {
         await http.send({ method: "GET", path: recordsPath(zone), what: `show the records of ${zone}` });
+        return "untold";
       },
     };
   },

@@ -19,6 +19,8 @@ const keys: TsigKey[] = [
   { name: "other.key", algorithm: "hmac-sha512", secret: secrets.sha512 },
 ];
 
+const reader: TsigKey = { name: "reader", algorithm: "hmac-sha256", secret: Buffer.alloc(32, "r") };
+
 /** Not as Homing would write them. */
 const foreign = [
   `odd.${zone}. 300 TXT "in " "two" " parts"`,
@@ -38,15 +40,17 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
   let knot: Knot;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "homing-rfc2136-"));
-    const texts = keys.map(({ secret, ...key }) => ({
+    const textOf = ({ secret, ...key }: TsigKey) => ({
       ...key,
       secret: Buffer.from(secret).toString("base64"),
-    }));
+    });
+    const texts = keys.map(textOf);
     knot = await startKnot(
       folder,
       zone,
       [`text.${zone}. 300 TXT "of somebody else"`, ...foreign, ...many],
       texts,
+      [textOf(reader)],
     );
   });
   afterAll(async () => {
@@ -55,6 +59,18 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
   });
   const provider = (key: TsigKey = keys[0]!, more: { zone?: string; now?: () => number } = {}) =>
     rfc2136Provider({ server: { host: "127.0.0.1", port: knot.port }, zone, key, ...more });
+
+  it("is told before a change whether the key may make one, and stays as it is", async () => {
+    const serial = async () => (await provider().read(zone, [{ name: zone, type: "SOA" }]))[0]?.values;
+    const before = await serial();
+    expect(await provider().check(zone)).toBe("allowed");
+    await provider(reader).read(zone, [text]);
+    await expect(provider(reader).check(zone)).rejects.toMatchObject({
+      ...{ name: "DnsProviderError", problem: "credentials" },
+      message: expect.stringMatching(/the key may see the zone, but not change it$/),
+    });
+    expect(await serial()).toEqual(before);
+  });
 
   it.each(keys)("adds and removes a value with $algorithm, and leaves its neighbours", async (key) => {
     const record = { name: `text.${zone}`, type: "TXT", ttl: 300, value: `"by ${key.name}"` };

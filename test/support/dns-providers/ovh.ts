@@ -15,7 +15,19 @@ const keys = {
 const AHEAD = 7000;
 const CLOCK_TOLERANCE = 60;
 
-export function fakeOvh(zone: string, rows: readonly ValueRow[]): FakeProvider {
+const everything: readonly { method: string; path: string }[] = ["GET", "POST", "PUT", "DELETE"].map(
+  (method) => ({
+    method,
+    path: "/domain/zone/*",
+  }),
+);
+
+/** `rules`: what the keys may call; null when they may not even ask that. */
+export function fakeOvh(
+  zone: string,
+  rows: readonly ValueRow[],
+  rules: typeof everything | null = everything,
+): FakeProvider {
   let lastId = 1_553_659_740;
   const failed = (status: number, errorCode: string, message: string): FakeAnswer => {
     return { status, body: { class: `Client::${errorCode}`, errorCode, message } };
@@ -85,6 +97,11 @@ export function fakeOvh(zone: string, rows: readonly ValueRow[]): FakeProvider {
       const refusal = refusalOf(request);
       if (refusal !== undefined) return refusal;
       if (method === "GET" && path === "/domain/zone/") return { status: 200, body: [zone] };
+      if (method === "GET" && path === "/auth/currentCredential") {
+        return rules === null
+          ? failed(403, "NOT_GRANTED_CALL", "This call has not been granted")
+          : { status: 200, body: { credentialId: 1, status: "validated", rules } };
+      }
       const [, owner, rest] = /^\/domain\/zone\/([^/]+)(\/.*)$/.exec(path) ?? [];
       if (owner !== zone) return failed(404, "NotFound", "This service does not exist");
       if (method === "POST" && rest === "/refresh") {

@@ -11,6 +11,7 @@ import { fakeNamecom } from "../../../support/dns-providers/namecom.ts";
 import { fakeNetcup } from "../../../support/dns-providers/netcup.ts";
 import { fakeNetcupCloud } from "../../../support/dns-providers/netcup-cloud.ts";
 import { fakeNjalla } from "../../../support/dns-providers/njalla.ts";
+import { fakeOvh } from "../../../support/dns-providers/ovh.ts";
 import { fakeVultr } from "../../../support/dns-providers/vultr.ts";
 
 const zone = "example.org";
@@ -29,6 +30,39 @@ function connect(fake: FakeProvider, credentials: Credentials = {}) {
   const run = runFake(fake);
   return { ...run, provider: fake.description.connect({ ...fake.credentials, ...credentials }, run) };
 }
+
+describe("OVH", () => {
+  const rules = (...all: string[]) =>
+    all.map((rule) => ({ method: rule.split(" ")[0]!, path: rule.split(" ")[1]! }));
+  const own = `/domain/zone/${zone}`;
+
+  it("tells whether keys may change the zone, as far as they may ask that", async () => {
+    const whole = rules(...["GET", "POST", "PUT", "DELETE"].map((method) => `${method} ${own}/*`));
+    const told = async (...some: [ReturnType<typeof rules> | null] | []) =>
+      await connect(fakeOvh(zone, foreign, ...some)).provider.check(zone);
+    expect([await told(), await told(whole), await told(null)]).toEqual(["allowed", "allowed", "untold"]);
+  });
+
+  it.each<[what: string, rules: string[], lacks: RegExp]>([
+    ["reading alone", [`GET ${own}/*`], /lack POST \/domain\/zone\/example\.org\/record;/],
+    [
+      "everything but publishing",
+      ["POST", "PUT", "DELETE"].map((method) => `${method} ${own}/record*`).concat(`GET ${own}/*`),
+      /lack POST .*\/refresh;/,
+    ],
+    [
+      "another zone",
+      ["POST", "PUT", "DELETE"].map((method) => `${method} /domain/zone/exampleXorg/*`).concat("GET /*"),
+      /lack POST/,
+    ],
+  ])("says before a change what keys with rights to %s lack", async (_what, some, lacks) => {
+    const { provider, requests } = connect(fakeOvh(zone, foreign, rules(...some)));
+    await expect(provider.check(zone)).rejects.toMatchObject({
+      ...{ problem: "credentials", message: expect.stringMatching(lacks) },
+    });
+    expect(requests.every(({ method }) => method === "GET")).toBe(true);
+  });
+});
 
 describe("netcup", () => {
   it("gets every record back, so that nothing is lost even if it replaced the zone", async () => {
