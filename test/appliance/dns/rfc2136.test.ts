@@ -1,4 +1,8 @@
-/** Changes of a zone by RFC 2136 with TSIG (appliance/dns/rfc2136.ts), judged by a real name server. */
+/**
+ * Changes of a zone by RFC 2136 with TSIG (appliance/dns/rfc2136.ts), judged by a real name server. The failures have the
+ * names that they have at the providers by HTTP (providers/contract.test.ts); of those, 429 and 5xx cannot come: a name
+ * server that has too much to do falls silent or says REFUSED.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -60,7 +64,7 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
   const provider = (key: TsigKey = keys[0]!, more: { zone?: string; now?: () => number } = {}) =>
     rfc2136Provider({ server: { host: "127.0.0.1", port: knot.port }, zone, key, ...more });
 
-  it("is told before a change whether the key may make one, and stays as it is", async () => {
+  it("403: is told before a change whether the key may make one, and stays as it is", async () => {
     const serial = async () => (await provider().read(zone, [{ name: zone, type: "SOA" }]))[0]?.values;
     const before = await serial();
     expect(await provider().check(zone)).toBe("allowed");
@@ -72,20 +76,23 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     expect(await serial()).toEqual(before);
   });
 
-  it.each(keys)("adds and removes a value with $algorithm, and leaves its neighbours", async (key) => {
-    const record = { name: `text.${zone}`, type: "TXT", ttl: 300, value: `"by ${key.name}"` };
-    const values = zoneValues(provider(key), zone);
-    await Promise.all([values.add(record), values.add(record)]);
-    expect((await knot.lookups.resolveTxt(record.name)).flat().sort()).toEqual([
-      `by ${key.name}`,
-      "of somebody else",
-    ]);
-    const [set] = await provider(key).read(zone, [record]);
-    expect([...(set?.values ?? [])].sort()).toEqual([record.value, '"of somebody else"']);
-    await values.remove({ ...record, ttl: 5 });
-    await values.remove(record);
-    expect(await knot.lookups.resolveTxt(record.name)).toEqual([["of somebody else"]]);
-  });
+  it.each(keys)(
+    "409: adds a value with $algorithm twice at once, removes it, and leaves its neighbours",
+    async (key) => {
+      const record = { name: `text.${zone}`, type: "TXT", ttl: 300, value: `"by ${key.name}"` };
+      const values = zoneValues(provider(key), zone);
+      await Promise.all([values.add(record), values.add(record)]);
+      expect((await knot.lookups.resolveTxt(record.name)).flat().sort()).toEqual([
+        `by ${key.name}`,
+        "of somebody else",
+      ]);
+      const [set] = await provider(key).read(zone, [record]);
+      expect([...(set?.values ?? [])].sort()).toEqual([record.value, '"of somebody else"']);
+      await values.remove({ ...record, ttl: 5 });
+      await values.remove(record);
+      expect(await knot.lookups.resolveTxt(record.name)).toEqual([["of somebody else"]]);
+    },
+  );
 
   it.each([
     { type: "A", address: "192.0.2.7" },
@@ -111,7 +118,7 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     ["another zone", keys[0]!, { zone: "d.test" }, /(?:REFUSED|NOTAUTH): .*rfc2136_zone/],
     ["a name outside the zone", keys[0]!, {}, /NOTZONE: .*outside/],
     ["a clock that is wrong", keys[0]!, { now: () => Date.now() - 3_600_000 }, /clock/],
-  ])("says what is wrong with %s", async (what, key, more, words) => {
+  ])("401, 404: says what is wrong with %s", async (what, key, more, words) => {
     const name = what === "a name outside the zone" ? "x.elsewhere.test" : `x.${more.zone ?? zone}`;
     const change: ValueRow = { name, type: "TXT", ttl: 60, value: txtValue("x") };
     const adding = zoneValues(provider(key, more), more.zone ?? zone).add(change);
@@ -120,7 +127,7 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     await expect(adding).rejects.not.toThrow(Buffer.from(key.secret).toString("base64"));
   });
 
-  it("shows the whole zone, in as many messages as it takes", async () => {
+  it("pages: shows the whole zone, in as many messages as it takes", async () => {
     const sets = await provider().read(zone);
     const of = (name: string) => sets.filter((set) => set.name === name);
     expect(sets.filter(({ name }) => name.startsWith("host-"))).toHaveLength(many.length);
@@ -161,7 +168,7 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     );
   });
 
-  it("makes an alias of an address and back in one go", async () => {
+  it("half-written: is never seen, for an alias takes an address's place and back in one go", async () => {
     const name = `alias.${zone}`;
     const address = { name, type: "A", ttl: 60, values: ["192.0.2.1", "192.0.2.2"] };
     const alias = { name, type: "CNAME", ttl: 60, values: [`ns.${zone}.`] };
@@ -183,7 +190,7 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
     }
   });
 
-  it("gives up on who does not answer", async () => {
+  it("time-out: gives up on who does not answer", async () => {
     const closed = rfc2136Provider({ server: { host: "127.0.0.1", port: 1 }, zone, key: keys[0]! });
     await expect(closed.read(zone, [text])).rejects.toThrow(
       /port 1, does not answer over TCP: .*ECONNREFUSED/,

@@ -1,7 +1,8 @@
 /**
  * What every provider in appliance/dns/providers/ promises, over a stand-in of each: that record sets become what they
  * shall be, however often a request fails on the way, that nobody else's records change, and that errors say what is wrong
- * without the token.
+ * without the token. The failures (401 to pages) have the same names everywhere; where one cannot come, its name says why.
+ * RFC 2136 has no HTTP: rfc2136.test.ts has its own kinds of them, by a real name server.
  */
 import { describe, expect, it } from "vitest";
 import type { ConnectOptions, DnsProvider, DnsProviderError } from "../../../../appliance/dns/provider.ts";
@@ -15,6 +16,7 @@ import {
 import { relayRecords } from "../../../../appliance/dns/records.ts";
 import {
   type FakeProvider,
+  type FakeRequest,
   type Fault,
   runFake,
   serveFake,
@@ -69,6 +71,50 @@ const withoutApex = (rows: readonly ValueRow[]) =>
 const kept = (fake: FakeProvider, sets: readonly RecordSet[]) =>
   sets.map((set) => fake.description.approximate?.(set) ?? set);
 
+/** Where a record that is there already is nothing to complain of. */
+const withoutConflicts: Readonly<Record<string, string>> = {
+  desec: "all sets are replaced by one request",
+  gandi: "a PUT makes a set or takes its place",
+  inwx: "its code 2302 is taken for done",
+};
+
+/**
+ * Makes one change while somebody else makes the other right before its first write, and once more. Gives the problem of
+ * the first try, if it had any.
+ */
+async function meanwhile(
+  fake: FakeProvider,
+  mine: readonly RecordSet[],
+  others: readonly RecordSet[],
+  problems: RegExp,
+): Promise<string | undefined> {
+  const run = runFake(fake);
+  let isDone = false;
+  const other = connect(fake).provider;
+  const fetch: typeof run.fetch = async (input, init) => {
+    const { method = "GET", body } = init ?? {};
+    const parsed = typeof body === "string" && body !== "" ? (JSON.parse(body) as unknown) : undefined;
+    const path = new URL(String(input)).pathname.slice(
+      new URL(fake.baseUrl).pathname.replace(/\/$/, "").length,
+    );
+    const asks = fake.isRead({ method, path, body: parsed } as FakeRequest);
+    if (!asks && !isDone) {
+      isDone = true;
+      await other.change(zone, others);
+    }
+    return await run.fetch(input, init);
+  };
+  const one = fake.description.connect(fake.credentials, { fetch, clock: run.clock });
+  const problem = await one.change(zone, mine).then(
+    () => undefined,
+    (error: DnsProviderError) => error.problem,
+  );
+  expect(isDone).toBe(true);
+  if (problem !== undefined) expect(problem).toMatch(problems);
+  await one.change(zone, mine);
+  return problem;
+}
+
 async function errorOf(promise: Promise<unknown>): Promise<DnsProviderError> {
   const error = await promise.then(
     () => new Error("it went well"),
@@ -78,7 +124,7 @@ async function errorOf(promise: Promise<unknown>): Promise<DnsProviderError> {
   return error as DnsProviderError;
 }
 
-describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
+describe.each(Object.entries(fakes))("%s", (id, makeFake) => {
   const start = (rows: readonly ValueRow[] = foreign) => makeFake(zone, rows);
 
   it("shows its zones and all their records, and finds nothing wrong", async () => {
@@ -159,7 +205,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     );
   });
 
-  it("gets there the second time, at whichever request the first one ended", async () => {
+  it("half-written: gets there the second time, at whichever request the first one ended", async () => {
     const whole = started();
     const { provider, requests } = connect(whole);
     await provider.change(zone, after);
@@ -184,7 +230,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     }
   });
 
-  it("waits when it is told to, and says so when that is too long", async () => {
+  it("429: waits when it is told to, and says so when that is too long", async () => {
     const fake = started();
     const { busy } = fake.failures;
     const slow = { ...busy, headers: { ...busy.headers, "retry-after": "5" } };
@@ -198,9 +244,9 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
   });
 
   const problems: [what: string, (fake: FakeProvider) => { provider: DnsProvider; problem: string }][] = [
-    ["wrong credentials", (fake) => ({ provider: connectWrong(fake), problem: "credentials" })],
+    ["401, wrong credentials", (fake) => ({ provider: connectWrong(fake), problem: "credentials" })],
     [
-      "a change that it does not allow",
+      "403, a change that it does not allow",
       (fake) => ({
         provider: connect(fake, (_, request) => (fake.isRead(request) ? undefined : fake.failures.forbidden))
           .provider,
@@ -208,7 +254,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
       }),
     ],
     [
-      "a provider that is broken",
+      "5xx, a provider that is broken",
       (fake) => ({ provider: connect(fake, () => fake.failures.broken).provider, problem: "unreachable" }),
     ],
     [
@@ -272,7 +318,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     const { fetch, clock } = runFake(fake);
     return fake.description.connect(fake.wrongCredentials, { fetch, clock });
   };
-  it("finds wrong credentials, and a zone that is not there, before anything changes", async () => {
+  it("401, 404: finds wrong credentials, and a zone that is not there, before anything changes", async () => {
     const fake = start();
     expect(await errorOf(connectWrong(fake).check(zone))).toMatchObject({ problem: "credentials" });
     const { provider } = connect(fake);
@@ -282,7 +328,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     });
   });
 
-  it("waits no longer than its limit for an answer", async () => {
+  it("time-out: waits no longer than its limit for an answer", async () => {
     const fake = start();
     const hanging: typeof fetch = (_input, init) =>
       new Promise((_resolve, reject) => {
@@ -295,6 +341,24 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     });
   });
 
+  it("404: takes a record that went away meanwhile for gone, or says so, and gets there the next time", async () => {
+    const fake = start([...foreign, ...rowsOf([before[5]!])]);
+    const gone = [{ ...before[5]!, values: [] }];
+    await meanwhile(fake, gone, gone, /missing|refused/);
+    expect(texts(withoutApex(fake.rows()))).toEqual(texts(rowsOf(kept(fake, groupValues(foreign)))));
+  });
+
+  const conflictless = withoutConflicts[id];
+  it(`409: ${conflictless === undefined ? "says that a record is there already, and gets there the next time" : `cannot come, for ${conflictless}`}`, async () => {
+    const fake = start();
+    const set = { name: `both.${zone}`, type: "A", ttl: 3600, values: ["192.0.2.7"] };
+    const problem = await meanwhile(fake, [set], [set], /refused/);
+    expect(problem).toBe(conflictless === undefined ? "refused" : undefined);
+    expect(texts(fake.rows()).filter((text) => text.startsWith(set.name))).toEqual([
+      `${set.name} A 192.0.2.7`,
+    ]);
+  });
+
   it("does the same over a real connection", async () => {
     const fake = start();
     await using server = await serveFake(fake);
@@ -305,7 +369,7 @@ describe.each(Object.entries(fakes))("%s", (_id, makeFake) => {
     expect(texts(rowsOf(await provider.read(zone, [set])))).toEqual([`new.${zone} A 192.0.2.9`]);
   });
 
-  it("shows zones of many pages whole", async () => {
+  it("pages: shows zones of 620 records whole", async () => {
     const many = Array.from({ length: 620 }, (_, index): ValueRow => {
       return { name: `host-${index}.${zone}`, type: "A", ttl: 3600, value: `198.51.100.${index % 250}` };
     });
