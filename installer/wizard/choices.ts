@@ -32,7 +32,7 @@ export function choicesOf(state: State): readonly Choice[] {
         {
           id: "pi-zero-2",
           label: "Raspberry Pi Zero 2, at home",
-          hint: "It needs a USB network adapter: there is no Wi-Fi yet.",
+          hint: "With a USB network adapter; Wi-Fi works with some of them, for Debian has no firmware for the others.",
         },
         {
           id: "vm-home",

@@ -52,15 +52,19 @@ export function acmeEmailView(): View {
   };
 }
 
-export function wifiNetworkView(): View {
+export function wifiNetworkView({ answers }: State): View {
+  const doubt =
+    answers.place === "pi-zero-2"
+      ? "Debian has no firmware for the radio of most Zero 2: then a USB network adapter is needed all the same."
+      : "It works with a Pi 3, 4, 5, 500 and Compute Module; Debian has no firmware for the radio of a Pi 400.";
   return {
     title: "Wi-Fi",
     blocks: [
-      text(
-        "Which network shall the Raspberry Pi join? Its name as telephones show it, capital letters and all.",
-      ),
+      text("Which network shall it join? Its name as telephones show it, capital letters and all."),
+      text(doubt, "quiet"),
     ],
-    advice: "Empty: none. A network without a password is set in relay.toml, below [wifi].",
+    advice:
+      "Empty: none. WPA2 is spoken, not WPA3 alone. A network without a password is set by ./homing wifi.",
   };
 }
 

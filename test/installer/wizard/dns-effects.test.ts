@@ -14,6 +14,7 @@ import { fakeDesec } from "../../support/dns-providers/desec.ts";
 import { fakeDesecAccounts } from "../../support/dns-providers/desec-account.ts";
 import { runFake } from "../../support/dns-providers/fake-provider.ts";
 import { fakeInwx } from "../../support/dns-providers/inwx.ts";
+import { fakeNamecom } from "../../support/dns-providers/namecom.ts";
 
 const domain = "chat.rosegarden.net";
 const zone = "rosegarden.net";
@@ -71,6 +72,24 @@ describe("at a provider", () => {
     const { effects, task } = atDesec([foreign]);
     const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
     expect(plan.blocked).toContain("mx.fleet.net");
+  });
+
+  it("what the provider cannot keep as it is counts as done in the form that it can keep", async () => {
+    const fake = fakeNamecom(zone, []);
+    const { fetch, clock } = runFake(fake);
+    const { effects } = dnsEffects({ connect: { fetch, clock } });
+    const answers = { ...noAnswers, domain, addresses: ["198.35.26.96"] };
+    const task = {
+      folder,
+      answers,
+      provider: "namecom",
+      credentials: fake.credentials,
+      removeParking: false,
+    };
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    const { cutOff } = await effects.apply({ kind: "apply", ...task, changes: plan.changes }, follow);
+    expect(cutOff).toBeUndefined();
+    expect((await effects.plan({ kind: "plan", ...task }, follow)).plan.changes).toEqual([]);
   });
 
   it("a registrar's parking page is offered to go, and goes with the change", async () => {
