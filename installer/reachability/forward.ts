@@ -78,8 +78,7 @@ export async function findForwarding(
   const router = { address: places.address, outerAddress, forwarding: forwarders.map(({ way }) => way) };
   const forEach =
     (
-      noWay: (router: string, target: string) => string,
-
+      noWay: (router: string, device: string) => string,
       act: (
         forwarders: Forwarder[],
         port: number,
@@ -89,7 +88,8 @@ export async function findForwarding(
     ) =>
     async (target: string) => {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(WHOLE_LIMIT_MS)]);
-      if (forwarders.length === 0) throw new ForwardingError(noWay(places.address, target));
+      if (forwarders.length === 0)
+        throw new ForwardingError(noWay(places.address, target === own ? "the relay" : target));
       const left = [...forwarders];
       const outcomes: PortOutcome[] = [];
       // One after another: routers write each to their list.
@@ -102,10 +102,10 @@ export async function findForwarding(
   return { router, own, open: forEach(nobodyOpens, openPort), close: forEach(nobodyCloses, closePort) };
 }
 
-const nobodyOpens = (router: string, target: string) =>
+const nobodyOpens = (router: string, device: string) =>
   `the router at ${router} forwards nothing when a program asks: UPnP, PCP and NAT-PMP are off there, or unknown to it. ` +
   `Switch UPnP on for a moment in its settings, or enter it by hand: forward the TCP ports ${forwardedPorts.join(", ")}, ` +
-  `each to the same port of ${target} (“port forwarding”, “virtual server”, “NAT”)`;
+  `each to the same port of ${device} (“port forwarding”, “virtual server”, “NAT”)`;
 
 const nobodyCloses = (router: string) =>
   `the router at ${router} does nothing when a program asks: UPnP, PCP and NAT-PMP are off there, or unknown to it. ` +

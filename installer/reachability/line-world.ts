@@ -44,7 +44,7 @@ const usualHosts: Readonly<Record<ProbedPort, readonly string[]>> = {
 /** A connection with TLS over a slow line takes a second or two; a closed port mostly keeps silent. */
 const HOST_LIMIT_MS = 4_500;
 /** What takes longer counts as not there: with the start of the program it is ten seconds, where every packet is lost. */
-const WHOLE_LIMIT_MS = 9_000;
+const WHOLE_LIMIT_MS = 8_500;
 
 export function usualLineWorld(dns: DnsWorld): LineWorld {
   const hostsAt = (port: ProbedPort) => usualHosts[port].map((host) => ({ host, port }));

@@ -207,6 +207,7 @@ describe("forwarding by nobody", () => {
   it("says what to enter by hand", async () => {
     const { open, close } = await findForwarding(await places([]), secret, never);
     await expect(open(DEVICE)).rejects.toThrow(/forwards nothing .* 25, 80, .* each to the same port of 192/);
+    await expect(open(OWN)).rejects.toThrow(/same port of the relay/);
     await expect(close(DEVICE)).rejects.toThrow(/Look at its own page/);
   });
 });
