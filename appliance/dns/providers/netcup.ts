@@ -23,6 +23,8 @@ const codes = {
 
 const CLOUD_DNS =
   "netcup keeps it in its newer CloudDNS: take the provider “netcup CloudDNS” with a key of its own";
+/** At times it takes every other session of its own for an invalid one (github.com/stecklars/dynamic-dns-netcup-api/issues/21). */
+const MAX_SESSIONS = 5;
 const hostTypes = ["CNAME", "MX", "NS"];
 
 const answerOf = <Data>(responsedata: z.ZodType<Data>) =>
@@ -102,26 +104,37 @@ export const netcup: ProviderDescription = {
       throw http.failure(what, "its answer has another form than expected", "unreachable");
     };
     let session: Promise<string> | undefined;
-    /** Logged in; a session lasts a quarter of an hour, and one that is over is begun anew once. */
+    /** Logged in; a session lasts a quarter of an hour, and one that is over is begun anew. */
     const call = async (action: string, param: object, what: string, repeatable = true): Promise<Answer> => {
-      for (let isAgain = false; ; isAgain = true) {
+      for (let sessions = 1; ; sessions++) {
         session ??= logIn();
         const apisessionid = await session.catch((error: unknown) => {
           session = undefined;
           throw error;
         });
         const answer = await ask(action, { ...param, apisessionid }, what, repeatable);
-        if (answer.statuscode !== codes.sessionOver || isAgain) return answer;
+        if (answer.statuscode !== codes.sessionOver || sessions === MAX_SESSIONS) return answer;
         session = undefined;
       }
     };
     const failure = (zone: string, what: string, answer: Answer) => {
       const { statuscode: code } = answer;
       const isMissing = code === codes.noZone || code === codes.noZoneToChange;
-      const mend = isMissing ? `: ${zone} is not in this account, or ${CLOUD_DNS}` : "";
+      const isUnsteady = code === codes.sessionOver;
+      const mend = isMissing
+        ? `: ${zone} is not in this account, or ${CLOUD_DNS}`
+        : isUnsteady
+          ? ": it forgot each session at once; try again in some minutes"
+          : "";
       // [Assumed: those below “validation error” are about who asks.]
       const isAboutUs = code >= 4000 && code < codes.invalid;
-      const problem = isMissing ? "missing" : isAboutUs ? "credentials" : "refused";
+      const problem = isUnsteady
+        ? "unreachable"
+        : isMissing
+          ? "missing"
+          : isAboutUs
+            ? "credentials"
+            : "refused";
       return http.failure(what, wordsOf(answer) + mend, problem);
     };
     const list = async (zone: string): Promise<NetcupRow[]> => {

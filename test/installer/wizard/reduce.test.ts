@@ -120,6 +120,17 @@ describe("a first run", () => {
     expect(choicesOf(state).map(({ id }) => id)).toEqual(["again", "by-hand"]);
   });
 
+  it("lets no mere Enter take a web page away", () => {
+    const websites = ["chat.rosegarden.net", "www.chat.rosegarden.net"];
+    const plan = {
+      kind: "plan",
+      plan: { changes: ["~ x"], findings: [], blocked: undefined, websites },
+    } as const;
+    const choices = choicesOf(walk([...toProvider, { choose: 0 }, token], { plan }));
+    expect(choices.map(({ id }) => id)).toEqual(["by-hand", "apply"]);
+    expect(choices[1]?.label).toContain(`let the web page at ${websites.join(" and ")} go`);
+  });
+
   it("shows and checks the records for whoever publishes them by hand", () => {
     let state = walk(toProvider);
     state = walk([choose(state, "by-hand")], {}, state);

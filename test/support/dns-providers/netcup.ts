@@ -25,12 +25,19 @@ type Param = Readonly<{
   dnsrecordset?: Readonly<{ dnsrecords: readonly Listed[] }>;
 }>;
 
-export type FakeNetcup = FakeProvider & Readonly<{ endSessions(): void; logins(): number }>;
+export type FakeNetcup = FakeProvider &
+  Readonly<{
+    endSessions(): void;
+    logins(): number;
+    /** Forgets that many sessions as soon as they have begun. */
+    forgetNext(count: number): void;
+  }>;
 
 /** `replaces`: records that are not in the list go, as nobody ever saw it do. */
 export function fakeNetcup(zone: string, rows: readonly ValueRow[], { replaces = false } = {}): FakeNetcup {
   let store = recordStore(rows.map((row) => ({ ...row, ttl: ZONE_TTL })));
   const sessions = new Set<string>();
+  let forgotten = 0;
   let logins = 0;
   const answered = (
     action: string,
@@ -111,6 +118,9 @@ export function fakeNetcup(zone: string, rows: readonly ValueRow[], { replaces =
     },
     endSessions: () => sessions.clear(),
     logins: () => logins,
+    forgetNext: (count) => {
+      forgotten = count;
+    },
     answer: ({ method, path, query, body }) => {
       if (method !== "POST" || path !== "/endpoint.php" || !query.has("JSON"))
         return { status: 404, body: "<html>" };
@@ -120,7 +130,8 @@ export function fakeNetcup(zone: string, rows: readonly ValueRow[], { replaces =
       if (action === "login") {
         if (param.apipassword !== PASSWORD) return answered(action, 4013, "Login failed.");
         const apisessionid = `session-${++logins}`;
-        sessions.add(apisessionid);
+        if (forgotten > 0) forgotten--;
+        else sessions.add(apisessionid);
         return answered(action, 2000, "Session has been created successful.", { apisessionid });
       }
       if (!sessions.has(param.apisessionid ?? ""))

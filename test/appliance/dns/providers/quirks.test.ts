@@ -91,6 +91,18 @@ describe("netcup", () => {
     expect(fake.logins()).toBe(2);
   });
 
+  it("is given a new session when it forgets one at once, but not for ever", async () => {
+    const fake = fakeNetcup(zone, foreign);
+    fake.forgetNext(3);
+    await connect(fake).provider.read(zone);
+    expect(fake.logins()).toBe(4);
+    fake.forgetNext(100);
+    await expect(connect(fake).provider.read(zone)).rejects.toMatchObject({
+      ...{ problem: "unreachable", message: expect.stringContaining("try again in some minutes") },
+    });
+    expect(fake.logins()).toBe(9);
+  });
+
   it("has empty zones, and keeps a CAA without the account", async () => {
     const fake = fakeNetcup(zone, []);
     const { provider } = connect(fake);
