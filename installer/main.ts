@@ -271,7 +271,8 @@ export async function runProcess(work: (io: CommandIo) => Promise<number>): Prom
   }
   process.exitCode = unwritten && code === 0 ? EXIT_FAILED : code;
   // What was stopped may have threads and programs at work, whose results nobody awaits any more.
-  if (io.signal.aborted) process.exit();
+  // In the wizard Ctrl-C is a key and no signal.
+  if (io.signal.aborted || code === stops.SIGINT) process.exit();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

@@ -71,7 +71,7 @@ export function freeKeepView({ answers, found, folder }: State): View {
     blocks: [
       ...findings(found),
       text(
-        `deSEC has given a token that may change the records of ${registeredName(answers.domain)} and nothing else. Shall it stay in ${folder}?`,
+        `deSEC has given a token that may change the records of ${registeredName(answers.domain)} and nothing else. Shall it be kept in the folder ${folder}?`,
       ),
     ],
   };

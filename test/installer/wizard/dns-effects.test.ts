@@ -174,6 +174,18 @@ describe("a change that is cut off", () => {
     expect(fake.logins()).toBe(1);
   });
 
+  it("says that nothing is known where the provider answers no more", async () => {
+    let made = 0;
+    const { effects, task } = atInwx((_, request) => {
+      if (isCreate(request)) made++;
+      return made > 1 ? "refused" : undefined;
+    });
+    const { plan } = await effects.plan({ kind: "plan", ...task }, follow);
+    const { cutOff } = await effects.apply({ kind: "apply", ...task, changes: plan.changes }, follow);
+    expect(cutOff).toMatchObject({ isKnown: false, written: [] });
+    expect(cutOff!.missing.length).toBeGreaterThan(3);
+  });
+
   it("by the person ends between two records, with the one on its way answered", async () => {
     const stop = new AbortController();
     let made = 0;
