@@ -18,8 +18,10 @@ export async function onLoopDisk(
   bytes: number,
   work: (disk: LoopDisk) => Promise<void>,
   options: readonly string[] = [],
+  /** Where the file behind it lies. */
+  place = tmpdir(),
 ): Promise<boolean> {
-  const folder = await mkdtemp(join(tmpdir(), "homing-loop-"));
+  const folder = await mkdtemp(join(place, "homing-loop-"));
   const file = join(folder, "disk");
   try {
     await writeFile(file, "");
