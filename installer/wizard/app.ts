@@ -3,9 +3,7 @@
  * state wants, and keeps what is to be kept. All decisions are reduce.ts's. Started by start.ts.
  */
 import {
-  Box,
   type Key,
-  Text,
   useApp,
   useCursor,
   useInput,
@@ -18,12 +16,12 @@ import { createElement as h, type ReactNode, useEffect, useReducer, useRef } fro
 import type { Kept } from "./answers.ts";
 import type { Effects } from "./effects.ts";
 import type { FieldKey } from "./field.ts";
-import { drawable, type Look } from "./look.ts";
+import type { Look } from "./look.ts";
 import { reduce } from "./reduce.ts";
+import { Rows } from "./rows.ts";
 import { runTask } from "./run-task.ts";
-import { type Row, screenOf } from "./screen.ts";
+import { screenOf } from "./screen.ts";
 import { type Event, initialState, keptOf } from "./state.ts";
-import type { Tone } from "./view.ts";
 
 export type AppProps = Readonly<{
   effects: Effects;
@@ -91,34 +89,7 @@ export function App({ effects, look, keep }: AppProps): ReactNode {
 
   const screen = screenOf(state, isSpoken ? undefined : size);
   setCursorPosition(isSpoken ? undefined : screen.cursor);
-  return h(
-    Box,
-    { flexDirection: "column" },
-    // Rows have no names of their own, and none moves: the place is the key.
-    ...screen.rows.map((row, index) => h(RowLine, { key: index, row, look })),
-  );
-}
-
-function RowLine({ row, look }: Readonly<{ row: Row; look: Look }>): ReactNode {
-  const { choice, tone } = row;
-  const words = h(Text, { wrap: "truncate-end", ...styleOf(tone, look) }, drawable(row.text, look) || " ");
-  if (choice === undefined) return words;
-  return h(Box, { "aria-role": "option", "aria-state": { selected: choice.isChosen } }, words);
-}
-
-const colours: Readonly<Partial<Record<Tone, string>>> = {
-  good: "green",
-  warning: "yellow",
-  bad: "red",
-};
-
-function styleOf(tone: Tone, look: Look): { color?: string; bold?: boolean; dimColor?: boolean } {
-  const color = look.colours ? colours[tone] : undefined;
-  return {
-    ...(color !== undefined && { color }),
-    ...(tone === "strong" && { bold: true }),
-    ...(tone === "quiet" && look.colours && { dimColor: true }),
-  };
+  return h(Rows, { rows: screen.rows, look });
 }
 
 /** What a key means; the same wherever it is pressed. */

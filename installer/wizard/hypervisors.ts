@@ -37,9 +37,8 @@ export const hypervisors = {
     steps: (image) => [
       { words: "Copy the file to the Proxmox host, and there, with a number that is free for 100:" },
       { command: "qm create 100 --memory 1024 --net0 virtio,bridge=vmbr0 --scsihw virtio-scsi-pci" },
-      {
-        command: `qm importdisk 100 ${shellQuote(image)} local && qm set 100 --scsi0 local:100/vm-100-disk-0.raw --boot order=scsi0`,
-      },
+      { command: `qm importdisk 100 ${shellQuote(image)} local` },
+      { command: "qm set 100 --scsi0 local:100/vm-100-disk-0.raw --boot order=scsi0" },
     ],
   },
   virtualbox: {

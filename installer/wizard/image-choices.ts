@@ -56,7 +56,7 @@ function takenChoices({ known: { taken } }: State): Choice[] {
 function finishedChoices({ answers: { domain, place } }: State): Choice[] {
   const onCard = place !== undefined && places[place].target === "pi";
   return [
-    { id: "finish", label: "Finish: say what happens next, with the QR code for friends" },
+    { id: "finish", label: "Finish: what happens next, with the QR code for friends" },
     ...(onCard ? [{ id: "disks", label: "Write it to a card in this computer" }] : []),
     ...(isTestDomain(domain) ? [] : [{ id: "dns", label: "Back to the DNS records" }]),
     { id: "options", label: "Back to the settings, to make it anew" },

@@ -64,6 +64,7 @@ export function screenOf(
     trimEnd(body),
     room === undefined ? undefined : room - list.length - 1,
     state.scrolled,
+    width,
   );
   const above = [...head, ...shown, ...(list.length > 0 ? gapFor(width) : [])];
   return {
@@ -163,13 +164,20 @@ function fitList(
 }
 
 /** As much as fits, from the line that was scrolled to. */
-function fitBody(lines: readonly Line[], room: number | undefined, scrolled: number): readonly Row[] {
+function fitBody(
+  lines: readonly Line[],
+  room: number | undefined,
+  scrolled: number,
+  width: number | undefined,
+): readonly Row[] {
   if (room === undefined || lines.length <= room) return lines;
   const visible = Math.max(1, room - 1);
   const start = Math.min(scrolled, lines.length - visible);
   const left = lines.length - visible;
-  const hint = `… ${start} above, ${left - start} below: Page Up and Page Down`;
-  return [...lines.slice(start, start + visible), { text: hint, tone: "quiet" }];
+  const counts = `… ${start} above, ${left - start} below`;
+  const keys = ": Page Up and Page Down";
+  const hint = width === undefined || counts.length + keys.length <= width ? `${counts}${keys}` : counts;
+  return [...lines.slice(start, start + visible), { text: cut(hint, width), tone: "quiet" }];
 }
 
 function keysOf(state: State, isSpoken: boolean): string[] {

@@ -13,8 +13,10 @@ export type Block =
   | Readonly<{ kind: "verbatim"; text: string; tone?: Tone }>
   /** One line that shows something to the eye and nothing to the ear. */
   | Readonly<{ kind: "drawing"; text: string }>
-  /** Behind a sign that is not read aloud, with all its lines below each other. */
+  /** Behind a sign, which is read aloud when it is a number; with all its lines below each other. */
   | Readonly<{ kind: "item"; text: string; sign: string }>
+  /** For a shell: whole, and where it is broken it is still one line to it. */
+  | Readonly<{ kind: "command"; text: string }>
   | Readonly<{ kind: "gap" }>;
 
 export type View = Readonly<{
@@ -35,11 +37,17 @@ export const verbatim = (words: string, tone: Tone = "plain"): Block => ({
 export const drawing = (picture: string): Block => ({ kind: "drawing", text: picture });
 /** One of several points. */
 export const item = (words: string, sign = "• "): Block => ({ kind: "item", text: words, sign });
-/** To be typed or copied: whole, however narrow the terminal is. */
-export const command = (words: string): Block => item(words, "    ");
+export const command = (words: string): Block => ({ kind: "command", text: words });
+export const finding = (mark: Finding["mark"], words: string): Block => ({
+  kind: "finding",
+  finding: { mark, text: words },
+});
 export const gap: Block = { kind: "gap" };
 export const findings = (found: readonly Finding[]): Block[] =>
   found.length === 0 ? [] : [...found.map((finding): Block => ({ kind: "finding", finding })), gap];
+
+const COMMAND_INDENT = "    ";
+const LINE_GOES_ON = " \\";
 
 /** A mark in words too, for whoever sees no colours and hears no signs. */
 const marks: Readonly<Record<Finding["mark"], string>> = {
@@ -71,7 +79,11 @@ function linesOf(block: Block, width: number | undefined): Line[] {
     case "text":
       return wrap(block.text, width).map((line) => ({ text: line, tone: block.tone ?? "plain" }));
     case "item":
-      return hanging(block.sign, block.text, "plain", width);
+      return width === undefined
+        ? [{ text: isNumber(block.sign) ? `${block.sign.trim()} ${block.text}` : block.text, tone: "plain" }]
+        : hanging(block.sign, block.text, "plain", width);
+    case "command":
+      return shellLines(block.text, width);
     case "finding": {
       const { mark, text: words } = block.finding;
       return width === undefined
@@ -87,6 +99,18 @@ function hanging(sign: string, words: string, tone: Tone, width: number | undefi
   return wrap(words, width - sign.length).map((line, index) => ({
     text: `${index === 0 ? sign : " ".repeat(sign.length)}${line}`,
     tone,
+  }));
+}
+
+const isNumber = (sign: string): boolean => /\d/.test(sign);
+
+/** A backslash at the end of a line joins the next to it (POSIX.1-2017, Shell §2.2.1). */
+function shellLines(words: string, width: number | undefined): Line[] {
+  if (width === undefined) return [{ text: words, tone: "plain" }];
+  const lines = wrap(words, width - COMMAND_INDENT.length - LINE_GOES_ON.length);
+  return lines.map((line, index) => ({
+    text: `${COMMAND_INDENT}${line}${index < lines.length - 1 ? LINE_GOES_ON : ""}`,
+    tone: "plain",
   }));
 }
 

@@ -2,7 +2,7 @@
 
 import { credentialOf } from "../questions.ts";
 import type { State } from "../state.ts";
-import { findings, gap, item, text, type View, verbatim } from "../view.ts";
+import { finding, findings, gap, item, text, type View, verbatim } from "../view.ts";
 
 export function providerView({ found, answers, known }: State): View {
   const servers = known.facts?.nameServers ?? [];
@@ -56,13 +56,13 @@ export function cutOffView({ found, known: { cutOff } }: State): View {
       text(why, "bad"),
       gap,
       ...(isKnown ? [] : [text("The provider could not be asked what is there now.", "warning"), gap]),
-      ...written.map((name) => verbatim(`✓ written      ${name}`, "good")),
+      ...written.map((name) => finding("good", `written      ${name}`)),
       ...missing.map((name) =>
-        isKnown ? verbatim(`✗ not written  ${name}`, "bad") : verbatim(`  not known    ${name}`, "warning"),
+        isKnown ? finding("bad", `not written  ${name}`) : finding("warning", `not known    ${name}`),
       ),
       gap,
       text("The zone as it was before is kept in"),
-      verbatim(`  ${backup}`),
+      item(backup, "  "),
     ],
   };
 }
@@ -73,7 +73,7 @@ export function byHandView({ found, folder, answers, known }: State): View {
     blocks: [
       ...findings(found),
       text(`All records of ${answers.domain} are in the file`),
-      verbatim(`  ${folder}/dns-records.txt`),
+      item(`${folder}/dns-records.txt`, "  "),
       text("Put each into the form at your provider: name, type and value."),
       ...(known.facts?.pathByHand ?? []).map((line) => item(line)),
     ],

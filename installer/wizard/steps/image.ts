@@ -30,7 +30,7 @@ export function imageView({ found, answers }: State): View {
     title: "The image",
     blocks: [
       ...findings(found),
-      ...(found.length === 0 ? [text("The image is in the file"), command(image), gap] : []),
+      ...(found.length === 0 ? [text("The image is in the file"), item(image, "  "), gap] : []),
       ...(forPi
         ? imagerSteps(image).map(imagerBlock)
         : machine(hypervisorFor(answers.hypervisor, image), image)),

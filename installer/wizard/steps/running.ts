@@ -3,7 +3,7 @@ import type { Task } from "../effects.ts";
 import { progressBar, progressLine } from "../progress-words.ts";
 import type { Running } from "../state.ts";
 import { stoppingWords } from "../stop-words.ts";
-import { type Block, drawing, gap, item, text, type View } from "../view.ts";
+import { drawing, finding, gap, item, text, type View } from "../view.ts";
 
 export function runningView({ task, progress, speed, stages, stopping }: Running): View {
   const bar = progress === undefined ? "" : progressBar(progress);
@@ -12,7 +12,7 @@ export function runningView({ task, progress, speed, stages, stopping }: Running
     blocks: [
       stopping === undefined ? text(words(task)) : text(stoppingWords(task.kind), "warning"),
       gap,
-      ...stages.map((stage): Block => ({ kind: "finding", finding: { mark: "good", text: stage } })),
+      ...stages.map((stage) => finding("good", stage)),
       ...(progress === undefined ? [] : [item(progressLine(progress, speed), "… ")]),
       ...(bar === "" ? [] : [drawing(`  ${bar}`)]),
     ],

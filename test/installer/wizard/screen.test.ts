@@ -1,8 +1,7 @@
 /** What stands on the terminal (installer/wizard/screen.ts, view.ts, look.ts, steps/), row by row. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { providersByHand } from "../../../appliance/dns/by-hand.ts";
-import { type Page, pages } from "../../../installer/wizard/answers.ts";
+import { pages } from "../../../installer/wizard/answers.ts";
 import { choicesOf } from "../../../installer/wizard/choices.ts";
 import {
   fieldText,
@@ -15,52 +14,11 @@ import { drawable, lookOf } from "../../../installer/wizard/look.ts";
 import { screenOf } from "../../../installer/wizard/screen.ts";
 import type { State } from "../../../installer/wizard/state.ts";
 import { cut, wrap } from "../../../installer/wizard/view.ts";
-import { domain, facts, usual, walk } from "./imagined-world.ts";
+import { usual } from "./imagined-world.ts";
+import { stateOn } from "./page-states.ts";
 
 const terminal = { columns: 80, rows: 24 };
 const secret = "open-sesame-4711";
-
-/** A state that can show any page, with the longest that real providers and plans have to say. */
-function stateOn(page: Page): State {
-  const state = walk([{ choose: 0 }, { text: domain }, { choose: 0 }, { text: "198.35.26.96" }]);
-  const key = `"v=DKIM1;k=rsa;p=${"MIIBIjANBgkqhkiG9w0BAQEF".repeat(16)};s=email;t=s"`;
-  return {
-    ...state,
-    page,
-    answers: { ...state.answers, provider: "slow", image: `${domain}-pi.img` },
-    found: Array.from({ length: 3 }, (_, index) => ({
-      mark: "warning" as const,
-      text: `The name server ns${index}.fleet.net answers otherwise than the others do; wait an hour, then look again.`,
-    })),
-    known: {
-      ...state.known,
-      relays: Array.from({ length: 9 }, (_, index) => ({
-        folder: `relay${index}`,
-        domain: `relay${index}.net`,
-        kept: undefined,
-      })),
-      facts: { ...facts, mailServers: ["mx.fleet.net"], pathByHand: providersByHand[0]!.path },
-      plan: {
-        changes: Array.from({ length: 14 }, () => `+ homing1._domainkey.${domain} TXT ${key}`),
-        findings: [],
-        blocked: undefined,
-      },
-      cutOff: {
-        ...{ why: "Fleet did not change the records: ".repeat(4), isKnown: true },
-        written: Array.from({ length: 4 }, () => `_mta-sts.${domain} TXT`),
-        missing: Array.from({ length: 9 }, () => `_submissions._tcp.${domain} SRV`),
-        backup: `${domain}/dns-backup-2026-01-01T00-00-00.000Z.json`,
-      },
-      disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB", isRelay: true }],
-      disk: { path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB", isRelay: true },
-    },
-    failed: {
-      task: { kind: "disks", image: "" },
-      message: "chat.rosegarden.net/relay.toml has one mistake:\n  line 3",
-    },
-    history: ["welcome"],
-  };
-}
 
 const texts = (state: State, size = terminal) => screenOf(state, size).rows.map(({ text }) => text);
 const spokenTexts = (state: State) => screenOf(state, undefined).rows.map(({ text }) => text);
