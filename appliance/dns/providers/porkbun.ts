@@ -32,7 +32,7 @@ const domainList = z.object({
   domains: z.array(z.object({ domain: z.string() })),
 });
 const success = z.object({ status: z.literal("SUCCESS") });
-const failureForm = z.object({ message: z.string() });
+const failureForm = z.object({ message: z.string(), code: z.string().optional() });
 
 export const porkbun: ProviderDescription = {
   id: "porkbun",
@@ -45,7 +45,7 @@ export const porkbun: ProviderDescription = {
     "https://porkbun.com/account/api",
     'Press "Create API Key" and copy both keys; the secret one is shown once.',
     'Then, in Domain Management at the domain under Details, switch "API Access" on; without it nothing works.',
-    "The keys are for all domains of the account that are switched on.",
+    "The gear beside a key limits it to this domain, and to addresses that may use it; else it is for all domains that are switched on.",
   ],
   nameServers: ["ns.porkbun.com", "porkbun.com"],
   minTtl: MIN_TTL,
@@ -59,7 +59,9 @@ export const porkbun: ProviderDescription = {
       reasonOf: (body) => failureForm.safeParse(body).data?.message,
       // [Assumed: the words about keys and API access; either way all of them come with status 400 or 403.]
       problemOf: (_status, body) => {
-        const words = failureForm.safeParse(body).data?.message ?? "";
+        // Newer answers have a code besides, as INVALID_API_KEYS_002.
+        const { message = "", code = "" } = failureForm.safeParse(body).data ?? {};
+        const words = `${message} ${code}`;
         if (/api.?key|api access|opted in/i.test(words)) return "credentials";
         return /invalid domain/i.test(words) ? "missing" : undefined;
       },
@@ -120,6 +122,7 @@ function valueFor(type: string, content: string, prio: number): string {
 /** Host names without the final dot, as it writes them itself; MX and SRV without what stands in `prio`. */
 function fieldsOf({ name, type, ttl, value }: ValueRow, zone: string): object {
   const content = (): { content: string; prio?: string } => {
+    if (["ALIAS", "NS"].includes(type)) return { content: value.replace(/\.$/, "") };
     if (!["MX", "SRV", "CNAME", "TXT"].includes(type)) return { content: value };
     const data = recordData(type, value);
     switch (data.type) {

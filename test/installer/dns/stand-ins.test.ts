@@ -85,3 +85,33 @@ describe.each(Object.entries(fakes))("the records of a relay at %s", (id, makeFa
     expect(texts(fake.rows())).toEqual(texts(whole.rows()));
   });
 });
+
+describe("a domain as Porkbun sells it", () => {
+  const parked: ValueRow[] = [
+    { name: zone, type: "ALIAS", ttl: 600, value: "pixie.porkbun.com." },
+    { name: `*.${zone}`, type: "CNAME", ttl: 600, value: "pixie.porkbun.com." },
+  ];
+  const atZone = {
+    domain: zone,
+    records: relayRecords({ domain: zone, dkim, addresses: ["11.22.33.44"], authority }),
+  };
+
+  it("gives its parking page up for a relay, with a yes to that, and gets it back", async () => {
+    const fake = fakes.porkbun!(zone, parked);
+    const { fetch, clock } = runFake(fake);
+    const provider = fake.description.connect(fake.credentials, { fetch, clock });
+    const kept: ZoneBackup[] = [];
+    const callbacks = {
+      ...{ confirm: async () => true, noteFinished },
+      keepBackup: async (backup: ZoneBackup) => `kept ${kept.push({ ...backup, finished: true })}`,
+    };
+    const keeper: ZoneKeeper = { id: "porkbun", minTtl: fake.description.minTtl, provider };
+    await expect(applyDns(atZone, keeper, callbacks)).rejects.toThrow("--remove-parking");
+    expect(texts(fake.rows())).toEqual(texts(parked));
+    await applyDns(atZone, { ...keeper, removeParking: true }, callbacks);
+    expect(texts(fake.rows()).filter((text) => text.includes("pixie"))).toEqual([]);
+    expect(texts(fake.rows())).toContain(`${zone} A 11.22.33.44`);
+    await applyUndo(kept[0]!, await planUndo(kept[0]!, provider), provider);
+    expect(texts(fake.rows())).toEqual(texts(parked));
+  });
+});

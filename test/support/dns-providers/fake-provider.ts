@@ -143,5 +143,11 @@ export function conflictOf(rows: readonly ValueRow[], row: ValueRow): "duplicate
   if (there.some(({ type, value }) => type === row.type && value === row.value)) return "duplicate";
   // RFC 1034 §3.6.2.
   const isAlias = row.type === "CNAME";
-  return there.some(({ type }) => isAlias || type === "CNAME") ? "cname" : undefined;
+  // An ALIAS answers with addresses, so that there are none of the name's own.
+  const standsFor = (type: string) => (["A", "AAAA", "ALIAS"].includes(type) ? "addresses" : "");
+  const isTwice = ({ type }: ValueRow) =>
+    standsFor(row.type) !== "" &&
+    standsFor(type) === standsFor(row.type) &&
+    (type === "ALIAS") !== (row.type === "ALIAS");
+  return there.some((each) => isAlias || each.type === "CNAME" || isTwice(each)) ? "cname" : undefined;
 }
