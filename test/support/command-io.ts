@@ -3,13 +3,14 @@ import { Writable } from "node:stream";
 import type { CommandIo } from "../../installer/command.ts";
 import { main } from "../../installer/main.ts";
 
-/** A stream that keeps everything written to it. */
+/** A stream that keeps everything written to it, and says "written" each time. */
 export function captureStream(): Writable & { text: () => string } {
   const chunks: string[] = [];
-  const stream = new Writable({
+  const stream: Writable = new Writable({
     write(chunk, _encoding, done) {
       chunks.push(String(chunk));
       done();
+      stream.emit("written");
     },
   });
   return Object.assign(stream, { text: () => chunks.join("") });

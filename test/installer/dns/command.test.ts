@@ -2,11 +2,13 @@
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { rfc2136 } from "../../../appliance/dns/providers/rfc2136.ts";
+import { command } from "../../../installer/commands/dns.ts";
 import { findCredentials } from "../../../installer/dns/credentials.ts";
 import { createRelayFolder } from "../../../installer/relay-folder.ts";
-import { runHoming } from "../../support/command-io.ts";
+import { captureStream, runHoming } from "../../support/command-io.ts";
 import { type Knot, missingKnot, startKnot } from "../../support/knot.ts";
 
 const zone = "k.test";
@@ -93,6 +95,32 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     expect(states(records)).not.toContain("ok");
     expect(states(JSON.parse(before.stdout).records)).not.toContain("ok");
     expect((await change("undo", join(folder, backups[0]!), "--yes")).stdout).toContain("nothing to restore");
+  });
+
+  it("asks at a terminal for the web page first, then for the change", async () => {
+    const at = async (...answers: string[]) => {
+      const stdin = Object.assign(new PassThrough(), { isTTY: true });
+      const [stdout, stderr] = [captureStream(), captureStream()];
+      const left = [...answers];
+      // Each line once its question is there.
+      stderr.on("written", () => {
+        if (/(?:to go on|Type yes): $/.test(stderr.text())) stdin.write(`${left.shift() ?? ""}\r`);
+      });
+      const signal = new AbortController().signal;
+      const args = ["apply", folder, "--provider", "rfc2136", "--credentials", credentials, ...address];
+      const code = await command.run([...args, "--server", knot.server], {
+        ...{ stdin, stdout, stderr, env: {}, signal },
+      });
+      return { code, asked: stderr.text(), left };
+    };
+    const kept = await at("no");
+    expect(kept.asked).toContain(
+      `A web page at www.${domain} will not be found any more. Type www.${domain}`,
+    );
+    expect(kept).toMatchObject({ code: 1, left: [], asked: expect.stringContaining("Nothing was changed.") });
+    const declined = await at(`www.${domain}`, "no");
+    expect(declined).toMatchObject({ code: 1, left: [], asked: expect.stringContaining("Change the zone?") });
+    expect(await knot.lookups.resolveCname(`www.${domain}`)).toEqual([`blog.${zone}`]);
   });
 
   it("prints a zone file that a name server loads and the check finds right", async () => {
