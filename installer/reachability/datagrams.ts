@@ -5,9 +5,12 @@
 import { createSocket } from "node:dgram";
 import type { ServerPlace } from "../dns/exchange.ts";
 
+type Patience = Readonly<{ sending: readonly number[]; limit: number }>;
+
 /** RFC 6886 §3.1: 250 ms, then doubled. A router on the same network that has not answered by then never will. */
-const SENDING_MS = [0, 250, 750] as const;
-const LIMIT_MS = 1750;
+const toLook: Patience = { sending: [0, 250, 750], limit: 1750 };
+/** For one that has answered before: it may be busy, or write to its flash. */
+export const toChange: Patience = { sending: [0, 250, 750, 1750, 3750], limit: 7750 };
 
 /**
  * The first answer that `isAnswer` takes; null when none comes, or the signal stops it. `question` is told the address
@@ -18,6 +21,7 @@ export function askRouter(
   question: (from: string) => Buffer,
   isAnswer: (answer: Buffer) => boolean,
   signal: AbortSignal,
+  patience: Patience = toLook,
 ): Promise<Buffer | null> {
   return new Promise((resolve) => {
     const socket = createSocket("udp4");
@@ -40,8 +44,8 @@ export function askRouter(
       if (error instanceof Error) return nothing();
       const bytes = question(socket.address().address);
       timers = [
-        ...SENDING_MS.map((after) => setTimeout(() => socket.send(bytes), after)),
-        setTimeout(nothing, LIMIT_MS),
+        ...patience.sending.map((after) => setTimeout(() => socket.send(bytes), after)),
+        setTimeout(nothing, patience.limit),
       ];
     });
   });

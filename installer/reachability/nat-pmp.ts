@@ -3,7 +3,7 @@
  * forward.ts. I/O by datagrams.ts.
  */
 import type { ServerPlace } from "../dns/exchange.ts";
-import { askRouter } from "./datagrams.ts";
+import { askRouter, toChange } from "./datagrams.ts";
 import { type Forwarder, RefusedError } from "./forwarder.ts";
 
 /** §3.1; PCP has it too. */
@@ -69,7 +69,7 @@ async function map(place: ServerPlace, inner: number, outer: number, seconds: nu
   const isMapped = isAnswer(operations.mapTcp, MAP_ANSWER_LENGTH);
   const isMine = (answer: Buffer) =>
     isMapped(answer) && (answer.readUInt16BE(2) !== 0 || answer.readUInt16BE(8) === inner);
-  const answer = await askRouter(place, () => question, isMine, signal);
+  const answer = await askRouter(place, () => question, isMine, signal, toChange);
   if (answer === null) throw new RefusedError("no answer", { isSilence: true });
   const result = answer.readUInt16BE(2);
   if (result !== 0) throw new RefusedError(refusals[result] ?? `result ${result}`);

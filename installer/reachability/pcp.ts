@@ -4,7 +4,7 @@
  */
 import { createHmac } from "node:crypto";
 import type { ServerPlace } from "../dns/exchange.ts";
-import { askRouter } from "./datagrams.ts";
+import { askRouter, toChange } from "./datagrams.ts";
 import { type Forwarder, type Forwarding, RefusedError } from "./forwarder.ts";
 
 const VERSION = 2;
@@ -88,7 +88,7 @@ async function map(
     const at = answer.subarray(HEADER_LENGTH);
     return isMapped(answer) && at.subarray(0, NONCE_LENGTH).equals(nonce) && at.readUInt16BE(16) === port;
   };
-  const answer = await askRouter(place, ask, isMine, signal);
+  const answer = await askRouter(place, ask, isMine, signal, toChange);
   if (answer === null) throw new RefusedError("no answer", { isSilence: true });
   const result = answer.readUInt8(3);
   if (result !== 0) throw new RefusedError(refusals[result] ?? `result ${result}`);

@@ -72,6 +72,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? "a line" : `a lin
     await serve(computerAddress, 443, "relay");
     const { code, stdout } = await doctor("--map", "--yes", "--json");
     const report = JSON.parse(stdout) as ForwardingReport;
+    expect(report.ports.filter(({ state }) => state !== "forwarded")).toEqual([]);
     expect({ code, target: report.target }).toEqual({ code: 0, target: computerAddress });
     expect(report.ports).toHaveLength(7);
     expect(report.ports[3]).toMatchObject({ port: 443, state: "forwarded", way: "pcp" });
