@@ -13,6 +13,7 @@ import { readPartitions } from "../../image/audit/partition-reader.ts";
 import type { ReadAt } from "../../image/audit/read-at.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
 import { findProgram } from "../../installer/vm/machine.ts";
+import { oneThread } from "./one-thread.ts";
 import { cpuSecondsOf } from "./process-cpu.ts";
 
 /** Without acceleration, beside other work, on two cores. */
@@ -49,7 +50,7 @@ export function powerOn(
   const child = spawn(
     program,
     [
-      ...["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
+      ...["-machine", "q35", "-accel", oneThread, "-cpu", "max", "-smp", "2", "-m", "1024"],
       ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
       ...[
         "-drive",

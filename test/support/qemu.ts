@@ -24,6 +24,7 @@ import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
 import { findProgram, firmwareArguments, freePort, startMachine } from "../../installer/vm/machine.ts";
 import { emulatedPi4 } from "./emulated-pi-4.ts";
 import type { Emulator } from "./newer-qemu.ts";
+import { oneThread } from "./one-thread.ts";
 import { readTestLock } from "./test-lock.ts";
 
 /** Without hardware acceleration, beside other work, on two cores. */
@@ -213,7 +214,7 @@ export async function bootPc(
   const hostPort = await freePort(0);
   const forward = `hostfwd=tcp:127.0.0.1:${hostPort}-:${ports.imaps}`;
   const qemu = [
-    ...["-machine", hardware.machine, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
+    ...["-machine", hardware.machine, "-accel", oneThread, "-cpu", "max", "-smp", "2", "-m", "1024"],
     ...(hardware.firmware === "UEFI"
       ? await firmwareArguments(findFirmware("amd64", findProgram(emulators.amd64)!)!, folder)
       : []),
