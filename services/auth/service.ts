@@ -95,9 +95,12 @@ export async function startAuthService(
   await listenSocket(signUpServer, options.signUp);
   await listenSocket(controlServer, options.control);
   await listenSocket(server, options.listen);
+  const accountsThere = store.count();
+  // A new relay: its owner is waiting to try it.
+  if (accountsThere === 0) store.expectAccounts();
   log.info("answering logins", {
     domain: config.domain,
-    accounts: store.count(),
+    accounts: accountsThere,
     signUp: mode.current(),
   });
   return {

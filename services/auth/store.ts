@@ -54,6 +54,8 @@ export type AccountStore = Readonly<{
    */
   rehash(address: string, stored: string, passwordHash: string): Promise<boolean>;
   count(): number;
+  /** Somebody is expected to make an account soon. */
+  expectAccounts(): void;
   invites: InviteList;
   /** What the operator chose on the device, and what the settings said then. @throws Error of SQLite */
   readModeChoice(): Readonly<{ mode: string; settingsMode: string }> | undefined;
@@ -167,6 +169,7 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
     },
     count: () =>
       Number(guarded(() => reader.database.prepare("SELECT count(*) AS count FROM accounts").get())?.count),
+    expectAccounts: () => writer?.startEarly(),
     async close() {
       await writer?.close();
       reader.database.close();

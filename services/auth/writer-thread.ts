@@ -78,6 +78,12 @@ export function createWriter(path: string, program: URL | string, idleMs: number
   };
 
   return {
+    /** Starts the thread before there is anything to write: whoever comes first need not wait for it. */
+    startEarly(): void {
+      if (thread !== undefined) return;
+      thread = start();
+      idleTimer = setTimeout(end, idleMs).unref();
+    },
     make: (change: ListChange): Promise<ListOutcome> =>
       new Promise((resolve, reject) => {
         gathering.push({ change, resolve, reject });

@@ -120,6 +120,17 @@ describe("the account list", () => {
     expect(again.count()).toBe(1);
   });
 
+  it("starts its thread early where accounts are expected, and ends it when none is made", async () => {
+    const threads = (): number => readdirSync("/proc/self/task").length;
+    const before = threads();
+    const store = openAccountStore({ path, writerProgram, log: createLog(() => {}), threadIdleMs: 200 });
+    store.expectAccounts();
+    expect(threads()).toBeGreaterThan(before);
+    await expect.poll(threads, { timeout: 20_000 }).toBeLessThanOrEqual(before);
+    expect(await store.create("somebody@example.org", "hash", 0)).toBe(true);
+    await store.close();
+  });
+
   it("keeps its thread only while accounts are made, and starts it again", async () => {
     const threads = (): number => readdirSync("/proc/self/task").length;
     const store = openAccountStore({ path, writerProgram, log: createLog(() => {}), threadIdleMs: 10 });
