@@ -11,6 +11,7 @@ import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts"
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
 import { sshdConfig } from "./files/ssh.ts";
+import { awaitLoginScript, loginUnit, readAheadUnit } from "./files/start-order.ts";
 import { statusScripts } from "./files/status.ts";
 import { systemFiles } from "./files/system.ts";
 import { homingUnits, relayUnits } from "./files/units.ts";
@@ -47,6 +48,7 @@ export function rootfsSpec(): RootfsSpec {
       ...named(homingUnits(), (unit) => `${unitDirectory}/${unit}`),
       ...named(dropIns(), (unit) => `${unitDirectory}/${unit}.d/homing.conf`),
       bootPartitionScript,
+      awaitLoginScript,
       {
         path: "/usr/bin/homing-ctl",
         mode: 0o755,
@@ -85,6 +87,8 @@ export function rootfsSpec(): RootfsSpec {
     ],
     enable: [
       "homing.target",
+      loginUnit,
+      readAheadUnit,
       "homing-status.service",
       "homing-status.timer",
       "homing-radio.service",

@@ -3,6 +3,7 @@
  * starts. Listed in units.ts.
  */
 import { sandboxLines } from "./sandbox.ts";
+import { startsFirst } from "./start-order.ts";
 
 /** One transaction: no packet meets neither of the two. Where it fails, the closed one stays. */
 export const firewallService = `[Unit]
@@ -16,5 +17,6 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f /etc/nftables.conf
 SyslogIdentifier=%N
 TimeoutStartSec=2min
+${startsFirst}
 ${sandboxLines({ network: "host", capabilities: ["CAP_NET_ADMIN"], privateUsers: false })}
 `;

@@ -16,6 +16,7 @@ import { configureService } from "./configure-unit.ts";
 import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
+import { startOrderUnits } from "./start-order.ts";
 import { statusService, statusTimer } from "./status.ts";
 import { wifiUnits } from "./wifi.ts";
 
@@ -177,6 +178,7 @@ export function homingUnits(): Record<string, string> {
     ...dkimUnits(secretDirectories),
     ...certificateUnits(secretDirectories),
     ...wifiUnits(secretDirectories),
+    ...startOrderUnits(),
     "homing.target": homingTarget,
     "homing-status.service": statusService,
     "homing-status.timer": statusTimer,

@@ -135,17 +135,19 @@ describe("the units", () => {
     const text = (unit: string) => units[unit] ?? dropIn(unit);
     const share = (unit: string) => Number(/^StartupCPUWeight=(\d+)$/m.exec(text(unit))?.[1]);
     const settings = ["homing-configure.service", "nftables.service", "systemd-networkd.service"];
-    const first = ["homing-auth.service", "dovecot.service", ...settings];
+    const first = ["homing-auth.service", "dovecot.service", "homing-firewall.service", ...settings];
     for (const unit of first) {
-      expect(text(unit), unit).not.toMatch(/^After=.*dovecot\.service/m);
+      expect(text(unit), unit).not.toMatch(/^After=.*homing-login\.service/m);
       expect(share(unit), unit).toBeGreaterThan(100);
     }
-    const others = relayUnits.filter((unit) => ![...first, "homing-firewall.service"].includes(unit));
+    const others = relayUnits.filter((unit) => !first.includes(unit));
     expect(others.length).toBeGreaterThan(4);
     for (const unit of others) {
-      expect(text(unit), unit).toMatch(/^After=.* dovecot\.service$/m);
+      expect(text(unit), unit).toMatch(/^After=.* homing-login\.service$/m);
       expect(share(unit), unit).toBeLessThan(100);
     }
+    // Where nobody can log in, the rest comes all the same.
+    expect(text("homing-login.service")).toMatch(/^ExecStart=-\/usr\/bin\/timeout \d+ /m);
   });
 
   it("gives the network no start without the firewall", () => {
