@@ -28,8 +28,8 @@ export type KillsResult = Readonly<{
   killed: ReadonlyMap<string, number>;
   /** Messages that the first relay said it has. */
   taken: number;
-  /** Those whose taking nobody answered for: they may arrive or not. */
-  unanswered: number;
+  /** How often one was offered again, for nobody had answered for it: as clients do, byte for byte. */
+  offeredAgain: number;
   arrived: number;
   /** Second tries that the door of the recipient's mailbox stopped. */
   stopped: number;
@@ -40,7 +40,10 @@ export type KillsResult = Readonly<{
 export type KillsOptions = Readonly<{
   from: Relay;
   to: Relay;
+  /** All programs in turn, in an order of chance: as many as there are kill each once. */
   kills: number;
+  /** So many at the same time; one unless given. */
+  together?: number;
   /** Numbers in [0, 1): which program, and when. */
   random: () => number;
   /** Which programs are killed, by names as in `killed`; all unless given. */
@@ -54,38 +57,48 @@ const LONGEST_PEACE = 600;
 const BACK_TIMEOUT = 60_000;
 /** Until the last queue is empty. */
 const ARRIVAL_TIMEOUT = 180_000;
+/** Until the last message is taken. */
+const TAKING_TIMEOUT = 60_000;
 
 export async function countThroughKills(options: KillsOptions): Promise<KillsResult> {
-  const { from, to, random } = options;
+  const { from, to, random, together = 1 } = options;
   const [sender, receiver] = [await makeAccount(from), await makeAccount(to)];
   const taken: string[] = [];
-  const unanswered: string[] = [];
+  let offeredAgain = 0;
   const stop = new AbortController();
   const sending = (async () => {
     let session: SmtpSession | undefined;
+    /** False when nobody answered for it. */
+    const offer = async (source: string): Promise<boolean> => {
+      try {
+        // Where Postfix is away, nothing is offered.
+        session ??= await openSubmission(from.address, sender.address, sender.password);
+      } catch {
+        return false;
+      }
+      let code: number;
+      try {
+        ({ code } = await session.send({ from: sender.address, to: [receiver.address], source }));
+      } catch {
+        await session[Symbol.asyncDispose]();
+        session = undefined;
+        offeredAgain++;
+        return false;
+      }
+      if (code >= 500) throw new Error(`a message was refused with ${code}`);
+      return code === 250;
+    };
     for (let i = 0; !stop.signal.aborted; i++) {
       const id = `<${i}.${sender.address}>`;
       const source = (await encryptedMail({ from: sender.address, to: receiver.address })).replace(
         /^Message-ID: .*$/m,
         `Message-ID: ${id}`,
       );
-      try {
-        session ??= await openSubmission(from.address, sender.address, sender.password);
-      } catch {
-        // Postfix is away: nothing was offered.
+      for (const started = performance.now(); !(await offer(source)); ) {
+        if (performance.now() - started > TAKING_TIMEOUT) throw new Error(`${id} was never taken`);
         await delay(SENDING_PAUSE);
-        continue;
       }
-      try {
-        const { code } = await session.send({ from: sender.address, to: [receiver.address], source });
-        if (code === 250) taken.push(id);
-        else if (code >= 500) throw new Error(`a message was refused with ${code}`);
-      } catch (error) {
-        if (error instanceof Error && error.message.startsWith("a message was refused")) throw error;
-        unanswered.push(id);
-        await session[Symbol.asyncDispose]();
-        session = undefined;
-      }
+      taken.push(id);
       await delay(SENDING_PAUSE);
     }
     await session?.[Symbol.asyncDispose]();
@@ -97,19 +110,14 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
       ...victims.map((unit) => ({ relay: from, unit, name: `sender ${unit}` })),
       ...victims.map((unit) => ({ relay: to, unit, name: `recipient ${unit}` })),
     ].filter(({ name }) => options.only?.test(name) ?? true);
-    for (; kills < options.kills; kills++) {
+    let waiting: typeof all = [];
+    while (kills < options.kills) {
       await delay(random() * LONGEST_PEACE);
-      const { relay, unit, name } = all[Math.floor(random() * all.length)]!;
-      killed.set(name, (killed.get(name) ?? 0) + 1);
-      // Forgotten restarts begin without the pause that grows with them.
-      await relay.exec(`systemctl reset-failed ${unit}.service`);
-      await relay.exec(`systemctl kill --signal=KILL --kill-whom=all ${unit}.service`);
-      await waitFor(`${unit} of ${relay.domain} is back`, BACK_TIMEOUT, async () => {
-        const { stdout } = await relay.exec(
-          `systemctl show --property=ActiveState,NRestarts ${unit}.service`,
-        );
-        return /^ActiveState=active$/m.test(stdout) && /^NRestarts=[1-9]/m.test(stdout);
-      });
+      if (waiting.length === 0) waiting = shuffled(all, random);
+      const next = waiting.splice(0, Math.min(together, options.kills - kills));
+      for (const { name } of next) killed.set(name, (killed.get(name) ?? 0) + 1);
+      await Promise.all(next.map(({ relay, unit }) => killAndAwait(relay, unit)));
+      kills += next.length;
     }
   } finally {
     stop.abort();
@@ -123,12 +131,28 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     kills,
     killed,
     taken: taken.length,
-    unanswered: unanswered.length,
+    offeredAgain,
     arrived: counts.size,
     stopped: (await to.logEntries(/status=sent .*delivered before/)).length,
     lost: taken.filter((id) => !counts.has(id)),
     doubled: [...counts].filter(([, count]) => count > 1).map(([id]) => id),
   };
+}
+
+async function killAndAwait(relay: Relay, unit: string): Promise<void> {
+  // Forgotten restarts begin without the pause that grows with them.
+  await relay.exec(`systemctl reset-failed ${unit}.service`);
+  await relay.exec(`systemctl kill --signal=KILL --kill-whom=all ${unit}.service`);
+  await waitFor(`${unit} of ${relay.domain} is back`, BACK_TIMEOUT, async () => {
+    const { stdout } = await relay.exec(`systemctl show --property=ActiveState,NRestarts ${unit}.service`);
+    return /^ActiveState=active$/m.test(stdout) && /^NRestarts=[1-9]/m.test(stdout);
+  });
+}
+
+/** Fisher and Yates. */
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const left = [...items];
+  return items.map(() => left.splice(Math.floor(random() * left.length), 1)[0]!);
 }
 
 /** Has everything tried again at once, until nothing is left. */
