@@ -49,6 +49,8 @@ protocols {
   imap = yes
   lmtp = yes
 }
+# A new certificate is taken over by a reload, six seconds after which the usual "yes" ends all connections of before.
+shutdown_clients = no
 ${authentication()}
 ${mailboxes(config)}
 ${imap(config, machine)}

@@ -1,14 +1,17 @@
 /**
  * A relay gets its certificate from a real authority (Pebble): services/web shows the proof, and everything that speaks
- * TLS shows the certificate, without a connection lost. Renewal with the clock turned.
+ * TLS shows the certificate, without a connection lost. Renewal with the clock turned; then by a proof at a real name
+ * server (Knot), and the operator's own certificates.
  */
-import { copyFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseCertificateChain } from "../../appliance/certificate-chain.ts";
+import { covers, parseCertificateChain } from "../../appliance/certificate-chain.ts";
 import {
+  certificateNextPath,
   certificateStatePath,
   clockSyncedPath,
   dataPaths,
@@ -20,30 +23,47 @@ import { type RelayOverrides, renderRelayToml } from "../../appliance/relay-conf
 import { makeAccount } from "../support/accounts.ts";
 import { runCommand } from "../support/commands.ts";
 import { openInbox } from "../support/imap-session.ts";
+import { type Knot, missingKnot, startKnot } from "../support/knot.ts";
 import { encryptedMail } from "../support/mail.ts";
-import { CLIENT_ADDRESS } from "../support/network.ts";
+import { addClientAddresses, CLIENT_ADDRESS } from "../support/network.ts";
 import { missingPebble, type Pebble, startPebble } from "../support/pebble.ts";
 import { describeRelays } from "../support/ring.ts";
-import { openSmtp, openSubmission } from "../support/smtp-session.ts";
+import { openSmtp, openSubmission, type SmtpSession } from "../support/smtp-session.ts";
 import { makeEcPem, makeTestAuthority } from "../support/test-authority.ts";
 import { waitFor } from "../support/wait.ts";
 
 const DOMAIN = "c.test";
 const AUTHORITY = "authority.test";
 const PORT = 14_000;
+const names = [DOMAIN, `www.${DOMAIN}`, `mta-sts.${DOMAIN}`];
 const settings = { certificates: { acmeDirectory: `https://${AUTHORITY}:${PORT}/dir` } };
-const RELOAD_TIMEOUT = 30_000;
+const updateKey = { name: "update-key", algorithm: "hmac-sha256" } as const;
+const updateSecret = Buffer.alloc(32, "secret").toString("base64");
+const RELOAD_TIMEOUT = 60_000;
+/** Dovecot ends processes of before a reload so late (SERVICE_DIE_TIMEOUT_MSECS of its master), and a little more. */
+const DOVECOT_PATIENCE = 7000;
+/** Postfix counts a hundred such commands before it slows down (smtpd_junk_command_limit). */
+const TALK_PAUSE = 5000;
 /** Two thirds of the 90 days that Pebble's certificates live here. */
 const UNTIL_RENEWAL = "+61d";
+const missing = missingPebble ?? missingKnot;
 
-describe.skipIf(missingPebble !== undefined)(`with an authority (${missingPebble ?? "here"})`, () => {
+describe.skipIf(missing !== undefined)(`with an authority (${missing ?? "here"})`, () => {
   describeRelays("a relay with a certificate", { [DOMAIN]: { settings } }, (ring) => {
     const relay = () => ring.relay(DOMAIN);
     let folder: string;
+    let knot: Knot;
     let pebble: Pebble;
 
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), "homing-pebble-"));
+      // The zone of the domain, as the authority sees it and for proofs in it; the relay asks the network's resolver.
+      const [nameServer] = (await addClientAddresses(1)) as [string];
+      const records = names.map((name) => `${name}. 60 A ${relay().address}`);
+      knot = await startKnot(folder, DOMAIN, records, [{ ...updateKey, secret: updateSecret }], {
+        publicAddress: nameServer,
+      });
+      await ring.network().dns.delegate(DOMAIN, { [`ns.${DOMAIN}`]: nameServer });
       await ring
         .network()
         .publish([
@@ -51,17 +71,15 @@ describe.skipIf(missingPebble !== undefined)(`with an authority (${missingPebble
         ]);
       pebble = await startPebble({
         ...{ folder, address: CLIENT_ADDRESS, host: AUTHORITY, port: PORT },
-        ...{ dnsServer: `${CLIENT_ADDRESS}:53`, httpPort: 80, badNonces: 10 },
+        ...{ dnsServer: knot.server, httpPort: 80, badNonces: 10 },
       });
       // The timer shall not come in between; what it did before there was an authority is forgotten.
-      await relay().exec("systemctl stop homing-certificates.timer homing-certificates.service");
-      await writeFile(join(relay().dataFolder, "authority.pem"), pebble.trusted);
-      await relay().exec(`install -m 644 /data/authority.pem /etc/authority.pem
-rm -f ${dataPaths.certificates}/* ${runPaths.certificateProblem}`);
-      await setEnvironment(["NODE_EXTRA_CA_CERTS=/etc/authority.pem"]);
+      await trustAuthority();
+      await relay().exec(`rm -f ${dataPaths.certificates}/* ${runPaths.certificateProblem}`);
     });
     afterAll(async () => {
-      await pebble[Symbol.asyncDispose]();
+      await pebble?.[Symbol.asyncDispose]();
+      await knot?.[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     });
 
@@ -72,6 +90,12 @@ rm -f ${dataPaths.certificates}/* ${runPaths.certificateProblem}`);
 ${lines.map((line) => `Environment=${line}`).join("\n")}
 END
 systemctl daemon-reload`);
+    };
+    const trustAuthority = async () => {
+      await relay().exec("systemctl stop homing-certificates.timer homing-certificates.service");
+      await writeFile(join(relay().dataFolder, "authority.pem"), pebble.trusted);
+      await relay().exec("install -m 644 /data/authority.pem /etc/authority.pem");
+      await setEnvironment(["NODE_EXTRA_CA_CERTS=/etc/authority.pem"]);
     };
     /** Starts the relay anew with these settings and files, copied to the boot partition as its owner does. */
     const restartWith = async (
@@ -95,9 +119,13 @@ systemctl daemon-reload`);
       await fingerprintAt(relay().address, 443),
     ];
     const isShown = (what: string, fingerprint: string) =>
-      waitFor(what, RELOAD_TIMEOUT, async () =>
-        (await fingerprintsShown()).every((shown) => shown === fingerprint),
-      );
+      waitFor(what, RELOAD_TIMEOUT, async () => {
+        if (!(await fingerprintsShown()).every((shown) => shown === fingerprint)) return false;
+        // New processes show it before the last reload is done.
+        const unit = "homing-certificate-load.service";
+        const state = await relay().exec(["systemctl", "show", "--property=ActiveState", unit]);
+        return state.stdout === "ActiveState=inactive\n";
+      });
 
     it("shows it everywhere, and no open connection notices", async () => {
       const first = await inUse();
@@ -108,17 +136,20 @@ systemctl daemon-reload`);
       await using mail = await openSubmission(relay().address, account.address, account.password);
       await using incoming = await openSmtp({ host: relay().address, port: 25 });
       const idle = await inbox.idle();
+      const talk = [keepTalking(mail), keepTalking(incoming)];
 
       await look();
       const chain = await inUse();
       expect(chain.isSelfSigned).toBe(false);
       expect(chain.leaf.subjectAltName?.split(", ").sort()).toEqual(
-        [DOMAIN, `mta-sts.${DOMAIN}`, `www.${DOMAIN}`].map((name) => `DNS:${name}`),
+        names.map((name) => `DNS:${name}`).sort(),
       );
       // Clients remember it.
       expect(chain.leaf.publicKey.equals(first.leaf.publicKey)).toBe(true);
       await isShown("the new certificate is shown", chain.leaf.fingerprint256);
+      await delay(DOVECOT_PATIENCE);
 
+      for (const { stop } of talk) expect(new Set(await stop())).toEqual(new Set([250]));
       const notice = idle.next();
       const source = await encryptedMail({ from: account.address, to: account.address });
       expect((await mail.send({ from: account.address, to: [account.address], source })).code).toBe(250);
@@ -175,8 +206,31 @@ mkdir -p $(dirname ${clockSyncedPath}) && touch ${clockSyncedPath}`);
 
     it("keeps it over a restart", async () => {
       const { pem } = await inUse();
-      await relay().restart();
+      await restartWith(
+        {
+          ...{ ...settings.certificates, challenge: "dns-01", rfc2136Server: knot.server },
+          ...{ rfc2136Zone: DOMAIN, rfc2136KeyName: updateKey.name, rfc2136Algorithm: updateKey.algorithm },
+        },
+        { "dns-update.key": updateSecret },
+      );
       expect((await inUse()).pem).toBe(pem);
+    });
+
+    it("gets another by a proof in the DNS when the settings say so, and leaves the zone as it was", async () => {
+      const before = await inUse();
+      await trustAuthority();
+      // Without them the present one is a stranger's.
+      await relay().exec(["rm", "-f", certificateStatePath, certificateNextPath]);
+      await look();
+      const after = await inUse();
+      expect(after.leaf.serialNumber).not.toBe(before.leaf.serialNumber);
+      expect(after.leaf.publicKey.equals(before.leaf.publicKey)).toBe(true);
+      await isShown("the certificate proved by the DNS is shown", after.leaf.fingerprint256);
+      for (const name of names) {
+        expect(covers(after, name)).toBe(true);
+        await expect(knot.lookups.resolveTxt(`_acme-challenge.${name}`)).rejects.toThrow(/ENODATA|ENOTFOUND/);
+      }
+      expect(await readFile(join(folder, "knot", "log"), "utf8")).toMatch(/\[c\.test\.\] DDNS, finished/);
     });
 
     it("shows the operator's own instead, and the one that takes its place with a key of its own", async () => {
@@ -194,6 +248,30 @@ mkdir -p $(dirname ${clockSyncedPath}) && touch ${clockSyncedPath}`);
     });
   });
 });
+
+/**
+ * Says something every few seconds, also while all is slow: Postfix hangs up on who is silent for two minutes. `stop`
+ * gives the code of each answer.
+ */
+function keepTalking(session: SmtpSession): { stop: () => Promise<number[]> } {
+  const stopped = new AbortController();
+  const codes: number[] = [];
+  const done = (async () => {
+    while (!stopped.signal.aborted) {
+      codes.push((await session.command("NOOP")).code);
+      await delay(TALK_PAUSE, undefined, { signal: stopped.signal }).catch(() => {});
+    }
+    return codes;
+  })();
+  // Who fails before it stops is told so by that failure.
+  done.catch(() => {});
+  return {
+    stop: () => {
+      stopped.abort();
+      return done;
+    },
+  };
+}
 
 function fingerprintAt(host: string, port: number): Promise<string> {
   return new Promise((resolve, reject) => {

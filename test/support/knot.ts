@@ -30,15 +30,16 @@ export const missingKnot =
 
 /**
  * `records` are lines of a zone file, below the SOA and NS records of the zone. All `keys` may change the zone, `readers`
- * only see it.
+ * only see it. It serves at port 53 of `publicAddress`, if there is one, so that others find it.
  */
 export async function startKnot(
   folder: string,
   zone: string,
   records: readonly string[],
   keys: readonly KnotKey[],
-  readers: readonly KnotKey[] = [],
+  { readers = [], publicAddress }: Readonly<{ readers?: readonly KnotKey[]; publicAddress?: string }> = {},
 ): Promise<Knot> {
+  const address = publicAddress ?? "127.0.0.1";
   const home = join(folder, "knot");
   await mkdir(home, { recursive: true });
   await writeFile(
@@ -46,7 +47,7 @@ export async function startKnot(
     [
       `${zone}. 60 SOA ns.${zone}. nobody.${zone}. 1 60 60 600 1`,
       `${zone}. 60 NS ns.${zone}.`,
-      `ns.${zone}. 60 A 127.0.0.1`,
+      `ns.${zone}. 60 A ${address}`,
       ...records,
       "",
     ].join("\n"),
@@ -55,7 +56,7 @@ export async function startKnot(
     ({ name, algorithm, secret }) => `  - id: ${name}\n    algorithm: ${algorithm}\n    secret: ${secret}`,
   );
   const configuration = (port: number) => `server:
-  listen: 127.0.0.1@${port}
+  listen: ${address}@${port}
   rundir: ${home}
 log:
   - target: stderr
@@ -76,19 +77,21 @@ ${readers.map(({ name }) => `  - id: ${name}-reads\n    key: ${name}\n    action
 `;
   const file = join(home, "knot.conf");
   const lookups = new Resolver({ timeout: 2000, tries: 2 });
-  const { process: program, port } = await startAtFreePort(
+  let port = 0;
+  const { process: program } = await startAtFreePort(
     "knot",
     join(home, "log"),
-    async (listenPort) => {
-      await writeFile(file, configuration(listenPort));
-      lookups.setServers([`127.0.0.1:${listenPort}`]);
+    async (freePort) => {
+      port = publicAddress === undefined ? freePort : 53;
+      await writeFile(file, configuration(port));
+      lookups.setServers([`${address}:${port}`]);
       return startTied(["/usr/sbin/knotd", "-c", file], join(home, "log"));
     },
     async () => (await lookups.resolveNs(zone)).length > 0,
   );
   return {
     port,
-    server: `127.0.0.1:${port}`,
+    server: `${address}:${port}`,
     resolvers: { system: lookups, at: () => lookups },
     lookups,
     [Symbol.asyncDispose]: async () => {

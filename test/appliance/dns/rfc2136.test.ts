@@ -54,7 +54,7 @@ describe.skipIf(missingKnot !== undefined)(`a zone on Knot (${missingKnot ?? "he
       zone,
       [`text.${zone}. 300 TXT "of somebody else"`, ...foreign, ...many],
       texts,
-      [textOf(reader)],
+      { readers: [textOf(reader)] },
     );
   });
   afterAll(async () => {
