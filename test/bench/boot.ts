@@ -1,152 +1,137 @@
 /**
  * From power on to the first login, beside the same system without our services: `node installer/launch.mjs --script
- * test/bench/boot.ts [--runs 3]`. Each run boots two new disks of the vm image in QEMU without acceleration, kernel and
- * initramfs handed to it, so that no firmware's time is in it: the relay until a client has logged in by IMAP, which
- * makes its account; and the same root file system with our units, Postfix and Dovecot masked, until systemd has reached
- * multi-user.target, when Debian would let somebody log in. Both format their data partition. CPU is the emulator's.
+ * test/bench/boot.ts [--runs 3]`. Each run boots a new disk of each system in QEMU without acceleration, kernel and
+ * initramfs handed to it, so that no firmware's time is in it:
+ * - the relay, until a client has logged in by IMAP, which makes its account, and another one by SMTP;
+ * - the same system without our services (plain-system.ts): Postfix and Dovecot with configuration, certificate and
+ *   account made beforehand, until the same client has logged in the same two ways;
+ * - the relay's root file system with our units, Postfix and Dovecot masked, until multi-user.target.
+ * All of them format their data partition. The first two then lose power and start again. CPU is the emulator's.
  */
-import { spawn } from "node:child_process";
 import { copyFile, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ports } from "../../appliance/layout.ts";
+import { createTransport } from "nodemailer";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { buildImage } from "../../image/build.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { readLock } from "../../image/packages/lock.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
+import type { RootfsSpec } from "../../image/spec.ts";
 import { kernelOptions } from "../../image/targets/target.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
-import { consoleLines } from "../../installer/vm/console.ts";
-import { findProgram, freePort } from "../../installer/vm/machine.ts";
-import { inventAccount } from "../support/accounts.ts";
+import { type Account, inventAccount } from "../support/accounts.ts";
 import { withInbox } from "../support/encrypted-letter.ts";
-import { cpuSecondsOf } from "../support/process-cpu.ts";
 import { waitFor } from "../support/wait.ts";
+import { type BootOptions, boot, type Forwards, type Moment, type Running } from "./boot-machine.ts";
 import { firstGreeting } from "./first-greeting.ts";
+import { ourUnits, plainSpec } from "./plain-system.ts";
 import { printMedians } from "./tables.ts";
 
 const DOMAIN = "_bench.test";
 /** A relay takes new accounts only while it has a gigabyte free for mail. */
 const DISK_BYTES = 4 * 2 ** 30;
+/** What the machine's memory is about, in bytes, once the kernel has its share. */
+const MEMORY_BYTES = 980 * 2 ** 20;
 const TIMEOUT = 600_000;
 
-/** Ports of 127.0.0.1 that lead into the machine. */
-type Forwards = Readonly<{ imap: number; imaps: number }>;
-type Boot = Readonly<{ seconds: number; cpuSeconds: number }>;
-type System = Readonly<{
-  name: string;
-  options: string;
-  /** Waits for the login; `lines` are those of the console so far. */
-  login: (forwards: Forwards, lines: readonly string[]) => Promise<unknown>;
-}>;
+/** When a client was logged in by IMAP, and by SMTP after that. */
+type Logins = Readonly<{ imap: Moment; smtp: Moment }>;
 
-/** Every unit that is ours, and the mail servers, which do not start without the configuration that ours write. */
-const masked = [
-  ...rootfsSpec().files.flatMap(({ path }) => /\/(homing[\w-]*\.[a-z]+)$/.exec(path)?.[1] ?? []),
-  ...["dovecot.service", "postfix.service"],
-].filter((name) => /\.(service|socket|timer|target|path)$/.test(name));
+async function logIn({ forwards, moment }: Running, account: Account): Promise<Logins> {
+  await firstGreeting(forwards.imap, TIMEOUT);
+  const imap = await waitFor("a login by IMAP", TIMEOUT, () => withInbox(forwards, account, moment));
+  await firstGreeting(forwards.submission, TIMEOUT);
+  await waitFor("a login by SMTP", TIMEOUT, () => logInBySmtp(forwards, account));
+  return { imap, smtp: await moment() };
+}
 
-const systems: readonly System[] = [
-  {
-    name: "the relay, to the first login by IMAP",
-    options: "",
-    login: async ({ imap, imaps }) => {
-      await firstGreeting(imap, TIMEOUT);
-      await waitFor("a login by IMAP", TIMEOUT, () =>
-        withInbox({ imaps, submissions: 0 }, inventAccount(DOMAIN), async () => true),
-      );
-    },
-  },
-  {
-    name: "without our services, to multi-user.target",
-    options: ["systemd.show_status=true", ...masked.map((unit) => `systemd.mask=${unit}`)].join(" "),
-    login: (_, lines) =>
-      waitFor("multi-user.target", TIMEOUT, () =>
-        lines.some((line) => line.includes("Reached target") && line.includes("multi-user.target")),
-      ),
-  },
-];
-
-/** One boot of a new disk. Throws when it takes too long, with the console's last lines. */
-async function boot(
-  work: string,
-  relay: ReadonlyMap<string, Uint8Array>,
-  { options, login }: System,
-): Promise<Boot> {
-  const program = findProgram("qemu-system-x86_64");
-  if (program === undefined) throw new Error("qemu-system-x86_64 is missing");
-  const disk = join(work, "disk.img");
-  await copyFile(join(work, "fresh.img"), disk);
-  await truncate(disk, DISK_BYTES);
-  const forwards = { imap: await freePort(0), imaps: await freePort(0) };
-  const forward = (name: keyof Forwards) => `,hostfwd=tcp:127.0.0.1:${forwards[name]}-:${ports[name]}`;
-  const child = spawn(
-    program,
-    [
-      ...["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
-      ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
-      ...["-kernel", join(work, "kernel"), "-initrd", join(work, "initrd")],
-      ...["-append", `${kernelOptions(relay, ["ttyS0,115200"])} ${options}`],
-      ...["-drive", `if=none,id=disk,format=raw,file=${disk}`, "-device", "virtio-blk-pci,drive=disk"],
-      ...["-netdev", `user,id=net${forward("imap")}${forward("imaps")}`],
-      ...["-device", "virtio-net-pci,netdev=net"],
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  const started = performance.now();
-  // Whatever ends this program, the guest must not stay behind.
-  process.once("exit", () => child.kill("SIGKILL"));
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  const lines: string[] = [];
-  child.stdout.setEncoding("utf8").on(
-    "data",
-    consoleLines((line) => void lines.push(line)),
-  );
+async function logInBySmtp({ submissions: port }: Forwards, account: Account): Promise<boolean> {
+  const transport = createTransport({
+    ...{ host: "127.0.0.1", port, secure: true, tls: { rejectUnauthorized: false } },
+    auth: { user: account.address, pass: account.password },
+  });
   try {
-    await Promise.race([login(forwards, lines), ended.then(() => Promise.reject(new Error("QEMU ended")))]);
-    const seconds = (performance.now() - started) / 1000;
-    return { seconds, cpuSeconds: await cpuSecondsOf(child.pid!) };
-  } catch (error) {
-    throw new Error(`${(error as Error).message}; the console:\n${lines.slice(-30).join("\n")}`, {
-      cause: error,
-    });
+    return await transport.verify();
   } finally {
-    child.kill("SIGKILL");
-    await ended;
+    transport.close();
   }
 }
+
+const untilMultiUser = ({ lines, moment }: Running): Promise<Moment> =>
+  waitFor("multi-user.target", TIMEOUT, () =>
+    lines.some((line) => line.includes("Reached target") && line.includes("multi-user.target")),
+  ).then(moment);
 
 const { values } = parseArgs({ options: { runs: { type: "string", default: "3" } } });
 const runs = Number(values.runs);
 const work = await mkdtemp(join(tmpdir(), "homing-bench-"));
-try {
-  const { files } = await createRelayFolder(join(work, "relay"), DOMAIN, {
-    signUp: { maxLoadAverage: 1000 },
-  });
-  const image = await buildImage({
-    target: "vm",
-    spec: rootfsSpec(),
-    relay: files,
-    out: join(work, "fresh.img"),
-    lock: readLock(),
+
+/** A new image of this system, with kernel and initramfs beside it. */
+async function prepare(
+  name: string,
+  spec: RootfsSpec,
+  relay: ReadonlyMap<string, Uint8Array>,
+): Promise<BootOptions> {
+  const files = { kernel: join(work, `${name}.kernel`), initramfs: join(work, `${name}.initrd`) };
+  const disk = join(work, `${name}.img`);
+  const { rootfs } = await buildImage({
+    ...{ target: "vm", spec, relay, out: disk, lock: readLock() },
     cache: defaultCacheDirectory(),
     mirrors: await chooseMirrors({ env: process.env }),
   });
-  await writeFile(join(work, "kernel"), image.rootfs.boot.kernel);
-  await writeFile(join(work, "initrd"), image.rootfs.boot.initramfs);
+  await writeFile(files.kernel, rootfs.boot.kernel);
+  await writeFile(files.initramfs, rootfs.boot.initramfs);
+  return { ...files, disk, options: kernelOptions(relay, ["ttyS0,115200"]) };
+}
+
+/** A disk of its own, as large as the relay wants it, that only this run has written to. */
+async function newDisk(system: BootOptions): Promise<BootOptions> {
+  const disk = join(work, "disk.img");
+  await copyFile(system.disk, disk);
+  await truncate(disk, DISK_BYTES);
+  return { ...system, disk };
+}
+
+try {
+  const { config, files } = await createRelayFolder(join(work, "relay"), DOMAIN, {
+    signUp: { maxLoadAverage: 1000 },
+  });
+  const account = inventAccount(DOMAIN);
+  const relay = await prepare("relay", rootfsSpec(), files);
+  const plain = await prepare("plain", plainSpec(config, MEMORY_BYTES, account), files);
+  const masked = [...ourUnits, "dovecot.service", "postfix.service"].map((unit) => `systemd.mask=${unit}`);
+  const bare = { ...relay, options: [relay.options, "systemd.show_status=true", ...masked].join(" ") };
+
   console.log(`load ${loadavg()[0]!.toFixed(1)} before, medians of ${runs}\n`);
-  const boots = new Map<string, Boot[]>(systems.map(({ name }) => [name, []]));
-  for (let run = 0; run < runs; run++)
-    for (const system of systems) boots.get(system.name)!.push(await boot(work, files, system));
+  const moments = new Map<string, Moment[]>();
+  const note = (what: string, moment: Moment) => moments.set(what, [...(moments.get(what) ?? []), moment]);
+  for (let run = 0; run < runs; run++) {
+    for (const [name, system] of [
+      ["the relay", relay],
+      ["without our services", plain],
+    ] as const) {
+      const disk = await newDisk(system);
+      for (const start of ["first start", "second start"]) {
+        const { imap, smtp } = await boot(disk, (machine) => logIn(machine, account));
+        note(`${name}, ${start}, to the first login by IMAP`, imap);
+        note(`${name}, ${start}, to the first login by SMTP after it`, smtp);
+      }
+    }
+    note(
+      "without our services and any mail server, to multi-user.target",
+      await boot(await newDisk(bare), untilMultiUser),
+    );
+  }
   printMedians(
     [
       ["CPU s", 1, ({ cpuSeconds }) => cpuSeconds],
       ["seconds", 1, ({ seconds }) => seconds],
     ],
-    boots,
+    moments,
   );
+  console.log(`\nload ${loadavg()[0]!.toFixed(1)} after`);
 } finally {
   await rm(work, { recursive: true, force: true });
 }
