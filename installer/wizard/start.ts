@@ -11,7 +11,7 @@ import type { State } from "./state.ts";
 
 export type WizardTerminal = CommandIo & Readonly<{ stdin: NodeJS.ReadableStream & { isTTY?: boolean } }>;
 
-/** A terminal that does not say how wide it is. */
+/** A terminal that does not say how wide it is, or says 0 as script(1) and serial lines do. */
 const USUAL_COLUMNS = 80;
 
 /** Resolves to the exit code: 0 when the way was gone to its end, 130 when the person left by Ctrl-C. */
@@ -45,7 +45,7 @@ export async function startWizard(terminal: WizardTerminal, effects: Effects): P
     if (state === undefined) signal.throwIfAborted();
     if (state === undefined) throw new Error("the wizard ended without a word");
     const { endingText } = await import("./ending.ts");
-    const columns = (stdout as { columns?: number }).columns ?? USUAL_COLUMNS;
+    const columns = (stdout as { columns?: number }).columns || USUAL_COLUMNS;
     stdout.write(endingText(state, look, columns));
     return state.ended === "done" ? 0 : LEFT;
   } finally {

@@ -122,8 +122,10 @@ export function cut(words: string, width: number | undefined): string {
 }
 
 /** Broken between words; one that is too long for a line is broken where the line ends. */
-export function wrap(words: string, width: number | undefined): string[] {
-  if (width === undefined) return [words.replaceAll("\n", " ")];
+export function wrap(words: string, columns: number | undefined): string[] {
+  if (columns === undefined) return [words.replaceAll("\n", " ")];
+  // Narrower than a letter no text ever ends.
+  const width = Math.max(1, columns);
   const lines: string[] = [];
   for (const paragraph of words.split("\n")) {
     let line = "";

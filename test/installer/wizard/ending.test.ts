@@ -57,4 +57,10 @@ describe("at the end", () => {
       "Nothing was made yet",
     );
   });
+
+  it("a terminal that says it has no width gets all words too", () => {
+    const state: State = { ...done(), ended: "left" };
+    for (const columns of [0, 1])
+      expect(endingText(state, plain, columns).replaceAll("\n", "")).toContain("./hominggoeson");
+  });
 });
