@@ -112,8 +112,8 @@ export const runPaths = {
   web: `${runDirectory}/web`,
   /** Where Postfix hands over mail for mailboxes here (LMTP). */
   doorSocket: `${runDirectory}/door.sock`,
-  /** Where Postfix hands over mail for others (LMTP). */
-  transportSocket: `${runDirectory}/transport.sock`,
+  /** What services/transport knows of other domains (mail-routes.ts), for services/auth: in a folder of homing-transport. */
+  knownWays: `${runDirectory}/transport/known-ways`,
   /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
   acmeChallenges: `${runDirectory}/acme-challenge`,
   /** Where services/web asks the account service for accounts. */
@@ -145,9 +145,9 @@ export const authListen = { host: "127.0.0.1", port: 8090 } as const;
 /** Postfix's port for mail that came by HTTPS (services/web), with a PROXY header in front: port 25 in all else. */
 export const httpsMailListen = { host: "127.0.0.1", port: 10024 } as const;
 
-/** Postfix's port for mail that services/transport hands back to go by SMTP, and the name it says there. */
-export const handBackListen = { host: "127.0.0.1", port: 10026 } as const;
-export const handBackName = "homing-transport";
+/** Where Postfix takes mail for others to services/transport first: to domains known by HTTPS, and to all others. */
+export const transportKnownListen = { host: "127.0.0.1", port: 10026 } as const;
+export const transportFirstListen = { host: "127.0.0.1", port: 10028 } as const;
 
 /** Where Postfix takes to services/transport what its own SMTP client could not deliver. */
 export const transportFallbackListen = { host: "127.0.0.1", port: 10027 } as const;

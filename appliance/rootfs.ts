@@ -101,6 +101,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing-http.socket",
       "homing-web.socket",
       "homing-transport.socket",
+      "homing-transport-first.socket",
       "homing-transport-fallback.socket",
       "homing-mux.socket",
       "homing-door.socket",

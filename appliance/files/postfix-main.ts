@@ -2,7 +2,15 @@
  * Postfix's main.cf (postconf(5), Postfix 3.10) from the relay's settings. What differs between the ports
  * stands in master.cf (postfix-master.ts).
  */
-import { dataPaths, runPaths, tlsCertificatePath, transportFallbackListen } from "../layout.ts";
+import {
+  dataPaths,
+  runPaths,
+  tlsCertificatePath,
+  transportFallbackListen,
+  transportFirstListen,
+  transportKnownListen,
+} from "../layout.ts";
+import { firstTime, knownByHttps, nextHop } from "../mail-routes.ts";
 import type { RelayConfig } from "../relay-config.ts";
 
 /** One parameter a line; the order is the order of reading. */
@@ -15,9 +23,6 @@ const queueReserveInMessages = 8;
 export const queueReserveBytes = (config: RelayConfig): number =>
   queueReserveInMessages * config.messages.maxMessageBytes;
 
-/** The service of master.cf that hands mail for others to services/transport. */
-export const outgoingTransport = "outgoing";
-
 /** A rule of smtpd_command_filter: every VRFY asks for the same name. */
 export const vrfyRule = "{/^VRFY([[:space:]].*)?$$/ VRFY postmaster}";
 
@@ -27,7 +32,7 @@ export function postfixMainCf(config: RelayConfig): string {
     "Who we are": identity(config),
     "Mail for this relay goes to Dovecot by way of services/door, to accounts that exist": localDelivery(),
     "Mail for others goes by HTTPS if it can (services/transport), otherwise by SMTP over verified TLS":
-      remoteDelivery(),
+      remoteDelivery(config),
     "What we offer to those who connect": serverTls(),
     "What is taken, and what is refused at once": acceptance(config),
     "Every message passes the milter, or waits": milter(),
@@ -66,11 +71,18 @@ function identity(config: RelayConfig): Parameters {
   };
 }
 
+const localTransport = `lmtp:unix:${runPaths.doorSocket}`;
+
+/** A text that a regular expression takes as it is. */
+function literally(text: string): string {
+  return text.replaceAll(/[[\].]/g, "\\$&");
+}
+
 function localDelivery(): Parameters {
   return {
     alias_maps: "",
     alias_database: "",
-    local_transport: `lmtp:unix:${runPaths.doorSocket}`,
+    local_transport: localTransport,
     // Unknown recipients are refused at once; when the account service is away, the sender tries again.
     local_recipient_maps: `socketmap:unix:${runPaths.recipientSocket}:recipients`,
     recipient_delimiter: "",
@@ -87,17 +99,25 @@ function localDelivery(): Parameters {
   };
 }
 
-function remoteDelivery(): Parameters {
-  const fallback = `[${transportFallbackListen.host}]:${transportFallbackListen.port}`;
+function remoteDelivery(config: RelayConfig): Parameters {
+  const fallback = nextHop(transportFallbackListen);
+  const onDevice = [transportKnownListen, transportFirstListen].map(nextHop).map(literally).join("|");
   return {
-    default_transport: `${outgoingTransport}:unix:${runPaths.transportSocket}`,
-    // The service sees all other relays behind one socket: many at once, from the first on, and those that are slow stop
-    // no others (services/transport/places.ts counts on so many). While it restarts, a message waits for its own next
-    // attempt alone.
-    [`${outgoingTransport}_destination_concurrency_limit`]: 50,
-    [`${outgoingTransport}_initial_destination_concurrency`]: 50,
-    [`${outgoingTransport}_destination_concurrency_failed_cohort_limit`]: 0,
-    [`${outgoingTransport}_destination_recipient_limit`]: 50,
+    // Mail for this relay asks nobody for its way. For others services/auth names services/transport and behind it the
+    // domain itself; no table of Postfix could do the like, for transport_maps allows none to put the domain in.
+    transport_maps: `regexp:{{/@${literally(config.domain)}$$/ ${localTransport}}}, socketmap:unix:${runPaths.recipientSocket}:routes`,
+    // What has no way of its own has an address in other than plain characters, for which HTTPS has no room.
+    default_transport: "smtp",
+    ...Object.fromEntries(
+      [knownByHttps, firstTime].flatMap((name) => [
+        // As many as services/transport opens to one relay (https-post.ts), from the first message on. While something
+        // restarts, a message waits for its own next attempt alone.
+        [`${name}_destination_concurrency_limit`, 20],
+        [`${name}_initial_destination_concurrency`, 20],
+        [`${name}_destination_concurrency_failed_cohort_limit`, 0],
+        [`${name}_destination_recipient_limit`, 50],
+      ]),
+    ),
     // What neither worked by HTTPS nor works by SMTP is tried by HTTPS again: a line may have port 25 closed.
     smtp_fallback_relay: fallback,
     // For each of at most smtp_mx_address_limit (5) addresses: services/transport/destinations.ts counts on it.
@@ -108,7 +128,7 @@ function remoteDelivery(): Parameters {
     smtp_tls_servername: "hostname",
     smtp_tls_mandatory_protocols: ">=TLSv1.2",
     // Address literals and test names (with a leading underscore) can have no certificate that verifies.
-    smtp_tls_policy_maps: `regexp:{{/^${fallback.replaceAll(/[[\].]/g, "\\$&")}$$/ encrypt connection_reuse=no} {/^\\[[^]]+\\](:|$$)/ encrypt} {/^_/ encrypt}}`,
+    smtp_tls_policy_maps: `regexp:{{/^(${onDevice})$$/ none} {/^${literally(fallback)}$$/ encrypt connection_reuse=no} {/^\\[[^]]+\\](:|$$)/ encrypt} {/^_/ encrypt}}`,
     smtp_tls_session_cache_database: "lmdb:$data_directory/smtp_sessions",
     smtp_tls_loglevel: 1,
     // The next message of a conversation finds a connection, with its TLS in tlsproxy(8): eight round trips less. But

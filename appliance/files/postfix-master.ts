@@ -2,9 +2,10 @@
  * Postfix's master.cf (master(5)): port 25 for other relays, 465 and 587 for accounts, and the daemons
  * behind them. Nothing runs in a chroot: systemd's sandbox stands around all of it.
  */
-import { handBackListen, handBackName, httpsMailListen, muxBackends, ports } from "../layout.ts";
+import { httpsMailListen, muxBackends, ports } from "../layout.ts";
+import { firstTime, knownByHttps } from "../mail-routes.ts";
 import type { RelayConfig } from "../relay-config.ts";
-import { outgoingTransport, vrfyRule } from "./postfix-main.ts";
+import { vrfyRule } from "./postfix-main.ts";
 
 /** Options of one service, as -o lines. */
 type Options = Readonly<Record<string, string>>;
@@ -71,6 +72,24 @@ function incomingOptions(domain: string): Options {
   };
 }
 
+/** Processes of each way on which HTTPS is tried, with one message each: services/transport/places.ts counts on so many. */
+const httpsFirstProcesses = 50;
+
+/**
+ * Of SMTP's replies one stops Postfix from going on to the next host: a refusal. So services/transport says with a
+ * refusal of its own that a message is to wait (services/transport/reply.ts), which this makes a delay again.
+ */
+const waitRule =
+  "{/^5\\.[0-9.]+ host 127\\.0\\.0\\.1\\[127\\.0\\.0\\.1\\] said: 550 5\\.3\\.0 waits: (4\\.[0-9]+\\.[0-9]+ .*)$$/ $$1}";
+
+/** No connection is kept: Postfix keeps one under the name of the first host, whatever host it leads to. */
+const httpsFirstOptions: Options = {
+  smtp_delivery_status_filter: `regexp:{${waitRule}}`,
+  smtp_connection_cache_destinations: "",
+  smtp_connection_cache_on_demand: "no",
+  smtp_tls_connection_reuse: "no",
+};
+
 /** The text of master.cf. */
 export function postfixMasterCf(config: RelayConfig): string {
   const queueFileLimit = `${config.messages.maxMessageBytes + queueFileOverhead}`;
@@ -113,36 +132,18 @@ export function postfixMasterCf(config: RelayConfig): string {
       },
       "0",
     ),
-    // What services/transport gives back: from here SMTP is the only way. It was judged and signed when it came in.
-    service(`${handBackListen.host}:${handBackListen.port}`, "inet", "n", "smtpd", {
-      syslog_name: "postfix/handed-back",
-      content_filter: "smtp:",
-      receive_override_options: "no_milters,no_unknown_recipient_checks,no_address_mappings",
-      smtpd_milters: "",
-      smtpd_tls_security_level: "none",
-      smtpd_client_restrictions: "permit_mynetworks,reject",
-      smtpd_relay_restrictions: "permit_mynetworks,reject",
-      smtpd_client_connection_count_limit: "0",
-      cleanup_service_name: "handed-back-cleanup",
-    }),
-    // Without the Received field of the way through ourselves.
-    service(
-      "handed-back-cleanup",
-      "unix",
-      "n",
-      "cleanup",
-      {
-        syslog_name: "postfix/handed-back",
-        header_checks: `regexp:{{/^Received: from ${handBackName} / IGNORE}}`,
-        message_size_limit: queueFileLimit,
-      },
-      "0",
+    // services/transport first, then SMTP. Each has processes of its own, so that who is slow by SMTP does not hold up
+    // those known by HTTPS.
+    ...[knownByHttps, firstTime].map((name) =>
+      service(
+        name,
+        "unix",
+        "-",
+        "smtp",
+        { syslog_name: `postfix/${name}`, ...httpsFirstOptions },
+        `${httpsFirstProcesses}`,
+      ),
     ),
-    // The message as it is: its signature is for others.
-    service(outgoingTransport, "unix", "-", "lmtp", {
-      syslog_name: `postfix/${outgoingTransport}`,
-      lmtp_header_checks: "",
-    }),
     service("pickup", "unix", "n", "pickup", {}, "1", "60"),
     // What reaches the milter from here, not from a port, is our own bounces (internal_mail_filter_classes).
     service(

@@ -132,6 +132,7 @@ const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
 d ${runPaths.webState} 0700 ${users.web.name} ${users.web.name}
+d ${dirname(runPaths.knownWays)} 0755 ${users.transport.name} ${users.transport.name}
 d ${runPaths.acmeChallenges} 0755 ${users.certificates.name} ${users.certificates.name}
 d ${dataPaths.relay} 0700 root root
 d ${dataPaths.tls} 0755 ${users.certificates.name} ${users.certificates.name}

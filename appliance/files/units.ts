@@ -2,6 +2,7 @@
  * The units of our own programs: configuration at boot, the services with their sockets, and the target
  * that stands for "this relay works". Put into the root file system by appliance/rootfs.ts.
  */
+import { dirname } from "node:path";
 import {
   authListen,
   bootDirectory,
@@ -9,6 +10,8 @@ import {
   ports,
   runPaths,
   transportFallbackListen,
+  transportFirstListen,
+  transportKnownListen,
   users,
 } from "../layout.ts";
 import { certificateUnits } from "./certificates.ts";
@@ -136,7 +139,12 @@ export function homingUnits(): Record<string, string> {
     "homing-transport.socket": socketUnit(
       "transport",
       "Delivery to other relays",
-      unixSocket(runPaths.transportSocket, "postfix"),
+      `ListenStream=${transportKnownListen.host}:${transportKnownListen.port}`,
+    ),
+    "homing-transport-first.socket": socketUnit(
+      "transport-first",
+      "Delivery to other domains, the first time",
+      `ListenStream=${transportFirstListen.host}:${transportFirstListen.port}\nService=homing-transport.service`,
     ),
     "homing-transport-fallback.socket": socketUnit(
       "transport-fallback",
@@ -144,9 +152,13 @@ export function homingUnits(): Record<string, string> {
       `ListenStream=${transportFallbackListen.host}:${transportFallbackListen.port}\nService=homing-transport.service`,
     ),
     "homing-transport.service": serviceUnit("transport", "Delivery to other relays", users.transport.name, {
-      sockets: ["homing-transport.socket", "homing-transport-fallback.socket"],
+      sockets: [
+        "homing-transport.socket",
+        "homing-transport-first.socket",
+        "homing-transport-fallback.socket",
+      ],
       network: "world",
-      write: [runPaths.metrics],
+      write: [dirname(runPaths.knownWays), runPaths.metrics],
       node: webNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),

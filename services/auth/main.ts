@@ -15,6 +15,7 @@ const { stop } = await startAuthService({
   databasePath: join(dataPaths.accounts, "accounts.sqlite"),
   // A bundle of its own beside this one's (appliance/rootfs.ts).
   writerProgram: join(programDirectory, "auth-writer.mjs"),
+  knownWaysPath: runPaths.knownWays,
   mailDirectory: dataPaths.mail,
   listen: { name: "auth", ...authListen },
   recipients: { name: "recipients", path: runPaths.recipientSocket },

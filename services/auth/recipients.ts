@@ -1,7 +1,8 @@
 /**
  * Tells Postfix which addresses have an account, so that port 25 refuses unknown recipients before it takes
  * the message (RFC 5321 §3.3) instead of sending a bounce to a possibly forged sender. Postfix's socketmap
- * protocol, socketmap_table(5): netstrings, "<map> <key>" in, "OK …", "NOTFOUND " or "TEMP …" out.
+ * protocol, socketmap_table(5): netstrings, "<map> <key>" in, "OK …", "NOTFOUND " or "TEMP …" out. By the map "routes" it
+ * tells the ways to other domains as well (routes.ts).
  */
 import { createServer, type Server } from "node:net";
 import { describeError, type Log } from "../lib/log.ts";
@@ -22,13 +23,19 @@ const maxConnections = 512;
 /** Postfix lets go of a connection that it did not use for 10 s, and of any after 100 s (dict_sockmap.c). */
 const idleLimitMs = 60_000;
 
+type Tables = Readonly<{
+  exists: (address: string) => boolean;
+  /** The way for an address, if it has one of its own (routes.ts). */
+  route: (address: string) => string | undefined;
+}>;
+
 /** Makes the server; the caller lets it listen. The limits are others only in tests. */
 export function createRecipientServer(
-  parts: Readonly<{
-    exists: (address: string) => boolean;
-    log: Log;
-    limits?: Readonly<{ maxConnections: number; idleLimitMs: number }>;
-  }>,
+  parts: Tables &
+    Readonly<{
+      log: Log;
+      limits?: Readonly<{ maxConnections: number; idleLimitMs: number }>;
+    }>,
 ): Server {
   const { log, limits = { maxConnections, idleLimitMs } } = parts;
   const cutOff = createTally((reason, count) =>
@@ -45,7 +52,7 @@ export function createRecipientServer(
     let waiting: Buffer = Buffer.alloc(0);
     socket.on("data", (chunk: Buffer) => {
       try {
-        const { replies, rest } = answerAll(Buffer.concat([waiting, chunk]), parts.exists, failures);
+        const { replies, rest } = answerAll(Buffer.concat([waiting, chunk]), parts, failures);
         waiting = rest;
         if (replies === "" || socket.write(replies)) return;
         // It does not read: no more of its questions are taken until it did.
@@ -68,27 +75,28 @@ export function createRecipientServer(
 }
 
 /** Answers every complete question in `bytes`; `rest` is the beginning of the next one. */
-function answerAll(
-  bytes: Buffer,
-  exists: (address: string) => boolean,
-  failures: Tally,
-): { replies: string; rest: Buffer } {
+function answerAll(bytes: Buffer, tables: Tables, failures: Tally): { replies: string; rest: Buffer } {
   let rest = bytes;
   let replies = "";
   for (let found = readNetstring(rest); found !== undefined; found = readNetstring(rest)) {
     rest = rest.subarray(found.end);
-    const reply = answer(found.content.toString("utf8"), exists, failures);
+    const reply = answer(found.content.toString("utf8"), tables, failures);
     replies += `${Buffer.byteLength(reply)}:${reply},`;
   }
   return { replies, rest };
 }
 
-function answer(request: string, exists: (address: string) => boolean, failures: Tally): string {
-  const address = request.slice(request.indexOf(" ") + 1);
-  // Postfix also asks for the parts "name" and "@domain" alone: no account is called so.
-  if (!/^[^@]+@[^@]+$/.test(address)) return "NOTFOUND ";
+function answer(request: string, { exists, route }: Tables, failures: Tally): string {
+  const blank = request.indexOf(" ");
+  const key = request.slice(blank + 1);
   try {
-    return exists(address) ? "OK account" : "NOTFOUND ";
+    if (request.slice(0, blank) === "routes") {
+      const way = route(key);
+      return way === undefined ? "NOTFOUND " : `OK ${way}`;
+    }
+    // Postfix also asks for the parts "name" and "@domain" alone: no account is called so.
+    if (!/^[^@]+@[^@]+$/.test(key)) return "NOTFOUND ";
+    return exists(key) ? "OK account" : "NOTFOUND ";
   } catch (cause) {
     failures.note(describeError(cause));
     return "TEMP the account store does not answer";

@@ -13,6 +13,7 @@ import { createControlServer } from "./control-server.ts";
 import { holdMachineState, readMachineState } from "./machine.ts";
 import { createProofs } from "./proof-of-work.ts";
 import { createRecipientServer } from "./recipients.ts";
+import { createRoutes } from "./routes.ts";
 import { createAuthServer } from "./server.ts";
 import { createSignUp, type SignUpCount } from "./sign-up.ts";
 import { createSignUpLimits } from "./sign-up-limits.ts";
@@ -29,11 +30,13 @@ export type AuthServiceOptions = Readonly<{
   databasePath: string;
   /** The program of the thread that writes it: store-writer.ts, or what it was bundled to. */
   writerProgram: URL | string;
+  /** What services/transport knows of other domains. */
+  knownWaysPath: string;
   /** Where mail is kept, for the free space. */
   mailDirectory: string;
   /** Where Dovecot asks. */
   listen: ListenTarget;
-  /** Where Postfix asks for recipients. */
+  /** Where Postfix asks for recipients, and for the ways to other domains. */
   recipients: ListenTarget;
   /** Where services/web asks for accounts. */
   signUp: ListenTarget;
@@ -81,7 +84,11 @@ export async function startAuthService(
   const accounts = createAccounts(rules);
   const signUp = createSignUp({ ...rules, proofs: createProofs(now) });
   const server = createAuthServer({ accounts, secret, log });
-  const recipientServer = createRecipientServer({ exists: (address) => accounts.exists(address), log });
+  const recipientServer = createRecipientServer({
+    exists: (address) => accounts.exists(address),
+    route: createRoutes(options.knownWaysPath, log),
+    log,
+  });
   const signUpServer = createSignUpServer({ signUp, log });
   const controlServer = createControlServer({
     domain: config.domain,

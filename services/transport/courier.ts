@@ -1,53 +1,41 @@
 /**
- * Takes a message from Postfix to each recipient's relay: by HTTPS where that works, otherwise back to Postfix, whose own
- * client tries SMTP. Answers for each recipient only when somebody else has the message safely. Called by service.ts.
+ * Takes a message from Postfix to the recipients' relay by HTTPS, or says that SMTP shall: Postfix, which keeps the
+ * message all the time, then goes on to the next host of its way. Called by service.ts.
  */
-import { setTimeout } from "node:timers/promises";
-import type { Log } from "../lib/log.ts";
 import type { SmtpReply } from "../lib/smtp-client.ts";
-import { judgeAnswer } from "./answer.ts";
-import { type Body, type createBodyReader, MAX_WHOLE_BYTES } from "./body.ts";
-import type { Destinations } from "./destinations.ts";
-import { batchesOf, byDomain, domainOf, fitsOneRequest, isPlain } from "./envelope.ts";
-import type { HandBack } from "./hand-back.ts";
-import type { HttpsPost } from "./https-post.ts";
+import { type createBodyReader, MAX_WHOLE_BYTES } from "./body.ts";
+import { domainOf, fitsOneRequest, isPlain } from "./envelope.ts";
 import type { HandedMail } from "./intake.ts";
-import type { MailDomain } from "./mail-domain.ts";
-import type { createPlaces, Place } from "./places.ts";
+import { contentOf, createOutcomes } from "./outcomes.ts";
+import type { createPlaces } from "./places.ts";
+import { createPosting, type Letter, type PostingOptions } from "./posting.ts";
+import { asFinal, asWaiting, type Behind } from "./reply.ts";
 
-export type CourierOptions = Readonly<{
-  destinations: Destinations;
-  mailDomain: (domain: string) => Promise<MailDomain>;
-  https: HttpsPost;
-  handBack: HandBack;
-  bodies: ReturnType<typeof createBodyReader>;
-  places: ReturnType<typeof createPlaces>;
-  /** Milliseconds of a clock that never goes back. */
-  now: () => number;
-  counted: (way: "https" | "smtp" | "deferred" | "refused", recipients: number) => void;
-  log: Log;
-}>;
+export type CourierOptions = PostingOptions &
+  Readonly<{ bodies: ReturnType<typeof createBodyReader>; places: ReturnType<typeof createPlaces> }>;
 
-/** What HTTPS did: a reply for each recipient it has an answer for; the others are for SMTP. */
-type Replies = Map<string, SmtpReply>;
+/**
+ * Where Postfix comes: for domains known by HTTPS, for others, and when SMTP failed. Each of the first two has processes
+ * of its own.
+ */
+export type Door = "known" | "first" | "last";
 
-/** A message for recipients of one domain. */
-type Letter = Readonly<{ domain: string; recipients: readonly string[]; mail: HandedMail; body: Body }>;
+/**
+ * Messages that may go on to SMTP at the door of domains known by HTTPS, in a minute: they hold one of 50 processes
+ * (postfix-master.ts) for as long as a mail server likes, so that many would hold up all the others. Those beyond come
+ * again as to an unknown domain.
+ */
+const MAX_TO_SMTP_OF_KNOWN = 5;
+const TO_SMTP_PERIOD_MS = 60_000;
 
-/** Of one request; `again` names those who can get it in another. */
-type Posted = Readonly<{ replies: ReadonlyMap<string, SmtpReply>; again: readonly string[] }>;
-
-/** A request whose answer was lost is made again at once: the other side's restart takes a moment. */
-const ATTEMPT_DELAYS_MS = [0, 0, 300, 1000, 3000] as const;
-/** Only where it was lost soon: who was silent for minutes will be again. */
-const REPEAT_WITHIN_MS = 30_000;
-/** For all requests to a domain; Postfix gives one message ten minutes (lmtp_data_done_timeout). */
-const DOMAIN_LIMIT_MS = 300_000;
-const lost: SmtpReply = { code: 451, text: "4.4.2 the answer to a delivery by HTTPS was lost, trying again" };
-const slow: SmtpReply = { code: 451, text: "4.4.2 the other side is slow, trying again later" };
-/** Of Postfix's next attempt, not of SMTP: the way is as good as before, and slow hosts are so by SMTP as well. */
-const busy: SmtpReply = { code: 451, text: "4.3.2 too many deliveries to slow hosts, trying again later" };
-const brokenOff: SmtpReply = { code: 451, text: "4.4.2 a delivery by HTTPS broke off, trying again by SMTP" };
+const taken: SmtpReply = { code: 250, text: "2.0.0 taken by HTTPS" };
+const bySmtp = (reason: string): SmtpReply => ({
+  code: 451,
+  text: `4.4.1 not delivered by HTTPS (${reason}), SMTP is next`,
+});
+const smtpLater: SmtpReply = { code: 451, text: "4.4.1 delivery by HTTPS failed, trying SMTP later" };
+const differ: SmtpReply = { code: 451, text: "4.5.1 not the same for all recipients, offer it again" };
+const tooMany: SmtpReply = { code: 452, text: "4.5.3 more recipients than fit in one request" };
 const noWay = (reason: string): SmtpReply => ({
   code: 451,
   text: `4.4.1 delivered neither by SMTP nor by HTTPS (${reason})`,
@@ -55,240 +43,110 @@ const noWay = (reason: string): SmtpReply => ({
 const nullMx: SmtpReply = { code: 556, text: "5.1.10 the domain takes no mail (null MX)" };
 const noDomain: SmtpReply = { code: 550, text: "5.4.4 there is no such domain" };
 
+const behind = (door: Door): Behind => (door === "last" ? "nothing" : "SMTP");
+
 export function createCourier(options: CourierOptions) {
-  const { destinations, https, handBack, log } = options;
+  const { destinations } = options;
+  const posting = createPosting(options);
+  const outcomes = createOutcomes();
+  const mayGoToSmtp = createAllowance(MAX_TO_SMTP_OF_KNOWN, TO_SMTP_PERIOD_MS, options.now);
 
-  /** The first attempt: HTTPS, then SMTP for whom that did not work. */
-  const deliver = async (mail: HandedMail): Promise<SmtpReply[]> => {
-    using body = await options.bodies.read(mail.source);
-    const groups = [...byDomain(mail.to)];
-    const replies: Replies = new Map();
-    const forSmtp: string[] = [];
-    // A large message can be read once only: several domains get it from Postfix, one after the other.
-    const canPost = body.isWhole || groups.length === 1;
-    await Promise.all(
-      groups.map(async ([domain, recipients]) => {
-        const done =
-          canPost && isPlain(mail) && destinations.choice(domain) === "https"
-            ? await inPlace({ domain, recipients, mail, body }, postUnlessForSmtp)
-            : new Map<string, SmtpReply>();
-        for (const recipient of recipients) {
-          const reply = done.get(recipient);
-          if (reply === undefined) forSmtp.push(recipient);
-          else replies.set(recipient, reply);
-        }
-      }),
-    );
-    if (forSmtp.length > 0 && !body.isWhole && body.isTouched()) {
-      // HTTPS took a part of what only Postfix still has; by the next attempt it is known not to work.
-      for (const recipient of forSmtp) replies.set(recipient, brokenOff);
-    } else if (forSmtp.length > 0) {
-      const source = body.isWhole ? body.chunks : body.source;
-      for (const [recipient, reply] of await handBack({ mail, to: forSmtp, source })) {
-        replies.set(recipient, reply);
-        if (reply.code < 300) destinations.handedBack(domainOf(recipient));
-      }
-      options.counted("smtp", forSmtp.length);
-    }
-    return mail.to.map((recipient) => replies.get(recipient)!);
-  };
-
-  /** Postfix tried SMTP and could not: HTTPS again, for everybody or nobody, since SMTP has one answer for all. */
-  const retry = async (mail: HandedMail): Promise<SmtpReply> => {
+  const deliver = async (mail: HandedMail, door: Door): Promise<SmtpReply> => {
     const recipients = [...new Set(mail.to)];
     const domain = domainOf(recipients[0] ?? "");
-    destinations.smtpFailed(domain);
-    const state = await options.mailDomain(domain);
-    if (state === "null MX") return nullMx;
-    if (state === "does not exist") return noDomain;
-    if (recipients.some((one) => domainOf(one) !== domain)) return noWay("several domains at once");
-    if (!isPlain(mail)) return noWay("HTTPS has no room for such an address");
-    using body = await options.bodies.read(mail.source);
-    const done = await inPlace({ domain, recipients, mail, body }, (letter, place) =>
-      postTo(letter, place, { isAtomic: true }),
-    );
-    const answers = recipients.map((one) => done.get(one));
-    const refusal = answers.find((reply) => reply !== undefined && reply.code >= 400);
-    if (answers.every((reply) => reply !== undefined && reply.code < 300)) return answers[0]!;
-    if (answers.every((reply) => reply !== undefined && reply.code >= 400)) return refusal!;
-    if (refusal === undefined) return noWay("no relay answers there");
-    // Some are refused and nobody has it: they hear it when Postfix names them the next time.
-    for (const one of recipients) {
-      const reply = done.get(one);
-      if (reply !== undefined && reply.code >= 500) remembered.add(mail.from, one, reply);
+    if (door === "last") {
+      destinations.smtpFailed(domain);
+      const state = await options.mailDomain(domain);
+      if (state === "null MX") return nullMx;
+      if (state === "does not exist") return noDomain;
     }
-    return { code: 451, text: "4.5.1 some recipients are refused, the others get it at the next attempt" };
+    const leave = (reason: string) => leaveToSmtp({ mail, recipients, domain, door, reason });
+    if (recipients.some((one) => domainOf(one) !== domain)) return leave("several domains at once");
+    if (!isPlain(mail)) return leave("it has no room for such an address");
+    using body = await options.bodies.read(mail.source);
+    const content = contentOf(mail.from, body);
+    const isLeft = (one: string) => content === undefined || !outcomes.isDelivered(content, one);
+    const left = recipients.filter(isLeft);
+    if (left.length === 0) return taken;
+    const done = await inPlace({ domain, recipients: left, mail, body }, content);
+    const replies = left.map((one) => done.get(one));
+    const [first] = replies;
+    if (replies.every((reply) => reply === undefined)) return leave("no relay answers there");
+    if (
+      first !== undefined &&
+      replies.every((reply) => reply?.code === first.code && reply.text === first.text)
+    )
+      return asFinal(first, behind(door));
+    // SMTP has one answer for all: each hears its own when the message is offered again.
+    for (const [recipient, reply] of done) {
+      if (reply.code >= 400) outcomes.refused(mail.from, recipient, asFinal(reply, behind(door)));
+      else if (content !== undefined) outcomes.delivered(content, recipient);
+    }
+    const isAgain = content === undefined || left.length < recipients.length;
+    return door === "known" && isAgain && !mayGoToSmtp() ? asWaiting(differ, "SMTP") : differ;
   };
 
-  const remembered = refusalMemory();
   /** Without a place, or when it had to be given up, everybody is to wait; nothing is learned about the domain. */
-  const inPlace = (
-    letter: Letter,
-    post: (letter: Letter, place: Place) => Promise<ReadonlyMap<string, SmtpReply>>,
-  ) => {
+  const inPlace = (letter: Letter, content: string | undefined) => {
     const { domain, recipients, mail, body } = letter;
     const applicant = {
-      ...{ sender: mail.from, domain, message: mail },
+      // Postfix hands over a message for each domain by itself.
+      ...{ sender: mail.from, domain, message: content ?? mail },
       ...{ isKnown: destinations.isKnownByHttps(domain), bytes: body.isWhole ? body.bytes : MAX_WHOLE_BYTES },
     };
     return options.places.guard(
       applicant,
-      (place) => post(letter, place),
-      () => deferred(recipients, busy),
+      (place) => posting.post(letter, place),
+      () => posting.busy(recipients),
     );
   };
 
-  const postUnlessForSmtp = async (letter: Letter, place: Place): Promise<ReadonlyMap<string, SmtpReply>> => {
-    const state = await unlessAborted(place.signal, options.mailDomain(letter.domain));
-    if (state === undefined) return deferred(letter.recipients, slow);
-    // SMTP says the same, in the words that bounces have.
-    return state === "takes mail" ? await postTo(letter, place) : new Map();
-  };
-
-  const deferred = (recipients: readonly string[], reply: SmtpReply): Replies => {
-    options.counted("deferred", recipients.length);
-    return new Map(recipients.map((one) => [one, reply]));
-  };
-
-  /** A reply for each recipient that the other side answered for. Throws only what the source of a large body throws. */
-  const postTo = async (
-    letter: Letter,
-    place: Place,
-    { isAtomic = false } = {},
-  ): Promise<ReadonlyMap<string, SmtpReply>> => {
-    const { domain, recipients, body } = letter;
-    if (!body.isWhole) {
-      if (!destinations.takesLarge(domain) || (!isAtomic && !fitsOneRequest(recipients))) return new Map();
-      const isThere = await answersByHttps(domain, place);
-      if (isThere === undefined) return deferred(recipients, slow);
-      if (!isThere) return new Map();
-      const { replies } = await postOnce(letter, place);
-      if (replies.size === 0) destinations.largeFailed(domain);
-      return replies;
+  const leaveToSmtp = ({ mail, recipients, domain, door, reason }: Leaving): SmtpReply => {
+    if (door === "last") return noWay(reason);
+    if (door === "known" && !mayGoToSmtp()) {
+      options.counted("deferred", recipients.length);
+      return asWaiting(smtpLater, "SMTP");
     }
-    const replies: Replies = new Map();
-    const started = options.now();
-    const batches = isAtomic ? [recipients] : batchesOf(recipients);
-    for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
-      if (options.now() - started > DOMAIN_LIMIT_MS) {
-        for (const [one, reply] of deferred(batch, slow)) replies.set(one, reply);
-        continue;
-      }
-      const done = await postOnce({ ...letter, recipients: batch }, place);
-      for (const [recipient, reply] of done.replies) replies.set(recipient, reply);
-      // Nothing at all was heard: neither will the others be.
-      if (done.replies.size === 0 && done.again.length === 0) return replies;
-      if (isAtomic) return replies;
-      // Who was not named gets it without those who were; if nobody was named, each alone.
-      if (done.again.length > 0)
-        batches.unshift(...(done.replies.size > 0 ? [done.again] : done.again.map((one) => [one])));
-    }
-    return replies;
+    destinations.leftToSmtp(domain);
+    options.counted("smtp", recipients.length);
+    const reply = bySmtp(reason);
+    // Postfix comes here once more before it goes on.
+    for (const one of recipients) outcomes.refused(mail.from, one, reply);
+    return reply;
   };
 
-  const postOnce = async ({ domain, recipients, mail, body }: Letter, place: Place): Promise<Posted> => {
-    const envelope = { from: mail.from, to: recipients };
-    const unheard: Posted = { replies: new Map(), again: [] };
-    const later = (reply: SmtpReply): Posted => ({ replies: deferred(recipients, reply), again: [] });
-    let isUncertain = false;
-    let isRelay = false;
-    const started = options.now();
-    for (const delay of ATTEMPT_DELAYS_MS) {
-      if (options.now() - started > REPEAT_WITHIN_MS) break;
-      if (delay > 0) await setTimeout(delay);
-      const outcome = await https.post(domain, envelope, body, place);
-      if (outcome.kind === "answered") {
-        const verdict = judgeAnswer(outcome.status, outcome.text, recipients);
-        if (verdict.kind === "replies") {
-          destinations.httpsWorked(domain);
-          count(verdict.replies);
-          return verdict;
-        }
-        log.debug("no delivery by HTTPS", { domain, reason: verdict.reason });
-        if (!isUncertain) {
-          destinations.httpsFailed(domain);
-          return unheard;
-        }
-      } else {
-        log.debug("no delivery by HTTPS", { domain, ...outcome });
-        // Whether it has the message, nobody knows now; that it is no relay is not known either.
-        if (place.signal.aborted) return later(slow);
-        if (outcome.kind === "no place" && !isUncertain) return later(busy);
-        if (outcome.kind === "failed" && !isUncertain) {
-          destinations.httpsFailed(domain);
-          return unheard;
-        }
-        isUncertain = true;
-        // A web server that wants no such body may end the connection instead of answering: is this a relay at all?
-        isRelay ||= destinations.isKnownByHttps(domain);
-        if (!isRelay) {
-          const look = await https.look(domain, place);
-          isRelay = look.kind === "answered" && look.status === METHOD_NOT_ALLOWED;
-          if (look.kind === "answered" && !isRelay) return unheard;
-        }
-      }
-      if (!body.isWhole) break;
-    }
-    if (place.signal.aborted) return later(slow);
-    // Whatever speaks TLS there never said a word of HTTP, for as long as a relay takes to start again.
-    if (!isRelay) return unheard;
-    log.info("the answer to a delivery by HTTPS was lost", { domain });
-    return later(lost);
+  /** What to say to a recipient before the message comes. */
+  const refuseRecipient = (
+    sender: string,
+    recipient: string,
+    others: readonly string[],
+    door: Door,
+  ): SmtpReply | undefined => {
+    const known = outcomes.takeRefusal(sender, recipient);
+    if (known !== undefined) return known;
+    if (door === "first" && destinations.choice(domainOf(recipient)) === "smtp")
+      return bySmtp("SMTP works there");
+    return fitsOneRequest([...others, recipient]) ? undefined : tooMany;
   };
 
-  const count = (replies: ReadonlyMap<string, SmtpReply>) => {
-    for (const { code } of replies.values())
-      options.counted(code < 300 ? "https" : code < 500 ? "deferred" : "refused", 1);
-  };
-
-  /** Whether there is a relay by HTTPS, before a large message is read for it; undefined when that cannot be asked now. */
-  const answersByHttps = async (domain: string, place: Place): Promise<boolean | undefined> => {
-    if (destinations.isKnownByHttps(domain)) return true;
-    const look = await https.look(domain, place);
-    if (look.kind === "no place" || (look.kind !== "answered" && place.signal.aborted)) return undefined;
-    // It takes nothing but POST (RFC 9110 §15.5.6).
-    const isThere = look.kind === "answered" && look.status === METHOD_NOT_ALLOWED;
-    if (isThere) destinations.httpsWorked(domain);
-    return isThere;
-  };
-
-  return { deliver, retry, refusalOf: remembered.take };
+  return { deliver, refuseRecipient };
 }
 
-const METHOD_NOT_ALLOWED = 405;
+type Leaving = Readonly<{
+  mail: HandedMail;
+  recipients: readonly string[];
+  domain: string;
+  door: Door;
+  reason: string;
+}>;
 
-/** Undefined when the signal aborts first. `what` never fails. */
-async function unlessAborted<T>(signal: AbortSignal, what: Promise<T>): Promise<T | undefined> {
-  if (signal.aborted) return undefined;
-  const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
-  const end = () => resolve(undefined);
-  signal.addEventListener("abort", end);
-  try {
-    return await Promise.race([what, aborted]);
-  } finally {
-    signal.removeEventListener("abort", end);
-  }
-}
-
-/**
- * Refusals that Postfix hears when it names the recipient again: at its next attempt, within its longest pause. A relay
- * may refuse one sender and take another's, so both count.
- */
-function refusalMemory() {
-  const maxRefusals = 1000;
-  const refusals = new Map<string, SmtpReply>();
-  const keyOf = (sender: string, recipient: string) => `${sender}\0${recipient}`;
-  return {
-    add: (sender: string, recipient: string, reply: SmtpReply) => {
-      refusals.set(keyOf(sender, recipient), reply);
-      if (refusals.size > maxRefusals) refusals.delete(refusals.keys().next().value!);
-    },
-    /** Told once: the next message of this sender to the same address asks anew. */
-    take: (sender: string, recipient: string): SmtpReply | undefined => {
-      const key = keyOf(sender, recipient);
-      const reply = refusals.get(key);
-      refusals.delete(key);
-      return reply;
-    },
+/** True so many times in a period. */
+function createAllowance(times: number, periodMs: number, now: () => number): () => boolean {
+  const used: number[] = [];
+  return () => {
+    while (used[0] !== undefined && now() - used[0] >= periodMs) used.shift();
+    if (used.length >= times) return false;
+    used.push(now());
+    return true;
   };
 }

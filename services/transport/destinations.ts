@@ -1,21 +1,23 @@
 /**
  * Which way to a domain worked, so that not every message tries one that is not there. HTTPS is always the first choice
- * but where SMTP was seen to do it, and then for half an hour. Pure but for the clock. Called by courier.ts.
+ * but where SMTP was seen to do it, and then for half an hour. Pure but for the clock. Called by courier.ts and known-ways.ts.
  */
+
+import type { KnownWay } from "../../appliance/mail-routes.ts";
 
 /** As long as the reference relay holds on to SMTP. */
 const SMTP_CHOICE_MS = 30 * 60_000;
 
 /**
- * A message that was handed back to Postfix counts as delivered by SMTP when Postfix has not come to say the contrary
- * within so long: above the time it takes to find that nobody answers (smtp_connect_timeout × smtp_mx_address_limit).
+ * A message that was left to Postfix counts as delivered by SMTP when Postfix has not come to say the contrary within so
+ * long: above the time it takes to find that nobody answers (smtp_connect_timeout × smtp_mx_address_limit).
  */
 export const SMTP_FAILS_WITHIN_MS = 60_000;
 
 /** A domain is some 200 bytes here. The oldest makes room. */
 const MAX_DOMAINS = 5000;
 
-type Known = { httpsAt?: number | undefined; handedBackAt?: number | undefined; noLargeAt?: number };
+type Known = { httpsAt?: number | undefined; leftToSmtpAt?: number | undefined; noLargeAt?: number };
 
 /** @param now milliseconds of a clock that never goes back. */
 export function createDestinations(now: () => number) {
@@ -26,20 +28,36 @@ export function createDestinations(now: () => number) {
     known.set(domain, entry);
     if (known.size > MAX_DOMAINS) known.delete(known.keys().next().value!);
   };
+  const choice = (domain: string): KnownWay => {
+    const leftToSmtpAt = known.get(domain)?.leftToSmtpAt;
+    if (leftToSmtpAt === undefined) return "https";
+    const age = now() - leftToSmtpAt;
+    return age >= SMTP_FAILS_WITHIN_MS && age < SMTP_FAILS_WITHIN_MS + SMTP_CHOICE_MS ? "smtp" : "https";
+  };
+  const isKnownByHttps = (domain: string): boolean => {
+    const httpsAt = known.get(domain)?.httpsAt;
+    return httpsAt !== undefined && now() - httpsAt < SMTP_CHOICE_MS;
+  };
   return {
     /** The way to try first. */
-    choice: (domain: string): "https" | "smtp" => {
-      const handedBackAt = known.get(domain)?.handedBackAt;
-      if (handedBackAt === undefined) return "https";
-      const age = now() - handedBackAt;
-      return age >= SMTP_FAILS_WITHIN_MS && age < SMTP_FAILS_WITHIN_MS + SMTP_CHOICE_MS ? "smtp" : "https";
-    },
+    choice,
     /** Whether it took a message by HTTPS, or said that it would, a short while ago. */
-    isKnownByHttps: (domain: string): boolean => {
-      const httpsAt = known.get(domain)?.httpsAt;
-      return httpsAt !== undefined && now() - httpsAt < SMTP_CHOICE_MS;
+    isKnownByHttps,
+    /** The domains of which one of both is known. */
+    knownWays: (): ReadonlyMap<string, KnownWay> => {
+      const ways = new Map<string, KnownWay>();
+      for (const domain of known.keys()) {
+        if (isKnownByHttps(domain)) ways.set(domain, "https");
+        else if (choice(domain) === "smtp") ways.set(domain, "smtp");
+      }
+      return ways;
     },
-    httpsWorked: (domain: string) => renew(domain, { httpsAt: now(), handedBackAt: undefined }),
+    /** What was known before a restart, as if it had been learned now. */
+    restore: (ways: ReadonlyMap<string, KnownWay>) => {
+      for (const [domain, way] of ways)
+        renew(domain, way === "https" ? { httpsAt: now() } : { leftToSmtpAt: now() - SMTP_FAILS_WITHIN_MS });
+    },
+    httpsWorked: (domain: string) => renew(domain, { httpsAt: now(), leftToSmtpAt: undefined }),
     httpsFailed: (domain: string) => renew(domain, { httpsAt: undefined }),
     /** It broke off a message that can be read once only, or would not have it: the next ones of that size go by SMTP. */
     largeFailed: (domain: string) => renew(domain, { noLargeAt: now() }),
@@ -47,16 +65,16 @@ export function createDestinations(now: () => number) {
       const noLargeAt = known.get(domain)?.noLargeAt;
       return noLargeAt === undefined || now() - noLargeAt >= SMTP_CHOICE_MS;
     },
-    /** Postfix has a message for the domain and will try SMTP. The first of several counts. */
-    handedBack: (domain: string) => {
+    /** Postfix tries SMTP for a message to the domain. The first of several counts. */
+    leftToSmtp: (domain: string) => {
       const entry = known.get(domain);
       const isOld =
-        entry?.handedBackAt === undefined ||
-        now() - entry.handedBackAt >= SMTP_FAILS_WITHIN_MS + SMTP_CHOICE_MS;
-      if (isOld) renew(domain, { handedBackAt: now() });
+        entry?.leftToSmtpAt === undefined ||
+        now() - entry.leftToSmtpAt >= SMTP_FAILS_WITHIN_MS + SMTP_CHOICE_MS;
+      if (isOld) renew(domain, { leftToSmtpAt: now() });
     },
     /** Postfix came back with one: SMTP did not do it. */
-    smtpFailed: (domain: string) => renew(domain, { handedBackAt: undefined }),
+    smtpFailed: (domain: string) => renew(domain, { leftToSmtpAt: undefined }),
   };
 }
 

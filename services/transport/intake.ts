@@ -1,6 +1,6 @@
 /**
- * The doors by which Postfix hands over mail for others: LMTP (RFC 2033) with a reply for each recipient, and SMTP, where
- * Postfix comes when its own attempt failed. Made of smtp-server; called by service.ts.
+ * A door by which Postfix hands over mail for others, or comes when its own attempt failed: SMTP, so that Postfix itself
+ * goes on to the next host where HTTPS does not work. Made of smtp-server; called by service.ts.
  */
 import type { Server, Socket } from "node:net";
 import type { Readable } from "node:stream";
@@ -23,11 +23,17 @@ export type HandedMail = Readonly<{
 }>;
 
 export type IntakeOptions = Readonly<{
-  protocol: "LMTP" | "SMTP";
-  /** The reply for each recipient, in order; SMTP says only the first. */
-  take: (mail: HandedMail) => Promise<readonly SmtpReply[]>;
-  /** What to say to a RCPT at once, if not yes. */
-  refuseRecipient?: (sender: string, recipient: string) => SmtpReply | undefined;
+  /** SMTP has one reply for all. */
+  take: (mail: HandedMail) => Promise<SmtpReply>;
+  /** What to say to a RCPT at once, if not yes; the others are those it was said yes to. */
+  refuseRecipient: (sender: string, recipient: string, others: readonly string[]) => SmtpReply | undefined;
+  /** What to say when something of ours goes wrong. */
+  trouble: SmtpReply;
+  /**
+   * Postfix keeps no connection that is encrypted without tlsproxy(8), and some shall not be kept (postfix-main.ts).
+   * smtp-server's own certificate, whose key everybody has, is good enough for that: all this stays on the device.
+   */
+  offersTls: boolean;
   log: Log;
 }>;
 
@@ -36,24 +42,15 @@ const MAX_CONNECTIONS = 200;
 /** Postfix keeps a connection for its next message for 30 s (connection_cache_ttl_limit), and may be slow with one. */
 const SILENCE_LIMIT_MS = 300_000;
 
-/** Not one for each trouble with a message: those are told to Postfix, which logs them. */
-const trouble: SmtpReply = {
-  code: 451,
-  text: "4.3.0 trouble with the delivery to others, trying again later",
-};
-
 /** The server is not listening yet. `close` lets each connection finish its message and resolves when all are gone. */
 export function createIntake(options: IntakeOptions): { server: Server; close: () => Promise<void> } {
   const { log } = options;
   let isStopping = false;
-  /** smtp-server drops a recipient that differs from another only in case; LMTP must answer for it as well. */
+  /** smtp-server drops a recipient that differs from another only in case. */
   const recipients = new WeakMap<object, string[]>();
   const server = new SMTPServer({
-    lmtp: options.protocol === "LMTP",
     name: "localhost",
-    // Postfix keeps no connection that is encrypted without tlsproxy(8), and none to here shall be kept (postfix-main.ts).
-    // smtp-server's own certificate, whose key everybody has, is good enough for that: all this stays on the device.
-    disabledCommands: options.protocol === "LMTP" ? ["AUTH", "STARTTLS"] : ["AUTH"],
+    disabledCommands: options.offersTls ? ["AUTH"] : ["AUTH", "STARTTLS"],
     disableReverseLookup: true,
     // Names like _a.test are domains too.
     lenientAddressParsing: true,
@@ -68,13 +65,10 @@ export function createIntake(options: IntakeOptions): { server: Server; close: (
       const recipient = asSent(address);
       const { mailFrom } = session.envelope;
       const sender = mailFrom === false ? "" : asSent(mailFrom.address);
-      const refusal = options.refuseRecipient?.(sender, recipient);
-      if (refusal !== undefined) {
-        done(replyError(refusal));
-        return;
-      }
-      recipients.get(session)?.push(recipient);
-      done();
+      const taken = recipients.get(session) ?? [];
+      const refusal = options.refuseRecipient(sender, recipient, taken);
+      if (refusal === undefined) taken.push(recipient);
+      done(refusal && replyError(refusal));
     },
     onData: (source, session, done) => {
       const to = recipients.get(session) ?? [];
@@ -92,13 +86,14 @@ export function createIntake(options: IntakeOptions): { server: Server; close: (
         .take(mail)
         .catch((cause: unknown) => {
           if (!source.destroyed) log.error("cannot deliver a message", {}, cause);
-          return to.map(() => trouble);
+          return options.trouble;
         })
-        .then((replies) => {
+        .then((reply) => {
+          // The rest of what nobody read to its end: while somebody waits for "readable", nothing flows.
+          source.removeAllListeners("readable");
           source.resume();
-          if (options.protocol === "LMTP") done(null, replies.map(asResult));
-          else if ((replies[0]?.code ?? 500) < 300) done(null, replies[0]!.text);
-          else done(replyError(replies[0] ?? trouble));
+          if (reply.code < 300) done(null, reply.text);
+          else done(replyError(reply));
           if (isStopping) endIdle(server);
         });
     },
@@ -142,8 +137,4 @@ function asSent(address: string): string {
 /** 421 would end the connection, and with it what follows on it. */
 function replyError({ code, text }: SmtpReply): Error & { responseCode: number } {
   return Object.assign(new Error(text), { responseCode: code === 421 ? 451 : code });
-}
-
-function asResult(reply: SmtpReply): string | Error {
-  return reply.code < 300 ? reply.text : replyError(reply);
 }

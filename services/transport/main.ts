@@ -5,11 +5,11 @@
 import { join } from "node:path";
 import { isTestDomain } from "../../appliance/domain.ts";
 import {
-  handBackListen,
-  handBackName,
   runPaths,
   systemRootsPath,
   transportFallbackListen,
+  transportFirstListen,
+  transportKnownListen,
 } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
@@ -19,9 +19,12 @@ import { startTransportService } from "./service.ts";
 
 const log = createLog();
 const stop = await startTransportService({
-  listen: { name: "transport", path: runPaths.transportSocket },
-  listenFallback: { name: "transport-fallback", ...transportFallbackListen },
-  handBack: { ...handBackListen, name: handBackName },
+  listen: {
+    known: { name: "transport", ...transportKnownListen },
+    first: { name: "transport-first", ...transportFirstListen },
+    last: { name: "transport-fallback", ...transportFallbackListen },
+  },
+  knownWaysPath: runPaths.knownWays,
   rootsPath: systemRootsPath,
   isTestRelay: isTestDomain((await loadRelayConfig(runPaths.relayConfig)).domain),
   counters: createCounters({ path: join(runPaths.metrics, "transport.prom"), log }),

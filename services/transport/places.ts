@@ -39,7 +39,7 @@ export type Applicant = Readonly<{
   /** Of the message; of one that is not known, as many as are kept whole (body.ts). */
   bytes: number;
   /** The same for all deliveries of one message. */
-  message: object;
+  message: object | string;
 }>;
 
 export type Place = Readonly<{

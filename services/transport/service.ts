@@ -1,5 +1,5 @@
 /**
- * Puts the transport service together: two doors for Postfix (intake.ts), a courier behind them. Called by main.ts on the
+ * Puts the transport service together: three doors for Postfix (intake.ts), a courier behind them. Called by main.ts on the
  * device and, with other addresses, by tests.
  */
 
@@ -10,22 +10,22 @@ import type { Counters } from "../lib/counters.ts";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import type { ShutdownStep } from "../lib/shutdown.ts";
+import type { SmtpReply } from "../lib/smtp-client.ts";
 import { createBodyReader } from "./body.ts";
-import { createCourier } from "./courier.ts";
+import { createCourier, type Door } from "./courier.ts";
 import { createDestinations } from "./destinations.ts";
-import { createHandBack } from "./hand-back.ts";
 import { createHttpsPost } from "./https-post.ts";
 import { createIntake } from "./intake.ts";
+import { readKnownWays, startKnownWays } from "./known-ways.ts";
 import { createMailDomains } from "./mail-domain.ts";
 import { createPlaces } from "./places.ts";
+import { asWaiting } from "./reply.ts";
 
 export type TransportOptions = Readonly<{
-  /** LMTP, for all mail to others. */
-  listen: ListenTarget;
-  /** SMTP, for what Postfix could not deliver by SMTP. */
-  listenFallback: ListenTarget;
-  /** Where Postfix takes mail for its own SMTP client, and the name to say there. */
-  handBack: Readonly<{ host: string; port: number; name: string }>;
+  /** Where Postfix comes (courier.ts). */
+  listen: Readonly<Record<Door, ListenTarget>>;
+  /** The file in which services/auth finds what is known of other domains. */
+  knownWaysPath: string;
   /** Certificates of authorities, PEM. */
   rootsPath: string;
   /** Its own name is one for tests: relays in private networks are asked by HTTPS too. */
@@ -42,6 +42,14 @@ export type TransportOptions = Readonly<{
 const DNS_TIMEOUT_MS = 2000;
 const DNS_TRIES = 2;
 
+const doors: readonly Door[] = ["known", "first", "last"];
+
+/** Not one for each trouble with a message: those are told to Postfix, which logs them. */
+const trouble: SmtpReply = {
+  code: 451,
+  text: "4.3.0 trouble with the delivery to others, trying again later",
+};
+
 /** Starts the service; resolves when it listens. @throws SocketInUseError, or the error of reading the roots. */
 export async function startTransportService(options: TransportOptions): Promise<readonly ShutdownStep[]> {
   const { log, counters } = options;
@@ -55,37 +63,46 @@ export async function startTransportService(options: TransportOptions): Promise<
   });
   const recipients = counters.counter(
     "homing_transport_recipients_total",
-    "Recipients at other relays by what became of the message: way is https, smtp (handed back to Postfix), deferred or refused",
+    "Recipients at other relays by what became of the message: way is https, smtp (left to Postfix), deferred or refused",
   );
+  const destinations = createDestinations(() => performance.now());
+  destinations.restore(await readKnownWays(options.knownWaysPath));
   const courier = createCourier({
-    destinations: createDestinations(() => performance.now()),
+    destinations,
     mailDomain: createMailDomains({
       resolveMx: (domain) => resolver.resolveMx(domain),
       now: () => performance.now(),
     }),
     https,
-    handBack: createHandBack({ ...options.handBack, log }),
     bodies: createBodyReader(),
     places: createPlaces(),
     now: () => performance.now(),
     counted: (way, count) => recipients.add({ way }, count),
     log,
   });
-  const first = createIntake({ protocol: "LMTP", take: courier.deliver, log });
-  const fallback = createIntake({
-    protocol: "SMTP",
-    take: async (mail) => [await courier.retry(mail)],
-    refuseRecipient: courier.refusalOf,
+  const intakes = doors.map((door) => ({
+    door,
+    intake: createIntake({
+      take: (mail) => courier.deliver(mail, door),
+      refuseRecipient: (...envelope) => courier.refuseRecipient(...envelope, door),
+      trouble: door === "last" ? trouble : asWaiting(trouble, "SMTP"),
+      offersTls: door === "last",
+      log,
+    }),
+  }));
+  for (const { door, intake } of intakes) await listenSocket(intake.server, options.listen[door]);
+  const stopKnownWays = startKnownWays({
+    path: options.knownWaysPath,
+    knownWays: destinations.knownWays,
     log,
   });
-  await listenSocket(first.server, options.listen);
-  await listenSocket(fallback.server, options.listenFallback);
   log.info("taking mail for others");
   return [
     {
       name: "finish messages under way",
-      run: () => Promise.all([first.close(), fallback.close()]).then(() => {}),
+      run: () => Promise.all(intakes.map(({ intake }) => intake.close())).then(() => {}),
     },
+    { name: "write down the ways to others", run: stopKnownWays },
     { name: "close connections to others", run: () => https.close() },
     { name: "write the counters", run: () => counters.close() },
   ];

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:https";
 import { decrypt, type PublicKey, readMessage } from "openpgp";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { runPaths } from "../../appliance/layout.ts";
 import { selfSignedCertificate } from "../../appliance/life/certificate.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { type Client, createClient, secureJoin } from "../support/client.ts";
@@ -60,7 +61,7 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
     expect(delivered).not.toMatch(/^(Received|DKIM-Signature):/m);
     const [line] = await deliveries("_a.test", bob.address);
     expect(line).toMatchObject({
-      source: "postfix/outgoing/lmtp",
+      source: "postfix/outgoing-first/smtp",
       message: expect.stringContaining("taken by HTTPS"),
     });
     expect(await ring.relay("_b.test").logEntries(/client=.*\[10\.77\.0\.11\]/)).toMatchObject([
@@ -138,7 +139,7 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
     const before = (await inbox(bob, "_b.test", 1)).length;
     expect((await send([bob.address])).code).toBe(250);
     await inbox(bob, "_b.test", before + 1);
-    expect((await deliveries("_a.test", bob.address)).at(-1)!.source).toBe("postfix/smtp");
+    expect((await deliveries("_a.test", bob.address)).at(-1)!.message).toMatch(/relay=_b\.test\[.*\]:25, /);
 
     await b.exec("nft insert rule inet homing input tcp dport 25 reject with tcp reset");
     expect((await send([bob.address])).code).toBe(250);
@@ -156,7 +157,7 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
     await b.exec("systemctl reload-or-restart nftables.service");
     // A connection to the fallback is never kept, under nobody's name.
     const atFallback = await ring.relay("_a.test").logEntries(/relay=127\.0\.0\.1\[127\.0\.0\.1\]:10027/);
-    expect(atFallback.length).toBeGreaterThan(1);
+    expect(atFallback).not.toEqual([]);
     expect(atFallback.filter(({ message }) => message.includes("conn_use="))).toEqual([]);
   });
 });
@@ -210,25 +211,12 @@ describeRelays("mail to the rest of the world", { "_a.test": { settings } }, (ri
     const sentBySmtp = (count: number) =>
       waitFor(`${count} lines of smtp in the log`, DELIVERY_TIMEOUT, async () => {
         const sent = await relay().logEntries(new RegExp(`to=<friend@${domain}>.*status=sent`));
-        const bySmtp = sent.filter(({ source }) => source === "postfix/smtp");
+        const bySmtp = sent.filter(({ message }) => /\]:25, /.test(message));
         return bySmtp.length === count && bySmtp;
       });
     await client.sendText(chat, "one");
     await mailbox(1);
     await sentBySmtp(1);
-    await client.sendText(chat, "two");
-    const sources = await mailbox(2);
-    const texts = sources.map(async (source) => {
-      const armoredMessage = /-----BEGIN PGP MESSAGE-----[\s\S]*-----END PGP MESSAGE-----/.exec(source)![0];
-      const message = await readMessage({ armoredMessage });
-      const { data } = await decrypt({ message, decryptionKeys: friend.privateKey });
-      return String(data).trim().split(/\r?\n/).at(-1);
-    });
-    expect((await Promise.all(texts)).sort()).toEqual(["one", "two"]);
-    expect(sources.every((source) => /^DKIM-Signature:/m.test(source))).toBe(true);
-    // The second found the connection of the first.
-    expect((await sentBySmtp(2)).map(({ message }) => /conn_use=2/.test(message))).toEqual([false, true]);
-
     // Cores since 2.57 do not look at what is not encrypted, bounces among that.
     const ann = await makeAccount(relay());
     const to = `nobody@${domain}`;
@@ -242,6 +230,28 @@ describeRelays("mail to the rest of the world", { "_a.test": { settings } }, (ri
     });
     expect(bounce).toMatch(/^Status: 5\.1\.1/m);
     expect(bounce).toMatch(new RegExp(`^Final-Recipient: rfc822; *${to}`, "im"));
+
+    // In a minute the relay would know so by itself. Postfix holds on to the last way it was told: Ann's bounce, by now.
+    await relay().exec(`echo "${domain} smtp" > ${runPaths.knownWays}`);
+    await client.sendText(chat, "two");
+    await mailbox(2);
+    await sentBySmtp(2);
+    await client.sendText(chat, "three");
+    const sources = await mailbox(3);
+    const texts = sources.map(async (source) => {
+      const armoredMessage = /-----BEGIN PGP MESSAGE-----[\s\S]*-----END PGP MESSAGE-----/.exec(source)![0];
+      const message = await readMessage({ armoredMessage });
+      const { data } = await decrypt({ message, decryptionKeys: friend.privateKey });
+      return String(data).trim().split(/\r?\n/).at(-1);
+    });
+    expect((await Promise.all(texts)).sort()).toEqual(["one", "three", "two"]);
+    expect(sources.every((source) => /^DKIM-Signature:/m.test(source))).toBe(true);
+    const sent = await sentBySmtp(3);
+    expect(sent.map(({ source }) => source)).toEqual([
+      ...["postfix/outgoing-first/smtp", "postfix/smtp", "postfix/smtp"],
+    ]);
+    // The third found the connection of the second.
+    expect(sent.map(({ message }) => /conn_use=2/.test(message))).toEqual([false, false, true]);
   });
 
   it("is not held up by hosts that never answer", async () => {
@@ -309,7 +319,9 @@ describeRelays("two relays without port 25", relays, (ring) => {
     expect(seen.flat().every((message) => message.showPadlock)).toBe(true);
     for (const domain of Object.keys(relays)) {
       const sources = (await ring.relay(domain).logEntries(/status=/)).map(({ source }) => source);
-      expect(new Set(sources)).toEqual(new Set(["postfix/lmtp", "postfix/outgoing/lmtp"]));
+      expect(sources.filter((source) => !/^postfix\/(lmtp|outgoing(-first)?\/smtp)$/.test(source))).toEqual(
+        [],
+      );
     }
   });
 });

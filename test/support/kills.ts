@@ -1,11 +1,14 @@
 /**
- * Mail from one relay to another while the programs of both are killed, and a count of what arrived: nothing that was
- * taken may be lost, nothing may arrive twice. Used by test/relay/transport-kills.test.ts and test/bench/kills.ts.
+ * Mail from one relay to another, or to a plain mail server, while the programs of the relays are killed, and a count of
+ * what arrived: nothing that was taken may be lost, nothing may arrive twice. Used by test/relay/transport-kills.test.ts
+ * and test/bench/kills.ts.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { runPaths } from "../../appliance/layout.ts";
 import { makeAccount } from "./accounts.ts";
 import { openInbox } from "./imap-session.ts";
 import { encryptedMail } from "./mail.ts";
+import type { PlainMailServer } from "./plain-mail-server.ts";
 import type { Relay } from "./relay.ts";
 import { openSubmission, type SmtpSession } from "./smtp-session.ts";
 import { waitFor } from "./wait.ts";
@@ -37,9 +40,12 @@ export type KillsResult = Readonly<{
   doubled: readonly string[];
 }>;
 
+/** A mailbox of a plain mail server, which is killed by nobody: what it takes and does not answer for is SMTP's own. */
+export type PlainMailbox = Readonly<{ server: PlainMailServer; name: string; domain: string }>;
+
 export type KillsOptions = Readonly<{
   from: Relay;
-  to: Relay;
+  to: Relay | PlainMailbox;
   /** All programs in turn, in an order of chance: as many as there are kill each once. */
   kills: number;
   /** So many at the same time; one unless given. */
@@ -55,14 +61,17 @@ const SENDING_PAUSE = 40;
 /** A kill comes so long after the last killed program is back, at most. Milliseconds. */
 const LONGEST_PEACE = 600;
 const BACK_TIMEOUT = 60_000;
+/** Until a plain mail server has put away what it took. */
+const PLAIN_TIMEOUT = 30_000;
 /** Until the last queue is empty. */
 const ARRIVAL_TIMEOUT = 180_000;
 /** Until the last message is taken. */
 const TAKING_TIMEOUT = 60_000;
 
 export async function countThroughKills(options: KillsOptions): Promise<KillsResult> {
-  const { from, to, random, together = 1 } = options;
-  const [sender, receiver] = [await makeAccount(from), await makeAccount(to)];
+  const { from, random, together = 1 } = options;
+  const sender = await makeAccount(from);
+  const to = await openRecipient(options.to);
   const taken: string[] = [];
   let offeredAgain = 0;
   const stop = new AbortController();
@@ -78,7 +87,7 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
       }
       let code: number;
       try {
-        ({ code } = await session.send({ from: sender.address, to: [receiver.address], source }));
+        ({ code } = await session.send({ from: sender.address, to: [to.address], source }));
       } catch {
         await session[Symbol.asyncDispose]();
         session = undefined;
@@ -90,15 +99,19 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     };
     for (let i = 0; !stop.signal.aborted; i++) {
       const id = `<${i}.${sender.address}>`;
-      const source = (await encryptedMail({ from: sender.address, to: receiver.address })).replace(
+      const source = (await encryptedMail({ from: sender.address, to: to.address })).replace(
         /^Message-ID: .*$/m,
         `Message-ID: ${id}`,
       );
-      for (const started = performance.now(); !(await offer(source)); ) {
+      const before = offeredAgain;
+      let isTaken = await offer(source);
+      // What nobody answered for is not offered again to a server that would keep both.
+      const isGivenUp = () => to.relay === undefined && offeredAgain > before;
+      for (const started = performance.now(); !isTaken && !isGivenUp(); isTaken = await offer(source)) {
         if (performance.now() - started > TAKING_TIMEOUT) throw new Error(`${id} was never taken`);
         await delay(SENDING_PAUSE);
       }
-      taken.push(id);
+      if (isTaken) taken.push(id);
       await delay(SENDING_PAUSE);
     }
     await session?.[Symbol.asyncDispose]();
@@ -108,7 +121,7 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
   try {
     const all = [
       ...victims.map((unit) => ({ relay: from, unit, name: `sender ${unit}` })),
-      ...victims.map((unit) => ({ relay: to, unit, name: `recipient ${unit}` })),
+      ...victims.flatMap((unit) => (to.relay ? { relay: to.relay, unit, name: `recipient ${unit}` } : [])),
     ].filter(({ name }) => options.only?.test(name) ?? true);
     let waiting: typeof all = [];
     while (kills < options.kills) {
@@ -116,6 +129,8 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
       if (waiting.length === 0) waiting = shuffled(all, random);
       const next = waiting.splice(0, Math.min(together, options.kills - kills));
       for (const { name } of next) killed.set(name, (killed.get(name) ?? 0) + 1);
+      // Left to what it knows, the way by HTTPS would soon not be gone any more.
+      if (to.relay === undefined) await from.exec(`rm -f ${runPaths.knownWays}`);
       await Promise.all(next.map(({ relay, unit }) => killAndAwait(relay, unit)));
       kills += next.length;
     }
@@ -123,8 +138,8 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     stop.abort();
     await sending;
   }
-  for (const relay of [from, to]) await emptyQueue(relay);
-  const arrived = await messageIds(to, receiver);
+  for (const relay of [from, to.relay]) if (relay !== undefined) await emptyQueue(relay);
+  const arrived = await to.messageIds(taken.length);
   const counts = new Map<string, number>();
   for (const id of arrived) counts.set(id, (counts.get(id) ?? 0) + 1);
   return {
@@ -133,7 +148,7 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     taken: taken.length,
     offeredAgain,
     arrived: counts.size,
-    stopped: (await to.logEntries(/status=sent .*delivered before/)).length,
+    stopped: (await to.relay?.logEntries(/status=sent .*delivered before/))?.length ?? 0,
     lost: taken.filter((id) => !counts.has(id)),
     doubled: [...counts].filter(([, count]) => count > 1).map(([id]) => id),
   };
@@ -163,11 +178,41 @@ async function emptyQueue(relay: Relay): Promise<void> {
   });
 }
 
-async function messageIds(
+type Recipient = Readonly<{
+  address: string;
+  relay: Relay | undefined;
+  /** Of all messages in the mailbox, so many at least unless some are lost. */
+  messageIds: (count: number) => Promise<string[]>;
+}>;
+
+async function openRecipient(to: Relay | PlainMailbox): Promise<Recipient> {
+  if ("server" in to) {
+    const { server, name, domain } = to;
+    const messageIds = async (count: number) => {
+      const found = () => server.messages(name);
+      // It has a queue of its own; what is lost never comes, and is counted.
+      await waitFor(
+        `${count} messages at ${domain}`,
+        PLAIN_TIMEOUT,
+        async () => (await found()).length >= count,
+      ).catch(() => {});
+      return (await found()).map(messageId);
+    };
+    return { address: `${name}@${domain}`, relay: undefined, messageIds };
+  }
+  const account = await makeAccount(to);
+  return { address: account.address, relay: to, messageIds: () => mailboxIds(to, account) };
+}
+
+async function mailboxIds(
   relay: Relay,
   account: Readonly<{ address: string; password: string }>,
 ): Promise<string[]> {
   await using inbox = await openInbox(relay.address, account.address, account.password);
   const { untagged } = await inbox.command("FETCH 1:* BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]");
-  return untagged.flatMap((item) => /^Message-ID: *(\S+)/im.exec(item)?.[1] ?? []);
+  return untagged.map(messageId).filter((id) => id !== "");
+}
+
+function messageId(source: string): string {
+  return /^Message-ID: *(\S+)/im.exec(source)?.[1] ?? "";
 }

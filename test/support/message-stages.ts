@@ -37,7 +37,7 @@ export async function stagesOf(sendings: readonly Sending[], route: Route): Prom
   if (from === to) {
     rows.push(["client → relay: milter, into the queue", between(started, last.queued)]);
   } else {
-    const first = await queuedAt(from, sender.address, sendings.length);
+    const first = timesOf("queued messages", await queueEntries(from, sender.address), sendings.length);
     rows.push(["client → first relay: milter, into the queue", between(started, first)]);
     rows.push(["queue → second relay: connection, envelope", between(first, last.envelope)]);
     rows.push(["second relay: milter, into the queue", between(last.envelope, last.queued)]);
@@ -64,17 +64,6 @@ async function arrivalAt(relay: Relay, { sender, receiver }: Route, count: numbe
     queued: timesOf("queued messages", queue, count),
     saved: timesOf("deliveries", saved, count),
   };
-}
-
-/** At the first relay: a message that goes by SMTP is queued there a second time, when services/transport hands it back. */
-async function queuedAt(relay: Relay, sender: string, count: number): Promise<number[]> {
-  const entries = await queueEntries(relay, sender);
-  const times = Math.max(1, Math.round(entries.length / count));
-  return timesOf(
-    "queued messages",
-    entries.filter((_, i) => i % times === 0),
-    count,
-  );
 }
 
 async function queueEntries(relay: Relay, sender: string): Promise<LogEntry[]> {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { postfixMainCf } from "../../../appliance/files/postfix-main.ts";
 import { postfixMasterCf } from "../../../appliance/files/postfix-master.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+import { asWaiting } from "../../../services/transport/reply.ts";
 
 const config = parseRelayConfig('domain = "chat.example.org"', "relay.toml");
 
@@ -10,7 +11,7 @@ function parameters(text: string): Map<string, string> {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(
     lines.map((line) => {
-      const [, name, value] = /^(\w+) =(?: (.*))?$/.exec(line)!;
+      const [, name, value] = /^([\w-]+) =(?: (.*))?$/.exec(line)!;
       return [name!, value ?? ""];
     }),
   );
@@ -32,8 +33,6 @@ function services(text: string): Map<string, { line: string; options: Map<string
   return found;
 }
 
-/** Where services/transport gives mail back. */
-const handedBack = "127.0.0.1:10026 inet";
 const main = parameters(postfixMainCf(config));
 const master = services(postfixMasterCf(config));
 
@@ -75,9 +74,7 @@ describe("Postfix", () => {
       "465 inet",
       "587 inet",
     ]);
-    expect(listeners).toEqual(
-      expect.arrayContaining(["127.0.0.1:10024 inet", "127.0.0.1:10465 inet", handedBack]),
-    );
+    expect(listeners).toEqual(expect.arrayContaining(["127.0.0.1:10024 inet", "127.0.0.1:10465 inet"]));
   });
 
   it("judges what came by HTTPS like what comes on port 25", () => {
@@ -91,18 +88,34 @@ describe("Postfix", () => {
     });
   });
 
-  it("hands mail for others to the transport service, and takes it back from this device alone", () => {
+  it("asks for the way to others, never for the way to mailboxes", () => {
     expect(main.get("local_transport")).toBe("lmtp:unix:/run/homing/door.sock");
-    expect(main.get("default_transport")).toBe("outgoing:unix:/run/homing/transport.sock");
-    // The main.cf's own would cut off the signature, as for mailboxes.
-    expect(master.get("outgoing unix")!.options.get("lmtp_header_checks")).toBe("");
-    const { options } = master.get(handedBack)!;
-    expect(options.get("content_filter")).toBe("smtp:");
-    expect(options.get("smtpd_client_restrictions")).toBe("permit_mynetworks,reject");
-    expect(main.get("mynetworks")).toBe("127.0.0.1/32 [::1]/128");
-    const trace = inlineRule(master.get("handed-back-cleanup unix")!.options.get("header_checks")!).pattern;
-    expect(trace.test("Received: from homing-transport (unknown [127.0.0.1])")).toBe(true);
-    expect(trace.test("Received: from mail.example (unknown [192.0.2.1])")).toBe(false);
+    const [own, others, ...more] = main.get("transport_maps")!.split(/(?<=\}), /);
+    expect([others, more]).toEqual(["socketmap:unix:/run/homing/recipients.sock:routes", []]);
+    const { pattern, result } = inlineRule(own!);
+    expect(result).toBe("lmtp:unix:/run/homing/door.sock");
+    for (const address of ["abc@chat.example.org", "abc@Chat.Example.ORG"])
+      expect(pattern.test(address)).toBe(true);
+    for (const address of ["abc@chat-example.org", "abc@x.chat.example.org", "abc@chat.example.org.evil"])
+      expect(pattern.test(address)).toBe(false);
+  });
+
+  it("waits where the transport service says so, and believes that of nobody else", () => {
+    const { options } = master.get("outgoing unix")!;
+    expect(master.get("outgoing-first unix")!.options.get("smtp_delivery_status_filter")).toBe(
+      options.get("smtp_delivery_status_filter"),
+    );
+    const { pattern, result } = inlineRule(options.get("smtp_delivery_status_filter")!);
+    const said = (host: string, reply: string) =>
+      `5.3.0 host ${host} said: ${reply} (in reply to end of DATA command)`;
+    const { code, text } = asWaiting({ code: 451, text: "4.4.2 slow" }, "SMTP");
+    const ours = said("127.0.0.1[127.0.0.1]", `${code} ${text}`);
+    expect(ours.replace(pattern, result)).toBe("4.4.2 slow (in reply to end of DATA command)");
+    expect(pattern.test(said("b.example[192.0.2.1]", `${code} ${text}`))).toBe(false);
+    expect(pattern.test(said("127.0.0.1[127.0.0.1]", "550 5.1.1 User unknown"))).toBe(false);
+    // A connection to here under the name of another domain, or the other way round, would lead mail astray.
+    expect(options.get("smtp_connection_cache_destinations")).toBe("");
+    expect(options.get("smtp_connection_cache_on_demand")).toBe("no");
   });
 
   it("treats what comes in on port 443 as on port 465, and believes only there who the client is said to be", () => {
@@ -126,9 +139,7 @@ describe("Postfix", () => {
     expect(master.get("cleanup unix")!.options.get("milter_macro_daemon_name")).toBe("bounce");
     // A listener without a name has no rules in the milter, which then defers.
     expect(main.get("milter_macro_daemon_name")).toBe("unknown");
-    for (const [service, { options }] of master) {
-      // It was judged when it came in.
-      if (service === handedBack) continue;
+    for (const { options } of master.values()) {
       for (const name of [
         "smtpd_milters",
         "non_smtpd_milters",
@@ -151,7 +162,7 @@ describe("Postfix", () => {
 
   it("verifies other relays, but for address literals and test names", () => {
     expect(main.get("smtp_tls_security_level")).toBe("verify");
-    const policies = [0, 1, 2].map((index) => inlineRule(main.get("smtp_tls_policy_maps")!, index));
+    const policies = [0, 1, 2, 3].map((index) => inlineRule(main.get("smtp_tls_policy_maps")!, index));
     const policy = (destination: string) =>
       policies.find(({ pattern }) => pattern.test(destination))?.result ?? "verify";
     expect(["_a.test", "[192.0.2.1]", "[IPv6:2001:db8::1]", "[192.0.2.1]:25"].map(policy)).toEqual(
@@ -159,6 +170,7 @@ describe("Postfix", () => {
     );
     // Or Postfix would keep the connection, under the name of the domain that failed.
     expect(policy("[127.0.0.1]:10027")).toBe("encrypt connection_reuse=no");
+    expect(["[127.0.0.1]:10026", "[127.0.0.1]:10028"].map(policy)).toEqual(["none", "none"]);
     expect(policy("[127.0.0.1]:25")).toBe("encrypt");
     expect(["chat.example.org", "a_b.example", "x[192.0.2.1]"].map(policy)).toEqual(Array(3).fill("verify"));
   });

@@ -33,6 +33,7 @@ describe("the recipient socket", () => {
         if (address === "broken@chat.example.org") throw new Error("disk failure");
         return address === known;
       },
+      route: (address) => (address.endsWith("@b.example") ? "smtp:" : undefined),
       log: createLog((line) => {
         logged += line;
       }),
@@ -54,6 +55,12 @@ describe("the recipient socket", () => {
   it("knows an account and no other address", async () => {
     expect(await ask(`recipients ${known}`)).toBe("10:OK account,");
     expect(await ask("recipients nobody@chat.example.org")).toBe("9:NOTFOUND ,");
+  });
+
+  it("tells the ways to other domains", async () => {
+    expect(await ask("routes bob@b.example", "routes bob@c.example", "routes *")).toBe(
+      "8:OK smtp:,9:NOTFOUND ,9:NOTFOUND ,",
+    );
   });
 
   it("finds nothing for the parts of an address that Postfix also asks for", async () => {

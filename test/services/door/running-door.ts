@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { startDoorService } from "../../../services/door/service.ts";
 import { createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
-import { type LmtpSession, openLmtp } from "../transport/lmtp-session.ts";
+import { type LmtpSession, openLmtp } from "./lmtp-session.ts";
 
 export type Stored = Readonly<{ from: string; to: string; source: string }>;
 

@@ -7,6 +7,8 @@ import { createCourier } from "../../../services/transport/courier.ts";
 import { createDestinations } from "../../../services/transport/destinations.ts";
 import { createPlaces } from "../../../services/transport/places.ts";
 
+const waits = { code: 550, text: expect.stringContaining("waits: 4.") };
+
 it.each([
   ["small", 100],
   ["large", 2_000_000],
@@ -17,9 +19,6 @@ it.each([
     destinations,
     mailDomain: async () => "takes mail",
     https: { post: noPlace, look: noPlace, close: () => {} },
-    handBack: async () => {
-      throw new Error("handed back");
-    },
     bodies: createBodyReader(),
     places: createPlaces(),
     now: () => 0,
@@ -30,10 +29,10 @@ it.each([
     ...{ from: "alice@a.example", to: ["bob@b.example"], utf8: false, eightBit: false },
     source: Readable.from([Buffer.alloc(bytes, "x")]),
   });
-  expect(await courier.deliver(mail())).toMatchObject([{ code: 451 }]);
+  expect(await courier.deliver(mail(), "first")).toMatchObject(waits);
   // What took mail by HTTPS goes on doing so.
   destinations.httpsWorked("b.example");
-  expect(await courier.deliver(mail())).toMatchObject([{ code: 451 }]);
+  expect(await courier.deliver(mail(), "first")).toMatchObject(waits);
   expect(destinations.isKnownByHttps("b.example")).toBe(true);
-  expect(await courier.retry(mail())).toMatchObject({ code: 451 });
+  expect(await courier.deliver(mail(), "last")).toMatchObject({ code: 451 });
 });

@@ -21,7 +21,7 @@ describe("the way to a domain", () => {
   it("is HTTPS until SMTP is known to work, then SMTP for half an hour, then HTTPS again", () => {
     const ways = destinations();
     expect(ways.choice("b.example")).toBe("https");
-    ways.handedBack("b.example");
+    ways.leftToSmtp("b.example");
     ways.pass(SMTP_FAILS_WITHIN_MS - 1);
     expect(ways.choice("b.example")).toBe("https");
     ways.pass(1);
@@ -35,22 +35,22 @@ describe("the way to a domain", () => {
 
   it("is not SMTP when Postfix came back with a message", () => {
     const ways = destinations();
-    ways.handedBack("b.example");
+    ways.leftToSmtp("b.example");
     ways.smtpFailed("b.example");
     ways.pass(SMTP_FAILS_WITHIN_MS);
     expect(ways.choice("b.example")).toBe("https");
   });
 
-  it("counts from the first message that was handed back, or a lively conversation would never choose", () => {
+  it("counts from the first message that was left to SMTP, or a lively conversation would never choose", () => {
     const ways = destinations();
     for (let i = 0; i < 3; i++) {
-      ways.handedBack("b.example");
+      ways.leftToSmtp("b.example");
       ways.pass(SMTP_FAILS_WITHIN_MS / 2);
     }
     expect(ways.choice("b.example")).toBe("smtp");
     ways.pass(SMTP_CHOICE_MS);
-    // The half hour is over: the next one that is handed back begins another.
-    ways.handedBack("b.example");
+    // The half hour is over: the next one that is left to SMTP begins another.
+    ways.leftToSmtp("b.example");
     expect(ways.choice("b.example")).toBe("https");
     ways.pass(SMTP_FAILS_WITHIN_MS);
     expect(ways.choice("b.example")).toBe("smtp");
@@ -58,7 +58,7 @@ describe("the way to a domain", () => {
 
   it("is HTTPS at once when it worked", () => {
     const ways = destinations();
-    ways.handedBack("b.example");
+    ways.leftToSmtp("b.example");
     ways.pass(SMTP_FAILS_WITHIN_MS);
     ways.httpsWorked("b.example");
     expect(ways.choice("b.example")).toBe("https");
@@ -81,9 +81,29 @@ describe("the way to a domain", () => {
     expect(ways.takesLarge("b.example")).toBe(true);
   });
 
+  it("is known again after a restart", () => {
+    const before = destinations();
+    before.httpsWorked("b.example");
+    before.leftToSmtp("c.example");
+    before.leftToSmtp("d.example");
+    before.smtpFailed("d.example");
+    before.pass(SMTP_FAILS_WITHIN_MS);
+    const known = new Map([
+      ["b.example", "https"],
+      ["c.example", "smtp"],
+    ] as const);
+    expect(before.knownWays()).toEqual(known);
+    const after = destinations();
+    after.restore(before.knownWays());
+    expect(after.knownWays()).toEqual(known);
+    expect(after.choice("c.example")).toBe("smtp");
+    after.pass(SMTP_CHOICE_MS);
+    expect(after.knownWays().size).toBe(0);
+  });
+
   it("is forgotten when thousands of others came later", () => {
     const ways = destinations();
-    ways.handedBack("b.example");
+    ways.leftToSmtp("b.example");
     ways.pass(SMTP_FAILS_WITHIN_MS);
     for (let i = 0; i < 5000; i++) ways.httpsFailed(`${i}.example`);
     expect(ways.choice("b.example")).toBe("https");

@@ -1,24 +1,32 @@
 /**
- * The transport service on sockets of its own, with a relay that answers by HTTPS as the test says, and the port where
- * Postfix takes mail back (smtp-server). For tests of what passes between them.
+ * The transport service on sockets of its own, with a relay that answers by HTTPS as the test says, and a way through it
+ * as Postfix goes it. For tests of what passes between them.
  */
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SMTPServer } from "smtp-server";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
 import { createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
-import { openSmtpClient, type SmtpClient } from "../../../services/lib/smtp-client.ts";
+import {
+  openSmtpClient,
+  type SmtpClient,
+  type SmtpMail,
+  type SmtpReply,
+} from "../../../services/lib/smtp-client.ts";
+import type { Door } from "../../../services/transport/courier.ts";
 import { startTransportService } from "../../../services/transport/service.ts";
-import { type LmtpSession, openLmtp } from "./lmtp-session.ts";
 
-export type Delivered = Readonly<{ from: string; to: readonly string[]; source: string }>;
+/** What becomes of a recipient: the code of a delivery or refusal, or Postfix tries later, or SMTP. */
+export type Outcome = number | "waits" | "smtp";
+
+/** A message that can be offered more than once. */
+export type Letter = Omit<SmtpMail, "source"> & Readonly<{ source: string }>;
 
 export type Request = Readonly<{
   from: string | undefined;
@@ -35,15 +43,15 @@ export type Peer = (
 
 export type RunningTransport = AsyncDisposable &
   Readonly<{
-    /** As Postfix connects to it for mail to others. */
-    lmtp: () => Promise<LmtpSession>;
-    /** As Postfix comes back when SMTP failed. */
-    fallback: () => Promise<SmtpClient>;
+    /** A connection of Postfix to one of the doors. */
+    connectTo: (door: Door) => Promise<SmtpClient>;
+    /** Offers a message at the door twice as Postfix does on its way to SMTP: the second time to whom 4xx was said. */
+    offer: (mail: Letter, door?: Door) => Promise<Outcome[]>;
     /** Requests that came to the relay whole. */
     requests: readonly Request[];
-    /** What was handed back to go by SMTP. */
-    handedBack: readonly Delivered[];
     setPeer: (peer: Peer) => void;
+    /** What services/auth reads. */
+    knownWays: () => Promise<string>;
     /** TCP connections that the relay took. */
     connections: () => number;
     counters: () => string;
@@ -51,8 +59,10 @@ export type RunningTransport = AsyncDisposable &
     stop: () => Promise<void>;
   }>;
 
-/** What domains there are: with or without an address, and with which MX. */
-export type Names = Readonly<Record<string, { mx?: { exchange: string; priority: number }[] }>>;
+/** What domains there are: at which address of this machine (127.0.0.1 unless given), and with which MX. */
+export type Names = Readonly<
+  Record<string, { address?: string; mx?: { exchange: string; priority: number }[] }>
+>;
 
 export const everybodyTaken: Peer = () => ({ status: 200, text: "250 OK" });
 
@@ -90,38 +100,12 @@ export async function runTransport(names: Names, certificateName = "b.example"):
   relay.on("connection", () => {
     connections++;
   });
-  relay.listen(0, "127.0.0.1");
+  relay.listen(0, "0.0.0.0");
   await once(relay, "listening");
   cleanup.defer(async () => {
     relay.closeAllConnections();
     await new Promise((resolve) => relay.close(resolve));
   });
-
-  const handedBack: Delivered[] = [];
-  const postfix = new SMTPServer({
-    disabledCommands: ["AUTH", "STARTTLS"],
-    lenientAddressParsing: true,
-    logger: false,
-    onData: async (stream, session, done) => {
-      const chunks: Buffer[] = [];
-      try {
-        for await (const chunk of stream) chunks.push(chunk as Buffer);
-      } catch {
-        // The client went away in the middle: nobody hears an answer.
-        return;
-      }
-      const { mailFrom, rcptTo } = session.envelope;
-      handedBack.push({
-        from: mailFrom === false ? "" : mailFrom.address,
-        to: rcptTo.map(({ address }) => address),
-        source: Buffer.concat(chunks).toString("latin1"),
-      });
-      done(null, "2.0.0 queued");
-    },
-  });
-  postfix.listen(0, "127.0.0.1");
-  await once(postfix.server, "listening");
-  cleanup.defer(() => new Promise((resolve) => postfix.close(resolve)));
 
   const known = (name: string) => {
     const entry = names[name];
@@ -133,13 +117,16 @@ export async function runTransport(names: Names, certificateName = "b.example"):
   };
   const counters = createCounters({ path: join(folder, "transport.prom"), log });
   const steps = await startTransportService({
-    listen: { name: "transport", path: join(folder, "lmtp.sock") },
-    listenFallback: { name: "fallback", path: join(folder, "smtp.sock") },
-    handBack: { ...(postfix.server.address() as AddressInfo), host: "127.0.0.1", name: "transport.test" },
+    listen: {
+      known: { name: "known", path: join(folder, "known.sock") },
+      first: { name: "first", path: join(folder, "first.sock") },
+      last: { name: "last", path: join(folder, "last.sock") },
+    },
+    knownWaysPath: join(folder, "known-ways"),
     rootsPath: join(folder, "roots.pem"),
     isTestRelay: false,
     resolver: {
-      resolve4: (async (name: string) => known(name) && ["127.0.0.1"]) as never,
+      resolve4: (async (name: string) => [known(name).address ?? "127.0.0.1"]) as never,
       resolve6: (async () => none()) as never,
       resolveMx: async (name: string) => known(name).mx ?? none(),
     },
@@ -158,23 +145,37 @@ export async function runTransport(names: Names, certificateName = "b.example"):
   cleanup.defer(() => {
     for (const client of clients) client.destroy();
   });
-  const noted = <T extends Pick<SmtpClient, "destroy">>(client: T): T => {
+  const connectTo = async (door: Door) => {
+    const socket = connect(join(folder, `${door}.sock`));
+    const client = await openSmtpClient(socket, { name: "postfix.test", deliverTo: "accepted" });
     clients.add(client);
     return client;
   };
+  const offer = async (mail: Letter, door: Door = "first") => {
+    const outcomes = new Map<string, Outcome>();
+    let left = [...mail.to];
+    for (let visit = 0; visit < 2 && left.length > 0; visit++) {
+      const client = await connectTo(door);
+      const { replies } = await client.send({
+        ...mail,
+        to: left,
+        source: [Buffer.from(mail.source, "latin1")],
+      });
+      client.destroy();
+      for (const [i, recipient] of left.entries()) outcomes.set(recipient, outcomeOf(replies[i]!));
+      left = left.filter((recipient) => outcomes.get(recipient) === "smtp");
+    }
+    return mail.to.map((recipient) => outcomes.get(recipient)!);
+  };
   const kept = cleanup.move();
   return {
-    lmtp: () => openLmtp(join(folder, "lmtp.sock")).then(noted),
-    fallback: () =>
-      openSmtpClient(connect(join(folder, "smtp.sock")), {
-        name: "postfix.test",
-        deliverTo: "accepted",
-      }).then(noted),
+    connectTo,
+    offer,
     requests,
-    handedBack,
     setPeer: (next) => {
       peer = next;
     },
+    knownWays: () => readFile(join(folder, "known-ways"), "utf8"),
     connections: () => connections,
     counters: counters.text,
     stop: async () => {
@@ -183,4 +184,10 @@ export async function runTransport(names: Names, certificateName = "b.example"):
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+/** As Postfix understands a reply: its filter of delivery statuses is tested with the real one (test/relay). */
+function outcomeOf({ code, text }: SmtpReply): Outcome {
+  if (code >= 400 && code < 500) return "smtp";
+  return code === 550 && /^5\.3\.0 waits: 4\.\d+\.\d+ ./.test(text) ? "waits" : code;
 }

@@ -1,14 +1,14 @@
-/** Mail for other relays as Postfix hands it over: by HTTPS, back to go by SMTP, refused or kept, for each recipient. */
+/** Mail for other relays as Postfix hands it over: by HTTPS, left to SMTP, refused or kept, for each recipient. */
 import type { ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
+import type { SmtpMail } from "../../../services/lib/smtp-client.ts";
 import { MAX_SLOW } from "../../../services/transport/places.ts";
 import { waitFor } from "../../support/wait.ts";
-import { runTransport } from "./running-transport.ts";
+import { everybodyTaken, type Outcome, type Peer, runTransport } from "./running-transport.ts";
 
 const from = "alice@a.example";
 const source = "From: <alice@a.example>\r\n\r\n.hidden\r\n..\r\nend\r\n";
 const names = { "b.example": {}, "_b.test": {}, "c.example": {} };
-const codes = (replies: readonly { code: number }[]) => replies.map(({ code }) => code);
 
 function bytesOf(size: number): string {
   return `From: <alice@a.example>\r\n\r\n${"0123456789abcdef\r\n".repeat(Math.ceil(size / 18))}`;
@@ -17,52 +17,46 @@ function bytesOf(size: number): string {
 describe("mail for other relays", () => {
   it("goes by HTTPS, one request for a domain, byte for byte and with the envelope in the header", async () => {
     await using transport = await runTransport(names);
-    const client = await transport.lmtp();
     const to = ["bob@b.example", "eve@b.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250, 250]);
+    const outcomes = await transport.offer({ from, to, source });
+    expect(outcomes).toEqual([250, 250]);
     expect(transport.requests).toEqual([{ from, to, source, method: "POST" }]);
-    expect(transport.handedBack).toEqual([]);
     expect(transport.counters()).toContain('homing_transport_recipients_total{way="https"} 2');
   });
 
   it("keeps its connection for the next message", async () => {
     await using transport = await runTransport(names);
-    const client = await transport.lmtp();
-    for (let i = 0; i < 3; i++)
-      await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
+    for (let i = 0; i < 3; i++) await transport.offer({ from, to: ["bob@b.example"], source });
     expect(transport.requests).toHaveLength(3);
     expect(transport.connections()).toBe(1);
   });
 
   it("leaves the sender's field out for a bounce", async () => {
     await using transport = await runTransport(names);
-    const client = await transport.lmtp();
-    await client.send({ from: "", to: ["bob@b.example"], source: [Buffer.from(source)] });
+    await transport.offer({ from: "", to: ["bob@b.example"], source });
     expect(transport.requests[0]!.from).toBeUndefined();
   });
 
   it("goes by HTTPS also when the client asked for SMTPUTF8, as cores always do, unless an address needs it", async () => {
     await using transport = await runTransport(names);
-    const client = await transport.lmtp();
     const parameters = ["BODY=8BITMIME", "SMTPUTF8"];
     const to = ["bob@b.example", "bjørn@b.example"];
-    for (const one of to) await client.send({ from, parameters, to: [one], source: [Buffer.from(source)] });
+    const outcomes = await Promise.all(
+      to.map((one) => transport.offer({ from, parameters, to: [one], source })),
+    );
     expect(transport.requests.map((request) => request.to)).toEqual([["bob@b.example"]]);
-    expect(transport.handedBack.map((mail) => mail.to)).toEqual([["bjørn@b.example"]]);
+    expect(outcomes).toEqual([[250], ["smtp"]]);
   });
 
   it("verifies certificates, but for test names: a wrong one means SMTP", async () => {
     await using transport = await runTransport(names, "c.example");
-    const client = await transport.lmtp();
     const to = ["bob@b.example", "eve@_b.test", "joe@c.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250, 250, 250]);
+    const outcomes = await Promise.all(to.map((one) => transport.offer({ from, to: [one], source })));
+    expect(outcomes).toEqual([["smtp"], [250], [250]]);
     expect(transport.requests.map((request) => request.to[0]).sort()).toEqual([
       "eve@_b.test",
       "joe@c.example",
     ]);
-    expect(transport.handedBack).toEqual([{ from, to: ["bob@b.example"], source }]);
   });
 
   it.each([
@@ -71,30 +65,27 @@ describe("mail for other relays", () => {
     ["words that are no reply of SMTP", 400, "Bad Request"],
     ["a limit of the web server", 413, "too large"],
     ["an error of the web server", 502, "450 4.3.0 bad gateway"],
-  ])("takes %s for no relay and hands the message back", async (_what, status, text) => {
+  ])("takes %s for no relay, asks it once and leaves the message to SMTP", async (_what, status, text) => {
     await using transport = await runTransport(names);
     transport.setPeer(() => ({ status, text }));
-    const client = await transport.lmtp();
-    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250]);
-    expect(transport.handedBack).toEqual([{ from, to: ["bob@b.example"], source }]);
+    const outcomes = await transport.offer({ from, to: ["bob@b.example"], source });
+    expect(outcomes).toEqual(["smtp"]);
+    expect(transport.requests).toHaveLength(1);
   });
 
   it.each([
     ["523 Encryption Needed: Invalid Unencrypted Mail", 523],
     ["554 5.7.1 No DKIM signature found", 554],
-    ["451 4.4.3 DKIM key lookup failed, try again later", 451],
-    ["421 4.7.0 too many", 451],
-  ])("gives the refusal %j on to everybody, and tries no other way", async (text, code) => {
+    ["451 4.4.3 DKIM key lookup failed, try again later", "waits"],
+    ["450 4.2.0 <bob@b.example> and <eve@b.example> wait", "waits"],
+    ["421 4.7.0 too many", "waits"],
+  ])("gives the refusal %j on to everybody, and tries no other way", async (text, outcome) => {
     await using transport = await runTransport(names);
     transport.setPeer(() => ({ status: 400, text }));
-    const client = await transport.lmtp();
     const to = ["bob@b.example", "eve@b.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([code, code]);
-    expect(replies[0]!.text).toBe(text.slice(4));
+    const outcomes = await transport.offer({ from, to, source });
+    expect(outcomes).toEqual([outcome, outcome]);
     expect(transport.requests).toHaveLength(1);
-    expect(transport.handedBack).toEqual([]);
   });
 
   it("gives the others their message when the relay names who is refused", async () => {
@@ -103,10 +94,9 @@ describe("mail for other relays", () => {
     transport.setPeer(({ to }) =>
       to.includes("eve@b.example") ? { status: 400, text: refused } : { status: 200, text: "250 OK" },
     );
-    const client = await transport.lmtp();
     const to = ["bob@b.example", "eve@b.example", "joe@b.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250, 550, 250]);
+    const outcomes = await transport.offer({ from, to, source });
+    expect(outcomes).toEqual([250, 550, 250]);
     expect(transport.requests.map((request) => request.to)).toEqual([to, ["bob@b.example", "joe@b.example"]]);
   });
 
@@ -117,10 +107,9 @@ describe("mail for other relays", () => {
         ? { status: 400, text: "550 5.1.1 User unknown" }
         : { status: 200, text: "250 OK" },
     );
-    const client = await transport.lmtp();
     const to = ["bob@b.example", "eve@b.example", "joe@b.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250, 550, 250]);
+    const outcomes = await transport.offer({ from, to, source });
+    expect(outcomes).toEqual([250, 550, 250]);
     expect(transport.requests.map((request) => request.to.length)).toEqual([3, 1, 1, 1]);
   });
 
@@ -133,11 +122,9 @@ describe("mail for other relays", () => {
       request.socket.destroy();
       return undefined;
     });
-    const client = await transport.lmtp();
-    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250]);
+    const outcomes = await transport.offer({ from, to: ["bob@b.example"], source });
+    expect(outcomes).toEqual([250]);
     expect(transport.requests).toHaveLength(3);
-    expect(transport.handedBack).toEqual([]);
   });
 
   it("leaves a message with Postfix when the answer stays lost", async () => {
@@ -147,10 +134,8 @@ describe("mail for other relays", () => {
       request.socket.destroy();
       return undefined;
     });
-    const client = await transport.lmtp();
-    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
-    expect(replies[0]).toMatchObject({ code: 451, text: expect.stringContaining("answer") });
-    expect(transport.handedBack).toEqual([]);
+    const outcomes = await transport.offer({ from, to: ["bob@b.example"], source });
+    expect(outcomes).toEqual(["waits"]);
   });
 
   it("goes by SMTP when a web server that is no relay ends the connection instead of answering", async () => {
@@ -160,10 +145,8 @@ describe("mail for other relays", () => {
       request.socket.destroy();
       return undefined;
     });
-    const client = await transport.lmtp();
-    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250]);
-    expect(transport.handedBack).toHaveLength(1);
+    const outcomes = await transport.offer({ from, to: ["bob@b.example"], source });
+    expect(outcomes).toEqual(["smtp"]);
   });
 
   it("goes by SMTP when what speaks TLS there never answers in HTTP", async () => {
@@ -172,10 +155,8 @@ describe("mail for other relays", () => {
       request.socket.destroy();
       return undefined;
     });
-    const client = await transport.lmtp();
-    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250]);
-    expect(transport.handedBack).toHaveLength(1);
+    const outcomes = await transport.offer({ from, to: ["bob@b.example"], source });
+    expect(outcomes).toEqual(["smtp"]);
   });
 
   it("leaves domains that take no mail to SMTP, which has the words for it", async () => {
@@ -183,20 +164,17 @@ describe("mail for other relays", () => {
       ...names,
       "null.example": { mx: [{ exchange: "", priority: 0 }] },
     });
-    const client = await transport.lmtp();
     const to = ["bob@null.example", "bob@nowhere.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250, 250]);
+    const outcomes = await Promise.all(to.map((one) => transport.offer({ from, to: [one], source })));
+    expect(outcomes).toEqual([["smtp"], ["smtp"]]);
     expect(transport.requests).toEqual([]);
-    expect(transport.handedBack.map((mail) => mail.to)).toEqual([to]);
   });
 
   it("answers for a recipient that is named twice, in another case as well", async () => {
     await using transport = await runTransport(names);
-    const client = await transport.lmtp();
     const to = ["bob@b.example", "BOB@b.example", "bob@b.example"];
-    const { replies } = await client.send({ from, to, source: [Buffer.from(source)] });
-    expect(codes(replies)).toEqual([250, 250, 250]);
+    const outcomes = await transport.offer({ from, to, source });
+    expect(outcomes).toEqual([250, 250, 250]);
   });
 });
 
@@ -209,51 +187,91 @@ describe("a large message for other relays", () => {
   it("goes by HTTPS as it comes, once the relay has said that it is one", async () => {
     await using transport = await runTransport(names);
     transport.setPeer(asksFirst({ status: 200, text: "250 OK" }).peer);
-    const client = await transport.lmtp();
-    const { replies } = await client.send({ from, to: ["bob@b.example"], source: [Buffer.from(large)] });
-    expect(codes(replies)).toEqual([250]);
+    expect(await transport.offer({ from, to: ["bob@b.example"], source: large })).toEqual([250]);
     expect(transport.requests[0]!.source === large).toBe(true);
   });
 
-  it("is handed back whole where there is no relay, and for several domains", async () => {
+  it("is left to SMTP unread where there is no relay", async () => {
     await using transport = await runTransport(names);
     transport.setPeer(() => ({ status: 404, text: "" }));
-    const client = await transport.lmtp();
-    for (const to of [["bob@b.example"], ["bob@b.example", "joe@c.example"]]) {
-      const { replies } = await client.send({ from, to, source: [Buffer.from(large)] });
-      expect(codes(replies)).toEqual(to.map(() => 250));
-    }
+    expect(await transport.offer({ from, to: ["bob@b.example"], source: large })).toEqual(["smtp"]);
     expect(transport.requests).toEqual([]);
-    expect(transport.handedBack.every((mail) => mail.source === large)).toBe(true);
   });
 
-  it("is never handed back in part: refused in the middle it stays with Postfix, and goes by SMTP the next time", async () => {
+  it("goes by SMTP when it is refused in the middle, and the next ones at once", async () => {
     await using transport = await runTransport(names);
     transport.setPeer(asksFirst({ status: 413, text: "too large" }).peer);
-    const client = await transport.lmtp();
-    const mail = { from, to: ["bob@b.example"], source: [Buffer.from(large)] };
-    expect(codes((await client.send(mail)).replies)).toEqual([451]);
-    expect(transport.handedBack).toEqual([]);
-    expect(codes((await client.send(mail)).replies)).toEqual([250]);
-    expect(transport.handedBack.map((one) => one.source === large)).toEqual([true]);
+    for (let i = 0; i < 2; i++)
+      expect(await transport.offer({ from, to: ["bob@b.example"], source: large })).toEqual(["smtp"]);
+    expect(transport.requests).toHaveLength(1);
   });
 
   it("does not arrive when Postfix goes away in the middle", async () => {
     await using transport = await runTransport(names);
     transport.setPeer(asksFirst({ status: 200, text: "250 OK" }).peer);
-    const client = await transport.lmtp();
+    const client = await transport.connectTo("first");
     const broken = async function* () {
       yield Buffer.from(large);
       client.destroy();
       yield Buffer.from("more\r\n");
     };
     await expect(client.send({ from, to: ["bob@b.example"], source: broken() })).rejects.toThrow(
-      "closed the connection",
+      "the mail server went away",
     );
-    const again = await transport.lmtp();
-    await again.send({ from, to: ["joe@b.example"], source: [Buffer.from(source)] });
+    await transport.offer({ from, to: ["joe@b.example"], source });
     expect(transport.requests.map((request) => request.to)).toEqual([["joe@b.example"]]);
-    expect(transport.handedBack).toEqual([]);
+  });
+});
+
+describe("mail for several recipients of one relay", () => {
+  const refusesEve: Peer = ({ to }) =>
+    to.includes("eve@b.example")
+      ? { status: 400, text: "550 5.1.1 <eve@b.example>: User unknown" }
+      : { status: 200, text: "250 OK" };
+  const mail = (to: readonly string[]) => ({ from, to, source: [Buffer.from(source)] });
+
+  it("is offered once to each, also when Postfix comes much later to hear who was refused", async () => {
+    await using transport = await runTransport(names);
+    transport.setPeer(refusesEve);
+    const client = await transport.connectTo("first");
+    const to = ["bob@b.example", "eve@b.example"];
+    const replies = async (one: SmtpMail) => (await client.send(one)).replies.map(({ code }) => code);
+    expect(await replies(mail(to))).toEqual([451, 451]);
+    // Another's message is not refused for it.
+    transport.setPeer(everybodyTaken);
+    expect(await replies({ ...mail(["eve@b.example"]), from: "other@a.example" })).toEqual([250]);
+    expect(await replies(mail(to))).toEqual([250, 550]);
+    expect(transport.requests.map((request) => request.to)).toEqual([
+      to,
+      ["bob@b.example"],
+      ["eve@b.example"],
+    ]);
+  });
+
+  it("goes out in as many requests as its envelope needs", async () => {
+    await using transport = await runTransport(names);
+    const to = Array.from({ length: 50 }, (_, i) => `${"a".repeat(100)}${i}@b.example`);
+    const outcomes = await transport.offer({ from, to, source });
+    expect(outcomes).toEqual(to.map(() => 250));
+    expect(transport.requests).toHaveLength(2);
+    expect(transport.requests.flatMap((request) => request.to)).toEqual(to);
+  });
+});
+
+describe("what is known of a domain", () => {
+  it("is written down for those who name the way", async () => {
+    await using transport = await runTransport(names);
+    await transport.offer({ from, to: ["bob@b.example"], source });
+    await waitFor("the file", 10_000, async () => (await transport.knownWays()) === "b.example https\n");
+  });
+
+  it("lets few messages go on to SMTP at the door of relays, and the others wait", async () => {
+    await using transport = await runTransport(names);
+    transport.setPeer(() => ({ status: 404, text: "" }));
+    const outcomes: Outcome[] = [];
+    for (let i = 0; i < 7; i++)
+      outcomes.push(...(await transport.offer({ from, to: [`bob${i}@b.example`], source }, "known")));
+    expect(outcomes).toEqual(["smtp", "smtp", "smtp", "smtp", "smtp", "waits", "waits"]);
   });
 });
 
@@ -262,10 +280,10 @@ describe("mail that SMTP could not deliver", () => {
 
   it("is tried by HTTPS again", async () => {
     await using transport = await runTransport(names);
-    const client = await transport.fallback();
-    expect((await client.send(mail(["bob@b.example", "eve@b.example"]))).replies[0]!.code).toBe(250);
+    const client = await transport.connectTo("last");
+    const { replies } = await client.send(mail(["bob@b.example", "eve@b.example"]));
+    expect(replies.map(({ code }) => code)).toEqual([250, 250]);
     expect(transport.requests[0]).toMatchObject({ to: ["bob@b.example", "eve@b.example"], source });
-    expect(transport.handedBack).toEqual([]);
   });
 
   it("waits when neither works, and is refused for domains that take none", async () => {
@@ -274,80 +292,58 @@ describe("mail that SMTP could not deliver", () => {
       "null.example": { mx: [{ exchange: "", priority: 0 }] },
     });
     transport.setPeer(() => ({ status: 404, text: "" }));
-    const client = await transport.fallback();
+    const client = await transport.connectTo("last");
     const answer = async (to: string) => (await client.send(mail([to]))).replies[0]!.code;
     expect(await answer("bob@b.example")).toBe(451);
     expect(await answer("bob@null.example")).toBe(556);
     expect(await answer("bob@nowhere.example")).toBe(550);
   });
-
-  it("goes to nobody when some are refused, who hear it at the next attempt", async () => {
-    await using transport = await runTransport(names);
-    transport.setPeer(({ to }) =>
-      to.includes("eve@b.example")
-        ? { status: 400, text: "550 5.1.1 <eve@b.example>: User unknown" }
-        : { status: 200, text: "250 OK" },
-    );
-    const client = await transport.fallback();
-    const to = ["bob@b.example", "eve@b.example"];
-    expect(codes((await client.send(mail(to))).replies)).toEqual([451, 451]);
-    // Another's message is not refused for it.
-    const other = { ...mail(["eve@b.example"]), from: "other@a.example" };
-    transport.setPeer(() => ({ status: 200, text: "250 OK" }));
-    expect(codes((await client.send(other)).replies)).toEqual([250]);
-    expect(codes((await client.send(mail(to))).replies)).toEqual([250, 550]);
-    expect(transport.requests.map((request) => request.to)).toEqual([
-      to,
-      ["eve@b.example"],
-      ["bob@b.example"],
-    ]);
-  });
 });
 
 describe("hosts that never answer", () => {
-  const silentDomains = Array.from({ length: 250 }, (_, i) => `_${i}.evil.test`);
+  const silentDomains = Array.from({ length: 100 }, (_, i) => `_${i}.evil.test`);
   const mallory = "mallory@a.example";
-  /** Messages to 50 such hosts each, which together want more connections than there are. */
-  const floods = Array.from({ length: 5 }, (_, i) =>
-    silentDomains.slice(50 * i, 50 * (i + 1)).map((domain) => `x@${domain}`),
-  );
+  /** Messages to 20 such hosts each. */
+  const floods = Array.from({ length: 5 }, (_, i) => silentDomains.slice(20 * i, 20 * (i + 1)));
 
   it("keep nobody else's mail waiting, and theirs stays with Postfix", async () => {
     await using transport = await runTransport({
       ...names,
+      // What is slow counts by networks as well.
+      "_b.test": { address: "127.0.0.2" },
       ...Object.fromEntries(silentDomains.map((domain) => [domain, {}])),
     });
     const waiting: ServerResponse[] = [];
-    transport.setPeer(({ to }, { response }) => {
+    transport.setPeer(({ to, method }, { response }) => {
+      if (method === "GET") return { status: 405, text: "" };
       if (!to[0]!.includes("evil")) return { status: 200, text: "250 OK" };
       waiting.push(response);
       return undefined;
     });
-    const honest = await transport.lmtp();
-    const write = (to: readonly string[]) => honest.send({ from, to, source: [Buffer.from(source)] });
-    await write(["bob@b.example"]);
-    const flooded = floods.map(async (to) => {
-      const session = await transport.lmtp();
-      return await session.send({ from: mallory, to, source: [Buffer.from(source)] });
-    });
-    await waitFor("the hosts have connections", 10_000, async () => transport.connections() > 50);
-    expect(codes((await write(["bob@b.example"])).replies)).toEqual([250]);
-    // To one that nobody wrote to before, too.
-    expect(codes((await write(["eve@_b.test"])).replies)).toEqual([250]);
-    const isDeferred = await Promise.race(
-      flooded.map(async (flood) => (await flood).replies.every(({ code }) => code === 451)),
+    const write = (to: string) => transport.offer({ from, to: [to], source });
+    await write("bob@b.example");
+    const flooded = floods.flatMap((domains, i) =>
+      domains.map((domain) =>
+        transport.offer({ from: mallory, to: [`x@${domain}`], source: `${source}flood ${i}\r\n` }),
+      ),
     );
-    expect(isDeferred).toBe(true);
-    expect(codes((await write(["bob@b.example"])).replies)).toEqual([250]);
-    // Of the 50 that wait, so many may go on.
-    await waitFor("slow deliveries give up their places", 10_000, async () => {
-      return waiting.filter(({ closed }) => !closed).length === MAX_SLOW;
+    await waitFor("the hosts have connections", 10_000, async () => transport.connections() > MAX_SLOW);
+    expect(await write("bob@b.example")).toEqual([250]);
+    // To one that nobody wrote to before, too.
+    expect(await write("eve@_b.test")).toEqual([250]);
+    expect(await Promise.race(flooded)).toEqual(["waits"]);
+    expect(await write("bob@b.example")).toEqual([250]);
+    // So many may go on, when all the others were told to wait.
+    let told = 0;
+    for (const flood of flooded) void flood.then(() => told++);
+    await waitFor("slow deliveries give up their places", 20_000, async () => {
+      const open = waiting.filter(({ closed }) => !closed).length;
+      return open === MAX_SLOW && told === silentDomains.length - MAX_SLOW;
     });
     for (const response of waiting.filter(({ closed }) => !closed)) response.writeHead(200).end("250 OK");
-    const outcomes = (await Promise.all(flooded)).flatMap(({ replies }) => codes(replies));
-    expect(outcomes.filter((code) => code === 250)).toHaveLength(MAX_SLOW);
-    expect(outcomes.filter((code) => code === 451)).toHaveLength(silentDomains.length - MAX_SLOW);
-    expect(transport.handedBack).toEqual([]);
+    const outcomes = (await Promise.all(flooded)).flat();
+    expect(outcomes.filter((outcome) => outcome === 250)).toHaveLength(MAX_SLOW);
+    expect(outcomes.filter((outcome) => outcome === "waits")).toHaveLength(silentDomains.length - MAX_SLOW);
     expect(transport.requests.map(({ to }) => to[0]).filter((to) => !to!.includes("evil"))).toEqual([
       ...["bob@b.example", "bob@b.example", "eve@_b.test", "bob@b.example"],
     ]);
@@ -363,11 +359,10 @@ it("finishes the message under way when it is stopped", async () => {
     isAsked();
     return undefined;
   });
-  const client = await transport.lmtp();
-  const sent = client.send({ from, to: ["bob@b.example"], source: [Buffer.from(source)] });
+  const sent = transport.offer({ from, to: ["bob@b.example"], source });
   await asked;
   const stopped = transport.stop();
   answer();
-  expect(codes((await sent).replies)).toEqual([250]);
+  expect(await sent).toEqual([250]);
   await stopped;
 });

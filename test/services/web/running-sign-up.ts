@@ -67,6 +67,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
       secretPath: at("secret"),
       databasePath: at("accounts.sqlite"),
       writerProgram: new URL("../../../services/auth/store-writer.ts", import.meta.url),
+      knownWaysPath: at("known-ways"),
       mailDirectory: folder,
       listen: { name: "auth", host: "127.0.0.1", port: 0 },
       recipients: { name: "recipients", path: at("recipients.sock") },
