@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { type Disk, DiskListError } from "./disk.ts";
 import { lsblkArguments, parseLsblk } from "./linux.ts";
 import { parseDiskutil, wholeDisks } from "./macos.ts";
+import { readMmcCards } from "./mmc.ts";
 import { parseGetDisk, powershellArguments } from "./windows.ts";
 
 const run = promisify(execFile);
@@ -19,7 +20,7 @@ export async function listDisks(signal?: AbortSignal): Promise<Disk[]> {
   const ask = (program: string, args: readonly string[]) => output(program, args, signal);
   switch (process.platform) {
     case "linux":
-      return parseLsblk(await ask("lsblk", lsblkArguments));
+      return parseLsblk(await ask("lsblk", lsblkArguments), await readMmcCards());
     case "darwin": {
       const plist = (...args: string[]) =>
         // plutil reads a file alone or its standard input; the shell is given no word of anybody's.

@@ -3,10 +3,14 @@
  * 2.38, diskutil(8) of macOS 14 and PowerShell's Storage module; lsblk's own is also asked for real.
  */
 import { execFileSync } from "node:child_process";
-import { describe, expect, test } from "vitest";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { type Disk, whyNot } from "../../../installer/flash/disk.ts";
 import { lsblkArguments, parseLsblk } from "../../../installer/flash/linux.ts";
 import { parseDiskutil, wholeDisks } from "../../../installer/flash/macos.ts";
+import { readMmcCards } from "../../../installer/flash/mmc.ts";
 import { parseGetDisk } from "../../../installer/flash/windows.ts";
 
 const GIGABYTE = 1e9;
@@ -76,7 +80,7 @@ describe("Linux", () => {
           disk("/dev/sdd", { size: 0 }),
           disk("/dev/sde", { size: GIGABYTE }),
           disk("/dev/mmcblk0", { tran: "mmc", ro: true }),
-          disk("/dev/mmcblk0boot0", { tran: "mmc", size: 4 << 20 }),
+          disk("/dev/mmcblk1boot0", { tran: "mmc", size: 4 << 20 }),
           // Before util-linux 2.33 everything is text.
           disk("/dev/sdf", { rm: "1", hotplug: "1", ro: "0", size: String(8 * GIGABYTE) }),
         ),
@@ -90,6 +94,39 @@ describe("Linux", () => {
       "/dev/mmcblk0": expect.stringContaining("write-protected"),
       "/dev/sdf": undefined,
     });
+  });
+
+  test("an eMMC is built in by its boot areas in the list, though the list calls it pluggable", () => {
+    const emmc = disk("/dev/mmcblk1", { tran: "mmc", rm: false });
+    const areas = [disk("/dev/mmcblk1boot0", {}), disk("/dev/mmcblk1boot1", {})];
+    const found = verdicts(parseLsblk(listing(emmc, ...areas, disk("/dev/mmcblk0", { rm: false }))));
+    expect(found).toEqual({ "/dev/mmcblk1": expect.stringContaining("built in"), "/dev/mmcblk0": undefined });
+  });
+
+  test("an eMMC is built in by what the kernel calls it, and cards have the names that it knows", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "homing-mmc-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const card = async (name: string, type: string, model: string) => {
+      await mkdir(join(folder, name, "device"), { recursive: true });
+      await writeFile(join(folder, name, "device", "type"), `${type}\n`);
+      await writeFile(join(folder, name, "device", "name"), `${model}\n`);
+    };
+    await card("mmcblk0", "SD", "SC32G");
+    await card("mmcblk1", "MMC", "DG4016");
+    await card("sda", "0", "");
+    const cards = await readMmcCards(folder);
+    const nameless = { tran: "mmc", model: null, vendor: null };
+    const disks = parseLsblk(
+      listing(disk("/dev/mmcblk0", nameless), disk("/dev/mmcblk1", nameless), disk("/dev/sda", {})),
+      cards,
+    );
+    expect(disks.map(({ model }) => model)).toEqual(["SC32G", "DG4016", "Generic Card Reader [2J"]);
+    expect(verdicts(disks)).toEqual({
+      "/dev/mmcblk0": undefined,
+      "/dev/mmcblk1": expect.stringContaining("built in"),
+      "/dev/sda": undefined,
+    });
+    expect([...(await readMmcCards(join(folder, "none")))]).toEqual([]);
   });
 
   test.skipIf(process.platform !== "linux")("the lsblk of this computer can be read", () => {
