@@ -65,7 +65,7 @@ export const command: Command = {
   FOLDER              a relay's folder, whose domain is looked at too; or where an image would be put. Its free space
                       is looked at; the current folder's otherwise
   --map               have the router forward the relay's TCP ports
-  --unmap             take back what --map did
+  --unmap             take back what --map did for the same address
   --to ADDRESS        to this local address, the relay's; otherwise to this computer's own. Many routers forward only
                       to the device that asks; then the report says what to enter by hand
   --yes               do not ask

@@ -24,13 +24,13 @@ export type PortOutcome = Readonly<{
   port: number;
   /**
    * "forwarded" to the target; "held": by somebody else, and left so; "refused" by the router. When taken back: "removed",
-   * or "absent": nothing of ours was there.
+   * or "absent": nothing of ours to the target was there.
    */
   state: "forwarded" | "held" | "refused" | "removed" | "absent";
   way: ForwardingWay | null;
   /** How long the router keeps it unless it is asked again; null: for good, or nothing is forwarded. */
   seconds: number | null;
-  /** Who has it, or why not; "" otherwise. */
+  /** Who has it, or why not, or how sure it is; "" otherwise. */
   reason: string;
 }>;
 
@@ -139,18 +139,28 @@ async function closePort(
   target: string,
   signal: AbortSignal,
 ): Promise<PortOutcome> {
-  let isAnothers = false;
+  let staying: PortOutcome | undefined;
+  let listed: () => Promise<Holder | null> = () => Promise.resolve(null);
   const ask = async ({ way, holder, close }: Forwarder): Promise<PortOutcome | undefined> => {
-    const before = (await holder?.(port, signal)) ?? null;
-    if (before !== null && !isOurs(before)) {
-      isAnothers = true;
-      return { port, state: "absent", way, seconds: null, reason: `${holderWords(before)}, which stays` };
+    // NAT-PMP takes back whatever goes to this computer.
+    if (staying !== undefined && way !== "pcp") return staying;
+    const look = async () => (await holder?.(port, signal)) ?? null;
+    const before = await look();
+    if (before !== null && !(isOurs(before) && before.target === target)) {
+      listed = look;
+      const advice = isOurs(before) ? ": name it by --to" : ", which stays";
+      staying = { port, state: "absent", way, seconds: null, reason: `${holderWords(before)}${advice}` };
+      return mayBePcps(before) && before.target === target ? undefined : staying;
     }
-    const isGone = !isAnothers && (await close({ port, target }, signal));
-    return isGone ? { port, state: "removed", way, seconds: null, reason: "" } : undefined;
+    const done = await close({ port, target }, signal);
+    if (done === "absent") return undefined;
+    if ((await listed()) !== null) return staying;
+    const reason = done === "unseen" ? "if it was there" : "";
+    return { port, state: "removed", way, seconds: null, reason };
   };
   const nothing: PortOutcome = { port, state: "absent", way: null, seconds: null, reason: "" };
-  return firstThatDoes(forwarders, port, ask, nothing);
+  const outcome = await firstThatDoes(forwarders, port, ask, nothing);
+  return outcome.state === "removed" ? outcome : (staying ?? outcome);
 }
 
 /** Asks one way after another. One that did not answer is not asked again. */
@@ -181,8 +191,9 @@ async function firstThatDoes(
   };
 }
 
-/** PCP's and NAT-PMP's stand in UPnP's list of some routers, under names of the router's own. */
-const isOurs = ({ label }: Holder) => label === forwardingLabel || /^(?:NAT-PMP|PCP)\b/.test(label);
+const isOurs = ({ label }: Holder) => label === forwardingLabel;
+/** Some routers list PCP's forwardings too, by names of their own. The nonce tells whose it is (RFC 6887 §11.3). */
+const mayBePcps = ({ label }: Holder) => /^PCP\b/.test(label);
 
 const holderWords = ({ target, port, label }: Holder) =>
   `goes to ${target} port ${port}${label && ` (“${label}”)`}`;

@@ -32,8 +32,11 @@ export type Forwarder = Readonly<{
     wish: Forwarding & Readonly<{ seconds: number }>,
     signal: AbortSignal,
   ) => Promise<Readonly<{ seconds: number | null }>>;
-  /** False where there is nothing of ours. Throws RefusedError. */
-  close: (forwarding: Forwarding, signal: AbortSignal) => Promise<boolean>;
+  /**
+   * "absent": there is nothing of ours for the target. "unseen": it is not there any more, and the router answers the
+   * same where it never was. Throws RefusedError.
+   */
+  close: (forwarding: Forwarding, signal: AbortSignal) => Promise<"removed" | "unseen" | "absent">;
 }>;
 
 /** The router does not do it; the message says why, to stand behind “by UPnP: ”. */

@@ -83,7 +83,7 @@ function wordsOf({ state, way, seconds, reason }: PortOutcome, target: string): 
       return `go to ${target}, ${reason === "" ? `${by}, ${span}` : reason}`;
     }
     case "removed":
-      return `no longer forwarded, ${by}`;
+      return `no longer forwarded, ${by}${reason && `, ${reason}`}`;
     case "absent":
       return reason === "" ? "not forwarded by ./homing doctor" : reason;
     case "held":

@@ -53,9 +53,10 @@ export function natPmpForwarder(place: ServerPlace, own: string): Forwarder {
       throw new RefusedError("another device has that port");
     },
     async close({ port, target }, signal) {
-      if (target !== own) return false;
+      if (target !== own) return "absent";
+      // §3.4: what is not there is taken back with success.
       await map(place, port, 0, 0, signal);
-      return true;
+      return "unseen";
     },
   };
 }

@@ -57,8 +57,9 @@ export function pcpForwarder(place: ServerPlace, own: string, secret: Buffer): F
       throw new RefusedError(refusals[11]!);
     },
     async close(forwarding, signal) {
+      // §15: what is not there is taken back with success.
       await request(forwarding, 0, signal);
-      return true;
+      return "unseen";
     },
   };
 }

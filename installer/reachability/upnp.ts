@@ -66,12 +66,12 @@ export function upnpForwarder(service: UpnpService): Forwarder {
         throw new RefusedError("it said yes, but its list does not have it");
       return { seconds: found.seconds === 0 ? null : found.seconds };
     },
-    async close({ port }, signal) {
+    async close({ port, target }, signal) {
       const found = await holder(port, signal);
-      if (found?.label !== forwardingLabel) return false;
+      if (found?.label !== forwardingLabel || found.target !== target) return "absent";
       const which = { NewRemoteHost: "", NewExternalPort: port, NewProtocol: "TCP" };
       await call(service, "DeletePortMapping", which, signal);
-      return true;
+      return "removed";
     },
   };
 }

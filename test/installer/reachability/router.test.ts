@@ -103,6 +103,22 @@ const natPmpRouter = (given: (port: number) => { port: number; result?: number }
     return answer;
   });
 
+/** Keeps the nonce in the label, and refuses another's. Has no NAT-PMP. */
+const pcpRouter = (list: Map<number, Entry>) =>
+  datagrams((bytes) => {
+    if (bytes[0] !== 2) return Buffer.from([0, 128, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const answer = Buffer.from(bytes.subarray(0, bytes[1] === 0 ? 24 : 60));
+    answer.writeUInt8(bytes[1]! | 0x80, 1);
+    answer.writeUInt8(0, 3);
+    if (bytes[1] === 0) return answer;
+    const port = bytes.readUInt16BE(40);
+    const label = `PCP MAP ${bytes.subarray(24, 36).toString("hex")}`;
+    if ((list.get(port)?.label ?? label) !== label) answer.writeUInt8(2, 3);
+    else if (bytes.readUInt32BE(4) === 0) list.delete(port);
+    else list.set(port, { target: OWN, port, label });
+    return answer;
+  });
+
 /** What is missing tells at once that it is not there. */
 async function places(
   search: RouterPlaces["search"],
@@ -133,6 +149,35 @@ describe("forwarding by UPnP", () => {
     expect(closed.ports.filter(({ state }) => state === "removed")).toHaveLength(5);
     expect([...list.keys()]).toEqual([80, 443]);
     expect((await close(DEVICE)).ports.some(({ state }) => state !== "absent")).toBe(false);
+  });
+
+  it("takes back only what goes to the device that is named, and no other program's of the same device", async () => {
+    const nas = "192.168.1.9";
+    const list = new Map<number, Entry>([
+      [25, { target: nas, port: 25, label: "Homing" }],
+      [80, { target: OWN, port: 80, label: "Homing" }],
+      [143, { target: OWN, port: 143, label: "NAT-PMP 143 tcp" }],
+      [443, { target: OWN, port: 443, label: "PCP MAP 000102030405060708090a0b" }],
+    ]);
+    const asked: number[] = [];
+    const mapping = await natPmpRouter((port) => {
+      asked.push(port);
+      return { port };
+    });
+    const { close } = await findForwarding(await places(await upnpRouter(list), mapping), secret, never);
+    const { ports } = await close(OWN);
+    const told = ports.map(({ port, state, way, reason }) => `${port} ${state} ${way} ${reason}`);
+    expect(told.slice(0, 5)).toEqual([
+      "25 absent upnp goes to 192.168.1.9 port 25 (“Homing”): name it by --to",
+      "80 removed upnp ",
+      "143 absent upnp goes to 127.0.0.1 port 143 (“NAT-PMP 143 tcp”), which stays",
+      "443 absent upnp goes to 127.0.0.1 port 443 (“PCP MAP 000102030405060708090a0b”), which stays",
+      "465 removed nat-pmp if it was there",
+    ]);
+    expect([...list.keys()]).toEqual([25, 143, 443]);
+    expect(asked).toEqual([465, 587, 993]);
+    expect((await close(nas)).ports[0]).toMatchObject({ port: 25, state: "removed", way: "upnp" });
+    expect([...list.keys()]).toEqual([143, 443]);
   });
 
   it("says what the router answers when it refuses, and does not believe a yes that does nothing", async () => {
@@ -183,7 +228,11 @@ describe("forwarding by NAT-PMP", () => {
     const text = forwardingText(opened, painterFor({}, {}));
     expect(text).toMatch(/forgets this in 2 hours/);
     expect(text).toMatch(/lead to this computer\. The relay needs them at its own address/);
-    expect((await close(OWN)).ports.every(({ state }) => state === "removed")).toBe(true);
+    const closed = await close(OWN);
+    expect(closed.ports.every(({ state }) => state === "removed")).toBe(true);
+    expect(forwardingText(closed, painterFor({}, {}))).toMatch(
+      /993: no longer forwarded, by NAT-PMP, if it was there$/m,
+    );
     const other = await open(DEVICE);
     expect(other.ports[0]?.reason).toBe("by NAT-PMP: only a device itself can ask for its ports");
   });
@@ -200,6 +249,27 @@ describe("forwarding by NAT-PMP", () => {
     expect(ports[1]?.reason).toBe("by NAT-PMP: its settings forbid it");
     // What was given instead is given back.
     expect(given.filter((port) => port === 25)).toHaveLength(2);
+  });
+});
+
+describe("forwarding by PCP", () => {
+  it("is taken back where UPnP's list has it by another name, unless somebody else made it", async () => {
+    const list = new Map<number, Entry>();
+    const mapping = await pcpRouter(list);
+    const { open } = await findForwarding(await places([], mapping), secret, never);
+    expect((await open(OWN)).ports.map(({ way }) => way)).toEqual(Array(7).fill("pcp"));
+    list.set(443, { target: OWN, port: 443, label: "PCP MAP of another program" });
+    const { router, close } = await findForwarding(
+      await places(await upnpRouter(list), mapping),
+      secret,
+      never,
+    );
+    expect(router.forwarding).toEqual(["upnp", "pcp"]);
+    const { ports } = await close(OWN);
+    expect(ports.filter(({ state }) => state !== "removed").map(({ port }) => port)).toEqual([443]);
+    expect([...list.keys()]).toEqual([443]);
+    // To take back what is not there is a success for the router.
+    expect((await close(OWN)).ports[0]).toMatchObject({ state: "removed", reason: "if it was there" });
   });
 });
 
