@@ -41,6 +41,8 @@ before Wi-Fi when both are there. WPA2 is spoken, also in networks that have WPA
     if ((network === undefined) !== values.none)
       throw new UsageError("wifi needs the name of a network, or --none instead of it");
     const { country, hidden } = values;
+    if (values.none && (country !== undefined || hidden || values.open))
+      throw new UsageError("--none joins no network: --country, --hidden and --open do not go with it");
     if (network !== undefined && country === undefined)
       throw new UsageError("wifi needs the country where the relay stands, like --country DE");
     const directory = resolve(folder);

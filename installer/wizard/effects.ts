@@ -29,7 +29,8 @@ export type Options = Readonly<{
   email: string;
   authorizedKeys: readonly string[];
   /** What a Raspberry Pi joins; no network when its name is empty. The password is in the folder alone. */
-  wifi: Readonly<{ network: string; country: string }>;
+  /** `open`: the network has no password. */
+  wifi: Readonly<{ network: string; country: string; open: boolean }>;
 }>;
 
 /** What the public DNS says of a name before anything of ours is there. */

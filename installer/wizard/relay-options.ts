@@ -26,7 +26,7 @@ export function optionsOf({ signUp, contact, certificates, ssh, wifi }: RelayCon
     contact,
     email: certificates.email,
     authorizedKeys: ssh.authorizedKeys,
-    wifi: { network: wifi.network, country: wifi.country },
+    wifi: { network: wifi.network, country: wifi.country, open: wifi.open },
   };
 }
 

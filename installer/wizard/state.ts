@@ -108,7 +108,7 @@ export type Event =
 
 export const noOptions: Options = {
   ...{ signUp: "open", contact: "", email: "", authorizedKeys: [] },
-  wifi: { network: "", country: "" },
+  wifi: { network: "", country: "", open: false },
 };
 
 /** The first screen, while the relay folders that are there are looked for. */

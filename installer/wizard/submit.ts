@@ -65,7 +65,7 @@ function submitText(state: State, text: string): State {
     case "wifi-network":
       return submitNetwork(state, text);
     case "wifi-password":
-      return use(state, judgeWifiPassword(text, hasPassword(state)), (wifiPassword) =>
+      return use(state, judgeWifiPassword(text, isPresentNetwork(state)), (wifiPassword) =>
         goTo({ ...state, secrets: { ...secrets, wifiPassword } }, "wifi-country"),
       );
     case "wifi-country":
@@ -137,15 +137,18 @@ function submitNetwork(state: State, network: string): State {
   );
 }
 
-/** The folder has the password of this network already. */
-function hasPassword({ options, wifiNetwork }: State): boolean {
+/** The folder has the password of this network already, or knows that it has none. */
+function isPresentNetwork({ options, wifiNetwork }: State): boolean {
   return options.wifi.network === wifiNetwork;
 }
 
 function saveWifi(state: State, country: string): State {
   const { wifiNetwork: network, secrets, folder = "" } = state;
-  const wifi = { network, country, ...(secrets.wifiPassword !== "" && { password: secrets.wifiPassword }) };
-  return startTask(state, { kind: "wifi", folder, wifi });
+  const wifi = { network, country };
+  if (secrets.wifiPassword !== "")
+    return startTask(state, { kind: "wifi", folder, wifi: { ...wifi, password: secrets.wifiPassword } });
+  const staysOpen = isPresentNetwork(state) && state.options.wifi.open;
+  return startTask(state, { kind: "wifi", folder, wifi: staysOpen ? { ...wifi, password: null } : wifi });
 }
 
 function submitChoice(state: State, id: string): State {

@@ -69,7 +69,7 @@ export function wifiNetworkView({ answers }: State): View {
 }
 
 export function wifiPasswordView({ options, wifiNetwork }: State): View {
-  const isThere = options.wifi.network === wifiNetwork;
+  const present = options.wifi.open ? " Empty: none, as before." : " Empty: the one that is set stays.";
   return {
     title: "Wi-Fi",
     blocks: [
@@ -79,7 +79,7 @@ export function wifiPasswordView({ options, wifiNetwork }: State): View {
         "quiet",
       ),
     ],
-    advice: `8 to 63 letters, digits, signs and spaces.${isThere ? " Empty: the one that is set stays." : ""}`,
+    advice: `8 to 63 letters, digits, signs and spaces.${options.wifi.network === wifiNetwork ? present : ""}`,
   };
 }
 

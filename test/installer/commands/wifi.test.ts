@@ -37,6 +37,9 @@ describe("./homing wifi", () => {
   it.each([
     [["--country", "DE"], 2, "needs the name of a network"],
     [["IEEE"], 2, "needs the country"],
+    [["--none", "--country", "DE"], 2, "do not go with it"],
+    [["--none", "--hidden"], 2, "do not go with it"],
+    [["--none", "--open"], 2, "do not go with it"],
     [["IEEE", "two", "--country", "DE"], 2, "in quotes when it has spaces"],
     [["IEEE", "--country", "UK"], 1, "Great Britain is GB"],
     [["x".repeat(33), "--country", "DE"], 1, "this one has 33"],

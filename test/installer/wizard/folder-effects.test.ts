@@ -135,7 +135,7 @@ describe("the settings", () => {
     const path = join(folder, "relay.toml");
     const wifi = { network: "Rose", country: "DE", password: "open sesame" };
     const { options: set } = await effects.wifi({ kind: "wifi", folder, wifi }, follow);
-    expect(set.wifi).toEqual({ network: "Rose", country: "DE" });
+    expect(set.wifi).toEqual({ network: "Rose", country: "DE", open: false });
     const text = await readFile(path, "utf8");
     await writeFile(path, text.replace("hidden = false", "hidden = true"));
     await effects.wifi({ kind: "wifi", folder, wifi: { network: "Rose", country: "FR" } }, follow);

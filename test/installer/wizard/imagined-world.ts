@@ -79,7 +79,7 @@ export const usual: Answered = {
   records: { kind: "records", text: `${domain}. 3600 IN MX 10 ${domain}.` },
   "key-file": { kind: "key-file", keys: ["ssh-ed25519 AAAA me"] },
   options: { kind: "options", options },
-  wifi: { kind: "wifi", options: { ...options, wifi: { network: "Rose", country: "DE" } } },
+  wifi: { kind: "wifi", options: { ...options, wifi: { network: "Rose", country: "DE", open: false } } },
   build: {
     kind: "build",
     built: { path: `${domain}-pi.img`, megabytes: 702.4, findings: [] },

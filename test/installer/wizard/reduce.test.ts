@@ -194,6 +194,21 @@ describe("the Wi-Fi", () => {
     expect(state.running?.task).toMatchObject({ kind: "wifi", wifi: null });
   });
 
+  it("stays without a password where the network has none", () => {
+    const wifi = { network: "Café", country: "DE", open: true };
+    const options = { ...walk(toOptions).options, wifi };
+    const asked = (network: string) => {
+      const state = { ...walk(toOptions), options };
+      return walk([choose(state, "wifi"), { text: network }, { text: "" }], {}, state);
+    };
+    expect(asked("Other").field.problem).toBe("there is no password");
+    const state = asked("Café");
+    expect(state.page).toBe("wifi-country");
+    expect(reduce(state, { type: "submit" }).running?.task).toMatchObject({
+      wifi: { network: "Café", country: "DE", password: null },
+    });
+  });
+
   it("is no question for a virtual machine", () => {
     const state = walk([begin, { text: "_try.test" }, { choose: 2 }]);
     expect(choicesOf(state).map(({ id }) => id)).not.toContain("wifi");
