@@ -63,8 +63,11 @@ async function main(seconds: number): Promise<void> {
     else console.log("\nBeside nginx: needs nginx and fcgiwrap.");
   } finally {
     for (const service of [...services.processes, ...(rival?.processes ?? [])]) {
+      const children = await childrenOf(service.pid!);
       service.kill("SIGTERM");
       await once(service, "exit");
+      // fcgiwrap leaves its own behind.
+      for (const child of children) endIfThere(child);
     }
     await rm(folder, { recursive: true, force: true });
   }
@@ -180,6 +183,19 @@ async function openTls(webSocket: string): Promise<TLSSocket> {
   const socket = tlsConnect({ socket: raw, servername: DOMAIN, rejectUnauthorized: false });
   await once(socket, "secureConnect");
   return socket;
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const list = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
+  return (list.match(/\d+/g) ?? []).map(Number);
+}
+
+function endIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGTERM");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 async function cpuSeconds(pid: number): Promise<number> {
