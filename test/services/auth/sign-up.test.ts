@@ -360,7 +360,7 @@ describe("sign-up", () => {
       const { puzzle, ...rest } = signUp.welcome(home);
       expect(rest).toEqual({ mode: "open", retrySeconds: 60 });
       const proof = solvePuzzle(puzzle!);
-      expect(said(await ask(signUp, { proof: `${proof}0` }))).toBe("proof-refused");
+      expect(said(await ask(signUp, { proof: `${proof}-0` }))).toBe("proof-refused");
       const both = await Promise.all([ask(signUp, { proof }), ask(signUp, { proof })]);
       expect(both.map(said).sort()).toEqual(["made", "proof-refused"]);
       steady += 60_000;
