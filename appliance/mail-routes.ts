@@ -7,6 +7,8 @@ import { transportFirstListen, transportKnownListen } from "./layout.ts";
 /** Services of master.cf: for domains that take mail by HTTPS, and for those of which nothing is known. */
 export const knownByHttps = "outgoing";
 export const firstTime = "outgoing-first";
+/** SMTP and nothing else. */
+export const neverByHttps = "relay";
 
 /** What is known of a domain: it took mail by HTTPS, or does not and took it by SMTP. */
 export type KnownWay = "https" | "smtp";
@@ -27,6 +29,9 @@ export function routeOf(domain: string, known: KnownWay | undefined): string {
     known === "https" ? [knownByHttps, transportKnownListen] : [firstTime, transportFirstListen];
   return `${transport}:${nextHop(listen)},${nextHop(listen)},${domain}`;
 }
+
+/** RFC 5321 §4.1.2, Dot-string: what stands in SMTP without quotes. services/transport takes no more (smtp-server: 501). */
+export const plainLocalPart = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 
 /** RFC 5321 §4.1.2 and §4.1.3, and the names of tests, which begin with `_`: nothing that means more to Postfix. */
 export const plainDomain = /^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:]+\])$/;

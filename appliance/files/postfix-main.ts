@@ -106,8 +106,9 @@ function remoteDelivery(config: RelayConfig): Parameters {
     // Mail for this relay asks nobody for its way. For others services/auth names services/transport and behind it the
     // domain itself; no table of Postfix could do the like, for transport_maps allows none to put the domain in.
     transport_maps: `regexp:{{/@${literally(config.domain)}$$/ ${localTransport}}}, socketmap:unix:${runPaths.recipientSocket}:routes`,
-    // What has no way of its own has an address in other than plain characters, for which HTTPS has no room.
-    default_transport: "smtp",
+    // What has no way of its own goes by SMTP first: address literals, since those of this machine are ours, which Postfix
+    // alone knows, and domains in other than plain characters, for which HTTPS has no room.
+    default_transport: firstTime,
     ...Object.fromEntries(
       [knownByHttps, firstTime].flatMap((name) => [
         // As many as services/transport opens to one relay (https-post.ts), from the first message on. While something

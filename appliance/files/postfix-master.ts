@@ -3,7 +3,7 @@
  * behind them. Nothing runs in a chroot: systemd's sandbox stands around all of it.
  */
 import { httpsMailListen, muxBackends, ports } from "../layout.ts";
-import { firstTime, knownByHttps } from "../mail-routes.ts";
+import { firstTime, knownByHttps, neverByHttps } from "../mail-routes.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { vrfyRule } from "./postfix-main.ts";
 
@@ -167,7 +167,11 @@ export function postfixMasterCf(config: RelayConfig): string {
     service("proxymap", "unix", "-", "proxymap"),
     service("proxywrite", "unix", "-", "proxymap", {}, "1"),
     service("smtp", "unix", "-", "smtp"),
-    service("relay", "unix", "-", "smtp"),
+    // For recipients that services/transport cannot take, not even when SMTP failed: its refusal would be a bounce.
+    service(neverByHttps, "unix", "-", "smtp", {
+      syslog_name: `postfix/${neverByHttps}`,
+      smtp_fallback_relay: "",
+    }),
     service("showq", "unix", "n", "showq"),
     service("error", "unix", "-", "error"),
     service("retry", "unix", "-", "error"),

@@ -18,7 +18,10 @@ class NetstringError extends Error {
   override name = "NetstringError";
 }
 
-/** The three ports that ask have 100 processes each (default_process_limit), each with one connection. */
+/**
+ * Port 25 and the port for mail by HTTPS ask for recipients, trivial-rewrite(8) for ways: each has at most 100 processes
+ * (default_process_limit), each with one connection.
+ */
 const maxConnections = 512;
 /** Postfix lets go of a connection that it did not use for 10 s, and of any after 100 s (dict_sockmap.c). */
 const idleLimitMs = 60_000;

@@ -100,6 +100,13 @@ describe("Postfix", () => {
       expect(pattern.test(address)).toBe(false);
   });
 
+  it("leaves what has no way to SMTP, apart from domains known to have it, and what HTTPS cannot carry to SMTP alone", () => {
+    expect(main.get("default_transport")).toBe("outgoing-first");
+    expect(main.get("smtp_fallback_relay")).toBe("[127.0.0.1]:10027");
+    expect(master.get("outgoing-first unix")!.options.has("smtp_fallback_relay")).toBe(false);
+    expect(master.get("relay unix")!.options.get("smtp_fallback_relay")).toBe("");
+  });
+
   it("waits where the transport service says so, and believes that of nobody else", () => {
     const { options } = master.get("outgoing unix")!;
     expect(master.get("outgoing-first unix")!.options.get("smtp_delivery_status_filter")).toBe(
