@@ -1,10 +1,11 @@
 /**
  * Netcup's older interface (CCP): one address for all, a session, errors in answers of status 200; records in one list
- * for a whole zone, which is sent back whole; bare TXT; no TTLs but the zone's. Domains that netcup keeps in its newer
- * CloudDNS are not in it.
+ * for a whole zone, which is sent back whole, so it is listed once more directly before; bare TXT; no TTLs but the
+ * zone's. Domains that netcup keeps in its newer CloudDNS are not in it.
  */
+import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
-import type { ProviderDescription } from "../provider.ts";
+import { DnsProviderError, type ProviderDescription } from "../provider.ts";
 import { providerHttp } from "../provider-http.ts";
 import type { RecordSet, ValueRow } from "../record-set.ts";
 import type { RowChanges, StoredRow } from "../row-changes.ts";
@@ -137,19 +138,25 @@ export const netcup: ProviderDescription = {
             : "refused";
       return http.failure(what, wordsOf(answer) + mend, problem);
     };
-    const list = async (zone: string): Promise<NetcupRow[]> => {
+    const records = async (zone: string): Promise<NetcupRecord[]> => {
       const what = `show the records of ${zone}`;
-      const info = await call("infoDnsZone", { domainname: zone }, what);
-      if (info.statuscode !== codes.done) throw failure(zone, what, info);
-      const { ttl } = dataOf(zoneSchema, info, what);
       const answer = await call("infoDnsRecords", { domainname: zone }, what);
       if (answer.statuscode === codes.noRecords) return [];
       if (answer.statuscode !== codes.done) throw failure(zone, what, answer);
-      return dataOf(recordsSchema, answer, what).dnsrecords.map((record) => rowOf(record, zone, ttl));
+      return dataOf(recordsSchema, answer, what).dnsrecords;
+    };
+    const list = async (zone: string): Promise<NetcupRow[]> => {
+      const what = `show the zone ${zone}`;
+      const info = await call("infoDnsZone", { domainname: zone }, what);
+      if (info.statuscode !== codes.done) throw failure(zone, what, info);
+      const { ttl } = dataOf(zoneSchema, info, what);
+      return (await records(zone)).map((record) => rowOf(record, zone, ttl));
     };
     /**
      * The whole zone in one request: what changes, what goes, and all else as it was listed. Of records left out the
-     * service says that they stay; whoever ever reads it otherwise loses nothing so.
+     * service says that they stay; whoever ever reads it otherwise loses nothing so. What somebody else changed since the
+     * list was read would be written back as it was, so it is read again and must be the same: between that and the
+     * change there is one request, for the interface has no condition that it would take along.
      */
     const send = async (zone: string, rows: readonly NetcupRow[], changes: RowChanges) => {
       const { removeFirst, update, create, remove } = changes;
@@ -163,6 +170,11 @@ export const netcup: ProviderDescription = {
         ...create.map((row) => fieldsOf(row, zone)),
       ];
       const what = `change the records of ${zone}`;
+      const listed = rows.map(({ record }) => record);
+      if (!isDeepStrictEqual(contents(await records(zone)), contents(listed))) {
+        const words = `${NAME} was not asked to ${what}, for somebody else changed them at the same time; start again`;
+        throw new DnsProviderError(words, "refused");
+      }
       const param = { domainname: zone, dnsrecordset: { dnsrecords } };
       const answer = await call("updateDnsRecords", param, what, false);
       if (answer.statuscode !== codes.done) throw failure(zone, what, answer);
@@ -189,6 +201,13 @@ export const netcup: ProviderDescription = {
 function approximate(set: RecordSet): RecordSet {
   if (set.type !== "CAA") return set;
   return { ...set, values: set.values.map((value) => value.replace(/\s*;.*"$/, '"')) };
+}
+
+/** What makes records the same, in an order of its own: netcup promises none, and other fields are its own notes. */
+function contents(records: readonly NetcupRecord[]) {
+  return records
+    .map(({ id, hostname, type, priority, destination }) => ({ id, hostname, type, priority, destination }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 function wordsOf({ statuscode, longmessage, shortmessage }: Answer): string {
