@@ -1,6 +1,7 @@
 /**
  * A free domain below dedyn.io: an account at deSEC with it, and then a token that may change this one domain and nothing
- * else. Called by the wizard. What deSEC asks of people (a captcha, a link in a mail) stays with people.
+ * else. Called by the wizard and `./homing dns register`. What deSEC asks of people (a link in a mail, a captcha behind it)
+ * stays with people.
  */
 import * as z from "zod";
 import type { ConnectOptions } from "../provider.ts";
@@ -11,16 +12,12 @@ import { DESEC_URL, desecReason } from "./desec.ts";
 export const FREE_SUFFIX = "dedyn.io";
 
 export type DesecAccount = Readonly<{
-  /** A picture with letters, PNG; valid for a day and one attempt. */
-  captcha(): Promise<Readonly<{ id: string; picture: Uint8Array }>>;
   /**
    * Asks for the account with its domain. deSEC then sends a mail with a link that is good for twelve hours; following it
-   * makes both, or neither when the name is taken by then. Without a captcha it is asked behind the link. An account that
+   * makes both, or neither when the name is taken by then; the page behind it asks for a captcha. An account that
    * is there already stays as it is, and nobody is told.
    */
-  register(
-    wish: Readonly<{ domain: string; captcha?: Readonly<{ id: string; solution: string }> }>,
-  ): Promise<void>;
+  register(wish: Readonly<{ domain: string }>): Promise<void>;
   /**
    * Once the link was followed: takes the domain into the account if it is not there (for accounts from before), and makes
    * a token that may write its records alone. Throws a DnsProviderError of `credentials` while the link was not followed.
@@ -28,7 +25,6 @@ export type DesecAccount = Readonly<{
   tokenFor(domain: string): Promise<string>;
 }>;
 
-const captchaForm = z.object({ id: z.string(), challenge: z.base64() });
 const loginForm = z.object({ token: z.string().min(1) });
 const tokenForm = z.object({ id: z.string(), token: z.string().min(1) });
 
@@ -51,18 +47,8 @@ export function desecAccount(
     });
   const anonymous = client();
   return {
-    captcha: async () => {
-      const request = {
-        method: "POST",
-        path: "/captcha/",
-        what: "make a captcha",
-        repeatable: true,
-      } as const;
-      const { id, challenge } = await anonymous.json(request, captchaForm);
-      return { id, picture: Buffer.from(challenge, "base64") };
-    },
-    register: async ({ domain, captcha }) => {
-      const body = { email, password, domain, outreach_preference: false, ...(captcha && { captcha }) };
+    register: async ({ domain }) => {
+      const body = { email, password, domain, outreach_preference: false };
       await anonymous.send({ method: "POST", path: "/auth/", body, what: `take the wish for ${domain}` });
     },
     tokenFor: async (domain) => {

@@ -1,4 +1,4 @@
-/** Stands in for deSEC with accounts: captchas, registration by mail, sessions, and tokens with policies. */
+/** Stands in for deSEC with accounts: registration by mail, sessions, and tokens with policies. */
 
 import { fakeDesec } from "./desec.ts";
 import type { FakeAnswer, FakeProvider, FakeRequest } from "./fake-provider.ts";
@@ -11,7 +11,6 @@ export type FakeDesecAccounts = FakeProvider &
   Readonly<{
     /** Names that others have. */
     taken: Set<string>;
-    solution: string;
     /** Follows the link in the mail to this address; false when there was none. */
     followLink(email: string): boolean;
     /** The secrets of the tokens that are good for something now. */
@@ -21,9 +20,7 @@ export type FakeDesecAccounts = FakeProvider &
 export function fakeDesecAccounts(domain: string): FakeDesecAccounts {
   const zone = fakeDesec(domain, []);
   const accounts = new Map<string, Account>();
-  const captchas = new Set<string>();
   const taken = new Set<string>();
-  const solution = "12H45";
   let tokens: Token[] = [];
   let domains: string[] = [];
   let lastId = 0;
@@ -35,18 +32,12 @@ export function fakeDesecAccounts(domain: string): FakeDesecAccounts {
     return token;
   };
   const register = (body: Record<string, unknown>): FakeAnswer => {
-    const { email, password, captcha, domain: name } = body;
+    const { email, password, domain: name } = body;
     if (typeof email !== "string" || !email.includes("@")) {
       return { status: 400, body: { email: ["Enter a valid email address."] } };
     }
     if (typeof password !== "string" || password === "") {
       return { status: 400, body: { password: ["This field may not be blank."] } };
-    }
-    if (captcha !== undefined) {
-      const { id, solution: given } = captcha as { id: string; solution: string };
-      if (!captchas.delete(id) || given !== solution) {
-        return { status: 400, body: { captcha: { non_field_errors: ["CAPTCHA could not be validated."] } } };
-      }
     }
     if (taken.has(String(name))) {
       return { status: 400, body: { domain: ["This domain name is unavailable."] } };
@@ -112,7 +103,6 @@ export function fakeDesecAccounts(domain: string): FakeDesecAccounts {
   return {
     ...zone,
     taken,
-    solution,
     secrets: () => tokens.map(({ secret }) => secret),
     followLink: (email) => {
       const account = accounts.get(email);
@@ -124,12 +114,6 @@ export function fakeDesecAccounts(domain: string): FakeDesecAccounts {
     answer: (request) => {
       const { path, headers } = request;
       const body = (request.body ?? {}) as Record<string, unknown>;
-      if (path === "/captcha/") {
-        const id = `00010203-0405-0607-0809-${String(++lastId).padStart(12, "0")}`;
-        captchas.add(id);
-        const challenge = Buffer.from("\u0089PNG\r\n\u001a\n", "latin1").toString("base64");
-        return { status: 201, body: { id, challenge, kind: "image" } };
-      }
       if (path === "/auth/") return register(body);
       if (path === "/auth/login/") return logIn(body);
       const secret = headers.get("authorization")?.replace(/^Token /, "");
