@@ -1,6 +1,7 @@
 /**
  * The back-up of a zone: what was there before the first change, and which sets were changed to what. Written into the
- * relay folder by `dns apply`, read by `dns undo`. Holds what the DNS shows to everybody, so it is no secret.
+ * relay folder by `dns apply`, read by `dns undo`; by the wizard too. Names that nobody would guess stand in it, which the
+ * DNS shows only to those who ask for them: nothing to publish, and no secret either.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -38,6 +38,11 @@ const digests: Readonly<Record<number, string>> = { 1: "sha1", 2: "sha256", 4: "
 /** RFC 4034 §3.1: where the times stand in the data of a signature. */
 const EXPIRATION_AT = 8;
 const INCEPTION_AT = 12;
+/**
+ * By these a resolver says that it is the check of signatures that failed: bogus, expired, not yet valid, without a key,
+ * without signatures, without a key for zones, without a proof of absence (RFC 8914 §4.7–4.13).
+ */
+const BOGUS = { first: 6, last: 12 } as const;
 /** A few servers of each zone are enough: all have the same. */
 const MAX_ASKED = 3;
 
@@ -52,13 +57,20 @@ export async function dnssecOf(zone: string, world: DnssecWorld, signal?: AbortS
     verdictOf(zone, world.resolver),
   ]);
   const records = ds === undefined ? undefined : answersOf(ds, { name: zone, type: diagnosticTypes.DS });
-  if (records?.length === 0 && heard.state !== "broken") return { ...nothingKnown, state: "unsigned" };
+  // Nothing of an unsigned zone can fail to verify (RFC 4035 §5.2), unless something above it does, which resolvers name.
+  if (records?.length === 0 && !(heard.state === "broken" && heard.isNamed)) {
+    return { ...nothingKnown, state: "unsigned" };
+  }
   if (records !== undefined && keys !== undefined && soa !== undefined) {
     const broken = brokenLink(zone, records, keys, soa, world.now);
     if (broken !== undefined) return { state: "broken", askedOutside: false, ...broken };
   }
-  if (heard.state !== "unknown" || records === undefined) return heard;
-  return { ...(await verdictOf(zone, world.outside)), askedOutside: true };
+  if (heard.state !== "unknown" || records === undefined) return stateOf(heard, false);
+  return stateOf(await verdictOf(zone, world.outside), true);
+}
+
+function stateOf({ state, reason, mend }: Heard, askedOutside: boolean): DnssecState {
+  return { state, reason, mend, askedOutside };
 }
 
 const nothingKnown = { state: "unknown", reason: "", mend: "", askedOutside: false } as const;
@@ -138,25 +150,46 @@ async function firstAnswer(
   }
 }
 
-/** A resolver that validates says that something verified, or fails only while it checks. */
-async function verdictOf(zone: string, ask: AskResolver): Promise<DnssecState> {
-  const question = { name: zone, type: dnsTypes.SOA };
+/** `isNamed`: the resolver itself says that it is the signatures. */
+type Heard = Pick<DnssecState, "state" | "reason" | "mend"> & Readonly<{ isNamed?: boolean }>;
+
+/**
+ * A resolver that validates says that something verified, or fails only while it checks. One failure is none yet: a name
+ * server may just have been slow; so it counts when the resolver says why, or when it comes again.
+ */
+async function verdictOf(zone: string, ask: AskResolver): Promise<Heard> {
   try {
-    const [checked, unchecked] = await Promise.all([
-      ask(question, { signatures: true }),
-      ask(question, { signatures: true, unchecked: true }),
-    ]);
-    if (checked.outcome === outcomes.none && checked.verified) return { ...nothingKnown, state: "valid" };
-    if (checked.outcome === outcomes.serverFailure && unchecked.outcome === outcomes.none) {
-      const words = checked.explanations.map(({ text }) => text).filter((text) => text !== "");
-      return {
-        ...{ state: "broken", askedOutside: false },
-        reason: `resolvers that check signatures refuse the zone${words.length > 0 ? `: ${words.join("; ")}` : ""}`,
-        mend: "Compare the DS record at the registrar with what the DNS provider shows, or remove it.",
-      };
-    }
+    const first = await failureOf(zone, ask);
+    if (typeof first === "string") return { ...nothingKnown, state: first };
+    const last = isBogus(first) ? first : await failureOf(zone, ask);
+    if (typeof last === "string") return { ...nothingKnown, state: last };
+    const isNamed = isBogus(last);
+    // It says why, and it is something else: servers that do not answer, say (RFC 8914 §4.23); 0 is “other” (§4.1).
+    if (!isNamed && last.explanations.some(({ code }) => code !== 0)) return nothingKnown;
+    const words = last.explanations.map(({ text }) => text).filter((text) => text !== "");
+    return {
+      ...{ state: "broken", isNamed },
+      reason: `resolvers that check signatures refuse the zone${words.length > 0 ? `: ${words.join("; ")}` : ""}`,
+      mend: "Compare the DS record at the registrar with what the DNS provider shows, or remove it.",
+    };
   } catch (error) {
     if (!(error instanceof NoAnswerError)) throw error;
   }
   return nothingKnown;
+}
+
+/** The failure that comes only with the check. */
+async function failureOf(zone: string, ask: AskResolver): Promise<"valid" | "unknown" | DnsAnswer> {
+  const question = { name: zone, type: dnsTypes.SOA };
+  const [checked, unchecked] = await Promise.all([
+    ask(question, { signatures: true }),
+    ask(question, { signatures: true, unchecked: true }),
+  ]);
+  if (checked.outcome === outcomes.none && checked.verified) return "valid";
+  const isFailure = checked.outcome === outcomes.serverFailure && unchecked.outcome === outcomes.none;
+  return isFailure ? checked : "unknown";
+}
+
+function isBogus({ explanations }: DnsAnswer): boolean {
+  return explanations.some(({ code }) => code >= BOGUS.first && code <= BOGUS.last);
 }

@@ -1,7 +1,7 @@
 /**
  * One question to one name server or resolver: by UDP, and by TCP when the answer was cut or no datagram comes through
  * (RFC 7766 §5). What is no answer to the question is passed over, for anybody may send a datagram; the socket takes
- * those of the asked address alone. Called by asker.ts. I/O: one socket for each question, so that neither port nor
+ * those of the asked address alone. Called by resolver.ts, views.ts, zone-servers.ts, dnssec.ts and check.ts. I/O: one socket for each question, so that neither port nor
  * number can be guessed (RFC 5452).
  */
 import { randomInt } from "node:crypto";
@@ -23,6 +23,16 @@ export type ServerPlace = Readonly<{ address: string; port: number }>;
 /** No answer that counts: nothing came in time, or nothing that is an answer, or the network leads nowhere. */
 export class NoAnswerError extends Error {
   override name = "NoAnswerError";
+}
+
+/** What `read` makes of an answer. Throws NoAnswerError where a record in it is malformed: whoever sent it said nothing. */
+export function readable<Content>(server: string, read: () => Content): Content {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof DnsFormatError)) throw error;
+    throw new NoAnswerError(`${server} answers with ${error.message}`, { cause: error });
+  }
 }
 
 /** When the datagram is sent again, and when it is given up. A line of 600 ms (satellite) still answers the first. */

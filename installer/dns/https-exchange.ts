@@ -1,6 +1,6 @@
 /**
  * One question to a resolver by HTTPS (RFC 8484), for networks where somebody else answers on port 53 or nobody does.
- * Called by asker.ts. I/O: one request.
+ * Called by resolver.ts. I/O: one request.
  */
 import { DnsFormatError } from "../../appliance/dns/wire.ts";
 import { NoAnswerError } from "./exchange.ts";

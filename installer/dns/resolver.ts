@@ -5,7 +5,7 @@
  */
 import { isIP } from "node:net";
 import { dnsTypes, readData } from "../../appliance/dns/wire.ts";
-import { askServer, NoAnswerError } from "./exchange.ts";
+import { askServer, NoAnswerError, readable } from "./exchange.ts";
 import { askByHttps } from "./https-exchange.ts";
 import { answersOf, type DnsAnswer, type DnsQuestion, outcomes, type QuestionOptions } from "./message.ts";
 import type { DnsWorld } from "./world.ts";
@@ -73,12 +73,13 @@ export async function hostAddresses(host: string, ask: AskResolver): Promise<str
     [dnsTypes.A, dnsTypes.AAAA].map(async (type) => {
       const answer = await ask({ name: host, type }, { unchecked: true });
       // Aliases are followed by the resolver: whatever address is in the answer is meant.
-      return answer.message.sections[0]
-        .filter((record) => record.type === type)
-        .flatMap((record) => {
+      const records = answer.message.sections[0].filter((record) => record.type === type);
+      return readable("the resolver", () =>
+        records.flatMap((record) => {
           const data = readData(answer.bytes, record);
           return data !== undefined && "address" in data ? [data.address] : [];
-        });
+        }),
+      );
     }),
   );
   return families.flat();

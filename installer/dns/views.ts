@@ -85,15 +85,14 @@ export async function viewOfServer(
     lookUpAll(questions, ask, resolver),
     orReason(ask({ name: zone, type: diagnosticTypes.NS })),
   ]);
-  const names = nameServers instanceof NoAnswerError ? [] : hostsOf(nameServers, zone);
-  return {
-    ...nothing,
-    state: "answers",
-    reason: "",
-    serial: serialOf(first, soa),
-    nameServers: names,
-    lookups,
-  };
+  try {
+    const names = nameServers instanceof NoAnswerError ? [] : hostsOf(nameServers, zone);
+    const serial = serialOf(first, soa);
+    return { ...nothing, state: "answers", reason: "", serial, nameServers: names, lookups };
+  } catch (error) {
+    if (!(error instanceof DnsFormatError)) throw error;
+    return { ...nothing, state: "lame", reason: `answers with ${error.message}` };
+  }
 }
 
 /** The view of resolvers, where the servers themselves cannot be asked. */

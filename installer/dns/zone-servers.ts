@@ -5,7 +5,7 @@
  * the exchanges.
  */
 import { dnsTypes, readData } from "../../appliance/dns/wire.ts";
-import { askServer, NoAnswerError } from "./exchange.ts";
+import { askServer, NoAnswerError, readable } from "./exchange.ts";
 import {
   answersOf,
   type DnsAnswer,
@@ -103,7 +103,12 @@ function nothingIfSilent(error: unknown): DnsAnswer {
 async function serverNames(zone: string, resolver: AskResolver): Promise<string[]> {
   const question = { name: zone, type: diagnosticTypes.NS };
   const answer = await resolver(question, { unchecked: true }).catch(nothingIfSilent);
-  return answer.outcome === outcomes.none ? targetsOf(answer, answersOf(answer, question)) : [];
+  if (answer.outcome !== outcomes.none) return [];
+  try {
+    return readable("the resolver", () => targetsOf(answer, answersOf(answer, question)));
+  } catch (error) {
+    return noneIfSilent(error);
+  }
 }
 
 async function levelOf(zone: string, world: DnsWorld, resolver: AskResolver): Promise<Level> {
@@ -144,33 +149,40 @@ async function goDown(name: string, start: Level, way: Way, type: number = dnsTy
     ...{ zone: start.zone, delegated: [], glue: new Map(), parentAddresses: [], suspicious: false },
   };
   for (let step = 0; step < limits.delegations; step++) {
-    const answer = await askAny(level.addresses, question, way);
-    if (answer === undefined) return bottom;
-    const referral = answer.authoritative ? undefined : referralOf(answer, name, level.zone);
+    const { zone } = level;
+    const found = await askAny(level.addresses, question, way, (answer) => ({
+      answer,
+      referral: answer.authoritative ? undefined : referralOf(answer, name, zone),
+    }));
+    if (found === undefined) return bottom;
+    const { answer, referral } = found;
     if (referral === undefined) {
       return { ...bottom, suspicious: !answer.authoritative && answer.recursive, answer };
     }
-    const found = await Promise.all(
+    const addresses = await Promise.all(
       referral.names.map(async (host) => referral.glue.get(host) ?? (await addressesOf(host, way))),
     );
     bottom = {
       ...{ zone: referral.zone, delegated: referral.names, glue: referral.glue },
       ...{ parentAddresses: level.addresses, suspicious: false },
     };
-    level = { zone: referral.zone, addresses: found.flat() };
+    level = { zone: referral.zone, addresses: addresses.flat() };
   }
   return bottom;
 }
 
-/** The first answer of a few of the servers: they all have the same zone. Undefined when none answers. */
-async function askAny(
+/** The first answer that can be read of a few of the servers: they all have the same zone. Undefined when none answers. */
+async function askAny<Content>(
   addresses: readonly string[],
   question: DnsQuestion,
   { world, signal }: Way,
-): Promise<DnsAnswer | undefined> {
+  read: (answer: DnsAnswer) => Content,
+): Promise<Content | undefined> {
   const asked = addresses.slice(0, limits.askedOfParent).map(async (address) => {
     const answer = await askServer({ address, port: world.port }, question, {}, signal);
-    if (answer.outcome === outcomes.none || answer.outcome === outcomes.noSuchName) return answer;
+    if (answer.outcome === outcomes.none || answer.outcome === outcomes.noSuchName) {
+      return readable(address, () => read(answer));
+    }
     throw new NoAnswerError(`${address} refuses`);
   });
   try {
@@ -220,8 +232,14 @@ async function addressesOf(host: string, way: Way): Promise<string[]> {
   const root = { zone: "", addresses: way.world.roots };
   const { answer } = await goDown(host, root, deeper, dnsTypes.A);
   if (answer === undefined) return [];
-  return answersOf(answer, { name: host, type: dnsTypes.A }).flatMap((record) => {
-    const data = readData(answer.bytes, record);
-    return data !== undefined && "address" in data ? [data.address] : [];
-  });
+  try {
+    return readable(host, () =>
+      answersOf(answer, { name: host, type: dnsTypes.A }).flatMap((record) => {
+        const data = readData(answer.bytes, record);
+        return data !== undefined && "address" in data ? [data.address] : [];
+      }),
+    );
+  } catch (error) {
+    return noneIfSilent(error);
+  }
 }
