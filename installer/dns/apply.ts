@@ -13,7 +13,8 @@ import { printable } from "./printable.ts";
 import type { DesiredDns } from "./wanted.ts";
 
 /** A provider with what is known of it (ProviderDescription). */
-export type ZoneKeeper = PlanLimits & Readonly<{ id: string; provider: DnsProvider }>;
+export type ZoneKeeper = PlanLimits &
+  Readonly<{ id: string; provider: DnsProvider; publicationMinutes?: number | undefined }>;
 
 /** Something in the zone stands in the way; the message says what, with the mend. */
 export class PlanObstacleError extends Error {

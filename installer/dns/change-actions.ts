@@ -89,7 +89,7 @@ export async function applyAction(
   await keepAddresses(folder, desired);
   const state = await withProgress(io.stderr, (report) =>
     watchDns(desired, {
-      ...{ world: options.world, signal: io.signal },
+      ...{ world: options.world, signal: io.signal, publicationMinutes: keeper.publicationMinutes },
       ...(options.servers.length > 0 && { servers: options.servers }),
       awaited: [...plan.changes.map(({ after }) => after), ...plan.unchanged],
       onLook: ({ done, total }) =>
@@ -207,10 +207,9 @@ async function keeperOf(domain: string, options: ChangeOptions, io: CommandIo): 
       },
     }),
   });
-  const { id, minTtl, approximate } = description;
+  const { id, minTtl, publicationMinutes, approximate } = description;
   return {
-    id,
-    minTtl,
+    ...{ id, minTtl, publicationMinutes },
     ...(approximate && { approximate }),
     provider: description.connect(credentials, { signal: io.signal }),
   };

@@ -14,8 +14,10 @@ export type WatchOptions = CheckOptions &
     awaited?: readonly SetName[];
     /** After each look. */
     onLook?: (state: WatchState) => void;
-    /** Milliseconds; ten minutes unless given. */
+    /** Milliseconds; ten minutes unless given, or `publicationMinutes`. */
     limit?: number;
+    /** What is known of the provider (ProviderDescription): where it is longer, the wait is. */
+    publicationMinutes?: number | undefined;
     clock?: WatchClock;
   }>;
 
@@ -32,8 +34,9 @@ export type WatchClock = Readonly<{
   wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }>;
 
-/** Providers publish within a minute, a few every five or ten; who waits longer looks again later. */
-const LIMIT_MS = 600_000;
+/** Providers publish within a minute, a few every five or ten; those that take longer say so. */
+const LIMIT_MINUTES = 10;
+const MINUTE_MS = 60_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
 
@@ -44,7 +47,8 @@ const realClock: WatchClock = {
 
 /** The state at the last look: `done === total` when they all agree. Throws the signal's reason. */
 export async function watchDns(desired: DesiredDns, options: WatchOptions): Promise<WatchState> {
-  const { awaited, onLook, limit = LIMIT_MS, clock = realClock, signal, ...checkOptions } = options;
+  const { awaited, onLook, publicationMinutes = LIMIT_MINUTES, ...rest } = options;
+  const { limit = publicationMinutes * MINUTE_MS, clock = realClock, signal, ...checkOptions } = rest;
   const end = clock.now() + limit;
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(LONGEST_PAUSE_MS, pause * 2)) {
     const report = await checkDns(desired, { ...checkOptions, ...(signal !== undefined && { signal }) });

@@ -66,13 +66,18 @@ export function dnsEffects(surroundings: DnsSurroundings): Readonly<{
         return { provider: "desec", credentials: { token } };
       },
       async watch({ folder, answers, awaited }, { report, signal }) {
-        const [{ watchDns }, world] = await Promise.all([import("../dns/watch.ts"), worldOf(surroundings)]);
+        const [{ watchDns }, { providerById }, world] = await Promise.all([
+          import("../dns/watch.ts"),
+          import("../../appliance/dns/providers/providers.ts"),
+          worldOf(surroundings),
+        ]);
+        const { publicationMinutes } = (answers.provider && providerById(answers.provider)) || {};
         const {
           done,
           total,
           report: last,
         } = await watchDns(await desired(folder, answers.addresses), {
-          ...{ world, signal, awaited },
+          ...{ world, signal, awaited, publicationMinutes },
           onLook: (state) =>
             report({ stage: "Records that all name servers show", done: state.done, total: state.total }),
         });

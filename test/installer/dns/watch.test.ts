@@ -41,5 +41,21 @@ describe.skipIf(missingServers !== undefined)(
       expect(state).toMatchObject({ done: 13, total: 14, report: { works: false } });
       expect(time).toBeLessThanOrEqual(10_000);
     });
+
+    it.each([
+      [undefined, 10],
+      [20, 20],
+    ])(
+      "waits as long as a provider with %s minutes of its own takes: %s",
+      async (publicationMinutes, whole) => {
+        let minutes = 0;
+        const wait = async () => {
+          minutes += 5;
+        };
+        const clock = { now: () => minutes * 60_000, wait };
+        await watchDns(desired("split.test"), { world: internet().world, clock, publicationMinutes });
+        expect(minutes).toBe(whole);
+      },
+    );
   },
 );
