@@ -1,6 +1,6 @@
 /**
  * A set as it shall be: the relay's values, and what is foreign in it. Other texts and other authorities stay; an SPF record
- * lets those go on sending who may. Pure; called by plan.ts.
+ * lets those go on sending who may, a DMARC record keeps to whom reports go. Pure; called by plan.ts.
  */
 import {
   type RecordSet,
@@ -9,6 +9,7 @@ import {
   txtText,
   txtValue,
 } from "../../appliance/dns/record-set.ts";
+import { parseTagList } from "../../appliance/dns/tag-list.ts";
 import { parseIssuer } from "./judge-authorities.ts";
 import { dataOf } from "./readable-value.ts";
 import type { Wanted } from "./wanted.ts";
@@ -21,7 +22,8 @@ export function joinedSet({ name, type, records }: Wanted, before: RecordSet | n
   if (type === "TXT") {
     const [wish = ""] = ours.values;
     const same = before.values.filter((value) => isSameKind(value, wish));
-    const value = /^v=spf1 /i.test(txtText(wish)) && same.length > 0 ? joinedSpf(same.map(textOf)) : wish;
+    const join = joins.find(([pattern]) => pattern.test(txtText(wish)))?.[1];
+    const value = join === undefined || same.length === 0 ? wish : join(same.map(textOf), wish);
     const foreign = before.values.filter((each) => !isSameKind(each, wish));
     return foreign.length === 0
       ? { ...ours, values: [value] }
@@ -40,6 +42,28 @@ function isSameKind(value: string, wish: string): boolean {
   const kinds = [/^v=spf1(?: |$)/i, /^v=dmarc1\b/i, /^v=stsv1\b/i, /^dkim=/i, /(?:^|;)\s*p\s*=/];
   const kind = kinds.find((pattern) => pattern.test(txtText(wish)));
   return kind?.test(textOf(value)) ?? false;
+}
+
+const joins: readonly (readonly [RegExp, (texts: readonly string[], wish: string) => string])[] = [
+  [/^v=spf1 /i, joinedSpf],
+  [/^v=dmarc1\b/i, joinedDmarc],
+];
+
+/**
+ * One DMARC record (RFC 7489 §6.3) with the relay's policy and all that it says nothing of: who gets reports, which, how
+ * often, what holds below the domain. Of two records, which would be none (§6.6.3), the first counts, tag by tag. What is
+ * no list of tags goes: receivers make nothing of it.
+ */
+function joinedDmarc(texts: readonly string[], wish: string): string {
+  const wished = parseTagList(txtText(wish));
+  if (typeof wished === "string") throw new Error(`the wanted text ${wish} is no tag list`);
+  const tags = new Map(wished);
+  for (const text of texts) {
+    const found = parseTagList(text);
+    if (typeof found === "string") continue;
+    for (const [name, value] of found) if (!tags.has(name.toLowerCase())) tags.set(name.toLowerCase(), value);
+  }
+  return txtValue([...tags].map(([name, value]) => `${name}=${value}`).join(";"));
 }
 
 /**
