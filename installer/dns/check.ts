@@ -50,7 +50,8 @@ export async function checkDns(desired: DesiredDns, options: CheckOptions): Prom
   );
   const nobodies = wildcardNames(desired.domain, zones.zone, nobody);
   const isKnown = desired.selectors === undefined;
-  const judged: Judged = { domain: desired.domain, zone: zones.zone, addresses, nobodies, isKnown };
+  const { domain, challenge } = desired;
+  const judged: Judged = { domain, zone: zones.zone, addresses, nobodies, isKnown, challenge };
   const answering = views.filter(({ state }) => state === "answers");
   const records = wanted.map((each) => reportOf(each, hasZone ? answering : [], judged, hasZone));
   const dnssec = hasZone && options.servers === undefined ? await dnssecState(inquiry, options) : undefined;

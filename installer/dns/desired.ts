@@ -52,12 +52,13 @@ export async function readDesired(target: string, options: DesiredOptions = {}):
 /** Throws what readRelayFolder throws, and AddressError. */
 export async function desiredOfFolder(folder: string, options: DesiredOptions = {}): Promise<DesiredDns> {
   const relay = await readRelayFolder(folder);
-  const { domain } = relay.config;
+  const { domain, certificates } = relay.config;
+  const { challenge } = certificates;
   const { accountUri } = options;
   const given = (options.addresses ?? []).map(addressOf);
   const addresses = given.length > 0 ? given : (await notedAddresses(folder, domain)).map(addressOf);
   const identity = { ...relayIdentity(relay), addresses, ...(accountUri !== undefined && { accountUri }) };
-  return { domain, records: relayRecords(identity) };
+  return { domain, records: relayRecords(identity), challenge };
 }
 
 /** Keeps the addresses in the folder's dns-records.txt, so that later checks know them. */

@@ -65,7 +65,8 @@ export function planChanges(
   const addresses = desired.records.flatMap((record) =>
     record.name === domain && "address" in record ? [presentation(record)] : [],
   );
-  const judged: Judged = { domain, zone, addresses, nobodies: [], isKnown: true };
+  const { challenge } = desired;
+  const judged: Judged = { domain, zone, addresses, nobodies: [], isKnown: true, challenge };
   const isHere = wanted.some((each) => isKey(each) && judge(each, lookups, judged).state === "ok");
   const changes: PlannedChange[] = removeParking
     ? parking.map((set) => ({ before: set, after: { ...set, values: [] } }))

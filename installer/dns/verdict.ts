@@ -6,7 +6,7 @@ import { presentation } from "../../appliance/dns/record-set.ts";
 import type { RecordData } from "../../appliance/dns/records.ts";
 import { isParkingName } from "./known-names.ts";
 import { type Lookup, lookupKey, type RelayQuestion } from "./views.ts";
-import type { Wanted } from "./wanted.ts";
+import type { Challenge, Wanted } from "./wanted.ts";
 
 /** From good to bad; "unknown": the server gave no answer that counts. */
 export const recordStates = ["ok", "unknown", "differs", "missing", "conflicts"] as const;
@@ -35,6 +35,8 @@ export type Judged = Readonly<{
   nobodies: readonly string[];
   /** It is a relay of ours: whether an address is the relay's can be told, or is to be asked. */
   isKnown: boolean;
+  /** How the relay proves its names to an authority; undefined: not known. */
+  challenge?: Challenge | undefined;
 }>;
 
 export const fine: Verdict = { state: "ok", reason: "", mend: "" };

@@ -12,7 +12,12 @@ export type DesiredDns = Readonly<{
   records: readonly DnsRecord[];
   /** Where the relay's key is not known: any usable key at these selectors will do. */
   selectors?: readonly string[];
+  /** How the relay proves its names to an authority, where that is known. */
+  challenge?: Challenge;
 }>;
+
+/** RFC 8555 §8.3, §8.4. */
+export type Challenge = "http-01" | "dns-01";
 
 /** What one question is about. */
 export type Wanted = RelayQuestion &
