@@ -101,7 +101,8 @@ export const command: Command = {
                           HOMING_DNS_ID_KEY are read (HOMING_DNS_CLOUDFLARE_TOKEN), or you are asked
   --yes                   do not ask
   --remove-parking        apply: remove the records by which a registrar's parking page stands in the way
-  --replace-website       apply: a web page at the relay's name may go, which --yes alone does not say
+  --replace-website       apply: a web page at the relay's name may go, or an address there that is not the relay's,
+                          which --yes alone does not say
   --email ADDRESS         register: where the letter goes; asked for otherwise, as the password is, or taken from
                           HOMING_DNS_DESEC_EMAIL and HOMING_DNS_DESEC_PASSWORD
   --opened                register: the link in the letter is open, only the token is missing

@@ -150,7 +150,8 @@ export function contentFindings(view: View, judged: Judged): Finding[] {
   if (stray.length > 0) {
     const type = stray[0]!.includes(":") ? "AAAA" : "A";
     findings.push({
-      ...{ severity: "warning", code: "stray-address" },
+      // Clients and senders with that family of addresses go there, most of them first (RFC 6724 §2.1).
+      ...{ severity: "error", code: "stray-address" },
       text: `${domain} also leads to ${stray.join(" and ")}, which was not named as the relay's`,
       mend: `Remove the ${type} record at ${domain}, or name the address with --address if the relay has it.`,
     });

@@ -1,7 +1,8 @@
 /**
  * What has to change in a zone so that it holds the relay's records: sets to make or to change, and what stands in the
  * way. What is right already stays as it is, and so does everything foreign: other texts at a name, other authorities.
- * Nothing is removed but by a set of ours taking its place, and a registrar's parking page when the owner agrees. Pure; called by apply.ts, the command and the wizard.
+ * Nothing is removed but by a set of ours taking its place, addresses at the relay's name that are not its own, and a
+ * registrar's parking page when the owner agrees. Pure; called by apply.ts, the command and the wizard.
  */
 import type { ProviderDescription } from "../../appliance/dns/provider.ts";
 import { presentation, type RecordSet, sameValues } from "../../appliance/dns/record-set.ts";
@@ -35,7 +36,7 @@ export type DnsPlan = Readonly<{
   parking: readonly RecordSet[];
 }>;
 
-/** A name where something else than the relay is now. */
+/** A name where something else than the relay is now, as far as anybody named its addresses. */
 export type Website = Readonly<{ name: string; leadsTo: string }>;
 
 /** Records of these types say where a web site is, which browsers find no more when they change. */
@@ -106,16 +107,14 @@ export function planChanges(
       }
     }
   }
-  const stray = (["A", "AAAA"] as const).filter(
-    (type) =>
-      sets.has(`${domain} ${type}`) &&
-      addresses.length > 0 &&
-      !wanted.some((one) => one.name === domain && one.type === type),
-  );
-  for (const type of stray) {
+  for (const before of strayAddresses(wanted, domain, sets)) {
+    const [{ type }, leadsTo] = [before, before.values.join(", ")];
+    changes.push({ before, after: { ...before, values: [] } });
     notes.push(
-      `${domain} ${type} stays (${sets.get(`${domain} ${type}`)!.values.join(", ")}): remove it if it is not the relay's, for clients may go there.`,
+      `${domain} ${type} leads to ${leadsTo}, where clients and senders would go in the relay's place: it is removed. If that address is the relay's, name it by --address.`,
     );
+    // Also where the relay's key is: an address of its own may have been forgotten, and only its owner can tell.
+    websites.push({ name: domain, leadsTo });
   }
   const wildcard = current.find(({ name }) => name.startsWith("*."));
   if (wildcard !== undefined) {
@@ -127,6 +126,19 @@ export function planChanges(
     // These quote the zone, and are for people; the changes are written as they are.
     ...printableAll({ obstacles, notes, websites }),
   };
+}
+
+/** Addresses of a family that the relay has none of: who has both families takes either (RFC 6724). */
+function strayAddresses(
+  wanted: readonly Wanted[],
+  domain: string,
+  sets: ReadonlyMap<string, RecordSet>,
+): RecordSet[] {
+  const isWanted = (type: string) =>
+    wanted.some((one) => one.name === domain && one.type === type && one.records.length > 0);
+  const families = ["A", "AAAA"];
+  if (!families.some(isWanted)) return [];
+  return families.filter((type) => !isWanted(type)).flatMap((type) => sets.get(`${domain} ${type}`) ?? []);
 }
 
 /** The DKIM key, which no other relay has. */

@@ -59,6 +59,7 @@ const zones: TestZone[] = [
   withOut("key.test", ["homing1"], dkim("key.test", pieces(keyText(otherKey), 250))),
   withOut("moved.test", ["homing1"], "homing1._domainkey.moved.test. 60 CNAME homing1._domainkey.ok.test."),
   withOut("stray.test", ["@ A"], "stray.test. 60 A 22.33.44.55"),
+  withOut("beside.test", [], "beside.test. 60 AAAA 2a00::1"),
   withOut("alias.test", ["www"], "www.alias.test. 60 CNAME parkingpage.namecheap.com."),
   withOut("place.test", ["www"], "www.place.test. 60 A 22.33.44.55"),
   withOut("parked.test", ["www"], "*.parked.test. 60 CNAME pixie.porkbun.com."),
@@ -95,6 +96,15 @@ describe.skipIf(missingServers !== undefined)(
       const report = await check("alike.test");
       expect([...bad(report), ...codes(report)]).toEqual([]);
       expect(report.works).toBe(true);
+    });
+
+    it("says that mail does not work where an address that nobody named is beside the relay's", async () => {
+      const report = await check("beside.test");
+      expect(codes(report)).toEqual(["error stray-address"]);
+      expect(report.findings[0]?.text).toBe(
+        "beside.test also leads to 2a00::1, which was not named as the relay's",
+      );
+      expect(report.works).toBe(false);
     });
 
     it.each<

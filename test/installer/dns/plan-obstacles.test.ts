@@ -186,4 +186,24 @@ describe("a web page at the relay's name", () => {
     expect(websites).toEqual([]);
     expect(notes.join()).toContain("leads to 93.184.216.34 now");
   });
+
+  it("goes with the yes where it has the family of addresses that the relay has not", async () => {
+    const domain = { domain: zone, records: desiredOf(zone).records.filter(({ type }) => type !== "AAAA") };
+    const sets = [
+      set(zone, "A", "11.22.33.44"),
+      set(zone, "AAAA", "2a00::1"),
+      set(`b.${zone}`, "AAAA", "2a00::1"),
+    ];
+    const { changes, websites, notes, obstacles } = planChanges(domain, zone, sets);
+    expect(obstacles).toEqual([]);
+    expect(changes).toContainEqual({ before: sets[1], after: { ...sets[1], values: [] } });
+    expect(changes.filter(({ before }) => before !== null)).toHaveLength(1);
+    expect(websites).toEqual([{ name: zone, leadsTo: "2a00::1" }]);
+    expect(notes.join()).toContain(`${zone} AAAA leads to 2a00::1, where clients and senders would go`);
+    // With the relay's own key there too: nobody but the owner knows of an address that was forgotten.
+    const key = domain.records.find(({ name }) => name.startsWith("homing1."));
+    const own = set(key!.name, "TXT", key?.type === "TXT" ? `"${key.text}"` : "");
+    expect(planChanges(domain, zone, [...sets, own]).websites).toHaveLength(1);
+    expect(planned(zone, [set(zone, "AAAA", "2a00::44")]).websites).toEqual([]);
+  });
 });
