@@ -148,6 +148,9 @@ export const httpsMailListen = { host: "127.0.0.1", port: 10024 } as const;
 /** Where Postfix takes mail for others to services/transport first: to domains known by HTTPS, and to all others. */
 export const transportKnownListen = { host: "127.0.0.1", port: 10026 } as const;
 export const transportFirstListen = { host: "127.0.0.1", port: 10028 } as const;
+/** Where it comes a second time in the same attempt (mail-routes.ts). */
+export const transportKnownAgainListen = { host: "127.0.0.1", port: 10029 } as const;
+export const transportFirstAgainListen = { host: "127.0.0.1", port: 10030 } as const;
 
 /** Where Postfix takes to services/transport what its own SMTP client could not deliver. */
 export const transportFallbackListen = { host: "127.0.0.1", port: 10027 } as const;

@@ -2,7 +2,12 @@
  * The ways on which Postfix takes mail to other domains, as transport_maps says them (transport(5)): named in
  * files/postfix-main.ts and files/postfix-master.ts, chosen by services/auth, remembered by services/transport.
  */
-import { transportFirstListen, transportKnownListen } from "./layout.ts";
+import {
+  transportFirstAgainListen,
+  transportFirstListen,
+  transportKnownAgainListen,
+  transportKnownListen,
+} from "./layout.ts";
 
 /** Services of master.cf: for domains that take mail by HTTPS, and for those of which nothing is known. */
 export const knownByHttps = "outgoing";
@@ -20,14 +25,18 @@ export function nextHop({ host, port }: Readonly<{ host: string; port: number }>
 
 /**
  * The answer of transport_maps. services/transport stands there twice, since one answer of SMTP is for all recipients of
- * a message: those who are refused hear it the second time. Behind it stands the domain itself, for SMTP.
+ * a message: those who are refused hear it the second time, and which time it is, the port says. Behind it stands the domain
+ * itself, for SMTP. Where HTTPS is known to work services/transport never lets a message go on to it; it stands there
+ * because Postfix hands over together, and limits together, what has the same way.
  * @param domain a name or an address literal in plain characters.
  */
 export function routeOf(domain: string, known: KnownWay | undefined): string {
   if (known === "smtp") return "smtp:";
-  const [transport, listen] =
-    known === "https" ? [knownByHttps, transportKnownListen] : [firstTime, transportFirstListen];
-  return `${transport}:${nextHop(listen)},${nextHop(listen)},${domain}`;
+  const [transport, listen, again] =
+    known === "https"
+      ? [knownByHttps, transportKnownListen, transportKnownAgainListen]
+      : [firstTime, transportFirstListen, transportFirstAgainListen];
+  return `${transport}:${nextHop(listen)},${nextHop(again)},${domain}`;
 }
 
 /** RFC 5321 §4.1.2, Dot-string: what stands in SMTP without quotes. services/transport takes no more (smtp-server: 501). */

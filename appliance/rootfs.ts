@@ -102,6 +102,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-web.socket",
       "homing-transport.socket",
       "homing-transport-first.socket",
+      "homing-transport-again.socket",
+      "homing-transport-first-again.socket",
       "homing-transport-fallback.socket",
       "homing-mux.socket",
       "homing-door.socket",

@@ -7,7 +7,9 @@ import {
   runPaths,
   tlsCertificatePath,
   transportFallbackListen,
+  transportFirstAgainListen,
   transportFirstListen,
+  transportKnownAgainListen,
   transportKnownListen,
 } from "../layout.ts";
 import { firstTime, knownByHttps, nextHop } from "../mail-routes.ts";
@@ -101,7 +103,15 @@ function localDelivery(): Parameters {
 
 function remoteDelivery(config: RelayConfig): Parameters {
   const fallback = nextHop(transportFallbackListen);
-  const onDevice = [transportKnownListen, transportFirstListen].map(nextHop).map(literally).join("|");
+  const onDevice = [
+    transportKnownListen,
+    transportKnownAgainListen,
+    transportFirstListen,
+    transportFirstAgainListen,
+  ]
+    .map(nextHop)
+    .map(literally)
+    .join("|");
   return {
     // Mail for this relay asks nobody for its way. For others services/auth names services/transport and behind it the
     // domain itself; no table of Postfix could do the like, for transport_maps allows none to put the domain in.

@@ -72,8 +72,12 @@ function incomingOptions(domain: string): Options {
   };
 }
 
-/** Processes of each way on which HTTPS is tried, with one message each: services/transport/places.ts counts on so many. */
-const httpsFirstProcesses = 50;
+/**
+ * Processes of each way on which HTTPS is tried, with one message each: services/transport/places.ts counts on so many.
+ * Those for unknown domains go on to SMTP, where each lasts as long as the other side likes.
+ */
+const knownProcesses = 50;
+const firstTimeProcesses = 100;
 
 /**
  * Of SMTP's replies one stops Postfix from going on to the next host: a refusal. So services/transport says with a
@@ -88,6 +92,21 @@ const httpsFirstOptions: Options = {
   smtp_connection_cache_destinations: "",
   smtp_connection_cache_on_demand: "no",
   smtp_tls_connection_reuse: "no",
+};
+
+/** HTTPS alone, as services/transport answers there: what fails comes again on the other way (its courier.ts). */
+const knownOptions: Options = { ...httpsFirstOptions, smtp_fallback_relay: "" };
+
+/**
+ * A mail server that is silent gives its process back soon, where RFC 5321 §4.5.3.2 has five minutes for each: pauses that
+ * servers make on purpose are below one. The ten minutes after the message stay, for who gives up then delivers twice.
+ */
+const firstTimeOptions: Options = {
+  ...httpsFirstOptions,
+  smtp_helo_timeout: "60s",
+  smtp_starttls_timeout: "30s",
+  smtp_mail_timeout: "30s",
+  smtp_rcpt_timeout: "60s",
 };
 
 /** The text of master.cf. */
@@ -134,15 +153,21 @@ export function postfixMasterCf(config: RelayConfig): string {
     ),
     // services/transport first, then SMTP. Each has processes of its own, so that who is slow by SMTP does not hold up
     // those known by HTTPS.
-    ...[knownByHttps, firstTime].map((name) =>
-      service(
-        name,
-        "unix",
-        "-",
-        "smtp",
-        { syslog_name: `postfix/${name}`, ...httpsFirstOptions },
-        `${httpsFirstProcesses}`,
-      ),
+    service(
+      knownByHttps,
+      "unix",
+      "-",
+      "smtp",
+      { syslog_name: `postfix/${knownByHttps}`, ...knownOptions },
+      `${knownProcesses}`,
+    ),
+    service(
+      firstTime,
+      "unix",
+      "-",
+      "smtp",
+      { syslog_name: `postfix/${firstTime}`, ...firstTimeOptions },
+      `${firstTimeProcesses}`,
     ),
     service("pickup", "unix", "n", "pickup", {}, "1", "60"),
     // What reaches the milter from here, not from a port, is our own bounces (internal_mail_filter_classes).

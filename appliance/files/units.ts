@@ -10,7 +10,9 @@ import {
   ports,
   runPaths,
   transportFallbackListen,
+  transportFirstAgainListen,
   transportFirstListen,
+  transportKnownAgainListen,
   transportKnownListen,
   users,
 } from "../layout.ts";
@@ -146,6 +148,16 @@ export function homingUnits(): Record<string, string> {
       "Delivery to other domains, the first time",
       `ListenStream=${transportFirstListen.host}:${transportFirstListen.port}\nService=homing-transport.service`,
     ),
+    "homing-transport-again.socket": socketUnit(
+      "transport-again",
+      "Delivery to other relays, the second offer of an attempt",
+      `ListenStream=${transportKnownAgainListen.host}:${transportKnownAgainListen.port}\nService=homing-transport.service`,
+    ),
+    "homing-transport-first-again.socket": socketUnit(
+      "transport-first-again",
+      "Delivery to other domains, the second offer of an attempt",
+      `ListenStream=${transportFirstAgainListen.host}:${transportFirstAgainListen.port}\nService=homing-transport.service`,
+    ),
     "homing-transport-fallback.socket": socketUnit(
       "transport-fallback",
       "Delivery to other relays, when SMTP failed",
@@ -155,6 +167,8 @@ export function homingUnits(): Record<string, string> {
       sockets: [
         "homing-transport.socket",
         "homing-transport-first.socket",
+        "homing-transport-again.socket",
+        "homing-transport-first-again.socket",
         "homing-transport-fallback.socket",
       ],
       network: "world",

@@ -8,25 +8,17 @@ import { domainOf, fitsOneRequest, isPlain } from "./envelope.ts";
 import type { HandedMail } from "./intake.ts";
 import { contentOf, createOutcomes } from "./outcomes.ts";
 import type { createPlaces } from "./places.ts";
-import { createPosting, type Letter, type PostingOptions } from "./posting.ts";
+import { createPosting, type Letter, type PostingOptions, type Replies, type Unposted } from "./posting.ts";
 import { asFinal, asWaiting, type Behind } from "./reply.ts";
 
 export type CourierOptions = PostingOptions &
   Readonly<{ bodies: ReturnType<typeof createBodyReader>; places: ReturnType<typeof createPlaces> }>;
 
 /**
- * Where Postfix comes: for domains known by HTTPS, for others, and when SMTP failed. Each of the first two has processes
- * of its own.
+ * Where Postfix comes: for domains known by HTTPS, for others, for either a second time in the same attempt
+ * (appliance/mail-routes.ts), and when SMTP failed.
  */
-export type Door = "known" | "first" | "last";
-
-/**
- * Messages that may go on to SMTP at the door of domains known by HTTPS, in a minute: they hold one of 50 processes
- * (postfix-master.ts) for as long as a mail server likes, so that many would hold up all the others. Those beyond come
- * again as to an unknown domain.
- */
-const MAX_TO_SMTP_OF_KNOWN = 5;
-const TO_SMTP_PERIOD_MS = 60_000;
+export type Door = "known" | "known again" | "first" | "first again" | "last";
 
 const taken: SmtpReply = { code: 250, text: "2.0.0 taken by HTTPS" };
 const bySmtp = (reason: string): SmtpReply => ({
@@ -43,13 +35,17 @@ const noWay = (reason: string): SmtpReply => ({
 const nullMx: SmtpReply = { code: 556, text: "5.1.10 the domain takes no mail (null MX)" };
 const noDomain: SmtpReply = { code: 550, text: "5.4.4 there is no such domain" };
 
+const isSecondOffer = (door: Door) => door === "known again" || door === "first again";
 const behind = (door: Door): Behind => (door === "last" ? "nothing" : "SMTP");
+
+/** What is final is kept for the next attempt, whatever way it comes; a delay is asked anew. */
+const isRefusal = (reply: SmtpReply | undefined): reply is SmtpReply =>
+  reply !== undefined && reply.code >= 500;
 
 export function createCourier(options: CourierOptions) {
   const { destinations } = options;
   const posting = createPosting(options);
-  const outcomes = createOutcomes();
-  const mayGoToSmtp = createAllowance(MAX_TO_SMTP_OF_KNOWN, TO_SMTP_PERIOD_MS, options.now);
+  const outcomes = createOutcomes(options.now);
 
   const deliver = async (mail: HandedMail, door: Door): Promise<SmtpReply> => {
     const recipients = [...new Set(mail.to)];
@@ -60,7 +56,8 @@ export function createCourier(options: CourierOptions) {
       if (state === "null MX") return nullMx;
       if (state === "does not exist") return noDomain;
     }
-    const leave = (reason: string) => leaveToSmtp({ mail, recipients, domain, door, reason });
+    const leave = (why: NotByHttps, to = recipients) =>
+      leaveToSmtp({ mail, recipients: to, domain, door, why });
     if (recipients.some((one) => domainOf(one) !== domain)) return leave("several domains at once");
     if (!isPlain(mail)) return leave("it has no room for such an address");
     using body = await options.bodies.read(mail.source);
@@ -68,50 +65,70 @@ export function createCourier(options: CourierOptions) {
     const isLeft = (one: string) => content === undefined || !outcomes.isDelivered(content, one);
     const left = recipients.filter(isLeft);
     if (left.length === 0) return taken;
-    const done = await inPlace({ domain, recipients: left, mail, body }, content);
-    const replies = left.map((one) => done.get(one));
+    const done = await inPlace({ domain, recipients: left, mail, body }, door);
+    if (typeof done === "string" && left.length === recipients.length) return leave(done);
+    const replies = left.map((one) => (typeof done === "string" ? undefined : done.get(one)));
     const [first] = replies;
-    if (replies.every((reply) => reply === undefined)) return leave("no relay answers there");
+    // What is said now is said to all, also to those who have it: neither may a refusal of others reach them, nor SMTP.
     if (
+      left.length === recipients.length &&
       first !== undefined &&
       replies.every((reply) => reply?.code === first.code && reply.text === first.text)
     )
       return asFinal(first, behind(door));
     // SMTP has one answer for all: each hears its own when the message is offered again.
-    for (const [recipient, reply] of done) {
-      if (reply.code >= 400) outcomes.refused(mail.from, recipient, asFinal(reply, behind(door)));
-      else if (content !== undefined) outcomes.delivered(content, recipient);
+    const hasSecond = !isSecondOffer(door) && door !== "last";
+    for (const [i, recipient] of left.entries()) {
+      const reply = replies[i];
+      if (reply !== undefined && reply.code < 400) {
+        if (content !== undefined) outcomes.delivered(content, recipient);
+      } else if (hasSecond) {
+        if (reply !== undefined)
+          outcomes.refused("second offer", mail.from, recipient, asFinal(reply, behind(door)));
+        // What is read once was not offered to those whom a refusal did not name.
+        else if (body.isWhole) {
+          const why = typeof done === "string" ? done : "no relay answers there";
+          const said = leave(why, [recipient]);
+          if (door === "known") outcomes.refused("second offer", mail.from, recipient, said);
+        }
+      } else if (isRefusal(reply)) outcomes.refused("next attempt", mail.from, recipient, reply);
     }
-    const isAgain = content === undefined || left.length < recipients.length;
-    return door === "known" && isAgain && !mayGoToSmtp() ? asWaiting(differ, "SMTP") : differ;
+    return hasSecond ? differ : asWaiting(differ, behind(door));
   };
 
   /** Without a place, or when it had to be given up, everybody is to wait; nothing is learned about the domain. */
-  const inPlace = (letter: Letter, content: string | undefined) => {
+  const inPlace = (letter: Letter, door: Door) => {
     const { domain, recipients, mail, body } = letter;
     const applicant = {
-      // Postfix hands over a message for each domain by itself.
-      ...{ sender: mail.from, domain, message: content ?? mail },
+      ...{ sender: mail.from, domain, door },
       ...{ isKnown: destinations.isKnownByHttps(domain), bytes: body.isWhole ? body.bytes : MAX_WHOLE_BYTES },
     };
-    return options.places.guard(
+    return options.places.guard<Replies | NotByHttps>(
       applicant,
-      (place) => posting.post(letter, place),
+      async (place) => {
+        const done = await posting.post(letter, place);
+        return typeof done !== "string" && done.size === 0 ? "no relay answers there" : done;
+      },
       () => posting.busy(recipients),
     );
   };
 
-  const leaveToSmtp = ({ mail, recipients, domain, door, reason }: Leaving): SmtpReply => {
-    if (door === "last") return noWay(reason);
-    if (door === "known" && !mayGoToSmtp()) {
+  const leaveToSmtp = ({ mail, recipients, domain, door, why }: Leaving): SmtpReply => {
+    if (door === "last") return noWay(why);
+    const isNoRelay = why === "no relay answers there";
+    if (door === "known" || door === "known again") {
+      // SMTP may take as long as the other side likes: not in the processes of those known by HTTPS. The next attempt
+      // goes the way of the others, and a large message does already (knownWays).
+      if (why !== "it took no message of that size") destinations.httpsFailed(domain);
       options.counted("deferred", recipients.length);
       return asWaiting(smtpLater, "SMTP");
     }
-    destinations.leftToSmtp(domain);
+    if (isNoRelay) destinations.leftToSmtp(domain);
     options.counted("smtp", recipients.length);
-    const reply = bySmtp(reason);
+    const reply = bySmtp(why);
     // Postfix comes here once more before it goes on.
-    for (const one of recipients) outcomes.refused(mail.from, one, reply);
+    if (door === "first")
+      for (const one of recipients) outcomes.refused("second offer", mail.from, one, reply);
     return reply;
   };
 
@@ -122,31 +139,32 @@ export function createCourier(options: CourierOptions) {
     others: readonly string[],
     door: Door,
   ): SmtpReply | undefined => {
-    const known = outcomes.takeRefusal(sender, recipient);
+    const known = outcomes.takeRefusal(
+      isSecondOffer(door) ? "second offer" : "next attempt",
+      sender,
+      recipient,
+    );
     if (known !== undefined) return known;
-    if (door === "first" && destinations.choice(domainOf(recipient)) === "smtp")
-      return bySmtp("SMTP works there");
-    return fitsOneRequest([...others, recipient]) ? undefined : tooMany;
+    const isOfUnknown = door === "first" || door === "first again";
+    if (isOfUnknown && destinations.choice(domainOf(recipient)) === "smtp") return bySmtp("SMTP works there");
+    if (fitsOneRequest([...others, recipient])) return undefined;
+    return door === "known again" ? asWaiting(tooMany, "SMTP") : tooMany;
   };
 
   return { deliver, refuseRecipient };
 }
+
+/** Why a message is for SMTP. */
+type NotByHttps =
+  | Unposted
+  | "no relay answers there"
+  | "several domains at once"
+  | "it has no room for such an address";
 
 type Leaving = Readonly<{
   mail: HandedMail;
   recipients: readonly string[];
   domain: string;
   door: Door;
-  reason: string;
+  why: NotByHttps;
 }>;
-
-/** True so many times in a period. */
-function createAllowance(times: number, periodMs: number, now: () => number): () => boolean {
-  const used: number[] = [];
-  return () => {
-    while (used[0] !== undefined && now() - used[0] >= periodMs) used.shift();
-    if (used.length >= times) return false;
-    used.push(now());
-    return true;
-  };
-}

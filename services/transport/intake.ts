@@ -30,8 +30,8 @@ export type IntakeOptions = Readonly<{
   /** What to say when something of ours goes wrong. */
   trouble: SmtpReply;
   /**
-   * Postfix keeps no connection that is encrypted without tlsproxy(8), and some shall not be kept (postfix-main.ts).
-   * smtp-server's own certificate, whose key everybody has, is good enough for that: all this stays on the device.
+   * For the way on which Postfix is told to encrypt (postfix-main.ts): it keeps no connection whose TLS is its own, and one
+   * to here it would keep under the name of the domain that failed. smtp-server's own certificate, whose key everybody has, is good enough for that: all this stays on the device.
    */
   offersTls: boolean;
   log: Log;

@@ -18,7 +18,7 @@ export async function readKnownWays(path: string): Promise<ReadonlyMap<string, K
   return parseKnownWays(text);
 }
 
-/** Writes the file whenever it is to change, from now on. @returns what ends that. */
+/** Writes the file whenever it is to change, from now on. @returns what ends that, with what is known then. */
 export function startKnownWays(
   options: Readonly<{
     path: string;
@@ -48,5 +48,6 @@ export function startKnownWays(
   return async () => {
     clearInterval(timer);
     await writing;
+    await write();
   };
 }

@@ -8,7 +8,9 @@ import {
   runPaths,
   systemRootsPath,
   transportFallbackListen,
+  transportFirstAgainListen,
   transportFirstListen,
+  transportKnownAgainListen,
   transportKnownListen,
 } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
@@ -22,6 +24,8 @@ const stop = await startTransportService({
   listen: {
     known: { name: "transport", ...transportKnownListen },
     first: { name: "transport-first", ...transportFirstListen },
+    "known again": { name: "transport-again", ...transportKnownAgainListen },
+    "first again": { name: "transport-first-again", ...transportFirstAgainListen },
     last: { name: "transport-fallback", ...transportFallbackListen },
   },
   knownWaysPath: runPaths.knownWays,

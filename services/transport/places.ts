@@ -5,6 +5,7 @@
  * message is not slow as long as it moves: on a home's line it takes minutes, wherever it goes. Called by courier.ts.
  */
 import { networkOf } from "../lib/network.ts";
+import type { Door } from "./courier.ts";
 
 /** Most hosts answer within half a second, those whose policy asks a slow DNS within two. */
 export const SLOW_AFTER_MS = 2000;
@@ -19,27 +20,38 @@ export const STEP = { bytes: 32_768, limitMs: 30_000 } as const;
 export const UNHURRIED_BYTES_PER_SECOND = 20_000;
 /** Unhurried as long as this it gives way to anybody; relays take no message that lasts longer (services/web/limits.ts). */
 export const LONGEST_UNHURRIED_MS = 900_000;
-/** Slow deliveries in all, of 50 messages that Postfix hands over at a time (postfix-main.ts). */
+/** Slow deliveries in all, of those that Postfix hands over at a time: see below. */
 export const MAX_SLOW = 20;
 /** Of one sender, one domain or one network; who has as many begins no more that may be slow. */
 export const MAX_SLOW_OF_ONE = 8;
-/** Messages that may be slow, of the same 50, in all and of one sender. */
-export const MAX_DOUBTFUL_MESSAGES = 35;
-export const MAX_DOUBTFUL_MESSAGES_OF_SENDER = 20;
-/** Deliveries that may be slow beside a message's own, which are 50 at most: of 200 connections (https-post.ts). */
-export const MAX_DOUBTFUL = 120;
-export const MAX_DOUBTFUL_OF_SENDER = 50;
+/**
+ * Deliveries that may be slow, in all and of one sender: of 50 that Postfix hands over at a time to those known by HTTPS
+ * and 100 to others (postfix-master.ts). Postfix hands over a message for each domain by itself, so one to many domains
+ * counts as many. 175 at most, of 200 connections (https-post.ts). Those for which SMTP failed come from the processes of
+ * the others and of SMTP (default_process_limit, 100).
+ */
+export const MAX_DOUBTFUL: Readonly<Record<Way, Share>> = {
+  known: { all: 35, ofSender: 20 },
+  unknown: { all: 70, ofSender: 40 },
+  last: { all: 70, ofSender: 40 },
+};
+type Share = Readonly<{ all: number; ofSender: number }>;
+/** By the processes of Postfix that wait. */
+type Way = "known" | "unknown" | "last";
+const wayOf = ({ door }: Applicant): Way => {
+  if (door === "last") return "last";
+  return door === "known" || door === "known again" ? "known" : "unknown";
+};
 
 export type Applicant = Readonly<{
   /** Envelope sender; empty for bounces. */
   sender: string;
   domain: string;
+  door: Door;
   /** It took mail by HTTPS a short while ago. */
   isKnown: boolean;
   /** Of the message; of one that is not known, as many as are kept whole (body.ts). */
   bytes: number;
-  /** The same for all deliveries of one message. */
-  message: object | string;
 }>;
 
 export type Place = Readonly<{
@@ -60,8 +72,6 @@ type Holder = Applicant & {
   end: AbortController;
 };
 
-const messagesIn = (holders: readonly Holder[]) => new Set(holders.map(({ message }) => message)).size;
-
 /** `now`: milliseconds of a clock that never goes back. */
 export function createPlaces(now: () => number = () => performance.now()) {
   /** The oldest first. */
@@ -75,29 +85,30 @@ export function createPlaces(now: () => number = () => performance.now()) {
   const mayBeSlow = ({ isKnown, bytes }: Applicant) => !isKnown || bytes > SMALL_BYTES;
 
   const isRefused = (applicant: Applicant): boolean => {
-    const { sender, domain, message } = applicant;
+    const { sender, domain } = applicant;
+    const way = wayOf(applicant);
+    const limits = MAX_DOUBTFUL[way];
     if (slowOf("domain", domain) >= slowLimit()) return true;
     if (!mayBeSlow(applicant)) return false;
     if (slowOf("sender", sender) >= slowLimit()) return true;
-    const others = () => [...holders].filter((one) => one.isDoubtful && one.message !== message);
-    const own = others().filter((one) => one.sender === sender);
-    if (own.length >= MAX_DOUBTFUL_OF_SENDER || messagesIn(own) >= MAX_DOUBTFUL_MESSAGES_OF_SENDER)
-      return true;
-    const isFull = () => others().length >= MAX_DOUBTFUL || messagesIn(others()) >= MAX_DOUBTFUL_MESSAGES;
-    if (isFull()) hurry(others(), messagesIn(own));
+    const others = () => [...holders].filter((one) => one.isDoubtful && wayOf(one) === way);
+    const own = others().filter((one) => one.sender === sender).length;
+    if (own >= limits.ofSender) return true;
+    const isFull = () => others().length >= limits.all;
+    if (isFull()) hurry(others(), own);
     return isFull();
   };
 
   /**
-   * Of what moves too slowly for a time when all places are taken, one is given up: of the sender with most messages, if
+   * Of what moves too slowly for a time when all places are taken, one is given up: of the sender with most, if
    * that is more than `own` of the applicant and one; otherwise what has lasted too long for everybody.
    */
   const hurry = (others: readonly Holder[], own: number) => {
-    const messagesOf = (sender: string) => messagesIn(others.filter((one) => one.sender === sender));
+    const countOf = (sender: string) => others.filter((one) => one.sender === sender).length;
     const unhurried = others.filter(isUnhurried);
-    const heaviest = unhurried.toSorted((a, b) => messagesOf(b.sender) - messagesOf(a.sender))[0];
+    const heaviest = unhurried.toSorted((a, b) => countOf(b.sender) - countOf(a.sender))[0];
     if (heaviest === undefined) return;
-    if (messagesOf(heaviest.sender) > own + 1) giveUp(heaviest);
+    if (countOf(heaviest.sender) > own + 1) giveUp(heaviest);
     else if (now() - unhurried[0]!.since > LONGEST_UNHURRIED_MS) giveUp(unhurried[0]!);
   };
   const isUnhurried = ({ bytes, since, movedBytes }: Holder) => {

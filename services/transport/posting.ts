@@ -23,6 +23,9 @@ export type PostingOptions = Readonly<{
   log: Log;
 }>;
 
+/** Why nothing was offered by HTTPS, whether or not there is a relay. */
+export type Unposted = "the domain takes no mail" | "it took no message of that size";
+
 /** A reply for each recipient there is an answer for; the others are for SMTP. */
 export type Replies = ReadonlyMap<string, SmtpReply>;
 
@@ -41,8 +44,9 @@ type Posted = Readonly<{ replies: Replies; again: readonly string[] }>;
 const ATTEMPT_DELAYS_MS = [0, 0, 300, 1000, 3000] as const;
 /** Only where it was lost soon: who was silent for minutes will be again. */
 const REPEAT_WITHIN_MS = 30_000;
-/** For all requests to a domain; Postfix gives one message ten minutes (lmtp_data_done_timeout). */
+/** For all requests to a domain; Postfix gives one message ten minutes (smtp_data_done_timeout). */
 const DOMAIN_LIMIT_MS = 300_000;
+const noLarge = "it took no message of that size";
 const lost: SmtpReply = { code: 451, text: "4.4.2 the answer to a delivery by HTTPS was lost, trying again" };
 const slow: SmtpReply = { code: 451, text: "4.4.2 the other side is slow, trying again later" };
 /** Of Postfix's next attempt, not of SMTP: the way is as good as before, and slow hosts are so by SMTP as well. */
@@ -51,11 +55,11 @@ const busy: SmtpReply = { code: 451, text: "4.3.2 too many deliveries to slow ho
 export function createPosting(options: PostingOptions) {
   const { destinations, https, log } = options;
 
-  const post = async (letter: Letter, place: Place): Promise<Replies> => {
+  const post = async (letter: Letter, place: Place): Promise<Replies | Unposted> => {
     const state = await unlessAborted(place.signal, options.mailDomain(letter.domain));
     if (state === undefined) return deferred(letter.recipients, slow);
     // SMTP says the same, in the words that bounces have.
-    return state === "takes mail" ? await postTo(letter, place) : new Map();
+    return state === "takes mail" ? await postTo(letter, place) : "the domain takes no mail";
   };
 
   const deferred = (recipients: readonly string[], reply: SmtpReply): Map<string, SmtpReply> => {
@@ -64,16 +68,17 @@ export function createPosting(options: PostingOptions) {
   };
 
   /** A reply for each recipient that the other side answered for. Throws only what the source of a large body throws. */
-  const postTo = async (letter: Letter, place: Place): Promise<Replies> => {
+  const postTo = async (letter: Letter, place: Place): Promise<Replies | Unposted> => {
     const { domain, recipients, body } = letter;
     if (!body.isWhole) {
-      if (!destinations.takesLarge(domain)) return new Map();
+      if (!destinations.takesLarge(domain)) return noLarge;
       const isThere = await answersByHttps(domain, place);
       if (isThere === undefined) return deferred(recipients, slow);
       if (!isThere) return new Map();
       const { replies } = await postOnce(letter, place);
-      if (replies.size === 0) destinations.largeFailed(domain);
-      return replies;
+      if (replies.size > 0) return replies;
+      destinations.largeFailed(domain);
+      return noLarge;
     }
     const replies = new Map<string, SmtpReply>();
     const started = options.now();

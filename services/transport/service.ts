@@ -1,5 +1,5 @@
 /**
- * Puts the transport service together: three doors for Postfix (intake.ts), a courier behind them. Called by main.ts on the
+ * Puts the transport service together: five doors for Postfix (intake.ts), a courier behind them. Called by main.ts on the
  * device and, with other addresses, by tests.
  */
 
@@ -42,7 +42,7 @@ export type TransportOptions = Readonly<{
 const DNS_TIMEOUT_MS = 2000;
 const DNS_TRIES = 2;
 
-const doors: readonly Door[] = ["known", "first", "last"];
+const doors: readonly Door[] = ["known", "known again", "first", "first again", "last"];
 
 /** Not one for each trouble with a message: those are told to Postfix, which logs them. */
 const trouble: SmtpReply = {

@@ -120,6 +120,12 @@ describe("Postfix", () => {
     expect(ours.replace(pattern, result)).toBe("4.4.2 slow (in reply to end of DATA command)");
     expect(pattern.test(said("b.example[192.0.2.1]", `${code} ${text}`))).toBe(false);
     expect(pattern.test(said("127.0.0.1[127.0.0.1]", "550 5.1.1 User unknown"))).toBe(false);
+    // SMTP holds up nobody known by HTTPS, and nobody else for long.
+    expect(options.get("smtp_fallback_relay")).toBe("");
+    const first = master.get("outgoing-first unix")!;
+    expect(first.line.split(" ").at(-2)).toBe("100");
+    for (const phase of ["helo", "starttls", "mail", "rcpt"])
+      expect(first.options.get(`smtp_${phase}_timeout`)).toMatch(/^[36]0s$/);
     // A connection to here under the name of another domain, or the other way round, would lead mail astray.
     expect(options.get("smtp_connection_cache_destinations")).toBe("");
     expect(options.get("smtp_connection_cache_on_demand")).toBe("no");
@@ -177,7 +183,9 @@ describe("Postfix", () => {
     );
     // Or Postfix would keep the connection, under the name of the domain that failed.
     expect(policy("[127.0.0.1]:10027")).toBe("encrypt connection_reuse=no");
-    expect(["[127.0.0.1]:10026", "[127.0.0.1]:10028"].map(policy)).toEqual(["none", "none"]);
+    expect([10026, 10028, 10029, 10030].map((port) => policy(`[127.0.0.1]:${port}`))).toEqual([
+      ...["none", "none", "none", "none"],
+    ]);
     expect(policy("[127.0.0.1]:25")).toBe("encrypt");
     expect(["chat.example.org", "a_b.example", "x[192.0.2.1]"].map(policy)).toEqual(Array(3).fill("verify"));
   });

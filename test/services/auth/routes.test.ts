@@ -11,7 +11,7 @@ let logged = "";
 const log = createLog((line) => {
   logged += line;
 });
-const first = (domain: string) => `outgoing-first:[127.0.0.1]:10028,[127.0.0.1]:10028,${domain}`;
+const first = (domain: string) => `outgoing-first:[127.0.0.1]:10028,[127.0.0.1]:10030,${domain}`;
 
 it("leads by services/transport to the domain itself, or where it is known to lead", async () => {
   await using stack = new AsyncDisposableStack();
@@ -25,7 +25,7 @@ it("leads by services/transport to the domain itself, or where it is known to le
     await rename(`${path}.new`, path);
   };
   await write("b.example https\nc.example smtp\n");
-  expect(route("bob@B.example")).toBe("outgoing:[127.0.0.1]:10026,[127.0.0.1]:10026,b.example");
+  expect(route("bob@B.example")).toBe("outgoing:[127.0.0.1]:10026,[127.0.0.1]:10029,b.example");
   expect(route("bob@c.example")).toBe("smtp:");
   expect(route("bob@_b.test")).toBe(first("_b.test"));
   // Nothing else than these two words is taken from the file.

@@ -1,4 +1,4 @@
-/** What becomes of mail for which there is no connection: it stays with Postfix, and nothing is learned of the domain. */
+/** What is learned of a domain, and what not: from mail for which there is no connection, or which HTTPS has no room for. */
 import { Readable } from "node:stream";
 import { expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
@@ -35,4 +35,30 @@ it.each([
   expect(await courier.deliver(mail(), "first")).toMatchObject(waits);
   expect(destinations.isKnownByHttps("b.example")).toBe(true);
   expect(await courier.deliver(mail(), "last")).toMatchObject({ code: 451 });
+});
+
+it.each([
+  ["that does not exist", "does not exist", "alice@a.example", "https"],
+  ["that takes no mail", "null MX", "alice@a.example", "https"],
+  ["whose recipient HTTPS has no room for", "takes mail", "ali\u00e7e@a.example", "https"],
+  ["without a relay", "takes mail", "alice@a.example", "smtp"],
+] as const)("remembers of a domain %s what is true of it", async (_what, state, from, choice) => {
+  let now = 0;
+  const destinations = createDestinations(() => now);
+  const failed = async () => ({ kind: "failed", reason: "refused" }) as const;
+  const courier = createCourier({
+    destinations,
+    mailDomain: async () => state,
+    https: { post: failed, look: failed, close: () => {} },
+    bodies: createBodyReader(),
+    places: createPlaces(),
+    now: () => now,
+    counted: () => {},
+    log: createLog(() => {}),
+  });
+  const source = Readable.from([Buffer.from("x")]);
+  const mail = { from, to: ["bob@b.example"], utf8: false, eightBit: false, source };
+  expect(await courier.deliver(mail, "first")).toMatchObject({ code: 451 });
+  now = 60_000;
+  expect(destinations.choice("b.example")).toBe(choice);
 });

@@ -105,7 +105,39 @@ describe("the way to a domain", () => {
     const ways = destinations();
     ways.leftToSmtp("b.example");
     ways.pass(SMTP_FAILS_WITHIN_MS);
-    for (let i = 0; i < 5000; i++) ways.httpsFailed(`${i}.example`);
+    for (let i = 0; i < 5000; i++) ways.leftToSmtp(`${i}.example`);
     expect(ways.choice("b.example")).toBe("https");
+  });
+
+  it("of a relay is not forgotten for others that are none", () => {
+    const ways = destinations();
+    ways.httpsWorked("old.example");
+    ways.pass(SMTP_CHOICE_MS - 1);
+    ways.httpsWorked("b.example");
+    ways.pass(1);
+    for (let i = 0; i < 10_000; i++) {
+      ways.leftToSmtp(`${i}.example`);
+      ways.httpsFailed(`x${i}.example`);
+      ways.smtpFailed(`y${i}.example`);
+    }
+    expect(ways.isKnownByHttps("b.example")).toBe(true);
+    for (let i = 0; i < 4999; i++) ways.httpsWorked(`r${i}.example`);
+    expect(ways.isKnownByHttps("b.example")).toBe(true);
+    ways.httpsWorked("last.example");
+    expect(ways.isKnownByHttps("b.example")).toBe(false);
+  });
+
+  it("has both ways while large messages need SMTP and small ones go by HTTPS", () => {
+    const ways = destinations();
+    ways.httpsWorked("b.example");
+    ways.largeFailed("b.example");
+    ways.leftToSmtp("b.example");
+    ways.pass(SMTP_FAILS_WITHIN_MS);
+    ways.httpsWorked("c.example");
+    expect(ways.knownWays()).toEqual(new Map([["c.example", "https"]]));
+    expect(ways.choice("b.example")).toBe("https");
+    ways.pass(SMTP_CHOICE_MS - SMTP_FAILS_WITHIN_MS);
+    ways.httpsWorked("b.example");
+    expect(ways.knownWays().get("b.example")).toBe("https");
   });
 });

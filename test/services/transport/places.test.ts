@@ -4,8 +4,7 @@ import {
   type Applicant,
   createPlaces,
   LONGEST_UNHURRIED_MS,
-  MAX_DOUBTFUL_MESSAGES,
-  MAX_DOUBTFUL_MESSAGES_OF_SENDER,
+  MAX_DOUBTFUL,
   MAX_SLOW,
   MAX_SLOW_OF_ONE,
   type Place,
@@ -29,7 +28,7 @@ function openPlaces() {
       domain: "x.test",
       isKnown: false,
       bytes: 1000,
-      message: {},
+      door: "first" as const,
       ...who,
     };
     const { promise: ended, resolve: end } = Promise.withResolvers<string>();
@@ -59,6 +58,7 @@ function openPlaces() {
   ) => Array.from({ length: count }, (_, i) => begin(who(i), address?.(i)));
   return { begin, beginMany };
 }
+const { all: ALL, ofSender: OF_SENDER } = MAX_DOUBTFUL.unknown;
 const settle = () => vi.advanceTimersByTimeAsync(0);
 const becomeSlow = () => vi.advanceTimersByTimeAsync(SLOW_AFTER_MS + 1);
 const count = (deliveries: readonly { state: () => string }[], state: string) =>
@@ -69,7 +69,7 @@ it("leaves room for fast mail, however many messages to unknown hosts are under 
   const { begin, beginMany } = openPlaces();
   const unknown = beginMany(100, (i) => ({ sender: `s${i}@a.test`, domain: `d${i}.test` }));
   await settle();
-  expect(count(unknown, "waits")).toBe(MAX_DOUBTFUL_MESSAGES);
+  expect(count(unknown, "waits")).toBe(ALL);
   const known = beginMany(100, () => fast);
   await settle();
   expect(count(known, "waits")).toBe(100);
@@ -83,18 +83,27 @@ it("leaves room for fast mail, however many messages to unknown hosts are under 
   expect(next.state()).toBe("waits");
 });
 
-it("gives one sender a part of the places, of which a message to many domains takes one", async () => {
+it("gives one sender a part of the places, a message to many domains no more than many messages", async () => {
   const { begin, beginMany } = openPlaces();
-  const message = {};
-  const group = beginMany(50, (i) => ({ message, domain: `d${i}.test` }));
-  const second = begin({ domain: "e.test" });
+  const group = beginMany(1000, (i) => ({ domain: `d${i}.test` }));
+  const others = beginMany(10, (i) => ({ sender: `s${i}@a.test`, domain: `e${i}.test` }));
   await settle();
-  expect(count(group, "waits")).toBe(50);
-  expect(second.state()).toBe("refused");
+  expect(count(group, "waits")).toBe(OF_SENDER);
+  expect(count(others, "waits")).toBe(10);
   await group[0]!.finish();
-  const others = beginMany(50, (i) => ({ sender: "ann@a.test", domain: `e${i}.test` }));
+  const next = begin({ domain: "f.test" });
   await settle();
-  expect(count(others, "waits")).toBe(MAX_DOUBTFUL_MESSAGES_OF_SENDER);
+  expect(next.state()).toBe("waits");
+});
+
+it("has places for large messages to those known by HTTPS, whatever is under way to others", async () => {
+  const { beginMany } = openPlaces();
+  beginMany(100, (i) => ({ sender: `s${i}@a.test`, domain: `d${i}.test` }));
+  const large = beginMany(100, (i) => ({ ...fast, door: "known", bytes: 1_000_000, sender: `t${i}@a.test` }));
+  const known = beginMany(10, () => ({ ...fast, door: "known" }));
+  await settle();
+  expect(count(large, "waits")).toBe(MAX_DOUBTFUL.known.all);
+  expect(count(known, "waits")).toBe(10);
 });
 
 it.each<[string, (i: number) => Partial<Applicant>, (i: number) => string]>([
@@ -115,7 +124,7 @@ it.each<[string, (i: number) => Partial<Applicant>, (i: number) => string]>([
 it("ends slow ones of whoever has most, and never those of others for them", async () => {
   const { begin, beginMany } = openPlaces();
   const honest = begin({ sender: "ann@a.test", domain: "slow.test" }, "198.51.100.1");
-  const greedy = beginMany(MAX_DOUBTFUL_MESSAGES_OF_SENDER, (i) => ({ domain: `_${i}.evil.test` }));
+  const greedy = beginMany(OF_SENDER, (i) => ({ domain: `_${i}.evil.test` }));
   const second = beginMany(10, (i) => ({ sender: "eve@a.test", domain: `e${i}.test` }));
   await becomeSlow();
   expect(count([...greedy, ...second], "waits")).toBe(MAX_SLOW - 1);
@@ -192,7 +201,7 @@ it("ends none that moves for one that stands still", async () => {
 it("lets nobody hold all places by a trickle", async () => {
   const { begin, beginMany } = openPlaces();
   const quick = begin({ ...large, sender: "eve@a.test" });
-  const trickle = beginMany(MAX_DOUBTFUL_MESSAGES - 1, (i) => ({
+  const trickle = beginMany(ALL - 1, (i) => ({
     ...large,
     sender: i % 2 === 0 ? "joe@a.test" : "eve@a.test",
   }));
@@ -204,14 +213,14 @@ it("lets nobody hold all places by a trickle", async () => {
   expect(count(trickle, "gave up")).toBe(1);
   // Who takes as many places as the others gets no more of them.
   await honest.finish();
-  const own = beginMany(MAX_SLOW, () => ({ ...large, sender: "bob@a.test" }));
+  const own = beginMany(ALL, () => ({ ...large, sender: "bob@a.test" }));
   await settle();
-  expect(count(own, "waits")).toBe(11);
+  expect(count(own, "waits")).toBe(Math.floor(ALL / 3));
 });
 
 it("lets many who trickle alone go on for a quarter of an hour", async () => {
   const { begin, beginMany } = openPlaces();
-  const trickle = beginMany(MAX_DOUBTFUL_MESSAGES, (i) => ({ ...large, sender: `s${i}@a.test` }));
+  const trickle = beginMany(ALL, (i) => ({ ...large, sender: `s${i}@a.test` }));
   await goOn(LONGEST_UNHURRIED_MS, [trickle, 2000]);
   const early = begin({ sender: "ann@a.test" });
   await settle();

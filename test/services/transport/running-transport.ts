@@ -45,8 +45,11 @@ export type RunningTransport = AsyncDisposable &
   Readonly<{
     /** A connection of Postfix to one of the doors. */
     connectTo: (door: Door) => Promise<SmtpClient>;
-    /** Offers a message at the door twice as Postfix does on its way to SMTP: the second time to whom 4xx was said. */
-    offer: (mail: Letter, door?: Door) => Promise<Outcome[]>;
+    /**
+     * Offers a message as Postfix does in one attempt: at the door, and then once more to those whom 4xx was said. After
+     * that comes SMTP.
+     */
+    offer: (mail: Letter, door?: "known" | "first") => Promise<Outcome[]>;
     /** Requests that came to the relay whole. */
     requests: readonly Request[];
     setPeer: (peer: Peer) => void;
@@ -120,6 +123,8 @@ export async function runTransport(names: Names, certificateName = "b.example"):
     listen: {
       known: { name: "known", path: join(folder, "known.sock") },
       first: { name: "first", path: join(folder, "first.sock") },
+      "known again": { name: "known-again", path: join(folder, "known again.sock") },
+      "first again": { name: "first-again", path: join(folder, "first again.sock") },
       last: { name: "last", path: join(folder, "last.sock") },
     },
     knownWaysPath: join(folder, "known-ways"),
@@ -151,11 +156,11 @@ export async function runTransport(names: Names, certificateName = "b.example"):
     clients.add(client);
     return client;
   };
-  const offer = async (mail: Letter, door: Door = "first") => {
+  const offer = async (mail: Letter, door: "known" | "first" = "first") => {
     const outcomes = new Map<string, Outcome>();
     let left = [...mail.to];
     for (let visit = 0; visit < 2 && left.length > 0; visit++) {
-      const client = await connectTo(door);
+      const client = await connectTo(visit === 0 ? door : `${door} again`);
       const { replies } = await client.send({
         ...mail,
         to: left,

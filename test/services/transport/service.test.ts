@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { SmtpMail } from "../../../services/lib/smtp-client.ts";
 import { MAX_SLOW } from "../../../services/transport/places.ts";
 import { waitFor } from "../../support/wait.ts";
-import { everybodyTaken, type Outcome, type Peer, runTransport } from "./running-transport.ts";
+import { everybodyTaken, type Peer, type RunningTransport, runTransport } from "./running-transport.ts";
 
 const from = "alice@a.example";
 const source = "From: <alice@a.example>\r\n\r\n.hidden\r\n..\r\nend\r\n";
@@ -228,19 +228,68 @@ describe("mail for several recipients of one relay", () => {
     to.includes("eve@b.example")
       ? { status: 400, text: "550 5.1.1 <eve@b.example>: User unknown" }
       : { status: 200, text: "250 OK" };
-  const mail = (to: readonly string[]) => ({ from, to, source: [Buffer.from(source)] });
+  const mail = (to: readonly string[], text = source) => ({ from, to, source: [Buffer.from(text)] });
+  const to = ["bob@b.example", "eve@b.example"];
+  const other = `${source}other\r\n`;
+  const doors = async (transport: RunningTransport) => {
+    const [first, second] = [await transport.connectTo("first"), await transport.connectTo("first again")];
+    const replies = async (replier: typeof first, one: SmtpMail) =>
+      (await replier.send(one)).replies.map(({ code }) => code);
+    return { first: (one: SmtpMail) => replies(first, one), second: (one: SmtpMail) => replies(second, one) };
+  };
+  const textsFor = (transport: RunningTransport, address: string) =>
+    transport.requests.filter((request) => request.to.join() === address).map((request) => request.source);
+
+  it("tells each message who is refused, when two of a sender are under way at once", async () => {
+    await using transport = await runTransport(names);
+    transport.setPeer(refusesEve);
+    const { first, second } = await doors(transport);
+    expect(await first(mail(to))).toEqual([451, 451]);
+    expect(await first(mail(to, other))).toEqual([451, 451]);
+    expect(await second(mail(to))).toEqual([250, 550]);
+    expect(await second(mail(to, other))).toEqual([250, 550]);
+    expect(textsFor(transport, "bob@b.example")).toEqual([source, other]);
+    // A third one asks anew, neither earlier nor later.
+    transport.setPeer(everybodyTaken);
+    expect(await first(mail(["eve@b.example"]))).toEqual([250]);
+  });
+
+  it("never gives a refusal or SMTP to who has it, when nobody knows any more who was refused", async () => {
+    await using transport = await runTransport(names);
+    transport.setPeer(refusesEve);
+    const { first, second } = await doors(transport);
+    expect(await first(mail(to))).toEqual([451, 451]);
+    expect(await second(mail(["eve@b.example"], other))).toEqual([550]);
+    const client = await transport.connectTo("first again");
+    const { replies } = await client.send(mail(to));
+    expect(replies).toMatchObject(
+      [0, 1].map(() => ({ code: 550, text: expect.stringMatching(/waits: 4\./) })),
+    );
+    // Postfix's next attempt.
+    expect(await first(mail(to))).toEqual([250, 550]);
+    expect(textsFor(transport, "bob@b.example")).toEqual([source]);
+  });
+
+  it("leaves nobody to SMTP who has it, when the relay is gone for the others", async () => {
+    await using transport = await runTransport(names);
+    let posts = 0;
+    transport.setPeer(({ to: asked }) => {
+      if (asked.includes("eve@b.example") && asked.length > 1) return { status: 400, text: "550 5.1.1 no" };
+      return posts++ === 0 ? { status: 200, text: "250 OK" } : { status: 404, text: "" };
+    });
+    expect(await transport.offer({ from, to, source })).toEqual([250, "smtp"]);
+    expect(textsFor(transport, "bob@b.example")).toEqual([source]);
+  });
 
   it("is offered once to each, also when Postfix comes much later to hear who was refused", async () => {
     await using transport = await runTransport(names);
     transport.setPeer(refusesEve);
-    const client = await transport.connectTo("first");
-    const to = ["bob@b.example", "eve@b.example"];
-    const replies = async (one: SmtpMail) => (await client.send(one)).replies.map(({ code }) => code);
-    expect(await replies(mail(to))).toEqual([451, 451]);
+    const { first, second } = await doors(transport);
+    expect(await first(mail(to))).toEqual([451, 451]);
     // Another's message is not refused for it.
     transport.setPeer(everybodyTaken);
-    expect(await replies({ ...mail(["eve@b.example"]), from: "other@a.example" })).toEqual([250]);
-    expect(await replies(mail(to))).toEqual([250, 550]);
+    expect(await first({ ...mail(["eve@b.example"]), from: "other@a.example" })).toEqual([250]);
+    expect(await second(mail(to))).toEqual([250, 550]);
     expect(transport.requests.map((request) => request.to)).toEqual([
       to,
       ["bob@b.example"],
@@ -265,13 +314,40 @@ describe("what is known of a domain", () => {
     await waitFor("the file", 10_000, async () => (await transport.knownWays()) === "b.example https\n");
   });
 
-  it("lets few messages go on to SMTP at the door of relays, and the others wait", async () => {
+  it("is written down when the service ends", async () => {
     await using transport = await runTransport(names);
+    await transport.offer({ from, to: ["bob@b.example"], source });
+    await transport.stop();
+    expect(await transport.knownWays()).toBe("b.example https\n");
+  });
+
+  it("lets no message go on to SMTP at the door of relays: it waits, and comes again as to others", async () => {
+    await using transport = await runTransport(names);
+    await transport.offer({ from, to: ["bob@b.example"], source });
     transport.setPeer(() => ({ status: 404, text: "" }));
-    const outcomes: Outcome[] = [];
-    for (let i = 0; i < 7; i++)
-      outcomes.push(...(await transport.offer({ from, to: [`bob${i}@b.example`], source }, "known")));
-    expect(outcomes).toEqual(["smtp", "smtp", "smtp", "smtp", "smtp", "waits", "waits"]);
+    expect(await transport.offer({ from, to: ["bob@b.example"], source: `${source}2` }, "known")).toEqual([
+      "waits",
+    ]);
+    expect(await transport.offer({ from, to: ["bob@b.example"], source: `${source}2` })).toEqual(["smtp"]);
+    await transport.stop();
+    expect(await transport.knownWays()).toBe("");
+  });
+
+  it("gives large messages that a relay does not take the way of others", async () => {
+    await using transport = await runTransport(names);
+    const large = { from, to: ["bob@b.example"], source: bytesOf(2_000_000) };
+    transport.setPeer(({ method, source: body }) => {
+      if (method === "GET") return { status: 405, text: "" };
+      return body.length > 1e6 ? { status: 413, text: "" } : { status: 200, text: "250 OK" };
+    });
+    await transport.offer({ from, to: ["bob@b.example"], source });
+    expect(await transport.offer(large, "known")).toEqual(["waits"]);
+    // Small ones go by HTTPS as before, and do not take that way from the large one.
+    expect(await transport.offer({ from, to: ["eve@b.example"], source })).toEqual([250]);
+    await transport.offer({ from, to: ["joe@_b.test"], source });
+    expect(await transport.offer(large)).toEqual(["smtp"]);
+    await transport.stop();
+    expect(await transport.knownWays()).toBe("_b.test https\n");
   });
 });
 
