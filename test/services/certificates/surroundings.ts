@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { Agent } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { axios } from "acme-client";
@@ -23,7 +24,6 @@ import { createPatience } from "../../../services/certificates/pending.ts";
 import { openProofNotes } from "../../../services/certificates/proofs.ts";
 import type { CertificateState } from "../../../services/certificates/state.ts";
 import { createLog } from "../../../services/lib/log.ts";
-import { freePort } from "../../support/free-port.ts";
 import { type Knot, missingKnot, startKnot } from "../../support/knot.ts";
 import { missingPebble, type Pebble, type PebbleOptions, startPebble } from "../../support/pebble.ts";
 
@@ -73,14 +73,6 @@ export async function makeSurroundings(
   stack.defer(() => rm(folder, { recursive: true }));
   const secret = tsigKey.secret.toString("base64");
   const knot = stack.use(await startKnot(folder, domain, records, [{ ...tsigKey, secret }]));
-  const httpPort = await freePort();
-  const pebble = stack.use(
-    await startPebble({
-      ...{ folder, address: "127.0.0.1", host: "localhost", dnsServer: knot.server, httpPort },
-      ...options,
-    }),
-  );
-  axios.defaults.httpsAgent = new Agent({ ca: pebble.trusted });
   const challengeFolder = join(folder, "challenges");
   await mkdir(challengeFolder);
   const web = createServer(async (request, response) => {
@@ -93,8 +85,17 @@ export async function makeSurroundings(
       web.closeAllConnections();
       web.close(() => resolve());
     });
-  await new Promise<void>((resolve) => web.listen(httpPort, "127.0.0.1", resolve));
+  const httpPort = await new Promise<number>((resolve) =>
+    web.listen(0, "127.0.0.1", () => resolve((web.address() as AddressInfo).port)),
+  );
   stack.defer(closeWeb);
+  const pebble = stack.use(
+    await startPebble({
+      ...{ folder, address: "127.0.0.1", host: "localhost", dnsServer: knot.server, httpPort },
+      ...options,
+    }),
+  );
+  axios.defaults.httpsAgent = new Agent({ ca: pebble.trusted });
 
   const [tlsKey, account] = [makePem(), makePem()];
   const paths = {
