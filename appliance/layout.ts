@@ -178,6 +178,8 @@ export const users = {
   transport: { name: "homing-transport", id: 909 },
   /** Hands mail to Dovecot, each message once. */
   door: { name: "homing-door", id: 910 },
+  /** Deletes what is old. It runs as vmail; this is the group by which the account service and Dovecot know it. */
+  reaper: { name: "homing-reaper", id: 911 },
 } as const;
 
 /** Ports open to the world. */

@@ -42,6 +42,7 @@ export function rootfsSpec(): RootfsSpec {
       users.mux,
       users.transport,
       users.door,
+      users.reaper,
     ],
     files: [
       ...named(systemFiles()),
