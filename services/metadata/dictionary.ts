@@ -85,6 +85,8 @@ export function createDictionary(
         if (!/^\d{1,12}$/.test(value)) throw new RefusedWriteError("a login's time is Unix seconds");
         return { kind: "login", address: parsed.user, time: Number(value) };
       }
+      // services/reaper, when it deletes an account. Dovecot never does.
+      if (parsed.kind === "last-login") return { kind: "forget-account", address: parsed.user };
       // There is never anything to remove; Dovecot does it for every mailbox that is deleted.
       if (parsed.kind === "unknown" && value === undefined) return undefined;
       throw new RefusedWriteError("this metadata cannot be set here");

@@ -4,7 +4,7 @@
  *   shared/<mailbox guid>/vendor/vendor.dovecot/pvt/server/vendor/deltachat/<name>
  *                                  IMAP METADATA of the server (RFC 5464): /shared/vendor/deltachat/<name> on ""
  *   priv/<mailbox guid>/devicetoken  /private/devicetoken on INBOX: a phone's address for push notifications
- *   shared/last-login/<user>         Dovecot's last_login plugin
+ *   shared/last-login/<user>         Dovecot's last_login plugin; removed: the account is gone (services/reaper)
  */
 
 /** Dovecot gives the server's own attributes this place among those of the INBOX. */

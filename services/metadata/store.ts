@@ -30,7 +30,9 @@ export type Change =
   | Readonly<{ kind: "add-token"; address: string; mailbox: string; token: string }>
   | Readonly<{ kind: "forget-tokens"; address: string; mailbox: string }>
   /** `time` in Unix seconds. */
-  | Readonly<{ kind: "login"; address: string; time: number }>;
+  | Readonly<{ kind: "login"; address: string; time: number }>
+  /** The account is gone: nothing may be left that the next one of that name would have. */
+  | Readonly<{ kind: "forget-account"; address: string }>;
 
 export type MetadataStore = Readonly<{
   /** The tokens set on a mailbox that have not expired at `now` (Unix seconds), oldest first. */
@@ -67,6 +69,8 @@ export function openMetadataStore(
   );
   const dropExpired = database.prepare("DELETE FROM device_tokens WHERE address = ? AND day <= ?");
   const forgetTokens = database.prepare("DELETE FROM device_tokens WHERE address = ? AND mailbox = ?");
+  const forgetAllTokens = database.prepare("DELETE FROM device_tokens WHERE address = ?");
+  const forgetLogin = database.prepare("DELETE FROM last_logins WHERE address = ?");
   const findLogin = database.prepare("SELECT day FROM last_logins WHERE address = ?");
   // A second login of the day writes nothing at all.
   const setLogin = database.prepare(
@@ -88,6 +92,10 @@ export function openMetadataStore(
         return;
       case "login":
         setLogin.run(change.address, dayOf(change.time));
+        return;
+      case "forget-account":
+        forgetAllTokens.run(change.address);
+        forgetLogin.run(change.address);
     }
   };
 
@@ -109,6 +117,8 @@ export function openMetadataStore(
         if (database.isTransaction) database.exec("ROLLBACK");
         throw cause;
       }
+      // On the disk before the name is free for somebody else: the account list is synced with each change.
+      if (changes.some(({ kind }) => kind === "forget-account")) database.exec("PRAGMA wal_checkpoint(FULL)");
     },
     close: () => database.close(),
   };

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -54,6 +54,25 @@ describe("metadata store", () => {
     store.apply([{ kind: "forget-tokens", address, mailbox: other }], now);
     expect(store.tokens(address, mailbox, now)).toEqual(["phone"]);
     expect(store.tokens(address, other, now)).toEqual([]);
+  });
+
+  it("forgets all of an account that is gone, in the file itself, and nothing of others", async () => {
+    const other = "other0000@chat.example.org";
+    const login = (of: string): Change => ({ kind: "login", address: of, time: now });
+    const otherToken: Change = { kind: "add-token", address: other, mailbox, token: "others" };
+    store.apply([token("phone"), login(address), login(other), otherToken], now);
+    store.apply([{ kind: "forget-account", address }], now);
+    // As after a power cut that took what was not synced.
+    const copy = join(folder, "copy.sqlite");
+    await copyFile(join(folder, "metadata.sqlite"), copy);
+    const later = openMetadataStore(copy, { keepTokenDays: 60 });
+    for (const one of [store, later]) {
+      expect(one.tokens(address, mailbox, now)).toEqual([]);
+      expect(one.lastLogin(address)).toBeUndefined();
+      expect(one.tokens(other, mailbox, now)).toEqual(["others"]);
+      expect(one.lastLogin(other)).toBeDefined();
+    }
+    later.close();
   });
 
   it("keeps the day of the last login, also when a wrong clock ran ahead before", () => {
