@@ -26,8 +26,8 @@ export function nextHop({ host, port }: Readonly<{ host: string; port: number }>
 /**
  * The answer of transport_maps. services/transport stands there twice, since one answer of SMTP is for all recipients of
  * a message: those who are refused hear it the second time, and which time it is, the port says. Behind it stands the domain
- * itself, for SMTP. Where HTTPS is known to work services/transport never lets a message go on to it; it stands there
- * because Postfix hands over together, and limits together, what has the same way.
+ * itself, for SMTP. Where HTTPS is known to work services/transport lets few messages go on to it (its
+ * smtp-after-https.ts); Postfix hands over together, and limits together, what has the same way.
  * @param domain a name or an address literal in plain characters.
  */
 export function routeOf(domain: string, known: KnownWay | undefined): string {

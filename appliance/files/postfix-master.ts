@@ -76,7 +76,7 @@ function incomingOptions(domain: string): Options {
  * Processes of each way on which HTTPS is tried, with one message each: services/transport/places.ts counts on so many.
  * Those for unknown domains go on to SMTP, where each lasts as long as the other side likes.
  */
-const knownProcesses = 50;
+const knownProcesses = 60;
 const firstTimeProcesses = 100;
 
 /**
@@ -94,9 +94,6 @@ const httpsFirstOptions: Options = {
   smtp_tls_connection_reuse: "no",
 };
 
-/** HTTPS alone, as services/transport answers there: what fails comes again on the other way (its courier.ts). */
-const knownOptions: Options = { ...httpsFirstOptions, smtp_fallback_relay: "" };
-
 /**
  * A mail server that is silent gives its process back soon, where RFC 5321 §4.5.3.2 has five minutes for each: pauses that
  * servers make on purpose are below one. The ten minutes after the message stay, for who gives up then delivers twice.
@@ -108,6 +105,9 @@ const firstTimeOptions: Options = {
   smtp_mail_timeout: "30s",
   smtp_rcpt_timeout: "60s",
 };
+
+/** HTTPS; SMTP for a few when it fails (services/transport/smtp-after-https.ts). What fails twice comes again the other way. */
+const knownOptions: Options = { ...firstTimeOptions, smtp_fallback_relay: "" };
 
 /** The text of master.cf. */
 export function postfixMasterCf(config: RelayConfig): string {

@@ -10,6 +10,7 @@ import { contentOf, createOutcomes } from "./outcomes.ts";
 import type { createPlaces } from "./places.ts";
 import { createPosting, type Letter, type PostingOptions, type Replies, type Unposted } from "./posting.ts";
 import { asFinal, asWaiting, type Behind } from "./reply.ts";
+import { createSmtpAfterHttps } from "./smtp-after-https.ts";
 
 export type CourierOptions = PostingOptions &
   Readonly<{ bodies: ReturnType<typeof createBodyReader>; places: ReturnType<typeof createPlaces> }>;
@@ -46,6 +47,7 @@ export function createCourier(options: CourierOptions) {
   const { destinations } = options;
   const posting = createPosting(options);
   const outcomes = createOutcomes(options.now);
+  const smtpAfterHttps = createSmtpAfterHttps(options.now);
 
   const deliver = async (mail: HandedMail, door: Door): Promise<SmtpReply> => {
     const recipients = [...new Set(mail.to)];
@@ -56,8 +58,14 @@ export function createCourier(options: CourierOptions) {
       if (state === "null MX") return nullMx;
       if (state === "does not exist") return noDomain;
     }
-    const leave = (why: NotByHttps, to = recipients) =>
-      leaveToSmtp({ mail, recipients: to, domain, door, why });
+    const hasSecond = !isSecondOffer(door) && door !== "last";
+    const leave = (why: NotByHttps) => {
+      const said = leaveToSmtp({ mail, recipients, domain, door, why });
+      // Postfix comes here once more before it goes on to SMTP.
+      if (hasSecond && said.code < 500)
+        for (const one of recipients) outcomes.refused("second offer", mail.from, one, said);
+      return said;
+    };
     if (recipients.some((one) => domainOf(one) !== domain)) return leave("several domains at once");
     if (!isPlain(mail)) return leave("it has no room for such an address");
     using body = await options.bodies.read(mail.source);
@@ -76,8 +84,11 @@ export function createCourier(options: CourierOptions) {
       replies.every((reply) => reply?.code === first.code && reply.text === first.text)
     )
       return asFinal(first, behind(door));
+    // What is read once was not offered to those whom a refusal did not name.
+    const unoffered = hasSecond && body.isWhole ? left.filter((_, i) => replies[i] === undefined) : [];
+    const why = typeof done === "string" ? done : "no relay answers there";
+    const said = unoffered.length > 0 && leaveToSmtp({ mail, recipients: unoffered, domain, door, why });
     // SMTP has one answer for all: each hears its own when the message is offered again.
-    const hasSecond = !isSecondOffer(door) && door !== "last";
     for (const [i, recipient] of left.entries()) {
       const reply = replies[i];
       if (reply !== undefined && reply.code < 400) {
@@ -85,12 +96,7 @@ export function createCourier(options: CourierOptions) {
       } else if (hasSecond) {
         if (reply !== undefined)
           outcomes.refused("second offer", mail.from, recipient, asFinal(reply, behind(door)));
-        // What is read once was not offered to those whom a refusal did not name.
-        else if (body.isWhole) {
-          const why = typeof done === "string" ? done : "no relay answers there";
-          const said = leave(why, [recipient]);
-          if (door === "known") outcomes.refused("second offer", mail.from, recipient, said);
-        }
+        else if (said) outcomes.refused("second offer", mail.from, recipient, said);
       } else if (isRefusal(reply)) outcomes.refused("next attempt", mail.from, recipient, reply);
     }
     return hasSecond ? differ : asWaiting(differ, behind(door));
@@ -115,21 +121,17 @@ export function createCourier(options: CourierOptions) {
 
   const leaveToSmtp = ({ mail, recipients, domain, door, why }: Leaving): SmtpReply => {
     if (door === "last") return noWay(why);
-    const isNoRelay = why === "no relay answers there";
     if (door === "known" || door === "known again") {
-      // SMTP may take as long as the other side likes: not in the processes of those known by HTTPS. The next attempt
-      // goes the way of the others, and a large message does already (knownWays).
+      // The next messages go the way of the others, and so does the next attempt for this one. A large message does
+      // already (knownWays).
       if (why !== "it took no message of that size") destinations.httpsFailed(domain);
-      options.counted("deferred", recipients.length);
-      return asWaiting(smtpLater, "SMTP");
-    }
-    if (isNoRelay) destinations.leftToSmtp(domain);
+      if (!smtpAfterHttps.mayGoOn(mail.from)) {
+        options.counted("deferred", recipients.length);
+        return asWaiting(smtpLater, "SMTP");
+      }
+    } else if (why === "no relay answers there") destinations.leftToSmtp(domain);
     options.counted("smtp", recipients.length);
-    const reply = bySmtp(why);
-    // Postfix comes here once more before it goes on.
-    if (door === "first")
-      for (const one of recipients) outcomes.refused("second offer", mail.from, one, reply);
-    return reply;
+    return bySmtp(why);
   };
 
   /** What to say to a recipient before the message comes. */

@@ -25,7 +25,7 @@ export const MAX_SLOW = 20;
 /** Of one sender, one domain or one network; who has as many begins no more that may be slow. */
 export const MAX_SLOW_OF_ONE = 8;
 /**
- * Deliveries that may be slow, in all and of one sender: of 50 that Postfix hands over at a time to those known by HTTPS
+ * Deliveries that may be slow, in all and of one sender: of 60 that Postfix hands over at a time to those known by HTTPS
  * and 100 to others (postfix-master.ts). Postfix hands over a message for each domain by itself, so one to many domains
  * counts as many. 175 at most, of 200 connections (https-post.ts). Those for which SMTP failed come from the processes of
  * the others and of SMTP (default_process_limit, 100).

@@ -49,6 +49,12 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
       const sources = await session.fetchSources();
       return sources.length >= count && sources;
     });
+  /** Waits until the first relay knows the second one by HTTPS, or knows nothing of it any more. */
+  const untilKnown = (isKnown: boolean) =>
+    waitFor(`the other relay is ${isKnown ? "" : "not "}known`, DELIVERY_TIMEOUT, async () => {
+      const { stdout } = await ring.relay("_a.test").exec(`cat ${runPaths.knownWays}`);
+      return stdout.includes("_b.test https") === isKnown;
+    });
   /** Lines of the log in which Postfix says how it delivered to an address. */
   const deliveries = async (domain: string, to: string) => {
     const entries = await ring.relay(domain).logEntries(/status=/);
@@ -78,8 +84,9 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
     expect(local.map(({ source }) => source)).toEqual(["postfix/lmtp"]);
   });
 
-  it("comes back as a bounce for who is unknown there, and reaches the others", async () => {
+  it("comes back as a bounce for who is unknown there, and reaches the others, once the way is known", async () => {
     const nobody = "nobody-is@_b.test";
+    await untilKnown(true);
     const before = (await inbox(bob, "_b.test", 1)).length;
     expect((await send([bob.address, nobody])).code).toBe(250);
     await inbox(bob, "_b.test", before + 1);
@@ -87,6 +94,16 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
     expect(bounce).toMatch(/^Status: 5\.1\.1/m);
     expect(bounce).toMatch(/^Final-Recipient: rfc822; *nobody-is@_b\.test/im);
     expect(bounce).not.toMatch(new RegExp(`^Final-Recipient: rfc822; *${bob.address}`, "im"));
+    // Both were answered at the second offer.
+    const ends = [
+      ...(await deliveries("_a.test", nobody)),
+      ...(await deliveries("_a.test", bob.address)).slice(-1),
+    ];
+    expect(ends.map(({ source }) => source)).toEqual(["postfix/outgoing/smtp", "postfix/outgoing/smtp"]);
+    expect(ends.map(({ message }) => /status=\w+/.exec(message)![0])).toEqual([
+      "status=bounced",
+      "status=sent",
+    ]);
   });
 
   it("stays on the relay when it is for one of its own addresses", async () => {
@@ -151,21 +168,21 @@ describeRelays("mail between relays by HTTPS", relays, (ring) => {
     const web = "homing-web.service homing-web.socket homing-http.socket";
     await b.exec(`systemctl stop ${web}`);
     const before = (await inbox(bob, "_b.test", 1)).length;
-    expect((await send([bob.address])).code).toBe(250);
-    // It was known by HTTPS: the message waits, and comes again on the way that has SMTP too. Postfix holds on to the last
-    // way it was told for half a minute: another message ends that.
-    const a = ring.relay("_a.test");
-    await waitFor("nothing is known of the other relay", DELIVERY_TIMEOUT, async () => {
-      const { stdout } = await a.exec(`cat ${runPaths.knownWays}`);
-      return !stdout.includes("_b.test");
-    });
+    const bounces = (await inbox(alice, "_a.test", 0)).length;
+    const nobody = "nobody-else@_b.test";
+    // It was known by HTTPS; the message goes on to SMTP in the same attempt.
+    expect((await send([bob.address, nobody])).code).toBe(250);
+    await inbox(bob, "_b.test", before + 1);
+    await inbox(alice, "_a.test", bounces + 1);
+    const atOnce = [
+      ...(await deliveries("_a.test", bob.address)).slice(-1),
+      ...(await deliveries("_a.test", nobody)),
+    ];
+    expect(atOnce.map(({ source }) => source)).toEqual(["postfix/outgoing/smtp", "postfix/outgoing/smtp"]);
+    for (const { message } of atOnce) expect(message).toMatch(/relay=_b\.test\[.*\]:25, /);
+    // Postfix holds on to the last way it was told for half a minute: another message ends that.
+    await untilKnown(false);
     expect((await send([alice.address])).code).toBe(250);
-    await waitFor("the message by SMTP", DELIVERY_TIMEOUT, async () => {
-      await ring.relay("_a.test").exec("postqueue -f");
-      await using session = await openInbox(b.address, bob.address, bob.password);
-      return (await session.fetchSources()).length >= before + 1;
-    });
-    expect((await deliveries("_a.test", bob.address)).at(-1)!.message).toMatch(/relay=_b\.test\[.*\]:25, /);
 
     await b.exec("nft insert rule inet homing input tcp dport 25 reject with tcp reset");
     expect((await send([bob.address])).code).toBe(250);
