@@ -3,9 +3,10 @@
  * kept in a file. Called by commands/dns.ts. What deSEC asks of people (a link in a letter) stays with people.
  */
 import { access } from "node:fs/promises";
+import { FREE_SUFFIX, MIN_PASSWORD_LENGTH } from "../../appliance/dns/desec-free.ts";
 import { type ConnectOptions, DnsProviderError } from "../../appliance/dns/provider.ts";
 import { desec } from "../../appliance/dns/providers/desec.ts";
-import { type DesecAccount, desecAccount, FREE_SUFFIX } from "../../appliance/dns/providers/desec-account.ts";
+import { type DesecAccount, desecAccount } from "../../appliance/dns/providers/desec-account.ts";
 import { parseDomain } from "../../appliance/domain.ts";
 import { createSynced } from "../../appliance/durable.ts";
 import { ask } from "../ask.ts";
@@ -25,8 +26,6 @@ export type RegisterOptions = Readonly<{
   askWith?: typeof ask;
 }>;
 
-/** As the wizard demands (NIST SP 800-63B §5.1.1.1). */
-const MIN_PASSWORD_LENGTH = 8;
 /** How often somebody who has not opened the link is asked whether they have. */
 const MAX_ASKED = 10;
 const EXIT_NOT_YET = 1;

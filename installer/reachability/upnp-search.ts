@@ -3,9 +3,9 @@
  * forwards ports (WANIPConnection, of Internet Gateway Devices 1 and 2; WANPPPConnection). Called by router.ts and
  * forward.ts. I/O: datagrams in the local network, one page of the router.
  */
-import { createSocket } from "node:dgram";
 import { isIPv4 } from "node:net";
 import { NoAnswerError, type ServerPlace } from "../dns/exchange.ts";
+import { byDatagrams } from "./datagrams.ts";
 import { askHttp } from "./http-exchange.ts";
 
 /** UPnP Device Architecture 1.1 §1.3.2. */
@@ -64,21 +64,8 @@ function searchDescription(
   own: string,
   signal: AbortSignal,
 ): Promise<URL | null> {
-  return new Promise((resolve) => {
-    const socket = createSocket("udp4");
-    let timers: NodeJS.Timeout[] = [];
-    const end = (found: URL | null) => {
-      for (const timer of timers) clearTimeout(timer);
-      signal.removeEventListener("abort", nothing);
-      socket.removeAllListeners();
-      socket.on("error", () => {}); // of a socket that nobody waits for any more
-      socket.close();
-      resolve(found);
-    };
-    const nothing = () => end(null);
-    if (signal.aborted || places.length === 0) return nothing();
-    signal.addEventListener("abort", nothing);
-    socket.on("error", nothing);
+  if (places.length === 0) return Promise.resolve(null);
+  return byDatagrams<URL>(signal, ({ socket, end, after }) => {
     socket.on("message", (answer, { address }) => {
       const page = address === router ? descriptionIn(answer, router) : undefined;
       if (page !== undefined) end(page);
@@ -94,7 +81,8 @@ function searchDescription(
     socket.bind(0, own, () => {
       socket.setMulticastTTL(TIME_TO_LIVE);
       socket.setMulticastInterface(own);
-      timers = [...SENDING_MS.map((after) => setTimeout(send, after)), setTimeout(nothing, SEARCH_LIMIT_MS)];
+      for (const milliseconds of SENDING_MS) after(milliseconds, send);
+      after(SEARCH_LIMIT_MS, () => end(null));
     });
   });
 }

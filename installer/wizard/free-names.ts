@@ -2,6 +2,7 @@
  * Names below dedyn.io, which deSEC gives away: what is known of one, and what its registration leads to. Pure; called by
  * submit.ts, results.ts, choices.ts and steps/free-name.ts.
  */
+import { FREE_SUFFIX } from "../../appliance/dns/desec-free.ts";
 import type { Credentials } from "../../appliance/dns/provider.ts";
 import { type Answers, places } from "./answers.ts";
 import type { DomainFacts, Finding, Task } from "./effects.ts";
@@ -10,7 +11,7 @@ import type { State } from "./state.ts";
 import { planTask } from "./tasks.ts";
 
 /** Under this name deSEC gives names away. */
-export const FREE_ENDING = ".dedyn.io";
+export const FREE_ENDING = `.${FREE_SUFFIX}`;
 /** Whose names they are (appliance/dns/providers/desec.ts). */
 export const FREE_PROVIDER = "desec";
 

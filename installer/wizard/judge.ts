@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from "node:net";
 import { contactUri } from "../../appliance/contact.ts";
+import { MIN_PASSWORD_LENGTH } from "../../appliance/dns/desec-free.ts";
 import { DomainError, parseDomain } from "../../appliance/domain.ts";
 import { wifiCountryProblem, wifiNetworkProblem, wifiPasswordProblem } from "../../appliance/wifi.ts";
 
@@ -92,9 +93,6 @@ export function judgeAddresses(text: string): Judged<readonly string[]> {
   }
   return { value: given.map((address) => address.toLowerCase()) };
 }
-
-/** What providers demand of a new account; deSEC's is the only one that the wizard makes. */
-const MIN_PASSWORD_LENGTH = 8;
 
 export function judgePassword(text: string): Judged<string> {
   if (text.length < MIN_PASSWORD_LENGTH)

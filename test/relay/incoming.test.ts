@@ -8,7 +8,8 @@ import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, makeSigningKey, plainMail, type SigningKey, signMail } from "../support/mail.ts";
 import { CLIENT_ADDRESS } from "../support/network.ts";
 import { describeRelays } from "../support/ring.ts";
-import { openSmtp, openSubmission, type SmtpReply } from "../support/smtp-session.ts";
+import type { SmtpReply } from "../support/smtp-reply.ts";
+import { openSmtp, openSubmission } from "../support/smtp-session.ts";
 import { openThirdHost, THIRD_DOMAIN, type ThirdHost } from "../support/third-host.ts";
 import { waitFor } from "../support/wait.ts";
 

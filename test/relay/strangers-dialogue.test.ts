@@ -5,7 +5,8 @@ import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, signMail } from "../support/mail.ts";
 import { openRaw } from "../support/raw-connection.ts";
 import { describeRelays } from "../support/ring.ts";
-import { openSmtp, type SmtpReply, type SmtpSession } from "../support/smtp-session.ts";
+import type { SmtpReply } from "../support/smtp-reply.ts";
+import { openSmtp, type SmtpSession } from "../support/smtp-session.ts";
 import { openThirdHost, type ThirdHost } from "../support/third-host.ts";
 import { waitFor } from "../support/wait.ts";
 

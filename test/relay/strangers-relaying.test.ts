@@ -4,7 +4,8 @@ import { type Account, inventAccount, makeAccount } from "../support/accounts.ts
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, plainMail, signMail } from "../support/mail.ts";
 import { describeRelays } from "../support/ring.ts";
-import { openSmtp, openSubmission, type SmtpReply, type SmtpSession } from "../support/smtp-session.ts";
+import type { SmtpReply } from "../support/smtp-reply.ts";
+import { openSmtp, openSubmission, type SmtpSession } from "../support/smtp-session.ts";
 import { openThirdHost, type ThirdHost } from "../support/third-host.ts";
 import { waitFor } from "../support/wait.ts";
 

@@ -1,7 +1,8 @@
 /** Encrypted messages of an exact size, and sending them byte for byte. Used by ring 2's tests of limits. */
 import { randomBytes } from "node:crypto";
 import { encryptedMail } from "./mail.ts";
-import type { SmtpReply, SmtpSession } from "./smtp-session.ts";
+import type { SmtpReply } from "./smtp-reply.ts";
+import type { SmtpSession } from "./smtp-session.ts";
 
 /** What openpgp adds to a text in a message: base64 in lines of 60 characters (RFC 9580 §6.2). */
 const ARMOR_GROWTH = (4 / 3) * (62 / 60);

@@ -5,12 +5,7 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type SecureContextOptions } from "node:tls";
 import { createLineReader } from "./line-reader.ts";
-
-export type SmtpReply = Readonly<{
-  code: number;
-  /** The texts after the code, lines joined by a line feed. */
-  text: string;
-}>;
+import { readReply, type SmtpReply } from "./smtp-reply.ts";
 
 export type SmtpSession = AsyncDisposable &
   Readonly<{
@@ -62,14 +57,7 @@ export async function openSmtp(options: SmtpOptions): Promise<SmtpSession> {
   socket.setNoDelay(true);
   reader.attach(socket);
 
-  const reply = async (): Promise<SmtpReply> => {
-    const texts: string[] = [];
-    for (;;) {
-      const line = await reader.line();
-      texts.push(line.slice(4));
-      if (line[3] !== "-") return { code: Number(line.slice(0, 3)), text: texts.join("\n") };
-    }
-  };
+  const reply = () => readReply(reader);
   const write = (bytes: string | Uint8Array) => {
     socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
   };

@@ -8,9 +8,6 @@ import type { ConnectOptions } from "../provider.ts";
 import { type ProviderHttp, providerHttp } from "../provider-http.ts";
 import { DESEC_URL, desecReason } from "./desec.ts";
 
-/** The zone below which deSEC gives names away. */
-export const FREE_SUFFIX = "dedyn.io";
-
 export type DesecAccount = Readonly<{
   /**
    * Asks for the account with its domain. deSEC then sends a mail with a link that is good for twelve hours; following it

@@ -1,7 +1,8 @@
 /** Mail as Postfix hands it over by LMTP (RFC 2033): a reply for each recipient after the message. */
 import { connect } from "node:net";
-import type { SmtpMail, SmtpReply } from "../../../services/lib/smtp-client.ts";
+import type { SmtpMail } from "../../../services/lib/smtp-client.ts";
 import { createLineReader } from "../../support/line-reader.ts";
+import { readReply, type SmtpReply } from "../../support/smtp-reply.ts";
 
 export type LmtpSession = Readonly<{
   /** A reply for each recipient, in order. The pieces of the source are whole lines. Throws when the service goes away. */
@@ -13,14 +14,7 @@ export async function openLmtp(path: string): Promise<LmtpSession> {
   const socket = connect(path);
   const reader = createLineReader("the LMTP server");
   reader.attach(socket);
-  const reply = async (): Promise<SmtpReply> => {
-    const texts: string[] = [];
-    for (;;) {
-      const line = await reader.line();
-      texts.push(line.slice(4));
-      if (line[3] !== "-") return { code: Number(line.slice(0, 3)), text: texts.join(" ") };
-    }
-  };
+  const reply = () => readReply(reader);
   const must = async (code: number): Promise<void> => {
     const heard = await reply();
     if (heard.code !== code) throw new Error(`${code} expected: ${heard.code} ${heard.text}`);

@@ -1,7 +1,8 @@
 /** A free domain at deSEC (appliance/dns/providers/desec-account.ts), over a stand-in with accounts. */
 import { describe, expect, it } from "vitest";
+import { FREE_SUFFIX } from "../../../../appliance/dns/desec-free.ts";
 import { desec } from "../../../../appliance/dns/providers/desec.ts";
-import { desecAccount, FREE_SUFFIX } from "../../../../appliance/dns/providers/desec-account.ts";
+import { desecAccount } from "../../../../appliance/dns/providers/desec-account.ts";
 import { fakeDesecAccounts } from "../../../support/dns-providers/desec-account.ts";
 import { runFake } from "../../../support/dns-providers/fake-provider.ts";
 
