@@ -114,7 +114,7 @@ export function homingUnits(): Record<string, string> {
     "homing-milter.service": serviceUnit("milter", "Mail policy", users.milter.name, {
       // DKIM keys of others come from the DNS, by way of the local resolver.
       network: "loopback",
-      write: [runPaths.milterState],
+      write: [runPaths.milterState, runPaths.metrics],
       node: milterNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
     }),

@@ -16,12 +16,15 @@ export type Labels = Readonly<Record<string, string>>;
 
 export type Counter = Readonly<{ add(labels?: Labels, amount?: number): void }>;
 export type Gauge = Readonly<{ set(value: number, labels?: Labels): void }>;
+export type Histogram = Readonly<{ observe(value: number, labels?: Labels): void }>;
 
 export type Counters = Readonly<{
   /** Only grows, and begins at 0 with the service. The name ends in `_total`. */
   counter(name: string, help: string): Counter;
   /** Goes up and down. */
   gauge(name: string, help: string): Gauge;
+  /** How many values were at most each of `bounds`, in ascending order; also their sum and number. */
+  histogram(name: string, help: string, bounds: readonly number[]): Histogram;
   /** The file's text as of now. */
   text(): string;
   /** Writes what is not yet written, and never again. */
@@ -33,7 +36,8 @@ export class CounterError extends Error {
   override name = "CounterError";
 }
 
-type Family = { help: string; type: "counter" | "gauge"; series: Map<string, number> };
+/** `series`: the value by what follows the family's name in the text. */
+type Family = { help: string; type: "counter" | "gauge" | "histogram"; series: Map<string, number> };
 
 /** @param path the file, in a directory that is there. A failed write is logged once and tried again later. */
 export function createCounters(options: Readonly<{ path: string; log: Log; everyMs?: number }>): Counters {
@@ -81,8 +85,7 @@ export function createCounters(options: Readonly<{ path: string; log: Log; every
     noteChange();
     return made;
   };
-  const change = (name: string, { series }: Family, labels: Labels, to: (old: number) => number) => {
-    const key = labelText(labels);
+  const change = (name: string, { series }: Family, key: string, to: (old: number) => number) => {
     const old = series.get(key);
     if (old === undefined && series.size >= MAX_SERIES) {
       throw new CounterError(`${name} has ${MAX_SERIES} series already: labels may have few values only`);
@@ -101,13 +104,35 @@ export function createCounters(options: Readonly<{ path: string; log: Log; every
       return {
         add: (labels = {}, amount = 1) => {
           if (!(amount >= 0)) throw new CounterError(`${name} cannot grow by ${amount}`);
-          change(name, made, labels, (old) => old + amount);
+          change(name, made, labelText(labels), (old) => old + amount);
         },
       };
     },
     gauge: (name, help) => {
       const made = family(name, "gauge", help);
-      return { set: (value, labels = {}) => change(name, made, labels, () => value) };
+      return { set: (value, labels = {}) => change(name, made, labelText(labels), () => value) };
+    },
+    histogram: (name, help, bounds) => {
+      if (bounds.some((bound, i) => i > 0 && !(bound > bounds[i - 1]!)))
+        throw new CounterError(`the bounds of ${name} have to ascend`);
+      const made = family(name, "histogram", help);
+      const upTo = [...bounds, Number.POSITIVE_INFINITY];
+      /** The keys of its series, by its labels: made once, for there is one for each bound. */
+      const keysOf = new Map<string, readonly string[]>();
+      return {
+        observe: (value, labels = {}) => {
+          const own = labelText(labels);
+          let keys = keysOf.get(own);
+          if (keys === undefined) {
+            keys = upTo.map((bound) => `_bucket${labelText({ ...labels, le: boundText(bound) })}`);
+            keysOf.set(own, keys);
+          }
+          for (const [i, key] of keys.entries())
+            change(name, made, key, (old) => old + (value <= upTo[i]! ? 1 : 0));
+          change(name, made, `_sum${own}`, (old) => old + value);
+          change(name, made, `_count${own}`, (old) => old + 1);
+        },
+      };
     },
     text,
     close: () => {
@@ -121,8 +146,12 @@ export function createCounters(options: Readonly<{ path: string; log: Log; every
 /** HELP, TYPE and a line for each series. In HELP backslashes and line feeds are escaped, in labels quotes as well. */
 function familyText(name: string, { help, type, series }: Family): string {
   const escaped = help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
-  const lines = [...series].map(([labels, value]) => `${name}${labels} ${value}\n`);
+  const lines = [...series].map(([key, value]) => `${name}${key} ${value}\n`);
   return `# HELP ${name} ${escaped}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+function boundText(bound: number): string {
+  return bound === Number.POSITIVE_INFINITY ? "+Inf" : String(bound);
 }
 
 function labelText(labels: Labels): string {

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { dkimStatePath, runPaths } from "../../appliance/layout.ts";
+import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startMilterService } from "./service.ts";
@@ -16,6 +17,7 @@ const stop = await startMilterService({
   dkimStatePath,
   rateLimitPath: join(runPaths.milterState, "rate-limit"),
   listen: { name: "milter", path: runPaths.milterSocket },
+  counters: createCounters({ path: join(runPaths.metrics, "milter.prom"), log }),
   log,
 });
 exitOnSignals(log, stop);

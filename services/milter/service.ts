@@ -3,11 +3,13 @@
  */
 import { Resolver } from "node:dns/promises";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Counters } from "../lib/counters.ts";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
 import { type RunningConnection, serveConnection } from "./connection.ts";
+import { createVerdictCounts } from "./counts.ts";
 import { openRateFile } from "./rate-file.ts";
 import { createRateLimit } from "./rate-limit.ts";
 import { createRateTable } from "./rate-table.ts";
@@ -38,6 +40,8 @@ export type MilterServiceOptions = Readonly<{
   rateLimitPath: string;
   /** Where Postfix connects. */
   listen: ListenTarget;
+  /** Without it nothing is counted. */
+  counters?: Counters;
   log: Log;
 }>;
 
@@ -62,12 +66,17 @@ export async function startMilterService(options: MilterServiceOptions): Promise
     resolveTxt: (name) => resolver.resolveTxt(name),
     now: millisecondsSinceBoot,
   });
-  const { server, close } = createMilterServer((socket) => serveConnection(socket, { daemons, log }), log);
+  const counts = options.counters && createVerdictCounts(options.counters, new Set(daemons.keys()));
+  const { server, close } = createMilterServer(
+    (socket) => serveConnection(socket, { daemons, ...(counts && { counts }), log }),
+    log,
+  );
   await listenSocket(server, options.listen);
   log.info("ready", { domain: config.domain, selector: keys.current().selector });
   return [
     { name: "finish messages under way", run: close },
     { name: "stop looking for another key", run: keys.close },
+    { name: "write the counters", run: () => options.counters?.close() },
   ];
 }
 

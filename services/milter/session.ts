@@ -4,6 +4,7 @@
  * goes on. Rules live behind `BeginMessage`, sockets and time limits in connection.ts, which calls this.
  */
 import { describeError, type Log } from "../lib/log.ts";
+import type { VerdictCounts } from "./counts.ts";
 import { type Change, isRefusal, type MessageHandler, type Progress } from "./message.ts";
 import { type Negotiated, negotiate } from "./negotiation.ts";
 import type { Packet } from "./packet-reader.ts";
@@ -39,6 +40,8 @@ export type BeginMessage = (envelope: Envelope) => MessageHandler | Refusal;
 export type SessionOptions = Readonly<{
   /** By the name of the Postfix daemon a session came in by (milter_macro_daemon_name). */
   daemons: ReadonlyMap<string, BeginMessage>;
+  /** Without it nothing is counted. */
+  counts?: VerdictCounts;
   log: Log;
 }>;
 
@@ -70,7 +73,10 @@ type Current = {
   progress: Progress;
 };
 
-export function createSession(send: (packet: Buffer) => void, { daemons, log }: SessionOptions): Session {
+export function createSession(
+  send: (packet: Buffer) => void,
+  { daemons, counts, log }: SessionOptions,
+): Session {
   let agreed: Negotiated | null = null;
   let isConnected = false;
   let isOver = false;
@@ -92,6 +98,7 @@ export function createSession(send: (packet: Buffer) => void, { daemons, log }: 
 
   const refuse = (refusal: Refusal, detail: string, sender: string): void => {
     log.info("refused", { daemon: daemonName, queueId, sender, reply: replyLine(refusal), detail });
+    counts?.verdict(daemonName, refusal.reason);
     current = null;
     send(encodeRefusal(refusal));
   };
@@ -162,14 +169,17 @@ export function createSession(send: (packet: Buffer) => void, { daemons, log }: 
     const message = currentFor("E", "envelope", "header", "body");
     writeBody(message, data);
     message.stage = "end";
+    const started = performance.now();
     const decision = typeof message.progress === "string" ? await message.handler.end() : message.progress;
     if (current !== message) return;
+    counts?.decided((performance.now() - started) / 1000, daemonName);
     if ("refusal" in decision) return refuse(decision.refusal, decision.detail, message.sender);
     const packets = decision.changes.map((change) => encodeChange(change, agreed!));
     if (packets.includes(null)) {
       log.error("the mail server does not let a milter change what has to be changed: see milter_protocol");
       return refuse(serverMisconfigured, "a change that was not negotiated", message.sender);
     }
+    counts?.verdict(daemonName, "accepted");
     current = null;
     for (const packet of packets) send(packet!);
     send(continuePacket);

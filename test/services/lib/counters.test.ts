@@ -41,6 +41,23 @@ describe("counters", () => {
     expect(await readdir(folder)).toEqual(["mux.prom"]);
   });
 
+  it("have histograms, whose buckets hold all that is at most as large", async () => {
+    const counters = createCounters({ path, log });
+    const seconds = counters.histogram("homing_seconds", "How long.", [0.1, 1]);
+    for (const value of [0.05, 0.1, 0.5, 7]) seconds.observe(value, { door: "mx" });
+    expect(counters.text()).toBe(
+      "# HELP homing_seconds How long.\n" +
+        "# TYPE homing_seconds histogram\n" +
+        'homing_seconds_bucket{door="mx",le="0.1"} 2\n' +
+        'homing_seconds_bucket{door="mx",le="1"} 3\n' +
+        'homing_seconds_bucket{door="mx",le="+Inf"} 4\n' +
+        'homing_seconds_sum{door="mx"} 7.65\n' +
+        'homing_seconds_count{door="mx"} 4\n',
+    );
+    expect(() => counters.histogram("homing_other", "x", [1, 1])).toThrow("have to ascend");
+    await counters.close();
+  });
+
   it("are written a while after a change, and not without one", async () => {
     const counters = createCounters({ path, log, everyMs: 20 });
     const taken = counters.counter("homing_taken_total", "x");

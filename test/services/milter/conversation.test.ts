@@ -57,6 +57,27 @@ describe("a milter connection", () => {
     expect(at.log.join("")).toContain("the message is text/plain");
   });
 
+  it("counts its verdicts by door and reason, and how long they took", async () => {
+    await at.milter.session("submission");
+    await at.submit(plainMail({ from: alice, to: bob }));
+    await at.submit("", { from: "<mallory12@a.test>" });
+    await at.submit(await encryptedMail({ from: alice, to: bob }));
+    await at.milter.session("a door that has no rules");
+    await at.submit("");
+    const text = at.counters.text();
+    for (const [door, outcome] of [
+      ["submission", "unencrypted"],
+      ["submission", "sender"],
+      ["submission", "accepted"],
+      ["unknown", "misconfigured"],
+    ])
+      expect(text).toContain(`homing_filter_verdicts_total{door="${door}",outcome="${outcome}"} 1\n`);
+    // The refused ones were decided before their ends, or had none.
+    expect(text).toMatch(/^homing_filter_decision_seconds_count\{door="submission"\} 1$/m);
+    expect(text).toMatch(/^homing_filter_decision_seconds_bucket\{door="submission",le="\+Inf"\} 1$/m);
+    expect(text).not.toMatch(/mallory|alice/);
+  });
+
   it("refuses a forged From", async () => {
     await at.milter.session("smtps");
     expect(await at.submit(await encryptedMail({ from: "mallory12@a.test", to: bob }))).toBe(

@@ -6,8 +6,10 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
+import { type Counters, createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { type RunningConnection, serveConnection } from "../../../services/milter/connection.ts";
+import { createVerdictCounts } from "../../../services/milter/counts.ts";
 import type { MessageHandler } from "../../../services/milter/message.ts";
 import { createRateLimit } from "../../../services/milter/rate-limit.ts";
 import { createRules } from "../../../services/milter/rules.ts";
@@ -38,6 +40,8 @@ export async function resolveTxt(name: string): Promise<string[][]> {
 export type MilterPlace = {
   path: string;
   log: string[];
+  /** What it counts; nothing of it is written. */
+  counters: Counters;
   /** In the milter's time. */
   clock: number;
   sessions: RunningConnection[];
@@ -86,7 +90,10 @@ export function useMilter(): MilterPlace {
       end: () => Promise.reject(new Error("never reached")),
     };
     const all = new Map([...daemons, ["failing", () => failing] as const]);
-    const options = { daemons: all, log: createLog((line) => at.log.push(line), false) };
+    const log = createLog((line) => at.log.push(line), false);
+    at.counters = createCounters({ path: join(folder, "milter.prom"), log });
+    const counts = createVerdictCounts(at.counters, new Set(all.keys()));
+    const options = { daemons: all, counts, log };
     server = createServer((socket) => at.sessions.push(serveConnection(socket, options)));
     server.listen(at.path);
     await once(server, "listening");
