@@ -4,7 +4,7 @@
  */
 
 import type { Painter } from "./painter.ts";
-import type { DnsReport, RecordReport } from "./report.ts";
+import { type DnsReport, outlookOf, type RecordReport } from "./report.ts";
 
 const marks: Readonly<Record<RecordReport["state"], string>> = {
   ok: "OK",
@@ -65,17 +65,16 @@ function cut(text: string): string {
   return text.length <= MAX_FOUND_LENGTH ? text : `${text.slice(0, MAX_FOUND_LENGTH - 1)}…`;
 }
 
-function verdict({ works, records, findings }: DnsReport, painter: Painter): string {
-  const all = [...records, ...findings];
+function verdict(report: DnsReport, painter: Painter): string {
+  const all = [...report.records, ...report.findings];
   const count = (severity: RecordReport["severity"]) =>
     all.filter((each) => each.severity === severity).length;
   const things = (number: number, word: string) => `${number} ${word}${number === 1 ? "" : "s"}`;
   const errors = count("error");
-  const open = records.filter(({ severity, state }) => severity === "error" && state === "unknown").length;
-  if (!works && open === errors) {
+  const outlook = outlookOf(report);
+  if (outlook === "not known")
     return painter.bad(`Whether mail will work is not known: ${things(errors, "open question")}.`);
-  }
-  if (!works) return painter.bad(`Mail will not work yet: ${things(errors, "error")}.`);
+  if (outlook === "not yet") return painter.bad(`Mail will not work yet: ${things(errors, "error")}.`);
   const warnings = count("warning");
   return painter.good(`Mail will work${warnings === 0 ? "" : `, with ${things(warnings, "warning")}`}.`);
 }

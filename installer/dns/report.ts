@@ -62,3 +62,11 @@ export type DnsReport = Readonly<{
   /** Mail will work, as far as the DNS goes. */
   works: boolean;
 }>;
+
+/** Whether mail will work: it will, it will not yet, or nobody answered what would show it. */
+export function outlookOf({ works, records, findings }: DnsReport): "works" | "not yet" | "not known" {
+  if (works) return "works";
+  const isOpen = ({ state }: RecordReport) => state === "unknown";
+  const isError = ({ severity }: Pick<RecordReport, "severity">) => severity === "error";
+  return !findings.some(isError) && records.filter(isError).every(isOpen) ? "not known" : "not yet";
+}

@@ -1,5 +1,5 @@
 /** A check of the DNS in a screen's length, for the wizard. Pure; called by dns-effects.ts. */
-import type { DnsReport } from "../dns/report.ts";
+import { type DnsReport, outlookOf } from "../dns/report.ts";
 import { shellQuote } from "../shell-quote.ts";
 import type { Finding } from "./effects.ts";
 
@@ -14,8 +14,18 @@ const stateWords: Readonly<Record<DnsReport["records"][number]["state"], string>
   conflicts: "is in conflict with what is there",
 };
 
+const verdicts = (domain: string): Readonly<Record<ReturnType<typeof outlookOf>, Finding>> => ({
+  works: { mark: "good", text: `The DNS shows all that ${domain} needs: mail will work.` },
+  "not yet": {
+    mark: "bad",
+    text: "Mail will not work yet. New records may take an hour to be seen everywhere.",
+  },
+  "not known": { mark: "warning", text: "Whether mail will work is not known: some servers gave no answer." },
+});
+
 /** What keeps mail from working comes first. */
-export function findingsOf({ works, records, findings, domain }: DnsReport, folder: string): Finding[] {
+export function findingsOf(report: DnsReport, folder: string): Finding[] {
+  const { records, findings, domain } = report;
   const all = [
     ...findings,
     ...records
@@ -30,11 +40,8 @@ export function findingsOf({ works, records, findings, domain }: DnsReport, fold
     ...all.filter(({ severity }) => severity !== "error"),
   ];
   const left = sorted.length - MAX_SHOWN;
-  const verdict: Finding = works
-    ? { mark: "good", text: `The DNS shows all that ${domain} needs: mail will work.` }
-    : { mark: "bad", text: "Mail will not work yet. New records may take an hour to be seen everywhere." };
   return [
-    verdict,
+    verdicts(domain)[outlookOf(report)],
     ...sorted
       .slice(0, MAX_SHOWN)
       .map(({ severity, text }): Finding => ({ mark: severity === "error" ? "bad" : "warning", text })),

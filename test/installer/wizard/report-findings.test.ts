@@ -41,6 +41,17 @@ it("names what keeps mail from working before all else, each with its mend", () 
   ]);
 });
 
+it("does not say that mail will not work where nobody answered", () => {
+  const silent = report({
+    works: false,
+    records: [record(domain, { state: "unknown", severity: "error", mend: "Try again." })],
+  });
+  expect(findingsOf(silent, domain)[0]).toEqual({
+    mark: "warning",
+    text: expect.stringContaining("is not known"),
+  });
+});
+
 it("leaves what no screen has room for to the command", () => {
   const many = Array.from({ length: 14 }, (_, index) =>
     record(`x${index}`, { state: "differs", severity: "warning" }),
