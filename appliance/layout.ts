@@ -120,6 +120,8 @@ export const runPaths = {
   signUpSocket: `${runDirectory}/sign-up.sock`,
   /** Where homing-ctl speaks to the account service: 0600 root. */
   controlSocket: `${runDirectory}/control.sock`,
+  /** Where services/reaper speaks to the account service, and nobody else. */
+  reaperSocket: `${runDirectory}/reaper.sock`,
   /**
    * What services/certificates gets by LoadCredential, 0600 root; there only where an authority is asked. The key for
    * changes of the DNS is empty unless the settings name one.

@@ -97,6 +97,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing-recipients.socket",
       "homing-sign-up.socket",
       "homing-control.socket",
+      "homing-auth-reaper.socket",
       "homing-metadata.socket",
       "homing-milter.socket",
       "homing-http.socket",

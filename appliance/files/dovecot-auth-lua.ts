@@ -46,6 +46,7 @@ function auth_password_verify(request, password)
     .. "&service=" .. escape(request.protocol) .. "&ip=" .. escape(request.remote_ip))
   if status == 200 then return dovecot.auth.PASSDB_RESULT_OK, {} end
   if status == 403 then return dovecot.auth.PASSDB_RESULT_PASSWORD_MISMATCH, nil end
+  if status == 423 then return dovecot.auth.PASSDB_RESULT_USER_DISABLED, nil end
   return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, nil
 end
 
@@ -54,7 +55,7 @@ function auth_passdb_lookup(request)
 end
 
 function auth_userdb_lookup(request)
-  local status = ask("/exists", "user=" .. escape(request.user))
+  local status = ask("/exists", "user=" .. escape(request.user) .. "&service=" .. escape(request.protocol))
   if status == 200 then
     return dovecot.auth.USERDB_RESULT_OK, { uid = "${users.vmail.name}", gid = "${users.vmail.name}" }
   end

@@ -2,7 +2,7 @@
  * Postfix's master.cf (master(5)): port 25 for other relays, 465 and 587 for accounts, and the daemons
  * behind them. Nothing runs in a chroot: systemd's sandbox stands around all of it.
  */
-import { httpsMailListen, muxBackends, ports } from "../layout.ts";
+import { httpsMailListen, muxBackends, ports, runPaths } from "../layout.ts";
 import { firstTime, knownByHttps, neverByHttps } from "../mail-routes.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { vrfyRule } from "./postfix-main.ts";
@@ -22,6 +22,8 @@ const submissionOptions: Options = {
   smtpd_client_restrictions: "permit_sasl_authenticated,reject",
   smtpd_sender_restrictions: "reject_sender_login_mismatch,permit_sasl_authenticated,reject",
   smtpd_relay_restrictions: "permit_sasl_authenticated,reject",
+  // A session outlives what it logged in to: an account that was blocked or deleted meanwhile sends nothing more.
+  smtpd_data_restrictions: `check_sasl_access socketmap:unix:${runPaths.recipientSocket}:logins,reject_unauth_pipelining`,
   smtpd_reject_unlisted_recipient: "no",
   cleanup_service_name: "submission-cleanup",
 };

@@ -80,6 +80,11 @@ export function homingUnits(): Record<string, string> {
       "Account service (sign-up)",
       `${unixSocket(runPaths.signUpSocket, users.web.name)}\nService=homing-auth.service`,
     ),
+    "homing-auth-reaper.socket": socketUnit(
+      "reaper",
+      "Account service (reaper)",
+      `${unixSocket(runPaths.reaperSocket, users.reaper.name)}\nService=homing-auth.service`,
+    ),
     // Whoever reaches this one decides who gets an account: root alone.
     "homing-control.socket": socketUnit(
       "control",
@@ -92,6 +97,7 @@ export function homingUnits(): Record<string, string> {
         "homing-recipients.socket",
         "homing-sign-up.socket",
         "homing-control.socket",
+        "homing-auth-reaper.socket",
       ],
       network: "none",
       write: [dataPaths.accounts, runPaths.metrics],

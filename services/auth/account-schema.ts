@@ -42,4 +42,6 @@ export const accountMigrations = [
      told INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX unused_accounts_by_token ON unused_accounts (token_hash)`,
+  // NULL: an ordinary one (appliance/account-states.ts).
+  `ALTER TABLE accounts ADD COLUMN state TEXT CHECK (state IN ('blocked', 'leaving'))`,
 ] as const;

@@ -3,6 +3,7 @@
  * server.ts puts it on the wire. A client logs in on IMAP and SMTP at once at first contact, so everything
  * here may run in parallel for one address; the insert in the store decides who was first.
  */
+import type { AccountState } from "../../appliance/account-states.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import { describeError, type Log } from "../lib/log.ts";
@@ -25,6 +26,8 @@ import type { AccountStore } from "./store.ts";
 export type Verdict =
   | Readonly<{ kind: "ok"; created: boolean }>
   | Readonly<{ kind: "mismatch" }>
+  /** The password is right, but the operator blocked the account. */
+  | Readonly<{ kind: "blocked" }>
   | Readonly<{ kind: "refused"; refusal: Refusal }>
   /** Too many wrong passwords: the client should try again later. */
   | Readonly<{ kind: "throttled" }>
@@ -44,8 +47,10 @@ export type Accounts = Readonly<{
    * when the account is on disk. @throws Error when the store fails: a temporary failure for the client.
    */
   verify(login: Login): Promise<Verdict>;
-  /** Whether mail for this address can be delivered. */
+  /** Whether mail for this address can be delivered, and somebody may be logged in to it. */
   exists(user: string): boolean;
+  /** Whether there is anything of this address: its owner may be blocked, or it may be on its way out. */
+  hasMailbox(user: string): boolean;
 }>;
 
 export function createAccounts(
@@ -86,6 +91,8 @@ export function createAccounts(
   const judge = async (attempt: Attempt): Promise<Verdict> => {
     const { address, password } = attempt;
     const known = store.findPassword(address);
+    // One that is leaving is as unknown as one of which there is nothing, but its name is not free yet.
+    if (store.findState(address) === "leaving") return compare(attempt, undefined);
     if (known !== undefined) return compare(attempt, known);
     const refusal = settingsRefusal(address, password, config, parts.mode());
     if (refusal !== undefined) return refuse(attempt, refusal);
@@ -173,33 +180,52 @@ export function createAccounts(
     return store.findPassword(address) === stored ? ok : { kind: "mismatch" };
   };
 
+  /** The last word on a right password: what the operator did while it was compared counts as well. */
+  const admit = (address: string, verdict: Verdict): Verdict => {
+    if (verdict.kind !== "ok") return verdict;
+    switch (store.findState(address)) {
+      case "active":
+        return verdict;
+      case "blocked":
+        return { kind: "blocked" };
+      default:
+        return { kind: "mismatch" };
+    }
+  };
+
+  const find = (user: string): AccountState | undefined => {
+    const normalised = normaliseAddress(user, config.domain);
+    return "address" in normalised ? store.findState(normalised.address) : undefined;
+  };
+
+  const check = async ({ password, address: client }: Login, address: string): Promise<Verdict> => {
+    const fingerprint = recent.fingerprint(address, password);
+    const stored = store.findPassword(address);
+    // No limit, no turn, no hash: nobody guesses what the relay invented, and what was right stays right.
+    if (stored !== undefined && matchesInvented(password, stored)) return await claim(address, stored);
+    if (stored !== undefined && recent.matches(address, stored, fingerprint))
+      return { kind: "ok", created: false };
+    const network = networkOf(client);
+    const key = `${fingerprint} ${network}`;
+    const same = underWay.get(key);
+    if (same !== undefined) return same;
+    const verdict = judge({ address, password, fingerprint, client, network })
+      .catch((cause): Verdict => {
+        if (cause instanceof QueueFullError) return { kind: "busy" };
+        throw cause;
+      })
+      .finally(() => underWay.delete(key));
+    underWay.set(key, verdict);
+    return verdict;
+  };
+
   return {
-    async verify({ user, password, address: client }) {
-      const normalised = normaliseAddress(user, config.domain);
+    async verify(login) {
+      const normalised = normaliseAddress(login.user, config.domain);
       if ("refusal" in normalised) return { kind: "refused", refusal: normalised.refusal };
-      const { address } = normalised;
-      const fingerprint = recent.fingerprint(address, password);
-      const stored = store.findPassword(address);
-      // No limit, no turn, no hash: nobody guesses what the relay invented, and what was right stays right.
-      if (stored !== undefined && matchesInvented(password, stored)) return await claim(address, stored);
-      if (stored !== undefined && recent.matches(address, stored, fingerprint))
-        return { kind: "ok", created: false };
-      const network = networkOf(client);
-      const key = `${fingerprint} ${network}`;
-      const same = underWay.get(key);
-      if (same !== undefined) return same;
-      const verdict = judge({ address, password, fingerprint, client, network })
-        .catch((cause): Verdict => {
-          if (cause instanceof QueueFullError) return { kind: "busy" };
-          throw cause;
-        })
-        .finally(() => underWay.delete(key));
-      underWay.set(key, verdict);
-      return verdict;
+      return admit(normalised.address, await check(login, normalised.address));
     },
-    exists(user) {
-      const normalised = normaliseAddress(user, config.domain);
-      return "address" in normalised && store.findPassword(normalised.address) !== undefined;
-    },
+    exists: (user) => find(user) === "active",
+    hasMailbox: (user) => find(user) !== undefined,
   };
 }

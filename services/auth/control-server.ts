@@ -7,12 +7,14 @@
  *   GET /invites                               200 {"invites": […]}
  *   POST /invites       uses, expires?, note   200 {…, "token", "link"}: shown this once. expires: Unix seconds
  *   DELETE /invites/ID                         200, or 404 when there is none
+ *   … /accounts …                              account-requests.ts
  *
  * Bodies are forms; mistakes are answered 400 {"text"}, what does not work now 503 {"text"}.
  */
 import type { IncomingMessage, Server } from "node:http";
 import { signUpModes } from "../../appliance/sign-up-modes.ts";
 import type { Log } from "../lib/log.ts";
+import { type AccountRequests, accountVerbs } from "./account-requests.ts";
 import type { InviteList } from "./invites.ts";
 import { BadRequestError, createJsonServer, type Reply, readForm, requireField } from "./json-server.ts";
 import type { CurrentMode } from "./sign-up-mode.ts";
@@ -29,6 +31,7 @@ type Parts = Readonly<{
   domain: string;
   mode: CurrentMode;
   invites: InviteList;
+  accounts: AccountRequests;
   /** Unix time in seconds. */
   now: () => number;
   log: Log;
@@ -50,6 +53,8 @@ export function createControlServer(parts: Parts): Server {
 
 async function answer(request: IncomingMessage, parts: Parts): Promise<Reply> {
   const { mode, invites } = parts;
+  const aboutAccounts = parts.accounts.answer(request.method ?? "", request.url ?? "", accountVerbs);
+  if (aboutAccounts !== undefined) return await aboutAccounts;
   const asked = `${request.method} ${request.url}`;
   const revoked = /^DELETE \/invites\/(\d{1,15})$/.exec(asked)?.[1];
   if (revoked !== undefined) {

@@ -1,9 +1,11 @@
 /**
- * HTTP/1.1 as the account service speaks it on its three sockets: forms in, small JSON objects out, everything
- * bounded. What is asked and answered stands in server.ts (Dovecot), sign-up-server.ts (services/web) and
- * control-server.ts (homing-ctl).
+ * HTTP/1.1 as the account service speaks it on its four sockets: forms in, small JSON objects out, everything
+ * bounded. What is asked and answered stands in server.ts (Dovecot), sign-up-server.ts (services/web),
+ * control-server.ts (homing-ctl) and reaper-server.ts (services/reaper).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { describeError, type Log } from "../lib/log.ts";
 import { createTally } from "../lib/tally.ts";
 import { FormError, parseForm } from "./form.ts";
@@ -24,7 +26,10 @@ const maxConnections = 256;
 /** Longer than the 60 s after which those who ask let go, so that they never write into a closing connection. */
 const keepAliveMs = 75_000;
 
-export type Reply = Readonly<{ status: number; body: unknown }>;
+/** `lines`: as many as there are, sent as fast as they are read. */
+export type Reply =
+  | Readonly<{ status: number; body: unknown }>
+  | Readonly<{ status: number; lines: Iterable<string> }>;
 
 /** The request itself is wrong: a mistake in the configuration, or somebody is probing. */
 export class BadRequestError extends Error {
@@ -68,7 +73,14 @@ export function createJsonServer(
           // server that stops waits for every connection.
           if (!request.complete || reply.status === 401 || !server.listening)
             response.setHeader("Connection", "close");
+          if ("lines" in reply) return stream(response, reply);
           send(response, reply);
+          return undefined;
+        })
+        // Whoever reads sees that the end is missing (RFC 9112 §8).
+        .catch((cause) => {
+          failed.note(describeError(cause));
+          response.destroy();
         });
     },
   );
@@ -117,7 +129,17 @@ function readBody(request: IncomingMessage): Promise<string> {
   });
 }
 
-function send(response: ServerResponse, reply: Reply): void {
+/** @throws whatever the lines throw; Error when the reader went away. */
+function stream(
+  response: ServerResponse,
+  { status, lines }: Readonly<{ status: number; lines: Iterable<string> }>,
+): Promise<void> {
+  response.writeHead(status, { "Content-Type": "application/x-ndjson" });
+  // One piece ahead: the reader sets the pace.
+  return pipeline(Readable.from(lines, { highWaterMark: 1 }), response);
+}
+
+function send(response: ServerResponse, reply: Readonly<{ status: number; body: unknown }>): void {
   const body = JSON.stringify(reply.body);
   response.writeHead(reply.status, {
     "Content-Type": "application/json",

@@ -22,12 +22,12 @@ export function askerOf(token: string, client: string): Buffer {
 
 /**
  * SQL that finds an account to give again, by ?1 the token's hash, ?2 Unix seconds now, ?3 the asker. None for an
- * invitation that was withdrawn or has expired.
+ * invitation that was withdrawn or has expired, and none that the operator blocked or that is being deleted.
  */
 export const findUnusedSql = `
   SELECT unused.address AS address
-  FROM unused_accounts AS unused JOIN invites USING (token_hash)
-  WHERE unused.token_hash = ?1 AND (invites.expires IS NULL OR invites.expires > ?2)
+  FROM unused_accounts AS unused JOIN invites USING (token_hash) JOIN accounts USING (address)
+  WHERE unused.token_hash = ?1 AND accounts.state IS NULL AND (invites.expires IS NULL OR invites.expires > ?2)
     AND (unused.told <= ?2 - ${laterSeconds}
       OR (invites.uses = 1 AND unused.asker = ?3 AND unused.told <= ?2 - ${soonSeconds}))
   ORDER BY unused.told LIMIT 1`;

@@ -20,6 +20,7 @@ const { stop } = await startAuthService({
   listen: { name: "auth", ...authListen },
   recipients: { name: "recipients", path: runPaths.recipientSocket },
   signUp: { name: "sign-up", path: runPaths.signUpSocket },
+  reaper: { name: "reaper", path: runPaths.reaperSocket },
   control: { name: "control", path: runPaths.controlSocket, mode: 0o600 },
   counters: createCounters({ path: join(runPaths.metrics, "auth.prom"), log }),
   log,

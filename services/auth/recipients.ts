@@ -2,7 +2,8 @@
  * Tells Postfix which addresses have an account, so that port 25 refuses unknown recipients before it takes
  * the message (RFC 5321 §3.3) instead of sending a bounce to a possibly forged sender. Postfix's socketmap
  * protocol, socketmap_table(5): netstrings, "<map> <key>" in, "OK …", "NOTFOUND " or "TEMP …" out. By the map "routes" it
- * tells the ways to other domains as well (routes.ts).
+ * tells the ways to other domains as well (routes.ts), and by "logins", before each message of a session that logged in,
+ * whether that login would still be let in.
  */
 import { createServer, type Server } from "node:net";
 import { describeError, type Log } from "../lib/log.ts";
@@ -19,12 +20,15 @@ class NetstringError extends Error {
 }
 
 /**
- * Port 25 and the port for mail by HTTPS ask for recipients, trivial-rewrite(8) for ways: each has at most 100 processes
+ * Port 25 and the port for mail by HTTPS ask for recipients, those for accounts for logins, trivial-rewrite(8) for ways: each has at most 100 processes
  * (default_process_limit), each with one connection.
  */
 const maxConnections = 512;
 /** Postfix lets go of a connection that it did not use for 10 s, and of any after 100 s (dict_sockmap.c). */
 const idleLimitMs = 60_000;
+
+/** An action of access(5): Postfix says it and hangs up. Whoever logs in again learns more. */
+const loginEnded = "OK 421 4.7.0 Log in again";
 
 type Tables = Readonly<{
   exists: (address: string) => boolean;
@@ -97,6 +101,7 @@ function answer(request: string, { exists, route }: Tables, failures: Tally): st
       const way = route(key);
       return way === undefined ? "NOTFOUND " : `OK ${way}`;
     }
+    if (request.slice(0, blank) === "logins") return exists(key) ? "NOTFOUND " : loginEnded;
     // Postfix also asks for the parts "name" and "@domain" alone: no account is called so.
     if (!/^[^@]+@[^@]+$/.test(key)) return "NOTFOUND ";
     return exists(key) ? "OK account" : "NOTFOUND ";

@@ -2,8 +2,10 @@
  * The account service on the wire: HTTP/1.1 on loopback, asked by Dovecot's auth workers (passdb and userdb
  * in Lua). Whoever holds the shared secret may ask.
  *
- *   POST /verify  user, password, ip   200 right (account made if new) · 403 wrong or refused · 503 try later
- *   POST /exists  user                 200 there is such an account · 404 there is none
+ *   POST /verify  user, password, ip   200 right (account made if new) · 403 wrong or refused · 423 right, but blocked
+ *                                      · 503 try later
+ *   POST /exists  user, service        200 there is such an account · 404 there is none. One that is blocked or leaving
+ *                                      is there for the service "doveadm" alone, the operator's and the reaper's
  *
  * Bodies are forms, answers JSON: {"result": "ok" | "mismatch" | "refused" | …, "reason"?, "text"?}.
  */
@@ -77,7 +79,9 @@ async function answer(
   }
   const user = requireField(fields, "user");
   if (request.url === "/exists") {
-    return accounts.exists(user) ? { status: 200, body: { result: "ok" } } : unknownReply;
+    // Dovecot names the program that asks; no client can call itself so.
+    const there = fields.get("service") === "doveadm" ? accounts.hasMailbox(user) : accounts.exists(user);
+    return there ? { status: 200, body: { result: "ok" } } : unknownReply;
   }
   const password = requireField(fields, "password");
   const verdict = await accounts.verify({ user, password, address: fields.get("ip") ?? "" });
@@ -100,6 +104,8 @@ function replyOf(verdict: Verdict): Reply {
         status: 403,
         body: { result: "refused", reason: verdict.refusal, text: refusalTexts[verdict.refusal] },
       };
+    case "blocked":
+      return { status: 423, body: { result: "blocked", text: "The operator blocked this account" } };
     case "throttled":
       return {
         status: 503,

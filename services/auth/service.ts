@@ -8,10 +8,12 @@ import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
+import { createAccountRequests } from "./account-requests.ts";
 import { createAccounts } from "./accounts.ts";
 import { createControlServer } from "./control-server.ts";
 import { holdMachineState, readMachineState } from "./machine.ts";
 import { createProofs } from "./proof-of-work.ts";
+import { createReaperServer } from "./reaper-server.ts";
 import { createRecipientServer } from "./recipients.ts";
 import { createRoutes } from "./routes.ts";
 import { createAuthServer } from "./server.ts";
@@ -42,6 +44,8 @@ export type AuthServiceOptions = Readonly<{
   signUp: ListenTarget;
   /** Where homing-ctl asks. */
   control: ListenTarget;
+  /** Where services/reaper asks. */
+  reaper: ListenTarget;
   /** Without it nothing is counted. */
   counters?: Counters;
   log: Log;
@@ -90,10 +94,13 @@ export async function startAuthService(
     log,
   });
   const signUpServer = createSignUpServer({ signUp, log });
+  const requests = createAccountRequests({ domain: config.domain, store, log });
+  const reaperServer = createReaperServer({ accounts: requests, log });
   const controlServer = createControlServer({
     domain: config.domain,
     mode,
     invites: store.invites,
+    accounts: requests,
     now,
     log,
   });
@@ -101,6 +108,7 @@ export async function startAuthService(
   await listenSocket(recipientServer, options.recipients);
   await listenSocket(signUpServer, options.signUp);
   await listenSocket(controlServer, options.control);
+  await listenSocket(reaperServer, options.reaper);
   await listenSocket(server, options.listen);
   const accountsThere = store.count();
   // A new relay: its owner is waiting to try it.
@@ -117,6 +125,7 @@ export async function startAuthService(
       { name: "close recipient connections", run: () => recipientConnections.close() },
       { name: "close connections of the web service", run: () => closeServer(signUpServer) },
       { name: "close connections of homing-ctl", run: () => closeServer(controlServer) },
+      { name: "close connections of the reaper", run: () => closeServer(reaperServer) },
       { name: "close the account store", run: () => store.close() },
       { name: "write the counters", run: () => options.counters?.close() },
     ],

@@ -4,6 +4,7 @@
  * writer-thread.ts, which is the only one to speak to it.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import type { AccountState } from "../../appliance/account-states.ts";
 import { openDatabase } from "../lib/database.ts";
 import { accountMigrations } from "./account-schema.ts";
 import { findUnusedSql } from "./lost-answer.ts";
@@ -45,7 +46,11 @@ export type ListChange =
     }>
   | Readonly<{ kind: "revoke-invite"; id: number }>
   | Readonly<{ kind: "choose-mode"; mode: string; settingsMode: string }>
-  | Readonly<{ kind: "forget-mode" }>;
+  | Readonly<{ kind: "forget-mode" }>
+  /** One that is leaving stays so. */
+  | Readonly<{ kind: "set-state"; address: string; state: AccountState }>
+  /** Takes the row of an account that is leaving away. */
+  | Readonly<{ kind: "forget"; address: string }>;
 
 export type ListOutcome = Readonly<{
   made: boolean;
@@ -102,6 +107,10 @@ const chooseMode = database.prepare(
   `INSERT INTO sign_up_choice (only_one, mode, settings_mode) VALUES (1, ?, ?)
    ON CONFLICT (only_one) DO UPDATE SET mode = excluded.mode, settings_mode = excluded.settings_mode`,
 );
+const setState = database.prepare(
+  "UPDATE accounts SET state = nullif(?1, 'active') WHERE address = ?2 AND (state IS NOT 'leaving' OR ?1 = 'leaving')",
+);
+const forget = database.prepare("DELETE FROM accounts WHERE address = ? AND state = 'leaving'");
 const forgetMode = database.prepare("DELETE FROM sign_up_choice");
 
 port.on("message", (message: readonly ListChange[] | "close") => {
@@ -145,6 +154,10 @@ function make(change: ListChange): ListOutcome {
       return { made: chooseMode.run(change.mode, change.settingsMode).changes === 1 };
     case "forget-mode":
       return { made: forgetMode.run().changes === 1 };
+    case "set-state":
+      return { made: setState.run(change.state, change.address).changes === 1 };
+    case "forget":
+      return { made: forget.run(change.address).changes === 1 };
   }
 }
 

@@ -3,7 +3,8 @@
  * without it the next stranger who logs in with a name owns that name. Called by accounts.ts. Looking up is
  * done here; what changes is written by a thread of its own (store-writer.ts), many with one flush of the disk.
  */
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import type { AccountState, ListedAccount } from "../../appliance/account-states.ts";
 import { DatabaseError, openDatabase, openDatabaseAlone } from "../lib/database.ts";
 import type { Log } from "../lib/log.ts";
 import { accountMigrations } from "./account-schema.ts";
@@ -17,15 +18,31 @@ const secondsPerDay = 86_400;
 /** A look-up waits this long for another process, in milliseconds: all logins wait with it. */
 const lookUpBusyMs = 200;
 
+/** Of the list, read in one go: a millisecond, in which no login is answered. */
+const rowsInPiece = 500;
+
 /** How often a list that could only be opened for reading is tried again, in milliseconds. */
 const reopenMs = 30_000;
 
 export type AccountStore = Readonly<{
   /**
-   * The stored password hash of a normalised address, or undefined when there is no such account.
+   * The stored password hash of a normalised address, whatever its state, or undefined when there is no such account.
    * @throws AccountListError when a damaged list cannot tell; Error of SQLite.
    */
   findPassword(address: string): string | undefined;
+  /** @throws as findPassword does. */
+  findState(address: string): AccountState | undefined;
+  /** @throws as findPassword does. */
+  findListed(address: string): ListedAccount | undefined;
+  /**
+   * All accounts in the order of their addresses, in pieces: whoever reads slowly holds up nobody. What changes
+   * meanwhile may be in it or not. @throws Error of SQLite
+   */
+  list(): Iterable<readonly ListedAccount[]>;
+  /** False when there is no such account, or it is leaving: from there no way leads back. @throws as create does. */
+  setState(address: string, state: AccountState): Promise<boolean>;
+  /** Takes an account off the list, from when on its name is free. False unless it was leaving. @throws as create does. */
+  forget(address: string): Promise<boolean>;
   /**
    * Adds an account; false when the address is taken (whoever took it first keeps it). When it resolves to
    * true, the account is on disk. `now` in Unix seconds.
@@ -136,14 +153,37 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
     return writer.make(wanted);
   };
 
+  const find = (address: string): Row | undefined => {
+    const row = guarded(() => reader.find.get(address));
+    if (row === undefined && damage !== undefined)
+      throw new AccountListError("the damaged account list cannot tell who is unknown");
+    return row;
+  };
+
   return {
     findPassword(address) {
-      const row = guarded(() => reader.find.get(address));
-      if (row !== undefined) return String(row.password);
-      if (damage !== undefined)
-        throw new AccountListError("the damaged account list cannot tell who is unknown");
-      return undefined;
+      const row = find(address);
+      return row && String(row.password);
     },
+    findState(address) {
+      const row = find(address);
+      return row && stateOf(row);
+    },
+    findListed(address) {
+      const row = find(address);
+      return row && listed(row);
+    },
+    *list() {
+      for (let after = ""; ; ) {
+        const rows = guarded(() => reader.listAfter.all(after, rowsInPiece)).map(listed);
+        const last = rows.at(-1);
+        if (last === undefined) return;
+        yield rows;
+        after = last.address;
+      }
+    },
+    setState: async (address, state) => (await change({ kind: "set-state", address, state })).made,
+    forget: async (address) => (await change({ kind: "forget", address })).made,
     async create(address, password, now) {
       return (await change({ kind: "add", address, password, createdDay: dayOf(now) })).made;
     },
@@ -177,6 +217,16 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
   };
 }
 
+type Row = Record<string, SQLOutputValue>;
+
+function stateOf({ state }: Row): AccountState {
+  return state === "blocked" || state === "leaving" ? state : "active";
+}
+
+function listed(row: Row): ListedAccount {
+  return { address: String(row.address), createdDay: Number(row.created_day), state: stateOf(row) };
+}
+
 function dayOf(now: number): number {
   return Math.floor(now / secondsPerDay) * secondsPerDay;
 }
@@ -184,6 +234,7 @@ function dayOf(now: number): number {
 type Reader = Readonly<{
   database: DatabaseSync;
   find: ReturnType<DatabaseSync["prepare"]>;
+  listAfter: ReturnType<DatabaseSync["prepare"]>;
   findUnused: ReturnType<DatabaseSync["prepare"]>;
   /** Opened for reading only: nothing else can open it. */
   alone: boolean;
@@ -194,7 +245,10 @@ function openReader(path: string, log: Log): Reader {
     database.exec(`PRAGMA busy_timeout = ${lookUpBusyMs}`);
     return {
       database,
-      find: database.prepare("SELECT password FROM accounts WHERE address = ?"),
+      find: database.prepare("SELECT address, password, created_day, state FROM accounts WHERE address = ?"),
+      listAfter: database.prepare(
+        "SELECT address, created_day, state FROM accounts WHERE address > ? ORDER BY address LIMIT ?",
+      ),
       findUnused: database.prepare("SELECT 1 FROM unused_accounts WHERE address = ?"),
       alone,
     };

@@ -7,6 +7,7 @@ import decodeQR from "qr/decode.js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { askControl } from "../../../appliance/ctl/control-client.ts";
 import { runCtl } from "../../../appliance/ctl/main.ts";
+import { createAccountRequests } from "../../../services/auth/account-requests.ts";
 import { createControlServer } from "../../../services/auth/control-server.ts";
 import { createSignUpMode } from "../../../services/auth/sign-up-mode.ts";
 import { type AccountStore, openAccountStore } from "../../../services/auth/store.ts";
@@ -32,7 +33,9 @@ describe("homing-ctl", () => {
     });
     const mode = await createSignUpMode({ store, settings: "open", log });
     const { invites } = store;
-    server = createControlServer({ domain: "chat.example.org", mode, invites, now: () => now, log });
+    const domain = "chat.example.org";
+    const accounts = createAccountRequests({ domain, store, log });
+    server = createControlServer({ domain, mode, invites, accounts, now: () => now, log });
     await listenSocket(server, { name: "control", path: socket, mode: 0o600 });
   });
   afterEach(async () => {

@@ -63,6 +63,12 @@ describe("the recipient socket", () => {
     );
   });
 
+  it("ends the session of a login that would be refused now, and no other", async () => {
+    expect(await ask(`logins ${known}`)).toBe("9:NOTFOUND ,");
+    expect(await ask("logins nobody@chat.example.org")).toBe("25:OK 421 4.7.0 Log in again,");
+    expect(await ask("logins broken@chat.example.org")).toContain(":TEMP ");
+  });
+
   it("finds nothing for the parts of an address that Postfix also asks for", async () => {
     expect(await ask("recipients abc123xyz", "recipients @chat.example.org", "recipients ")).toBe(
       "9:NOTFOUND ,".repeat(3),

@@ -23,6 +23,7 @@ const { server, stop } = await startAuthService({
   listen: { name: "auth", host: "127.0.0.1", port: 0 },
   recipients: { name: "recipients", path: `${databasePath}.recipients` },
   signUp: { name: "sign-up", path: `${databasePath}.sign-up` },
+  reaper: { name: "reaper", path: `${databasePath}.reaper` },
   control: { name: "control", path: `${databasePath}.control`, mode: 0o600 },
   log,
 });

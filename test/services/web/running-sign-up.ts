@@ -72,6 +72,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
       listen: { name: "auth", host: "127.0.0.1", port: 0 },
       recipients: { name: "recipients", path: at("recipients.sock") },
       signUp: { name: "sign-up", path: at("sign-up.sock") },
+      reaper: { name: "reaper", path: at("reaper.sock") },
       control: { name: "control", path: at("control.sock"), mode: 0o600 },
       log,
     });
