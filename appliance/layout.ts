@@ -102,6 +102,10 @@ export const runPaths = {
   /** Where Postfix asks the account service for recipients. */
   recipientSocket: `${runDirectory}/recipients.sock`,
   metadataSocket: `${runDirectory}/metadata.sock`,
+  /** Where services/door tells the metadata service who got mail. */
+  newsSocket: `${runDirectory}/news.sock`,
+  /** What the metadata service keeps over its own restarts, not over the system's: 0700 homing-metadata. */
+  metadataState: `${runDirectory}/metadata-state`,
   /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
   metrics: `${runDirectory}/metrics`,
   /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */

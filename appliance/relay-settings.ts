@@ -7,6 +7,7 @@ import { certificateSettings, checkCertificates, type Refuse } from "./certifica
 import { contactUri } from "./contact.ts";
 import { deletionIsEnforced } from "./deletion.ts";
 import { DomainError, parseDomain } from "./domain.ts";
+import { pushSettings } from "./push-settings.ts";
 import { decimal, settingNotes, whole, yesNo } from "./setting-notes.ts";
 import { signUpModes } from "./sign-up-modes.ts";
 import { sshPublicKeyProblem } from "./ssh-key.ts";
@@ -226,26 +227,7 @@ const settings = z.object({
       }),
     })
     .prefault({}),
-  push: z
-    .object({
-      enabled: yesNo(
-        "Keep the device tokens by which sleeping phones can be woken (none is woken in this version).",
-        true,
-      ),
-      keepTokenDays: whole(
-        "A device that did not renew its token for this many days is forgotten.",
-        90,
-        1,
-        MAX_DAYS,
-      ),
-      retryHours: whole(
-        `A notification that could not be handed over is given up after this many hours ${NOT_YET}.`,
-        5,
-        1,
-        48,
-      ),
-    })
-    .prefault({}),
+  push: pushSettings,
 });
 
 /** Rules between two settings. `path` is where the mistake is shown. */

@@ -99,6 +99,7 @@ export function rootfsSpec(): RootfsSpec {
       "homing-control.socket",
       "homing-auth-reaper.socket",
       "homing-metadata.socket",
+      "homing-news.socket",
       "homing-milter.socket",
       "homing-http.socket",
       "homing-web.socket",

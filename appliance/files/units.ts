@@ -20,6 +20,7 @@ import { certificateUnits } from "./certificates.ts";
 import { configureService } from "./configure-unit.ts";
 import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
+import { metadataUnits } from "./metadata-units.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { startOrderUnits } from "./start-order.ts";
 import { statusService, statusTimer } from "./status.ts";
@@ -106,16 +107,7 @@ export function homingUnits(): Record<string, string> {
       isForLogin: true,
       hide: secretDirectories,
     }),
-    "homing-metadata.socket": socketUnit(
-      "metadata",
-      "IMAP metadata service",
-      unixSocket(runPaths.metadataSocket, users.vmail.name),
-    ),
-    "homing-metadata.service": serviceUnit("metadata", "IMAP metadata service", users.metadata.name, {
-      network: "none",
-      write: [dataPaths.metadata],
-      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail],
-    }),
+    ...metadataUnits(secretDirectories),
     "homing-milter.socket": socketUnit("milter", "Mail policy", unixSocket(runPaths.milterSocket, "postfix")),
     "homing-milter.service": serviceUnit("milter", "Mail policy", users.milter.name, {
       // DKIM keys of others come from the DNS, by way of the local resolver.

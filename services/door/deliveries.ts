@@ -37,6 +37,8 @@ export type DeliveriesOptions = Readonly<{
   /** Milliseconds of a clock that never goes back. */
   now: () => number;
   counted: (outcome: Outcome | "repeated" | "found" | "later") => void;
+  /** A message of `sender` came into the mailbox, as far as this is known for the first time. */
+  arrived: (recipient: string, sender: string) => void;
   log: Log;
   settleMs?: number;
 }>;
@@ -59,8 +61,8 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
 
   /** False when it cannot be said. */
   const settle = async (
+    { sender, messageId }: ArrivedMessage,
     recipient: string,
-    messageId: string | undefined,
     fingerprint: bigint,
   ): Promise<boolean> => {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -73,6 +75,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       if (isThere) counted("found");
       list.note(isThere ? "delivered" : "refused", [fingerprint]);
       lostAt.delete(fingerprint);
+      if (isThere) options.arrived(recipient, sender);
       return true;
     } catch (cause) {
       log.warn("cannot ask a mailbox for a message", { cause: String(cause) });
@@ -83,7 +86,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     }
   };
 
-  const begin = (fingerprints: readonly bigint[]): Claim => {
+  const begin = ({ sender, recipients }: ArrivedMessage, fingerprints: readonly bigint[]): Claim => {
     const { promise, resolve } = Promise.withResolvers<void>();
     for (const one of fingerprints) underWay.set(one, promise);
     list.note("begun", fingerprints);
@@ -95,6 +98,9 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       for (const one of fingerprints) underWay.delete(one);
       resolve();
       for (const outcome of outcomes) counted(outcome);
+      for (const [i, recipient] of recipients.entries()) {
+        if (outcomes[i] === "delivered") options.arrived(recipient, sender);
+      }
     };
     return { kind: "deliver", finish };
   };
@@ -110,12 +116,17 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       const others = all.flatMap(({ fingerprint }) => underWay.get(fingerprint) ?? []);
       const lost = all.filter((one) => isOpen(one) && !underWay.has(one.fingerprint));
       if (others.length === 0 && lost.length === 0) break;
-      const settled = lost.map((one) => settle(one.recipient, message.messageId, one.fingerprint));
+      const settled = lost.map((one) => settle(message, one.recipient, one.fingerprint));
       isKnown = (await Promise.all(settled)).every(Boolean);
       await Promise.all(others);
     }
     const states = all.map(({ fingerprint }) => list.state(fingerprint));
-    if (states.every((state) => state === undefined)) return begin(all.map((one) => one.fingerprint));
+    if (states.every((state) => state === undefined)) {
+      return begin(
+        message,
+        all.map((one) => one.fingerprint),
+      );
+    }
     const verdicts = states.map((state) => (state === "delivered" ? "delivered" : "later"));
     for (const verdict of verdicts) counted(verdict === "delivered" ? "repeated" : "later");
     return { kind: "answer", verdicts };

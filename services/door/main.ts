@@ -15,6 +15,7 @@ const stop = await startDoorService({
   listen: { name: "door", path: runPaths.doorSocket },
   lmtpPath: lmtpSocketPath,
   lookPath: mailboxLookPath,
+  newsPath: runPaths.newsSocket,
   listPath: join(dataPaths.door, "delivered"),
   counters: createCounters({ path: join(runPaths.metrics, "door.prom"), log }),
   log,

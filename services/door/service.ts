@@ -13,6 +13,7 @@ import { type Conversation, serveConversation } from "./conversation.ts";
 import { openDeliveredList } from "./delivered-list.ts";
 import { createDeliveries } from "./deliveries.ts";
 import { createMailboxLook } from "./mailbox-look.ts";
+import { createNews } from "./news.ts";
 
 export type DoorOptions = Readonly<{
   /** LMTP, for Postfix. */
@@ -21,6 +22,8 @@ export type DoorOptions = Readonly<{
   lmtpPath: string;
   /** Dovecot's doveadm, which searches mailboxes. */
   lookPath: string;
+  /** Where services/metadata listens for who got mail. */
+  newsPath: string;
   /** The list; gets a second file beside it. */
   listPath: string;
   counters: Counters;
@@ -44,11 +47,17 @@ export async function startDoorService(options: DoorOptions): Promise<readonly S
     "Recipients of messages for mailboxes here, by what became of it: delivered, refused, unknown (Dovecot went away, or could not say), repeated (known as delivered), found (in the mailbox, after doubt), later",
   );
   const list = openDeliveredList({ path: options.listPath, log });
+  const news = createNews({ path: options.newsPath, log });
   const deliveries = createDeliveries({
     list,
     isInMailbox: createMailboxLook(options.lookPath),
     now: () => performance.now(),
     counted: (outcome) => recipients.add({ outcome }),
+    // What people send themselves comes from a device of theirs that is awake. Nobody else can send so: Postfix lets only
+    // the owner of an address have it as envelope sender, and the milter takes it from mail from elsewhere.
+    arrived: (recipient, sender) => {
+      if (recipient.toLowerCase() !== sender.toLowerCase()) news.tell(recipient.toLowerCase());
+    },
     log,
     ...(options.settleMs !== undefined && { settleMs: options.settleMs }),
   });
@@ -88,6 +97,7 @@ export async function startDoorService(options: DoorOptions): Promise<readonly S
         await Promise.all([...open].map(({ done }) => done));
       },
     },
+    { name: "end telling of mail", run: news.close },
     { name: "close the list", run: list.close },
     { name: "write the counters", run: () => counters.close() },
   ];

@@ -3,7 +3,8 @@
  * appliance/layout.ts.
  */
 import { join } from "node:path";
-import { dataPaths, runPaths } from "../../appliance/layout.ts";
+import { dataPaths, runPaths, systemRootsPath } from "../../appliance/layout.ts";
+import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startMetadataService } from "./service.ts";
@@ -11,8 +12,14 @@ import { startMetadataService } from "./service.ts";
 const log = createLog();
 const stop = await startMetadataService({
   settingsPath: runPaths.relayConfig,
-  databasePath: join(dataPaths.metadata, "metadata.sqlite"),
-  listen: { name: "metadata", path: runPaths.metadataSocket },
+  dataDirectory: dataPaths.metadata,
+  stateDirectory: runPaths.metadataState,
+  rootsPath: systemRootsPath,
+  listen: {
+    dict: { name: "metadata", path: runPaths.metadataSocket },
+    news: { name: "news", path: runPaths.newsSocket },
+  },
+  counters: createCounters({ path: join(runPaths.metrics, "metadata.prom"), log }),
   log,
 });
 exitOnSignals(log, stop);

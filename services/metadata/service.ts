@@ -1,30 +1,105 @@
 /**
- * Puts the metadata service together: a Dovecot dict server on a unix socket. Called by main.ts on the
- * device and, with other paths, by tests.
+ * Puts the metadata service together: a Dovecot dict server on a unix socket, and notifications for phones. Called by main.ts on the device and, with other paths, by tests.
  */
-import { createServer } from "node:net";
+import { readFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import type { RelayConfig } from "../../appliance/relay-config.ts";
+import type { Counters } from "../lib/counters.ts";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
+import { countMetadata } from "./count.ts";
 import { createDictionary } from "./dictionary.ts";
+import { serveLines } from "./line-session.ts";
+import { createNewsAnswers } from "./news-session.ts";
+import { openNotificationQueue } from "./notification-queue.ts";
+import { createNotifier } from "./notifier.ts";
+import { createProxyPost } from "./proxy-post.ts";
 import { serveSession } from "./session.ts";
-import { openMetadataStore } from "./store.ts";
+import { type MetadataStore, openMetadataStore } from "./store.ts";
+
+export type MetadataOptions = Readonly<{
+  settingsPath: string;
+  /** Outlives a reboot: tokens, last logins, notifications that failed. */
+  dataDirectory: string;
+  /** Outlives a restart of the service: notifications that were not tried yet. */
+  stateDirectory: string;
+  /** Certificates of authorities, PEM. */
+  rootsPath: string;
+  listen: Readonly<{ dict: ListenTarget; news: ListenTarget }>;
+  counters: Counters;
+  log: Log;
+}>;
 
 /** Starts the service; resolves when it listens. @throws SettingsError, DatabaseError, SocketInUseError */
-export async function startMetadataService(
-  options: Readonly<{ settingsPath: string; databasePath: string; listen: ListenTarget; log: Log }>,
-): Promise<readonly ShutdownStep[]> {
-  const { log } = options;
+export async function startMetadataService(options: MetadataOptions): Promise<readonly ShutdownStep[]> {
+  const { log, counters, listen } = options;
   const config = await loadRelayConfig(options.settingsPath);
-  const store = openMetadataStore(options.databasePath, config.push);
-  const dictionary = createDictionary({ config, store, now: () => Date.now() / 1000 });
-  const server = createServer((socket) => serveSession(socket, { dictionary, log }));
-  const connections = trackConnections(server);
-  await listenSocket(server, options.listen);
+  const store = openMetadataStore(join(options.dataDirectory, "metadata.sqlite"), config.push);
+  const dictionary = createDictionary({ config, store, now });
+  const push = await openPush(options, config, store);
+  const counting = countMetadata({ counters, store, queues: push.queues, now, log });
+  const listening = async (target: ListenTarget, serve: (socket: Socket) => void): Promise<ShutdownStep> => {
+    const server = createServer(serve);
+    const connections = trackConnections(server);
+    await listenSocket(server, target);
+    return { name: `close connections (${target.name})`, run: () => connections.close() };
+  };
+  const news = createNewsAnswers(push.told);
+  const closing = [
+    await listening(listen.dict, (socket) => serveSession(socket, { dictionary, log })),
+    await listening(listen.news, (socket) => serveLines(socket, { answer: news, log })),
+  ];
   log.info("answering for metadata", { domain: config.domain, push: config.push.enabled });
   return [
-    { name: "close connections", run: () => connections.close() },
+    ...closing,
+    { name: "end notifications", run: push.close },
+    { name: "end counting", run: counting.stop },
     { name: "close the metadata store", run: () => store.close() },
+    { name: "write the counters", run: () => counters.close() },
   ];
+}
+
+function now(): number {
+  return Date.now() / 1000;
+}
+
+/** The notifications, if the settings want them. Otherwise what was there of them is forgotten. */
+async function openPush(options: MetadataOptions, config: RelayConfig, store: MetadataStore) {
+  const { counters, log } = options;
+  const fresh = openNotificationQueue(join(options.stateDirectory, "notifications.sqlite"));
+  const waiting = openNotificationQueue(join(options.dataDirectory, "notifications.sqlite"));
+  const queues = [fresh, waiting];
+  const closeQueues = () => {
+    for (const queue of queues) queue.close();
+  };
+  if (!config.push.enabled) {
+    for (const queue of queues) queue.clear();
+    store.forgetAllTokens();
+    return { queues, told: () => {}, close: closeQueues };
+  }
+  const proxy = createProxyPost({ url: config.push.proxyUrl, roots: await readFile(options.rootsPath) });
+  const notifier = createNotifier({
+    fresh,
+    waiting,
+    post: proxy.post,
+    hasToken: (token) => store.hasToken(token, now()),
+    forgetToken: store.forgetToken,
+    retrySeconds: config.push.retryHours * 3600,
+    now,
+    counters,
+    log,
+  });
+  notifier.start();
+  return {
+    queues,
+    told: (address: string) => notifier.notify(store.tokensOf(address, now())),
+    close: async () => {
+      await notifier.stop();
+      proxy.close();
+      closeQueues();
+    },
+  };
 }

@@ -1,6 +1,6 @@
 /**
- * Push tokens and last logins, in SQLite. Called by dictionary.ts. Only days are kept, no times: enough for
- * forgetting what is old, and nobody's daily rhythm is on record.
+ * Push tokens and last logins, in SQLite. Called by dictionary.ts, service.ts and count.ts. Only days are kept, no
+ * times: enough for forgetting what is old, and nobody's daily rhythm is on record.
  */
 import { openDatabase } from "../lib/database.ts";
 
@@ -23,6 +23,8 @@ const migrations = [
      address TEXT PRIMARY KEY NOT NULL,
      day INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID`,
+  // Whoever has a token that its proxy does not know any more is looked for by it.
+  `CREATE INDEX device_tokens_by_token ON device_tokens (token)`,
 ] as const;
 
 /** One change; a transaction of the dict protocol is a list of them. */
@@ -37,6 +39,18 @@ export type Change =
 export type MetadataStore = Readonly<{
   /** The tokens set on a mailbox that have not expired at `now` (Unix seconds), oldest first. */
   tokens(address: string, mailbox: string, now: number): string[];
+  /** Those of all its mailboxes: where a new message is told. */
+  tokensOf(address: string, now: number): string[];
+  /** Whether some device has the token, and renewed it in time. */
+  hasToken(token: string, now: number): boolean;
+  /** It belongs to no device any more, whoever had it. */
+  forgetToken(token: string): void;
+  /** Forgets the tokens that have expired. */
+  forgetExpired(now: number): void;
+  /** When nobody is to be woken any more. */
+  forgetAllTokens(): void;
+  /** Tokens, and accounts that logged in within each of `days`, today included. */
+  count(now: number, days: readonly number[]): Readonly<{ tokens: number; active: readonly number[] }>;
   /** The start of the day of the last login, Unix seconds. */
   lastLogin(address: string): number | undefined;
   /** Makes all changes or none. @throws Error of SQLite */
@@ -69,7 +83,15 @@ export function openMetadataStore(
   );
   const dropExpired = database.prepare("DELETE FROM device_tokens WHERE address = ? AND day <= ?");
   const forgetTokens = database.prepare("DELETE FROM device_tokens WHERE address = ? AND mailbox = ?");
-  const forgetAllTokens = database.prepare("DELETE FROM device_tokens WHERE address = ?");
+  const forgetTokensOf = database.prepare("DELETE FROM device_tokens WHERE address = ?");
+  const findTokensOf = database.prepare(
+    "SELECT DISTINCT token FROM device_tokens WHERE address = ? AND day > ? ORDER BY token",
+  );
+  const findToken = database.prepare("SELECT 1 FROM device_tokens WHERE token = ? AND day > ? LIMIT 1");
+  const forgetToken = database.prepare("DELETE FROM device_tokens WHERE token = ?");
+  const forgetExpired = database.prepare("DELETE FROM device_tokens WHERE day <= ?");
+  const countTokens = database.prepare("SELECT count(*) AS count FROM device_tokens WHERE day > ?");
+  const countLogins = database.prepare("SELECT count(*) AS count FROM last_logins WHERE day > ?");
   const forgetLogin = database.prepare("DELETE FROM last_logins WHERE address = ?");
   const findLogin = database.prepare("SELECT day FROM last_logins WHERE address = ?");
   // A second login of the day writes nothing at all.
@@ -94,7 +116,7 @@ export function openMetadataStore(
         setLogin.run(change.address, dayOf(change.time));
         return;
       case "forget-account":
-        forgetAllTokens.run(change.address);
+        forgetTokensOf.run(change.address);
         forgetLogin.run(change.address);
     }
   };
@@ -106,6 +128,16 @@ export function openMetadataStore(
       const row = findLogin.get(address);
       return row === undefined ? undefined : Number(row.day);
     },
+    tokensOf: (address, now) =>
+      findTokensOf.all(address, expiredUntil(now)).map(({ token }) => String(token)),
+    hasToken: (token, now) => findToken.get(token, expiredUntil(now)) !== undefined,
+    forgetToken: (token) => void forgetToken.run(token),
+    forgetExpired: (now) => void forgetExpired.run(expiredUntil(now)),
+    forgetAllTokens: () => database.exec("DELETE FROM device_tokens"),
+    count: (now, days) => ({
+      tokens: Number(countTokens.get(expiredUntil(now))?.count),
+      active: days.map((each) => Number(countLogins.get(dayOf(now) - each * secondsPerDay)?.count)),
+    }),
     apply(changes, now) {
       if (changes.length === 0) return;
       database.exec("BEGIN IMMEDIATE");

@@ -72,7 +72,12 @@ describe("the root file system of a relay", () => {
 
 describe("the units", () => {
   const services = Object.entries(units).filter(([name]) => name.endsWith(".service"));
-  const asksTheWorld = ["homing-dkim.service", "homing-certificates.service", "homing-transport.service"];
+  const asksTheWorld = [
+    "homing-dkim.service",
+    "homing-certificates.service",
+    "homing-transport.service",
+    "homing-metadata.service",
+  ];
 
   it.each(services)("%s runs in a sandbox", (name, text) => {
     for (const line of [
@@ -81,7 +86,7 @@ describe("the units", () => {
       "PrivateDevices=yes",
       "RestrictNamespaces=yes",
       "SystemCallArchitectures=native",
-      // Name servers, certificate authorities and other relays are wherever they are.
+      // Name servers, certificate authorities, other relays and the notification proxy are wherever they are.
       ...(asksTheWorld.includes(name) ? [] : ["IPAddressDeny=any"]),
     ]) {
       expect(text.split("\n")).toContain(line);
@@ -110,6 +115,7 @@ describe("the units", () => {
     expect(group("homing-recipients.socket")).toBe("postfix");
     expect(group("homing-door.socket")).toBe("postfix");
     expect(group("homing-metadata.socket")).toBe("vmail");
+    expect(group("homing-news.socket")).toBe("homing-door");
     for (const unit of ["homing-milter.socket", "homing-recipients.socket", "homing-metadata.socket"]) {
       expect(units[unit]).toMatch(/^SocketMode=0660$/m);
     }

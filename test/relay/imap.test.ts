@@ -1,20 +1,33 @@
 /** What clients expect of IMAP here: capabilities, metadata, and news of a message at once. */
 import { beforeAll, expect, it } from "vitest";
+import { relayRecords } from "../../appliance/dns/records.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { type ImapSession, openInbox } from "../support/imap-session.ts";
 import { encryptedMail } from "../support/mail.ts";
+import { CLIENT_ADDRESS } from "../support/network.ts";
+import { startTestProxy } from "../support/notification-proxy.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** From "delivered" in the log to the notice at an idling client; stock Dovecot takes 500 ms longer. */
 const IDLE_GOAL = 60;
 const DELIVERIES = 15;
+const PUSH_TIMEOUT = 20_000;
 
 /** Full of what means something in dovecot.conf; and as the URI that it has to become. */
 const CONTACT = 'https://help.test/a "b" %{user} 100%$SET:ssl$ENV:HOME %%';
 const CONTACT_URI = "https://help.test/a%20%22b%22%20%25%7Buser%7D%20100%25%24SET:ssl%24ENV:HOME%20%25%25";
 
-const settings = { contact: CONTACT, sending: { perMinute: 600, burst: 100 } };
+/** A name for tests, so that it is asked without TLS (appliance/push-settings.ts). */
+const PROXY_DOMAIN = "_push.test";
+const PROXY_PORT = 8089;
+
+const settings = {
+  contact: CONTACT,
+  sending: { perMinute: 600, burst: 100 },
+  push: { proxyUrl: `http://${PROXY_DOMAIN}:${PROXY_PORT}/notify` },
+};
 
 describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
   const relay = () => ring.relay("_a.test");
@@ -55,20 +68,52 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     expect(await admin()).toBe(answer);
   });
 
+  const setToken = async (account: Account, token: string) => {
+    await using session = await open(account);
+    const set = await session.command(
+      `SETMETADATA INBOX (/private/devicetoken {${token.length}+}\r\n${token})`,
+    );
+    expect(`${set.status} ${set.text}`).toMatch(/^OK/);
+  };
+
   it("keeps a push token for its account", async () => {
     const token = "fcm-some-token";
     const getToken = "GETMETADATA INBOX /private/devicetoken";
-    {
-      await using session = await open(alice);
-      const set = await session.command(
-        `SETMETADATA INBOX (/private/devicetoken {${token.length}+}\r\n${token})`,
-      );
-      expect(`${set.status} ${set.text}`).toMatch(/^OK/);
-    }
+    await setToken(alice, token);
     await using later = await open(alice);
     expect((await later.command(getToken)).untagged.join("\n")).toContain(token);
     await using stranger = await open(await makeAccount(relay()));
     expect((await stranger.command(getToken)).untagged.join("\n")).not.toContain(token);
+  });
+
+  it("wakes the phones of whoever gets mail from others, with their tokens alone", async () => {
+    await ring
+      .network()
+      .publish(relayRecords({ domain: PROXY_DOMAIN, dkim: [], addresses: [CLIENT_ADDRESS] }));
+    await using proxy = await startTestProxy({ address: CLIENT_ADDRESS, port: PROXY_PORT });
+    const bob = await makeAccount(relay());
+    await setToken(alice, "openpgp:alice");
+    for (const token of ["openpgp:phone", "openpgp:tablet"]) await setToken(bob, token);
+    await using sending = await openSubmission(relay().address, alice.address, alice.password);
+    /** Milliseconds from the sender's 250 to the last request. */
+    const delays: number[] = [];
+    for (const expected of [2, 4, 6]) {
+      // What she sends to herself as well comes from a phone that is awake.
+      const to = [bob.address, alice.address];
+      const source = await encryptedMail({ from: alice.address, to: bob.address });
+      expect((await sending.send({ from: alice.address, to, source })).code).toBe(250);
+      const sent = performance.timeOrigin + performance.now();
+      await waitFor("the proxy is asked", PUSH_TIMEOUT, () => proxy.received.length === expected);
+      delays.push(Math.round(proxy.received.at(-1)!.at - sent));
+    }
+    console.log(`from "250" to the notification proxy: ${delays.join(", ")} ms`);
+    expect(proxy.received.map(({ token }) => token)).not.toContain("openpgp:alice");
+    expect(new Set(proxy.received.map(({ token }) => token))).toEqual(
+      new Set(["openpgp:phone", "openpgp:tablet"]),
+    );
+    for (const { headers } of proxy.received) {
+      expect(Object.keys(headers).sort()).toEqual(["connection", "content-length", "host"]);
+    }
   });
 
   it("has a quota of the size that is set", async () => {

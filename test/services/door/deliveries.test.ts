@@ -38,14 +38,16 @@ function open(isThere: () => boolean = () => false, settleMs = SETTLE_MS) {
   let skipped = 0;
   const asked: number[] = [];
   const now = () => performance.now() + skipped;
+  const arrived: string[] = [];
   const { claim } = createDeliveries({
     ...{ list, now, log, counted: () => {}, settleMs },
+    arrived: (recipient, sender) => void arrived.push(`${sender} > ${recipient}`),
     isInMailbox: async () => {
       asked.push(now());
       return isThere();
     },
   });
-  return { claim, asked, now, skip: (ms: number) => (skipped += ms) };
+  return { claim, asked, arrived, now, skip: (ms: number) => (skipped += ms) };
 }
 const finish = (claim: Claim, outcome: "delivered" | "refused" | "unknown") => {
   if (claim.kind !== "deliver") throw new Error("it is not to be delivered");
@@ -65,6 +67,7 @@ it("asks the mailbox only when an orphan has had its time, and once for all who 
   expect(door.asked[0]! - lost).toBeGreaterThanOrEqual(SETTLE_MS - EARLY_MS);
   expect(await door.claim(message)).toEqual(answered("delivered"));
   expect(door.asked).toHaveLength(1);
+  expect(door.arrived).toEqual([`alice@a.test > ${bob}`]);
 });
 
 it("delivers it again when it is not there, to one of those who come at once", async () => {

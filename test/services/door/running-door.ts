@@ -121,6 +121,7 @@ export async function runDoor(settleMs = 0): Promise<RunningDoor> {
       listen: { name: "door", path },
       lmtpPath: join(folder, "lmtp"),
       lookPath: join(folder, "look"),
+      newsPath: join(folder, "news.sock"),
       listPath: join(folder, "delivered"),
       settleMs,
       counters: counted,

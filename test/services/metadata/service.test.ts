@@ -1,13 +1,16 @@
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemRootsPath } from "../../../appliance/layout.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
+import { createCounters } from "../../../services/lib/counters.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { startMetadataService } from "../../../services/metadata/service.ts";
 import { openMetadataStore } from "../../../services/metadata/store.ts";
+import { answers, startTestProxy } from "../../support/notification-proxy.ts";
 
 const settings = 'domain = "_a.test"\n[messages]\nmax_recipients = 77\n[push]\nkeep_token_days = 3\n';
 const guid = "c854a6148b45016b684d000083ecc375";
@@ -16,20 +19,38 @@ describe("the metadata service", () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "homing-metadata-"));
-    await writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
+    await configure(settings);
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  async function start(): Promise<{ path: string; stop: () => Promise<void> }> {
+  const configure = (text: string) =>
+    writeFile(join(folder, "relay.json"), JSON.stringify(parseRelayConfig(text, "relay.toml")));
+
+  async function start(): Promise<{
+    path: string;
+    newsPath: string;
+    counters: () => string;
+    stop: () => Promise<void>;
+  }> {
     const path = join(folder, "metadata.sock");
+    const newsPath = join(folder, "news.sock");
+    const log = createLog(() => {});
+    const counters = createCounters({ path: join(folder, "metadata.prom"), log });
+    const stateDirectory = join(folder, "state");
+    await mkdir(stateDirectory, { recursive: true });
     const steps = await startMetadataService({
       settingsPath: join(folder, "relay.json"),
-      databasePath: join(folder, "metadata.sqlite"),
-      listen: { name: "metadata", path },
-      log: createLog(() => {}),
+      dataDirectory: folder,
+      stateDirectory,
+      rootsPath: systemRootsPath,
+      listen: { dict: { name: "metadata", path }, news: { name: "news", path: newsPath } },
+      counters,
+      log,
     });
     return {
       path,
+      newsPath,
+      counters: counters.text,
       async stop() {
         for (const step of steps) await step.run();
       },
@@ -57,6 +78,74 @@ describe("the metadata service", () => {
     const second = await start();
     expect(await ask(second.path, `Lpriv/${guid}/devicetoken\tabc@_a.test\n`)).toBe("Ophone\n");
     await second.stop();
+  });
+
+  const setToken = (path: string, user: string, token: string) =>
+    ask(path, `B1\t${user}\t0\nS1\tpriv/${guid}/devicetoken\t${token}\nC1\n`);
+  const tell = async (path: string, lines: string): Promise<string> => {
+    const socket = connect(path);
+    socket.end(lines);
+    let text = "";
+    for await (const chunk of socket) text += chunk;
+    return text;
+  };
+
+  it("hands over the tokens of those who get mail, and keeps what it could not hand over", async () => {
+    await using proxy = await startTestProxy();
+    await configure(`${settings}proxy_url = "${proxy.url}"\n`);
+    const first = await start();
+    for (const token of ["phone", "tablet"]) await setToken(first.path, "abc@_a.test", token);
+    await setToken(first.path, "other@_a.test", "others");
+    expect(await tell(first.newsPath, "mail ABC@_a.test\nmail nobody@_a.test\n")).toBe("noted\nnoted\n");
+    const received = () => proxy.received.map(({ token }) => token).sort();
+    await expect.poll(received).toEqual(["phone", "tablet"]);
+    await expect.poll(first.counters).toContain('homing_push_requests_total{outcome="accepted"} 2\n');
+    expect(first.counters()).toContain("homing_push_tokens 0\n");
+    proxy.setMood(answers(500));
+    await tell(first.newsPath, "mail other@_a.test\n");
+    await expect.poll(received).toContain("others");
+    await first.stop();
+    proxy.setMood(answers(410));
+    const second = await start();
+    expect(second.counters()).toContain("homing_push_tokens 3\n");
+    expect(second.counters()).toContain("homing_push_queue 1\n");
+    await tell(second.newsPath, "mail abc@_a.test\n");
+    await expect.poll(second.counters).toContain('homing_push_requests_total{outcome="forgotten"} 2\n');
+    expect(await ask(second.path, `Lpriv/${guid}/devicetoken\tabc@_a.test\n`)).toBe("N\n");
+    await second.stop();
+  });
+
+  it("takes and sends no tokens, and forgets those it has, when push is switched off", async () => {
+    await using proxy = await startTestProxy();
+    const withProxy = `${settings}proxy_url = "${proxy.url}"\n`;
+    await configure(withProxy);
+    const on = await start();
+    await setToken(on.path, "abc@_a.test", "phone");
+    await on.stop();
+    await configure(`${withProxy}enabled = false\n`);
+    const off = await start();
+    expect(await setToken(off.path, "abc@_a.test", "tablet")).toMatch(/^F1\t.*switched off/);
+    expect(await tell(off.newsPath, "mail abc@_a.test\n")).toBe("noted\n");
+    expect(await ask(off.path, `Lpriv/${guid}/devicetoken\tabc@_a.test\n`)).toBe("N\n");
+    await off.stop();
+    expect(proxy.received).toEqual([]);
+  });
+
+  it.each([
+    ["an unknown command", "male abc@_a.test\n"],
+    ["too few words", "mail\n"],
+    ["too many words", "mail a b\n"],
+    ["a NUL", "mail a\0b\n"],
+    ["an endless line", "mail ".padEnd(100_000, "x")],
+  ])("cuts off who tells of mail with %s, and goes on", async (_what, line) => {
+    const { newsPath, stop } = await start();
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    const socket = connect(newsPath, () => socket.write(line));
+    // It may be cut off before all was written.
+    socket.on("error", resolve).on("close", resolve).resume();
+    await closed;
+    expect(await tell(newsPath, "mail abc@_a.test\n")).toBe("noted\n");
+    await stop();
   });
 
   it("forgets tokens after the days of the settings", async () => {
