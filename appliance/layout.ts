@@ -50,6 +50,8 @@ export const dataPaths = {
   dkim: `${dataDirectory}/dkim`,
   /** Which messages were delivered (services/door). */
   door: `${dataDirectory}/door`,
+  /** Account and OpenPGP key of the canary (services/probe). */
+  canary: `${dataDirectory}/canary`,
   /** What services/certificates remembers of the certificate authority. */
   certificates: `${dataDirectory}/certificates`,
 } as const;
@@ -126,6 +128,16 @@ export const runPaths = {
   controlSocket: `${runDirectory}/control.sock`,
   /** Where services/reaper speaks to the account service, and nobody else. */
   reaperSocket: `${runDirectory}/reaper.sock`,
+  /** Where services/probe asks the account service for the account of the canary. */
+  canarySocket: `${runDirectory}/canary.sock`,
+  /** What services/probe saw last, as JSON (CanaryVerdict in canary.ts): the health gate. In a folder of homing-probe. */
+  canaryVerdict: `${runDirectory}/canary/verdict.json`,
+  /** What of that needs somebody, a line each; missing while nothing does. */
+  canaryProblem: `${runDirectory}/canary/problem`,
+  /** How its runs since the boot went, for the histogram. */
+  canaryHistory: `${runDirectory}/canary/history.json`,
+  /** The public half of dkimKey, 0644. */
+  dkimPublicKey: `${runDirectory}/dkim-public.pem`,
   /**
    * What services/certificates gets by LoadCredential, 0600 root; there only where an authority is asked. The key for
    * changes of the DNS is empty unless the settings name one.
@@ -186,6 +198,8 @@ export const users = {
   door: { name: "homing-door", id: 910 },
   /** Deletes what is old. It runs as vmail; this is the group by which the account service and Dovecot know it. */
   reaper: { name: "homing-reaper", id: 911 },
+  /** The canary: sends itself a message, and looks at the relay as a client does. */
+  probe: { name: "homing-probe", id: 914 },
 } as const;
 
 /** Ports open to the world. */

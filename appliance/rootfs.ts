@@ -42,6 +42,7 @@ export function rootfsSpec(): RootfsSpec {
       users.mux,
       users.transport,
       users.door,
+      users.probe,
       users.reaper,
     ],
     files: [
@@ -85,6 +86,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "dkim", entry: "services/dkim/main.ts" },
       { name: "ctl", entry: "appliance/ctl/main.ts" },
       { name: "certificates", entry: "services/certificates/main.ts" },
+      { name: "probe", entry: "services/probe/main.ts" },
     ],
     enable: [
       "homing.target",
@@ -113,6 +115,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-dkim.timer",
       "homing-certificates.timer",
       "homing-certificate-load.path",
+      "homing-canary.socket",
+      "homing-probe.timer",
       "nftables.service",
       "systemd-networkd.service",
       "systemd-resolved.service",

@@ -148,6 +148,8 @@ d ${dataPaths.mail} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${dataPaths.mailIndex} 0700 ${users.vmail.name} ${users.vmail.name}
 h ${dataPaths.mailIndex} - - - - +j
 r! ${dataPaths.mailIndex}/*/.*/dovecot-uidlist.lock
+d ${dataPaths.canary} 0700 ${users.probe.name} ${users.probe.name}
+d ${dirname(runPaths.canaryVerdict)} 0755 ${users.probe.name} ${users.probe.name}
 d ${dataPaths.door} 0700 ${users.door.name} ${users.door.name}
 h ${dataPaths.door} - - - - +j
 d ${dataPaths.postfix} 0755 root root

@@ -21,6 +21,7 @@ import { configureService } from "./configure-unit.ts";
 import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
 import { metadataUnits } from "./metadata-units.ts";
+import { probeUnits } from "./probe-units.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { startOrderUnits } from "./start-order.ts";
 import { statusService, statusTimer } from "./status.ts";
@@ -99,6 +100,7 @@ export function homingUnits(): Record<string, string> {
         "homing-sign-up.socket",
         "homing-control.socket",
         "homing-auth-reaper.socket",
+        "homing-canary.socket",
       ],
       network: "none",
       write: [dataPaths.accounts, runPaths.metrics],
@@ -201,6 +203,7 @@ export function homingUnits(): Record<string, string> {
     }),
     ...dkimUnits(secretDirectories),
     ...certificateUnits(secretDirectories),
+    ...probeUnits(secretDirectories),
     ...wifiUnits(secretDirectories),
     ...startOrderUnits(),
     "homing.target": homingTarget,

@@ -225,6 +225,8 @@ async function writeSecrets(device: Device, config: RelayConfig, tlsKeyPem: stri
   await disk.makeDirectory(at(dirname(runPaths.dkimKey)), { mode: 0o750, ...milterGroup });
   const dkim = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).dkimKey}`));
   await disk.put(at(runPaths.dkimKey), dkim, { mode: 0o440, ...milterGroup });
+  const publicHalf = (key: Buffer) => createPublicKey(key).export({ type: "spki", format: "pem" });
+  await disk.put(at(runPaths.dkimPublicKey), publicHalf(dkim), { mode: 0o644 });
   const { dkimNextKey } = relayFilePaths(config);
   if (dkimNextKey === null) {
     for (const path of [runPaths.dkimNextKey, runPaths.dkimNextPublicKey])
@@ -232,8 +234,7 @@ async function writeSecrets(device: Device, config: RelayConfig, tlsKeyPem: stri
   } else {
     const next = await readFile(at(`${dataPaths.relay}/${dkimNextKey}`));
     await disk.put(at(runPaths.dkimNextKey), next, { mode: 0o440, ...milterGroup });
-    const publicPem = createPublicKey(next).export({ type: "spki", format: "pem" });
-    await disk.put(at(runPaths.dkimNextPublicKey), publicPem, { mode: 0o644 });
+    await disk.put(at(runPaths.dkimNextPublicKey), publicHalf(next), { mode: 0o644 });
   }
 
   await disk.makeDirectory(at(dirname(runPaths.tlsKey)), { mode: 0o700 });

@@ -22,6 +22,7 @@ const { stop } = await startAuthService({
   signUp: { name: "sign-up", path: runPaths.signUpSocket },
   reaper: { name: "reaper", path: runPaths.reaperSocket },
   control: { name: "control", path: runPaths.controlSocket, mode: 0o600 },
+  canary: { name: "canary", path: runPaths.canarySocket },
   counters: createCounters({ path: join(runPaths.metrics, "auth.prom"), log }),
   log,
 });

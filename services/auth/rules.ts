@@ -2,6 +2,7 @@
  * Which addresses and passwords may become an account, and what a refusal is called. Pure; called by
  * accounts.ts. Accounts that exist are never judged by these rules again, only normalised.
  */
+import { isCanaryAddress } from "../../appliance/canary.ts";
 import { bytesPerFile, minFreeDiskBytes } from "../../appliance/files/capacity.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
 import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
@@ -131,7 +132,7 @@ export function nameRefusal(address: string, config: RelayConfig): Refusal | und
   const { localPartMinLength, localPartMaxLength } = config.accounts;
   if (localPart.length < localPartMinLength || localPart.length > localPartMaxLength)
     return "local-part-length";
-  if (reservedLocalParts.has(localPart)) return "reserved-name";
+  if (reservedLocalParts.has(localPart) || isCanaryAddress(localPart)) return "reserved-name";
   return undefined;
 }
 

@@ -10,6 +10,7 @@ import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
 import { createAccountRequests } from "./account-requests.ts";
 import { createAccounts } from "./accounts.ts";
+import { createCanaryServer } from "./canary.ts";
 import { createControlServer } from "./control-server.ts";
 import { holdMachineState, readMachineState } from "./machine.ts";
 import { createProofs } from "./proof-of-work.ts";
@@ -46,6 +47,8 @@ export type AuthServiceOptions = Readonly<{
   control: ListenTarget;
   /** Where services/reaper asks. */
   reaper: ListenTarget;
+  /** Where services/probe asks for its account. */
+  canary: ListenTarget;
   /** Without it nothing is counted. */
   counters?: Counters;
   log: Log;
@@ -104,11 +107,13 @@ export async function startAuthService(
     now,
     log,
   });
+  const canaryServer = createCanaryServer({ domain: config.domain, store, now, log });
   const recipientConnections = trackConnections(recipientServer);
   await listenSocket(recipientServer, options.recipients);
   await listenSocket(signUpServer, options.signUp);
   await listenSocket(controlServer, options.control);
   await listenSocket(reaperServer, options.reaper);
+  await listenSocket(canaryServer, options.canary);
   await listenSocket(server, options.listen);
   const accountsThere = store.count();
   // A new relay: its owner is waiting to try it.
@@ -126,6 +131,7 @@ export async function startAuthService(
       { name: "close connections of the web service", run: () => closeServer(signUpServer) },
       { name: "close connections of homing-ctl", run: () => closeServer(controlServer) },
       { name: "close connections of the reaper", run: () => closeServer(reaperServer) },
+      { name: "close connections of the canary", run: () => closeServer(canaryServer) },
       { name: "close the account store", run: () => store.close() },
       { name: "write the counters", run: () => options.counters?.close() },
     ],

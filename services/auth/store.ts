@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { AccountState, ListedAccount } from "../../appliance/account-states.ts";
+import { canaryRange } from "../../appliance/canary.ts";
 import { DatabaseError, openDatabase, openDatabaseAlone } from "../lib/database.ts";
 import type { Log } from "../lib/log.ts";
 import { accountMigrations } from "./account-schema.ts";
@@ -20,6 +21,9 @@ const lookUpBusyMs = 200;
 
 /** Of the list, read in one go: a millisecond, in which no login is answered. */
 const rowsInPiece = 500;
+
+/** In SQL: the account is no canary's. */
+const isPeoples = `NOT (address >= '${canaryRange.from}' AND address < '${canaryRange.to}')`;
 
 /** How often a list that could only be opened for reading is tried again, in milliseconds. */
 const reopenMs = 30_000;
@@ -70,7 +74,10 @@ export type AccountStore = Readonly<{
    * @throws AccountListError as create does.
    */
   rehash(address: string, stored: string, passwordHash: string): Promise<boolean>;
+  /** People's accounts: the canary's does not count. */
   count(): number;
+  /** The account of the canary (appliance/canary.ts), or undefined when there is none yet. */
+  findCanary(): string | undefined;
   /** Somebody is expected to make an account soon. */
   expectAccounts(): void;
   invites: InviteList;
@@ -207,8 +214,16 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
     async keepModeChoice(choice) {
       await change(choice === undefined ? { kind: "forget-mode" } : { kind: "choose-mode", ...choice });
     },
-    count: () =>
-      Number(guarded(() => reader.database.prepare("SELECT count(*) AS count FROM accounts").get())?.count),
+    count: () => {
+      const query = `SELECT count(*) AS count FROM accounts WHERE ${isPeoples}`;
+      const row = guarded(() => reader.database.prepare(query).get());
+      return Number(row?.count);
+    },
+    findCanary() {
+      const query = `SELECT address FROM accounts WHERE NOT (${isPeoples})`;
+      const row = guarded(() => reader.database.prepare(query).get());
+      return row && String(row.address);
+    },
     expectAccounts: () => writer?.startEarly(),
     async close() {
       await writer?.close();
@@ -247,7 +262,7 @@ function openReader(path: string, log: Log): Reader {
       database,
       find: database.prepare("SELECT address, password, created_day, state FROM accounts WHERE address = ?"),
       listAfter: database.prepare(
-        "SELECT address, created_day, state FROM accounts WHERE address > ? ORDER BY address LIMIT ?",
+        `SELECT address, created_day, state FROM accounts WHERE address > ? AND ${isPeoples} ORDER BY address LIMIT ?`,
       ),
       findUnused: database.prepare("SELECT 1 FROM unused_accounts WHERE address = ?"),
       alone,

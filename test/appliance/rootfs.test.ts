@@ -46,7 +46,9 @@ describe("the root file system of a relay", () => {
 
   it("starts with small programs, for each is read and compiled before the relay is ready", async () => {
     // Not those that a timer or the operator starts.
-    const atStart = spec.bundles.filter(({ name }) => !["certificates", "ctl", "dkim"].includes(name));
+    const atStart = spec.bundles.filter(
+      ({ name }) => !["certificates", "ctl", "dkim", "probe"].includes(name),
+    );
     const programs = await bundlePrograms(atStart, join(import.meta.dirname, "..", ".."));
     const kilobytes = (name: string) => Math.ceil(programs.get(name)!.content.length / 1000);
     const large = atStart
@@ -77,6 +79,7 @@ describe("the units", () => {
     "homing-certificates.service",
     "homing-transport.service",
     "homing-metadata.service",
+    "homing-probe.service",
   ];
 
   it.each(services)("%s runs in a sandbox", (name, text) => {

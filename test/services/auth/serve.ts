@@ -25,6 +25,7 @@ const { server, stop } = await startAuthService({
   signUp: { name: "sign-up", path: `${databasePath}.sign-up` },
   reaper: { name: "reaper", path: `${databasePath}.reaper` },
   control: { name: "control", path: `${databasePath}.control`, mode: 0o600 },
+  canary: { name: "canary", path: `${databasePath}.canary` },
   log,
 });
 exitOnSignals(log, stop);

@@ -74,6 +74,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
       signUp: { name: "sign-up", path: at("sign-up.sock") },
       reaper: { name: "reaper", path: at("reaper.sock") },
       control: { name: "control", path: at("control.sock"), mode: 0o600 },
+      canary: { name: "canary", path: at("canary.sock") },
       log,
     });
     stopAuthSteps = stop;

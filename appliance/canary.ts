@@ -1,0 +1,59 @@
+/**
+ * The canary: an account of the relay itself, with which services/probe sends a message and reads it every ten minutes.
+ * Its name tells everybody what it is, so that lists, counts and expiry leave it out; its second half is nobody's to
+ * guess. Also what the probe tells of its last run, for homing-ctl, the console and the health gate of updates.
+ */
+
+const namePrefix = "homing-canary-";
+
+/** What no first login and no sign-up may be called, and what does not count as somebody's account. */
+export function isCanaryAddress(address: string): boolean {
+  return address.startsWith(namePrefix);
+}
+
+/** `invented`: letters and digits. */
+export function canaryAddress(invented: string, domain: string): string {
+  return `${namePrefix}${invented}@${domain}`;
+}
+
+/** In SQL: the addresses from `from` on, below `to`, are those of canaries. */
+export const canaryRange = { from: namePrefix, to: `${namePrefix.slice(0, -1)}.` } as const;
+
+/** The steps of a run, in their order. What could not be tried since an earlier one failed is missing in a verdict. */
+export const canarySteps = [
+  "login",
+  "submission",
+  "delivery",
+  "content",
+  "removal",
+  "port-443",
+  "certificate",
+  "dns",
+  "clock",
+  "disk",
+] as const;
+export type CanaryStepName = (typeof canarySteps)[number];
+
+export type CanaryStep = Readonly<{
+  name: CanaryStepName;
+  ok: boolean;
+  /** How long it took. */
+  seconds: number;
+  /** What was seen: one line, no address of anybody. */
+  detail: string;
+  /** What to do about it; null when it is right. */
+  mend: string | null;
+}>;
+
+export type CanaryVerdict = Readonly<{
+  /** End of the run, Unix seconds. */
+  time: number;
+  /** Nothing is wrong. */
+  ok: boolean;
+  /** Nothing is wrong with the relay itself: what only others can mend (DNS, time servers) does not count. */
+  works: boolean;
+  steps: readonly CanaryStep[];
+}>;
+
+/** Steps that may fail on a relay that is as it should be, for want of others: no reason to take back an update. */
+export const stepsOfOthers: ReadonlySet<CanaryStepName> = new Set(["dns", "clock"]);

@@ -1,0 +1,54 @@
+/** Runs the steps of the canary one after the other and writes down how each went. Used by all that look at something. */
+import type { CanaryStep, CanaryStepName } from "../../appliance/canary.ts";
+
+/** What was seen is wrong, and what to do about it. Both are shown to the operator. */
+export class Finding extends Error {
+  override name = "Finding";
+  readonly mend: string;
+  constructor(detail: string, mend: string, cause?: unknown) {
+    super(detail, { cause });
+    this.mend = mend;
+  }
+}
+
+export type Steps = Readonly<{
+  done: CanaryStep[];
+  /** Notes how `look` went; what it found, or undefined when it threw. It tells what was seen by `see`. */
+  take<T>(name: CanaryStepName, look: (see: (detail: string) => void) => Promise<T>): Promise<T | undefined>;
+}>;
+
+/** A detail is one line of a terminal. */
+const maxDetail = 300;
+/** What a server said may hold anything. */
+const notShown = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu;
+
+/** @param secrets what no detail may hold: the name of the canary. */
+export function createSteps(secrets: () => readonly string[] = () => []): Steps {
+  const done: CanaryStep[] = [];
+  const shown = (text: string): string => {
+    const open = secrets().reduce((rest, secret) => rest.replaceAll(secret, "…"), text);
+    return open.replaceAll(notShown, " ").slice(0, maxDetail);
+  };
+  return {
+    done,
+    async take(name, look) {
+      const begin = performance.now();
+      let detail = "";
+      const note = (ok: boolean, text: string, mend: string | null) => {
+        const seconds = Math.round(performance.now() - begin) / 1000;
+        done.push({ name, ok, seconds, detail: shown(text), mend });
+      };
+      try {
+        const found = await look((text) => {
+          detail = text;
+        });
+        note(true, detail, null);
+        return found;
+      } catch (cause) {
+        const { message } = cause as Error;
+        note(false, message, cause instanceof Finding ? cause.mend : "see `journalctl --unit homing-probe`");
+        return undefined;
+      }
+    },
+  };
+}
