@@ -86,6 +86,8 @@ export const runPaths = {
   /** What the status page is made of, the page, and what the light shows ("healthy" or "attention"). */
   state: `${runDirectory}/state`,
   statusPage: `${runDirectory}/status-page`,
+  /** The same as JSON (StatusFacts in life/judgement.ts), 0644: no secret is in it. */
+  statusFacts: `${runDirectory}/status.json`,
   light: `${runDirectory}/light`,
   /** DKIM private key for the milter, 0440 root:homing-milter. */
   dkimKey: `${runDirectory}/milter/dkim.pem`,

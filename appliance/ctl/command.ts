@@ -21,13 +21,18 @@ export type CtlCommand = Readonly<{
   usage: string;
   /** What stands below the usage line in `homing-ctl VERB --help`. */
   help: string;
-  /** @throws CtlUsageError for wrong arguments (exit 2); ControlError when it does not work (exit 1). */
+  /** @throws CtlUsageError for wrong arguments (exit 2); ControlError when it does not work, AttentionNeeded (exit 1). */
   run(args: readonly string[], io: CtlIo): Promise<void>;
 }>;
 
 /** The arguments make no sense: printed with the usage line, exit code 2. */
 export class CtlUsageError extends Error {
   override name = "CtlUsageError";
+}
+
+/** All was told, and something of it needs the operator: exit code 1 without another word. */
+export class AttentionNeeded extends Error {
+  override name = "AttentionNeeded";
 }
 
 /** `parseArgs` of node:util, strict; what it refuses becomes a CtlUsageError. */

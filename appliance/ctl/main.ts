@@ -1,26 +1,27 @@
 /**
- * homing-ctl, the operator's command on the device: `homing-ctl VERB …`, run by root. It changes the running relay by
- * asking its services; what needs another image or another relay.toml is not done here.
+ * homing-ctl, the operator's command on the device: `homing-ctl VERB …`, run by root. It shows and changes the running relay
+ * by asking its services; what needs another image or another relay.toml is not done here.
  * Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
 import { rm } from "node:fs/promises";
 import { HOMING_VERSION, runPaths } from "../layout.ts";
 import { nearestName } from "../nearest.ts";
-import { type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
+import { AttentionNeeded, type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
 import { certificate } from "./commands/certificate.ts";
 import { invite } from "./commands/invite.ts";
 import { signUp } from "./commands/sign-up.ts";
+import { status } from "./commands/status.ts";
 import { askControl, ControlError } from "./control-client.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-const verbs: Readonly<Record<string, CtlCommand>> = { "sign-up": signUp, invite, certificate };
+const verbs: Readonly<Record<string, CtlCommand>> = { status, "sign-up": signUp, invite, certificate };
 
 function overview(): string {
   const width = Math.max(...Object.keys(verbs).map((name) => name.length));
   return [
-    "homing-ctl changes this relay while it runs.",
+    "homing-ctl shows and changes this relay while it runs.",
     "",
     "Usage: homing-ctl COMMAND [OPTIONS]",
     "",
@@ -64,6 +65,7 @@ export async function runCtl(args: readonly string[], io: CtlIo): Promise<number
       io.stderr.write(`homing-ctl: ${error.message}\nUsage: homing-ctl ${verb.usage}\n`);
       return EXIT_USAGE;
     }
+    if (error instanceof AttentionNeeded) return EXIT_FAILED;
     if (!(error instanceof ControlError)) throw error;
     io.stderr.write(`homing-ctl: ${error.message}\n`);
     return EXIT_FAILED;

@@ -52,6 +52,7 @@ ${lookAtWifi}
   [ ! -e "$root${runPaths.wifi}" ] || wifi
   [ ! -e "$root${runPaths.certificateProblem}" ] || echo "certificate $(cksum <"$root${runPaths.certificateProblem}")"
   [ ! -e "$root${runPaths.certificateRefused}" ] || echo "names $(cksum <"$root${runPaths.certificateRefused}")"
+  [ ! -e "$root${runPaths.canaryProblem}" ] || echo "canary $(cksum <"$root${runPaths.canaryProblem}")"
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"
 } >"$state.new"
 [ "$(cat "$state.new")" != "$(cat "$state" 2>/dev/null)" ]

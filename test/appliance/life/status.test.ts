@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { readState, type Status, statusPage } from "../../../appliance/life/status.ts";
+import type { Status } from "../../../appliance/life/judgement.ts";
+import { readState, statusPage } from "../../../appliance/life/status.ts";
 
 const units = [
   { unit: "postfix.service", state: "active" },
@@ -105,6 +106,16 @@ describe("the status page", () => {
       "no certificate",
       { certificateProblem: "Forward port 80.\n" },
       /^homing: certificate: Forward port 80\.$/,
+    ],
+    [
+      "a canary that found something",
+      {
+        canary: {
+          ...{ time: 0, ok: false, works: true },
+          steps: [{ name: "dns", ok: false, seconds: 1, detail: "no A", mend: "publish it" }],
+        },
+      },
+      /^homing: canary: no A\. To mend it: publish it$/,
     ],
     ["a folder that was not taken over", { importProblem: "NOT TAKEN OVER: x\ny\n" }, /^homing: y$/],
   ])("is ready with %s, but asks for attention", (_what, change, line) => {
