@@ -188,9 +188,10 @@ async function submit(
 }
 
 function submissionMend({ code, response = "" }: { code?: string; response?: string }): string {
+  // While a milter does not answer, Postfix says so at MAIL, and at AUTH, where IMAP has just let the same password in.
+  if (/^4\d\d 4\.7\.1 /.test(response) || (code === "EAUTH" && response.startsWith("454")))
+    return "see `systemctl status homing-milter dovecot`";
   if (code === "EAUTH") return "see `systemctl status dovecot homing-auth`";
-  // Postfix says so while a milter does not answer (milter_default_action).
-  if (/^4\d\d 4\.7\.1 /.test(response)) return "see `systemctl status homing-milter`";
   if (/^452 /.test(response)) return "make room on the disk";
   return "see `systemctl status postfix` and `journalctl --unit postfix`";
 }
