@@ -39,7 +39,7 @@ export type AccountStore = Readonly<{
   /** @throws as findPassword does. */
   findListed(address: string): ListedAccount | undefined;
   /**
-   * All accounts in the order of their addresses, in pieces: whoever reads slowly holds up nobody. What changes
+   * All people's accounts in the order of their addresses, in pieces: whoever reads slowly holds up nobody. What changes
    * meanwhile may be in it or not. @throws Error of SQLite
    */
   list(): Iterable<readonly ListedAccount[]>;

@@ -91,7 +91,9 @@ describe("homing-ctl status", () => {
   });
 
   it("asks for attention when the canary does not come any more, and for none before it came first", () => {
-    expect(text(fine, canary.time + 1_801)).toMatch(/^chat\.example\.org needs attention[\s\S]*WRONG {2}canary/);
+    expect(text(fine, canary.time + 1_801)).toMatch(
+      /^chat\.example\.org needs attention[\s\S]*WRONG {2}canary/,
+    );
     expect(text({ ...fine, canary: undefined })).toMatch(
       /^chat\.example\.org works\.[\s\S]*mail +not tried yet/,
     );

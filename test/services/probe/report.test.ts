@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import type { CanaryVerdict } from "../../../appliance/canary.ts";
+import { addRun, figures, problemLines, readHistory } from "../../../services/probe/report.ts";
+
+const verdict: CanaryVerdict = {
+  ...{ time: 1_800_000_000, ok: false, works: true },
+  steps: [
+    { name: "delivery", ok: true, seconds: 0.3, detail: "seen", mend: null },
+    { name: "dns", ok: false, seconds: 4, detail: "no A record", mend: "publish it" },
+  ],
+};
+
+describe("the canary's report", () => {
+  it("counts on from run to run, each time in the bucket it belongs to", () => {
+    const slow = {
+      ...verdict,
+      steps: verdict.steps.map((step) => ({ ...step, seconds: 100 })),
+    };
+    const history = [verdict, verdict, slow].reduce(
+      (before, run) => addRun(readHistory(JSON.stringify(before)), run),
+      readHistory(undefined),
+    );
+    const text = figures(verdict, history);
+    for (const line of [
+      "homing_canary_ok 0",
+      "homing_canary_works 1",
+      "homing_canary_run_seconds 1800000000",
+      'homing_canary_runs_total{outcome="failed"} 3',
+      'homing_canary_step_ok{step="dns"} 0',
+      'homing_canary_step_failures_total{step="dns"} 3',
+      'homing_canary_step_seconds_bucket{step="delivery",le="0.25"} 0',
+      'homing_canary_step_seconds_bucket{step="delivery",le="0.5"} 2',
+      'homing_canary_step_seconds_bucket{step="delivery",le="60"} 2',
+      'homing_canary_step_seconds_bucket{step="delivery",le="+Inf"} 3',
+      'homing_canary_step_seconds_sum{step="delivery"} 100.600',
+      'homing_canary_step_seconds_count{step="dns"} 0',
+    ]) {
+      expect(text.split("\n")).toContain(line);
+    }
+  });
+
+  it.each(["", "{", "null", '{"ok":1,"failed":0,"steps":{"dns":{"within":[1]}}}'])(
+    "begins anew after a history that is none: %s",
+    (text) => {
+      expect(readHistory(text)).toEqual({ ok: 0, failed: 0, steps: {} });
+    },
+  );
+
+  it("says what is wrong and what to do, in the same words as long as the same is wrong", () => {
+    expect(problemLines(verdict)).toEqual(["no A record. publish it"]);
+    expect(problemLines({ ...verdict, time: 1 })).toEqual(problemLines(verdict));
+  });
+});
