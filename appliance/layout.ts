@@ -59,6 +59,9 @@ export const dataPaths = {
 /** The selector of the DKIM key that took over; missing before the first change of keys. Written by services/dkim. */
 export const dkimStatePath = `${dataPaths.dkim}/signing`;
 
+/** Push tokens and last logins. Written by services/metadata. */
+export const lastLoginsPath = `${dataPaths.metadata}/metadata.sqlite`;
+
 /** The certificate chain that Postfix and Dovecot show; its key is runPaths.tlsKey. */
 export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
 

@@ -2,13 +2,25 @@
  * What a verb of homing-ctl is: one file in appliance/ctl/commands/ each, found by main.ts by its name.
  */
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import type { AskControl } from "./control-client.ts";
+import type { AskControl, AskControlLines } from "./control-client.ts";
+import type { LastLogins } from "./last-logins.ts";
+
+export type ProgramEnd = Readonly<{ code: number; stdout: string; stderr: string }>;
 
 /** Where a command writes, and whom it asks. Tests pass their own. */
 export type CtlIo = Readonly<{
   stdout: { write(text: string): unknown; isTTY?: boolean };
   stderr: { write(text: string): unknown };
   ask: AskControl;
+  askLines: AskControlLines;
+  /** Of services/metadata. */
+  lastLogins(): LastLogins;
+  /** Runs one of the device's programs to its end. @throws ControlError when it cannot be started. */
+  run(program: string, args: readonly string[]): Promise<ProgramEnd>;
+  /** Whether the operator says yes to a question; never where nobody can be asked. */
+  confirm(question: string): Promise<boolean>;
+  /** Waits so many milliseconds. */
+  pause(ms: number): Promise<unknown>;
   /** Has the page on the console made anew at its next look. */
   renewStatus(): Promise<void>;
   /** Unix time in seconds. */

@@ -4,19 +4,29 @@
  * Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
 import { rm } from "node:fs/promises";
-import { HOMING_VERSION, runPaths } from "../layout.ts";
+import { setTimeout } from "node:timers/promises";
+import { HOMING_VERSION, lastLoginsPath, runPaths } from "../layout.ts";
 import { nearestName } from "../nearest.ts";
 import { AttentionNeeded, type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
+import { account } from "./commands/account.ts";
 import { certificate } from "./commands/certificate.ts";
 import { invite } from "./commands/invite.ts";
 import { signUp } from "./commands/sign-up.ts";
 import { status } from "./commands/status.ts";
-import { askControl, ControlError } from "./control-client.ts";
+import { askControl, askControlLines, ControlError } from "./control-client.ts";
+import { openLastLogins } from "./last-logins.ts";
+import { confirm, runProgram } from "./terminal.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-const verbs: Readonly<Record<string, CtlCommand>> = { status, "sign-up": signUp, invite, certificate };
+const verbs: Readonly<Record<string, CtlCommand>> = {
+  status,
+  "sign-up": signUp,
+  invite,
+  account,
+  certificate,
+};
 
 function overview(): string {
   const width = Math.max(...Object.keys(verbs).map((name) => name.length));
@@ -73,10 +83,20 @@ export async function runCtl(args: readonly string[], io: CtlIo): Promise<number
 }
 
 if (import.meta.main) {
+  // Whoever reads has enough: `homing-ctl account list | head`.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
   process.exitCode = await runCtl(process.argv.slice(2), {
     stdout: process.stdout,
     stderr: process.stderr,
     ask: askControl(runPaths.controlSocket),
+    askLines: askControlLines(runPaths.controlSocket),
+    lastLogins: () => openLastLogins(lastLoginsPath),
+    run: runProgram,
+    confirm,
+    pause: (ms) => setTimeout(ms),
     // Without what it was made of, the page counts as changed (appliance/files/status.ts).
     renewStatus: () => rm(runPaths.state, { force: true }),
     now: () => Date.now() / 1000,

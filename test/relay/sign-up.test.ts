@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, expect, it } from "vitest";
 import { dataPaths, runPaths } from "../../appliance/layout.ts";
-import { inventAccount } from "../support/accounts.ts";
+import { type Account, inventAccount, makeAccount } from "../support/accounts.ts";
 import { type Client, createClient, secureJoin } from "../support/client.ts";
-import { openImap } from "../support/imap-session.ts";
+import { openImap, openInbox } from "../support/imap-session.ts";
 import { describeRelays } from "../support/ring.ts";
+import { openSmtp, openSubmission, type SmtpSession } from "../support/smtp-session.ts";
 
 type Answer = Readonly<{ status: number; headers: Readonly<Record<string, unknown>>; text: string }>;
 
@@ -139,6 +140,50 @@ describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
     expect((await ask("POST", "/new")).status).toBe(200);
     const invites = (await ctl("invite", "list")) as unknown as { usesLeft: number }[];
     expect(invites.map(({ usesLeft }) => usesLeft)).toEqual([0, 1]);
+  });
+
+  it("an account that the operator blocks ends at once: its sessions, its logins, its mail; until it is unblocked", async () => {
+    const [bob, carol] = [await makeAccount(relay()), await makeAccount(relay())];
+    const openImapOf = ({ address, password }: Account) => openInbox(relay().address, address, password);
+    const openSmtpOf = ({ address, password }: Account) => openSubmission(relay().address, address, password);
+    const begin = async (session: SmtpSession, from: Account, to: Account) => {
+      await session.command(`MAIL FROM:<${from.address}>`);
+      return (await session.command(`RCPT TO:<${to.address}>`)).code;
+    };
+    const refusalAtPort25 = async (address: string) => {
+      await using session = await openSmtp({ host: relay().address, port: 25 });
+      await session.startTls();
+      await session.command("MAIL FROM:<stranger@_c.test>");
+      const { code, text } = await session.command(`RCPT TO:<${address}>`);
+      return `${code} ${text.replaceAll(address, "")}`;
+    };
+    await using idling = await openImapOf(bob);
+    await using sending = await openSmtpOf(bob);
+    await using inChunks = await openSmtpOf(bob);
+    await using others = await openSmtpOf(carol);
+    const idleEnds = expect((await idling.idle()).next()).rejects.toThrow("closed");
+    expect(await begin(sending, bob, carol)).toBe(250);
+    expect(await begin(inChunks, bob, carol)).toBe(250);
+
+    expect(await ctl("account", "block", bob.address)).toEqual({ address: bob.address, state: "blocked" });
+    await idleEnds;
+    expect(await sending.command("DATA")).toMatchObject({ code: 421 });
+    // In chunks (RFC 3030).
+    inChunks.write("BDAT 4 LAST\r\nA: b");
+    expect(await inChunks.reply()).toMatchObject({ code: 421 });
+    expect(await begin(others, carol, carol)).toBe(250);
+    expect(await others.command("DATA")).toMatchObject({ code: 354 });
+    // The same words as for a wrong password, but the log says why.
+    await expect(openImapOf(bob)).rejects.toThrow("NO [AUTHENTICATIONFAILED]");
+    expect(await relay().logEntries(new RegExp(`user disabled.*user=<${bob.address}>`))).toHaveLength(1);
+    expect(await refusalAtPort25(bob.address)).toBe(await refusalAtPort25("nobody123@_a.test"));
+    const shown = await ctl("account", "show", bob.address);
+    expect(shown).toMatchObject({ address: bob.address, state: "blocked", messages: 0, sessions: 0 });
+    expect(shown.lastLoginDay).toBe(shown.createdDay);
+
+    expect(await ctl("account", "unblock", bob.address)).toEqual({ address: bob.address, state: "active" });
+    await using _again = await openImapOf(bob);
+    expect(await refusalAtPort25(bob.address)).toMatch(/^250 /);
   });
 
   it("root alone speaks to the control socket, the web service alone to that for sign-up", async () => {

@@ -1,64 +1,17 @@
 /** homing-ctl as its operator sees it, beside a control socket of the real account service. */
-import { mkdtemp, rm } from "node:fs/promises";
-import type { Server } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import decodeQR from "qr/decode.js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { askControl } from "../../../appliance/ctl/control-client.ts";
-import { runCtl } from "../../../appliance/ctl/main.ts";
-import { createAccountRequests } from "../../../services/auth/account-requests.ts";
-import { createControlServer } from "../../../services/auth/control-server.ts";
-import { createSignUpMode } from "../../../services/auth/sign-up-mode.ts";
-import { type AccountStore, openAccountStore } from "../../../services/auth/store.ts";
-import { listenSocket } from "../../../services/lib/listen.ts";
-import { createLog } from "../../../services/lib/log.ts";
-
-/** 2027-01-15 08:00 UTC. */
-const now = 1_800_000_000;
-const log = createLog(() => {});
+import { describe, expect, it } from "vitest";
+import { now, useCtl } from "./running-ctl.ts";
 
 describe("homing-ctl", () => {
-  let folder: string;
-  let socket: string;
-  let store: AccountStore;
-  let server: Server;
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "homing-ctl-"));
-    socket = join(folder, "control.sock");
-    store = openAccountStore({
-      path: join(folder, "accounts.sqlite"),
-      writerProgram: new URL("../../../services/auth/store-writer.ts", import.meta.url),
-      log,
-    });
-    const mode = await createSignUpMode({ store, settings: "open", log });
-    const { invites } = store;
-    const domain = "chat.example.org";
-    const accounts = createAccountRequests({ domain, store, log });
-    server = createControlServer({ domain, mode, invites, accounts, now: () => now, log });
-    await listenSocket(server, { name: "control", path: socket, mode: 0o600 });
-  });
-  afterEach(async () => {
-    server.close();
-    server.closeAllConnections();
-    await store.close();
-    await rm(folder, { recursive: true });
-  });
+  const at = useCtl();
 
   const run = async (...args: string[]) => {
-    let [stdout, stderr, renewals] = ["", "", 0];
-    const code = await runCtl(args, {
-      stdout: { write: (text) => (stdout += text) },
-      stderr: { write: (text) => (stderr += text) },
-      ask: askControl(socket),
-      renewStatus: async () => {
-        renewals += 1;
-      },
-      now: () => now,
-    });
+    const end = await at.run(...args);
     // The console shows how one signs up.
-    expect(renewals).toBe(code === 0 && args[0] === "sign-up" && /^[a-z]/.test(args[1] ?? "") ? 1 : 0);
-    return { code, stdout, stderr };
+    const hasChanged = end.code === 0 && args[0] === "sign-up" && /^[a-z]/.test(args[1] ?? "");
+    expect(at.renewals).toBe(hasChanged ? 1 : 0);
+    return end;
   };
 
   it("shows and changes who may make an account", async () => {
@@ -74,7 +27,7 @@ describe("homing-ctl", () => {
     const { stdout } = await run("sign-up");
     expect(stdout).toContain("closed: nobody");
     expect(stdout).toContain("relay.toml says “open”");
-    expect(store.readModeChoice()).toEqual({ mode: "closed", settingsMode: "open" });
+    expect(at.store.readModeChoice()).toEqual({ mode: "closed", settingsMode: "open" });
   });
 
   it("makes an invitation with a link and the same link as QR code, and forgets the link", async () => {
@@ -85,7 +38,7 @@ describe("homing-ctl", () => {
     expect(link).toMatch(/^https:\/\/chat\.example\.org\/i\/[\w-]{24}$/);
     expect(decodeQR(picture(stdout))).toBe(link);
     expect(stdout).toContain("Invitation 1: good for 3 of 3 accounts until 2027-01-22 08:00 UTC.\n");
-    expect(store.invites.find(link.slice(-24), now)).toBe("good");
+    expect(at.store.invites.find(link.slice(-24), now)).toBe("good");
     const listed = (await run("invite", "list")).stdout;
     expect(listed).toBe(
       "1  made 2027-01-15 08:00 UTC  good for 3 of 3 accounts until 2027-01-22 08:00 UTC  Ada\n",
@@ -141,7 +94,7 @@ describe("homing-ctl", () => {
     expect(code).toBe(2);
     expect(stdout).toBe("");
     expect(stderr).toContain(why);
-    expect(store.invites.list()).toEqual([]);
+    expect(at.store.invites.list()).toEqual([]);
   });
 
   it("gives on what the service refuses", async () => {
@@ -152,8 +105,8 @@ describe("homing-ctl", () => {
   });
 
   it("says where to look when the service is not there", async () => {
-    server.close();
-    server.closeAllConnections();
+    at.server.close();
+    at.server.closeAllConnections();
     const { code, stderr } = await run("sign-up");
     expect(code).toBe(1);
     expect(stderr).toMatch(

@@ -24,7 +24,7 @@ const log = createLog(() => {});
 describe("an account that is blocked", () => {
   const at = useAccounts();
 
-  it("lets nobody in, tells its owner alone why, gets no mail, and goes on when it is unblocked", async () => {
+  it("lets nobody in, says why for the log alone, gets no mail, and goes on when it is unblocked", async () => {
     const accounts = at.create();
     expect(await accounts.verify(right)).toEqual(made);
     expect(await at.store.setState(user, "blocked")).toBe(true);
