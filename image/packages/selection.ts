@@ -80,6 +80,7 @@ const common: readonly SelectedPackage[] = [
   { name: "dovecot-imapd", reason: "IMAP" },
   { name: "dovecot-lmtpd", reason: "delivery into the mail store" },
   { name: "dovecot-auth-lua", reason: "asks the account service at login" },
+  { name: "coturn", reason: "calls between phones that cannot reach each other, when the settings want it" },
   { name: "libstdc++6", reason: "the Node runtime is linked to it" },
 ];
 
@@ -115,11 +116,14 @@ const leftOut: Readonly<Record<string, string>> = {
   "linux-base": "helps installing kernels (written in Perl)",
   "lsb-base": "for init scripts, which systemd does not run",
   "perl-base": "no Perl on the device: a large thing that only maintainer scripts need",
+  "mariadb-common": "the TURN server is linked to a database client that it never uses; this is its configuration",
   perl: "as perl-base",
   "runit-helper": "for another init system",
   "sensible-utils": "picks an editor",
+  sqlite3: "for looking at the TURN server's accounts by hand; there are none",
   "ssl-cert": "makes a certificate while installing; the relay has its own",
   "sysvinit-utils": "for init scripts, which systemd does not run",
+  telnet: "for the TURN server's command line, which is off",
   ucf: "merges configuration files while installing",
 };
 
