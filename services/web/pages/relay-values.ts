@@ -35,6 +35,7 @@ export function relayValues(config: RelayConfig, language: string, words: Words,
     large_goes_earlier: messages.deleteLargeAfterDays < messages.deleteAfterDays,
     delete_large_after: after(messages.deleteLargeAfterDays),
     push: config.push.enabled,
+    push_proxy: new URL(config.push.proxyUrl).hostname,
     token_after: after(config.push.keepTokenDays),
     idle_after: after(accounts.deleteIdleAfterDays),
   };
