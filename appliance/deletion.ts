@@ -5,4 +5,4 @@
  */
 
 /** True from the version on that deletes; then the marks in relay.toml go and the promises on the pages come. */
-export const deletionIsEnforced: boolean = false;
+export const deletionIsEnforced: boolean = true;

@@ -54,6 +54,8 @@ export const dataPaths = {
   canary: `${dataDirectory}/canary`,
   /** What services/certificates remembers of the certificate authority. */
   certificates: `${dataDirectory}/certificates`,
+  /** What services/reaper remembers of its last run. */
+  reaper: `${dataDirectory}/reaper`,
 } as const;
 
 /** The selector of the DKIM key that took over; missing before the first change of keys. Written by services/dkim. */
@@ -71,6 +73,9 @@ export const certificateProofsPath = `${dataPaths.certificates}/proofs.json`;
 export const certificateStatePath = `${dataPaths.certificates}/state.json`;
 /** When to look again, in seconds since 1970: a small script reads it, so that Node starts only when it is time. */
 export const certificateNextPath = `${dataPaths.certificates}/next`;
+
+/** What services/reaper keeps of its last daily run, which counts as that long ago as this is old. */
+export const reaperStatePath = `${dataPaths.reaper}/state.json`;
 
 /** Made by systemd-timesyncd once the clock was set by a time server (systemd-timesyncd.service(8)). */
 export const clockSyncedPath = "/run/systemd/timesync/synchronized";
@@ -129,6 +134,16 @@ export const runPaths = {
   acmeChallenges: `${runDirectory}/acme-challenge`,
   /** Where services/web asks the account service for accounts. */
   signUpSocket: `${runDirectory}/sign-up.sock`,
+  /** Where services/reaper asks Dovecot who is connected. */
+  whoIsConnected: "/run/dovecot/doveadm-who",
+  /** What services/reaper keeps from run to run, not over a reboot: 0755 vmail. */
+  reaper: `${runDirectory}/reaper`,
+  /** Mailboxes that are nearly full, an empty file by address: noted by Dovecot, and to be looked at again. */
+  reaperFull: `${runDirectory}/reaper/full`,
+  reaperAgain: `${runDirectory}/reaper/again`,
+  /** What the last run deleted, and what one would delete that was asked for (ReaperReport in appliance/reaper-report.ts). */
+  reaperReport: `${runDirectory}/reaper/report.json`,
+  reaperWould: `${runDirectory}/reaper/would.json`,
   /** Where homing-ctl speaks to the account service: 0600 root. */
   controlSocket: `${runDirectory}/control.sock`,
   /** Where services/reaper speaks to the account service, and nobody else. */

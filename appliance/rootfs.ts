@@ -10,6 +10,7 @@ import { bootPartitionScript } from "./files/configure-unit.ts";
 import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
 import { nftablesConf } from "./files/nftables.ts";
+import { fullNoteScript, reaperDueScript } from "./files/reaper.ts";
 import { sshdConfig } from "./files/ssh.ts";
 import { awaitLoginScript, loginUnit, readAheadUnit } from "./files/start-order.ts";
 import { statusScripts } from "./files/status.ts";
@@ -59,6 +60,8 @@ export function rootfsSpec(): RootfsSpec {
       ...statusScripts(relayUnits),
       certificateDueScript,
       certificateLoadScript,
+      fullNoteScript,
+      reaperDueScript,
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       ...readWebDefaults(),
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
@@ -87,6 +90,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "ctl", entry: "appliance/ctl/main.ts" },
       { name: "certificates", entry: "services/certificates/main.ts" },
       { name: "probe", entry: "services/probe/main.ts" },
+      { name: "reaper", entry: "services/reaper/main.ts" },
     ],
     enable: [
       "homing.target",
@@ -117,6 +121,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-certificate-load.path",
       "homing-canary.socket",
       "homing-probe.timer",
+      "homing-reaper.timer",
+      "homing-reaper-full.path",
       "nftables.service",
       "systemd-networkd.service",
       "systemd-resolved.service",

@@ -10,6 +10,7 @@ import { nearestName } from "../nearest.ts";
 import { AttentionNeeded, type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
 import { account } from "./commands/account.ts";
 import { certificate } from "./commands/certificate.ts";
+import { expire } from "./commands/expire.ts";
 import { invite } from "./commands/invite.ts";
 import { signUp } from "./commands/sign-up.ts";
 import { status } from "./commands/status.ts";
@@ -26,6 +27,7 @@ const verbs: Readonly<Record<string, CtlCommand>> = {
   invite,
   account,
   certificate,
+  expire,
 };
 
 function overview(): string {

@@ -1,6 +1,7 @@
 /**
  * How many clients a machine has room for, by its memory: a Raspberry Pi with 512 MiB and a server with 64 GiB boot
- * the same image. Asked by dovecot.ts and nftables.ts when the configuration is written, at every boot. Pure.
+ * the same image. Asked by dovecot.ts and nftables.ts when the configuration is written, at every boot, and by
+ * services/reaper. Pure.
  */
 
 /** What the configuration depends on beside relay.toml. */
@@ -48,6 +49,17 @@ export const bytesPerFile = 50_000;
 /** Free bytes without which no account is made, on a disk of so many. */
 export function minFreeDiskBytes(setting: number, diskBytes: number): number {
   return Math.min(setting, Math.floor((diskBytes / 100) * demandedPercentOfDisk));
+}
+
+/**
+ * A message counts as at least so many bytes of the mailbox's size: the block that it takes on the disk. Without it
+ * a full mailbox of the smallest messages would be hundreds of thousands of files.
+ */
+const leastMessageBytes = 4096;
+
+/** Messages in a mailbox of so many bytes. */
+export function mostMessages(mailboxBytes: number): number {
+  return Math.ceil(mailboxBytes / leastMessageBytes);
 }
 
 /** At most half of the IMAP places, so that no single network takes them all: anybody can make accounts. */

@@ -6,14 +6,18 @@ import { basename } from "node:path";
 import { contactUri } from "../contact.ts";
 import { authListen, dataPaths, muxBackends, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
-import { imapConnections, type Machine, mostImapConnections } from "./capacity.ts";
+import { imapConnections, type Machine, mostImapConnections, mostMessages } from "./capacity.ts";
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
+import { fullNoteScript } from "./reaper.ts";
 
 /** Where services/door delivers. */
 export const lmtpSocketPath = "/run/dovecot/lmtp";
 
 /** Where services/door asks whether a message is in a mailbox. */
 export const mailboxLookPath = "/run/dovecot/doveadm-look";
+
+/** Dovecot's name for the script that notes a mailbox as nearly full. */
+const fullNoteService = "note-full-mailbox";
 
 /** IMAP connections on the largest machine, one process each. */
 const maxImapProcesses = mostImapConnections;
@@ -31,11 +35,6 @@ const maxLoginProcesses = maxImapProcesses / 1000 + 1;
  */
 const maxConnectionsOfAccount = 20;
 
-/**
- * A message counts as at least so many bytes of the mailbox's size: the block that it takes on the disk. Without it
- * a full mailbox of the smallest messages would be hundreds of thousands of files.
- */
-const leastMessageBytes = 4096;
 /** Folders of an account, each with some ten files and directories. Delta Chat uses three. */
 const maxFolders = 50;
 
@@ -127,7 +126,30 @@ quota "User quota" {
   driver = count
   storage_size = ${config.messages.mailboxBytes} B
   storage_grace = 0
-  message_count = ${Math.ceil(config.messages.mailboxBytes / leastMessageBytes)}
+  message_count = ${mostMessages(config.messages.mailboxBytes)}
+  # Who stores the message that fills the mailbox so far has it noted; services/reaper makes room.
+  warning storage {
+    quota_storage_percentage = ${config.messages.purgeAbovePercent}
+    execute ${fullNoteService} {
+      args = %{user}
+    }
+  }
+  warning messages {
+    quota_warning_resource = message
+    quota_message_percentage = ${config.messages.purgeAbovePercent}
+    execute ${fullNoteService} {
+      args = %{user}
+    }
+  }
+}
+service ${fullNoteService} {
+  executable = script ${fullNoteScript.path}
+  user = ${users.vmail.name}
+  process_limit = 2
+  unix_listener ${fullNoteService} {
+    mode = 0600
+    user = ${users.vmail.name}
+  }
 }
 quota_mailbox_count = ${maxFolders}
 quota_exceeded_message = Mailbox is full
@@ -217,12 +239,17 @@ service lmtp {
     user = ${users.door.name}
   }
 }
-# Who asks here may search mailboxes, and do nothing else of what doveadm can.
-doveadm_allowed_commands = search
+# Who asks here may search mailboxes and see who is connected, and do nothing else of what doveadm can.
+doveadm_allowed_commands = search who
 service doveadm {
   unix_listener ${basename(mailboxLookPath)} {
     mode = 0600
     user = ${users.door.name}
+  }
+  unix_listener ${basename(runPaths.whoIsConnected)} {
+    # Dovecot asks no password of a socket that has one user alone.
+    mode = 0600
+    user = ${users.vmail.name}
   }
 }`;
 }

@@ -22,6 +22,7 @@ import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
 import { metadataUnits } from "./metadata-units.ts";
 import { probeUnits } from "./probe-units.ts";
+import { reaperUnits } from "./reaper.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { startOrderUnits } from "./start-order.ts";
 import { statusService, statusTimer } from "./status.ts";
@@ -204,6 +205,7 @@ export function homingUnits(): Record<string, string> {
     ...dkimUnits(secretDirectories),
     ...certificateUnits(secretDirectories),
     ...probeUnits(secretDirectories),
+    ...reaperUnits(secretDirectories),
     ...wifiUnits(secretDirectories),
     ...startOrderUnits(),
     "homing.target": homingTarget,

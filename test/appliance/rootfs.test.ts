@@ -30,9 +30,11 @@ describe("the root file system of a relay", () => {
       [...text.matchAll(/join\(programDirectory, "([\w-]+)\.mjs"\)/g)].map((match) => match[1]),
     );
     const started = Object.values(units).flatMap((text) =>
-      [...text.matchAll(/^ExecStart=\S+(?: --\S+)* \/usr\/lib\/homing\/(\w+)\.mjs$/gm)].map(
-        (match) => match[1],
-      ),
+      [
+        ...text.matchAll(
+          /^ExecStart=(?:\/usr\/bin\/flock \S+ )?\S+(?: --\S+)* \/usr\/lib\/homing\/(\w+)\.mjs(?: %i)?$/gm,
+        ),
+      ].map((match) => match[1]),
     );
     const commands = spec.files.flatMap(({ content }) =>
       [...String(content).matchAll(/^exec \S+ \/usr\/lib\/homing\/(\w+)\.mjs "\$@"$/gm)].map(

@@ -1,0 +1,120 @@
+/**
+ * Deletes accounts: those without a login for too long, and those that somebody asked to delete. The order makes a crash
+ * at any point harmless: first nobody can log in and no mail is taken (state "leaving", kept on the disk), then mail and
+ * indexes go, then tokens and last login, and the row in the account list last; until then the name is nobody's. The next
+ * run goes on where one was cut off. Called by run.ts.
+ */
+import type { ListedAccount } from "../../appliance/account-states.ts";
+import type { ReaperReport } from "../../appliance/reaper-report.ts";
+import type { Log } from "../lib/log.ts";
+import type { Mailboxes } from "./mailboxes.ts";
+import { type Ages, SECONDS_PER_DAY } from "./rules.ts";
+
+/** The account list, as services/auth keeps it (account-list.ts). */
+export type AccountList = Readonly<{
+  list(): AsyncIterable<ListedAccount>;
+  /** From now on nobody can log in, and no mail is taken for it. */
+  leave(address: string): Promise<void>;
+  /** Takes the row of a leaving account away: the name is free. */
+  forget(address: string): Promise<void>;
+}>;
+
+/** What services/metadata keeps of accounts (last-logins.ts). */
+export type LastLogins = Readonly<{
+  /** Start of the UTC day of the last login, Unix seconds, or undefined; in the order of the addresses. */
+  read(addresses: readonly string[]): Promise<(number | undefined)[]>;
+  /** Forgets logins and push tokens; on the disk when it resolves. */
+  forget(addresses: readonly string[]): Promise<void>;
+}>;
+
+export type AccountParts = Readonly<{
+  accounts: AccountList;
+  lastLogins: LastLogins;
+  /** Who has a connection open right now. */
+  connected(): Promise<ReadonlySet<string>>;
+  mailboxes: Mailboxes;
+  report: ReaperReport;
+  log: Log;
+}>;
+
+/** Asked about at once: an address of 320 bytes each, so that neither side gathers much. */
+const BATCH = 500;
+/** Changes of the account list under way: a flush of the card for all of them, and a connection for each. */
+const CHANGES_AT_ONCE = 32;
+
+/**
+ * Marks idle accounts as leaving; resolves to all that are leaving.
+ * @param ages undefined: nobody is idle, for the clock cannot be believed
+ */
+export async function findLeaving(
+  parts: AccountParts,
+  idleAfterDays: number,
+  ages: Ages | undefined,
+): Promise<string[]> {
+  const leaving: string[] = [];
+  const old: ListedAccount[] = [];
+  for await (const account of parts.accounts.list()) {
+    if (account.state === "leaving") leaving.push(account.address);
+    // Who is blocked cannot log in and keeps everything.
+    else if (
+      account.state !== "blocked" &&
+      ages !== undefined &&
+      isPast(account.createdDay, idleAfterDays, ages)
+    )
+      old.push(account);
+  }
+  parts.report.accounts.asked = leaving.length;
+  if (ages === undefined) return leaving;
+  const idle: string[] = [];
+  for (let i = 0; i < old.length; i += BATCH) {
+    const addresses = old.slice(i, i + BATCH).map(({ address }) => address);
+    const days = await parts.lastLogins.read(addresses);
+    idle.push(...addresses.filter((_, j) => days[j] === undefined || isPast(days[j], idleAfterDays, ages)));
+  }
+  if (idle.length === 0) return leaving;
+  // A client may hold one connection for months.
+  const connected = await parts.connected();
+  const gone = idle.filter((address) => !connected.has(address));
+  if (!parts.report.dryRun) await inGroups(gone, (address) => parts.accounts.leave(address));
+  parts.report.accounts.idle = gone.length;
+  return [...leaving, ...gone];
+}
+
+/** The account list syncs its changes together when they come together. */
+async function inGroups(
+  addresses: readonly string[],
+  change: (address: string) => Promise<void>,
+): Promise<void> {
+  for (let i = 0; i < addresses.length; i += CHANGES_AT_ONCE)
+    await Promise.all(addresses.slice(i, i + CHANGES_AT_ONCE).map(change));
+}
+
+/** Whether a whole day is so long ago, at its latest moment. */
+function isPast(day: number, days: number, { now, cameAt }: Ages): boolean {
+  const latest = Math.max(cameAt(day), cameAt(Math.min(now, day + SECONDS_PER_DAY - 1)));
+  return now - latest > days * SECONDS_PER_DAY;
+}
+
+/** Deletes all of leaving accounts, the row last. One that cannot be deleted now stays leaving. */
+export async function deleteAccounts(parts: AccountParts, leaving: readonly string[]): Promise<void> {
+  const { mailboxes, lastLogins, accounts, report, log } = parts;
+  if (report.dryRun) return;
+  for (let i = 0; i < leaving.length; i += BATCH) {
+    const emptied: string[] = [];
+    for (const address of leaving.slice(i, i + BATCH)) {
+      try {
+        mailboxes.removeAccount(address);
+        emptied.push(address);
+      } catch (cause) {
+        report.failures++;
+        log.error("cannot delete the mail of an account", {}, cause);
+      }
+    }
+    await lastLogins.forget(emptied);
+    await inGroups(emptied, (address) => {
+      // A message that was just being delivered when the account began to leave.
+      if (mailboxes.has(address)) mailboxes.removeAccount(address);
+      return accounts.forget(address);
+    });
+  }
+}

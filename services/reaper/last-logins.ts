@@ -1,0 +1,47 @@
+/**
+ * Asks services/metadata for last logins, and has it forget accounts, by the dict protocol that Dovecot speaks with it
+ * (services/metadata/protocol.ts says what stands in a line). Called by main.ts.
+ */
+import type { LastLogins } from "./accounts.ts";
+import { type Conversation, ConversationError, converse } from "./line-client.ts";
+
+/** Version 4 of the protocol; names no user. */
+const GREETING = "H4\t0\t0\t\tlastlogin\n";
+/** In one transaction; the service takes no more. */
+const CHANGES = 64;
+
+const key = (address: string) => `shared/last-login/${address}`;
+
+export function createLastLogins(path: string): LastLogins {
+  const open = (): Conversation => {
+    const conversation = converse(path, "the metadata service");
+    conversation.say(GREETING);
+    return conversation;
+  };
+  return {
+    async read(addresses) {
+      await using conversation = open();
+      conversation.say(addresses.map((address) => `L${key(address)}\t${address}\n`).join(""));
+      const days: (number | undefined)[] = [];
+      for (const _ of addresses) {
+        const answer = await conversation.line();
+        if (answer !== "N" && !/^O\d{1,12}$/.test(answer)) throw refused(answer);
+        days.push(answer === "N" ? undefined : Number(answer.slice(1)));
+      }
+      return days;
+    },
+    async forget(addresses) {
+      await using conversation = open();
+      for (let i = 0; i < addresses.length; i += CHANGES) {
+        const unset = addresses.slice(i, i + CHANGES).map((address) => `U1\t${key(address)}\n`);
+        conversation.say(`B1\t\t0\n${unset.join("")}C1\n`);
+        const answer = await conversation.line();
+        if (answer !== "O1") throw refused(answer);
+      }
+    },
+  };
+}
+
+function refused(answer: string): ConversationError {
+  return new ConversationError(`the metadata service answers ${JSON.stringify(answer.slice(0, 200))}`);
+}

@@ -1,0 +1,132 @@
+import { expect, it } from "vitest";
+import type { ListedAccount } from "../../../appliance/account-states.ts";
+import { emptyReport } from "../../../appliance/reaper-report.ts";
+import { createLog } from "../../../services/lib/log.ts";
+import { type AccountParts, deleteAccounts, findLeaving } from "../../../services/reaper/accounts.ts";
+import { DAY, foldersIn, makeStore, now, type TestStore } from "./store.ts";
+
+const today = Math.floor(now / DAY) * DAY;
+const ages = { now, cameAt: (stamp: number) => Math.min(stamp, now) };
+const log = createLog(() => {});
+
+/** Accounts by name: days since they were made and since the last login, and their state. */
+type World = Record<string, { made: number; login?: number; state?: ListedAccount["state"] }>;
+
+/** Both services in memory; `failAt` ends everything at that step, as a crash does. */
+function makeWorld(store: TestStore, world: World, failAt = Number.POSITIVE_INFINITY) {
+  const rows = new Map(
+    Object.entries(world).map(([name, { made, state = "active" }]): [string, ListedAccount] => {
+      const address = `${name}@_a.test`;
+      return [address, { address, createdDay: today - made * DAY, state }];
+    }),
+  );
+  const logins = new Map(
+    Object.entries(world).flatMap(([name, { login }]): [string, number][] =>
+      login === undefined ? [] : [[`${name}@_a.test`, today - login * DAY]],
+    ),
+  );
+  let steps = 0;
+  const step = () => {
+    if (++steps > failAt) throw new Error("killed");
+  };
+  const parts: AccountParts = {
+    accounts: {
+      async *list() {
+        yield* rows.values();
+      },
+      async leave(address) {
+        step();
+        rows.set(address, { ...rows.get(address)!, state: "leaving" });
+      },
+      async forget(address) {
+        step();
+        // What must be gone before the name is free.
+        expect(store.mailboxes.has(address), address).toBe(false);
+        expect(logins.has(address), address).toBe(false);
+        expect(rows.get(address)?.state).toBe("leaving");
+        rows.delete(address);
+      },
+    },
+    lastLogins: {
+      read: async (addresses) => addresses.map((address) => logins.get(address)),
+      async forget(addresses) {
+        step();
+        for (const address of addresses) logins.delete(address);
+      },
+    },
+    connected: async () => new Set(["connected@_a.test"]),
+    mailboxes: {
+      ...store.mailboxes,
+      removeAccount(address) {
+        step();
+        store.mailboxes.removeAccount(address);
+      },
+    },
+    report: emptyReport(false),
+    log,
+  };
+  return { parts, rows, logins };
+}
+
+const world: World = {
+  fresh: { made: 89 },
+  used: { made: 400, login: 89 },
+  idle: { made: 400, login: 92 },
+  never: { made: 92 },
+  edge: { made: 400, login: 90 },
+  blocked: { made: 400, login: 300, state: "blocked" },
+  connected: { made: 400, login: 300 },
+  asked: { made: 1, login: 0, state: "leaving" },
+};
+
+it("finds who had no login for too long, but none that is blocked or connected, and whoever was asked to go", async () => {
+  using store = makeStore();
+  const { parts, rows } = makeWorld(store, world);
+  expect((await findLeaving(parts, 90, ages)).sort()).toEqual(
+    ["asked", "idle", "never"].map((name) => `${name}@_a.test`),
+  );
+  expect([...rows.values()].filter(({ state }) => state === "leaving")).toHaveLength(3);
+  expect(parts.report.accounts).toEqual({ idle: 2, asked: 1 });
+});
+
+it("changes nothing in a dry run", async () => {
+  using store = makeStore();
+  const { parts, rows } = makeWorld(store, world);
+  const before = structuredClone(rows);
+  const dry = { ...parts, report: emptyReport(true) };
+  await deleteAccounts(dry, await findLeaving(dry, 90, ages));
+  expect(rows).toEqual(before);
+  expect(dry.report.accounts).toEqual({ idle: 2, asked: 1 });
+});
+
+it("judges nobody by a clock that cannot be believed", async () => {
+  using store = makeStore();
+  const { parts } = makeWorld(store, world);
+  expect(await findLeaving(parts, 90, undefined)).toEqual(["asked@_a.test"]);
+});
+
+it("frees a name only when nothing is left of it, wherever it was killed before", async () => {
+  for (let failAt = 0; failAt <= 10; failAt++) {
+    using store = makeStore();
+    for (const name of Object.keys(world)) store.add(`${name}@_a.test`, 1, 100);
+    const { parts, rows, logins } = makeWorld(store, world, failAt);
+    const run = async (one: AccountParts) => deleteAccounts(one, await findLeaving(one, 90, ages));
+    await run(parts).catch((cause: Error) => expect(cause.message).toBe("killed"));
+    // The next run has all that is left of the first one.
+    const next: World = Object.fromEntries(
+      [...rows.values()].map(({ address, createdDay, state }) => {
+        const login = logins.get(address);
+        const days = (from: number) => (today - from) / DAY;
+        const name = address.split("@")[0]!;
+        return [name, { made: days(createdDay), state, ...(login !== undefined && { login: days(login) }) }];
+      }),
+    );
+    const again = makeWorld(store, next);
+    await run(again.parts);
+    expect([...again.rows.keys()].sort()).toEqual(
+      ["blocked", "connected", "edge", "fresh", "used"].map((name) => `${name}@_a.test`),
+    );
+    expect(foldersIn(`${store.folder}/mail`)).toEqual([...again.rows.keys(), "index"].sort());
+    expect(foldersIn(`${store.folder}/mail/index`)).toEqual([...again.rows.keys()].sort());
+  }
+});

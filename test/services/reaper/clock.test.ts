@@ -1,0 +1,86 @@
+import { describe, expect, it } from "vitest";
+import { type ClockState, judgeClock } from "../../../services/reaper/clock.ts";
+import { DAY, now } from "./store.ts";
+
+const kept = (changes: Partial<ClockState> = {}): ClockState => ({
+  lastRun: now - DAY,
+  wasSynced: true,
+  trustedSince: 0,
+  doubts: [],
+  ...changes,
+});
+/** Days since a message with such a stamp came, at the earliest. */
+const age = (judgement: ReturnType<typeof judgeClock>, stamp: number, at = now) =>
+  (at - judgement.cameAt(stamp)) / DAY;
+
+describe("a clock that a time server has set", () => {
+  it("is believed at the first run, from day to day, and after months without power", () => {
+    for (const last of [undefined, kept(), kept({ lastRun: now - 300 * DAY })]) {
+      const judgement = judgeClock({ now, syncedAt: now - 60 }, last);
+      expect(judgement.refusal).toBeUndefined();
+      expect(age(judgement, now - 21 * DAY)).toBe(21);
+    }
+  });
+
+  it("is not believed when it is years ahead all the same", () => {
+    const judgement = judgeClock({ now, syncedAt: now - 60 }, kept({ lastRun: now - 400 * DAY }));
+    expect(judgement.refusal).toMatch(/^the clock is 400 days after the last run$/);
+    expect(age(judgement, now - 401 * DAY)).toBe(0);
+  });
+
+  it("makes nothing older that came before it was set, in this boot or in earlier runs", () => {
+    // Two months without power; the clock began where it had stopped, and was set after five minutes.
+    const began = now - 60 * DAY;
+    const signs = { now, syncedAt: now - 600, boot: { clockSaid: began, was: now - 900 } };
+    const judgement = judgeClock(signs, kept({ lastRun: began - DAY }));
+    expect(judgement.refusal).toBeUndefined();
+    expect(age(judgement, began + 200)).toBeCloseTo(600 / DAY, 6);
+    expect(age(judgement, began - 3_600)).toBeCloseTo(60, 0);
+    const later = judgeClock({ now: now + 19 * DAY, syncedAt: now }, judgement.state());
+    expect(age(later, began + 200, now + 19 * DAY)).toBeCloseTo(19, 1);
+    // Weeks without a time server in which the reaper ran.
+    const unsynced = judgeClock({ now, syncedAt: now }, kept({ lastRun: now - 30 * DAY, wasSynced: false }));
+    expect(age(unsynced, now - 31 * DAY)).toBe(0);
+  });
+
+  it("makes messages from its future age from the first look at them", () => {
+    const future = now + 1_000 * DAY;
+    const first = judgeClock({ now, syncedAt: now }, kept());
+    expect(age(first, future)).toBe(0);
+    const at = now + 21 * DAY;
+    const later = judgeClock({ now: at, syncedAt: now }, { ...first.state(), lastRun: at - DAY });
+    expect(age(later, future, at)).toBe(21);
+    expect(age(later, at - DAY, at)).toBe(1);
+  });
+});
+
+describe("a clock that no time server has set", () => {
+  it("is not believed at the first run, and deletes nothing until enough days have passed", () => {
+    let judgement = judgeClock({ now, syncedAt: undefined }, undefined);
+    expect(judgement.refusal).toMatch(/first run/);
+    for (let day = 1; day <= 20; day++) {
+      judgement = judgeClock({ now: now + day * DAY, syncedAt: undefined }, judgement.state());
+      expect(judgement.refusal).toBeUndefined();
+      expect(age(judgement, now - 500 * DAY, now + day * DAY)).toBe(day);
+    }
+  });
+
+  it.each([
+    ["in 1970", 3_600, /^the clock is before the last run, and no time server has set it$/],
+    ["eight days later", now + 7 * DAY, /^the clock is 8 days after the last run, and no time server/],
+    ["in ten years", now + 3_650 * DAY, /^the clock is 3651 days after/],
+  ])("is not believed %s", (_, at, refusal) => {
+    const judgement = judgeClock({ now: at, syncedAt: undefined }, kept());
+    expect(judgement.refusal).toMatch(refusal);
+    // Nor is anything old at the next run because of this one.
+    const next = judgeClock({ now: at + DAY, syncedAt: undefined }, judgement.state());
+    expect(next.refusal).toBeUndefined();
+    expect(age(next, at - DAY, at + DAY)).toBeLessThanOrEqual(1);
+  });
+
+  it("is believed from day to day", () => {
+    const judgement = judgeClock({ now, syncedAt: undefined }, kept());
+    expect(judgement.refusal).toBeUndefined();
+    expect(age(judgement, now - 21 * DAY)).toBe(21);
+  });
+});

@@ -1,0 +1,84 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { emptyReport } from "../../../appliance/reaper-report.ts";
+import { commonSize, makeRoom } from "../../../services/reaper/disk-room.ts";
+import type { Sweep } from "../../../services/reaper/expiry.ts";
+import { sizeOf } from "../../../services/reaper/rules.ts";
+import { makeStore, type TestStore } from "./store.ts";
+
+const [large, middle, small] = ["large0000@_a.test", "middle000@_a.test", "small0000@_a.test"];
+const reserve = 100_000;
+
+/** Ten, five and one message of 50 kB, the newest of each of today. */
+function fill(store: TestStore): void {
+  for (const [address, count] of [
+    [large, 10],
+    [middle, 5],
+    [small, 1],
+  ] as const) {
+    for (let days = 0; days < count; days++) store.add(address!, days, 50_000);
+  }
+}
+
+/** A disk of which so much is free at first, on which a message takes `share` of its size. */
+function disk(store: TestStore, free: number, share = 1): () => number {
+  const used = () =>
+    store.mailboxes.addresses().reduce((sum, one) => sum + sizeOf(store.mailboxes.messages(one)), 0);
+  const atFirst = used();
+  return () => free + (atFirst - used()) * share;
+}
+
+it("does nothing while there is room", () => {
+  using store = makeStore();
+  fill(store);
+  const sweep = store.sweep();
+  expect(makeRoom(sweep, () => reserve * 1.5, reserve)).toBe(true);
+  expect(sweep.report.removed.room.messages).toBe(0);
+  expect(store.log).toEqual([]);
+});
+
+it("takes from the largest mailboxes first, until twice of what is needed is free", () => {
+  using store = makeStore();
+  fill(store);
+  expect(makeRoom(store.sweep(), disk(store, 60_000), reserve)).toBe(true);
+  expect([large, middle, small].map((address) => store.days(address!).length)).toEqual([7, 5, 1]);
+});
+
+it("goes on when messages took less of the disk than their size", () => {
+  using store = makeStore();
+  fill(store);
+  const free = disk(store, 100_000, 0.4);
+  expect(makeRoom(store.sweep(), free, reserve)).toBe(true);
+  expect(free()).toBeGreaterThanOrEqual(reserve * 2);
+  const left = [large, middle, small].map((address) => store.days(address!).length);
+  expect(left[0]! - left[1]!).toBeLessThanOrEqual(1);
+  expect(left[2]).toBe(1);
+});
+
+it("spares the messages of the last hours, and says when that is not enough", () => {
+  using store = makeStore();
+  fill(store);
+  expect(makeRoom(store.sweep(), () => 0, reserve)).toBe(false);
+  expect([large, middle, small].map((address) => store.days(address!))).toEqual([[1, 0], [1, 0], [0]]);
+  expect(store.log.join("")).toMatch(/^<4>the disk is nearly full .*still=true/);
+});
+
+it("removes nothing in a dry run", () => {
+  using store = makeStore();
+  fill(store);
+  const sweep: Sweep = store.sweep({}, emptyReport(true));
+  makeRoom(sweep, disk(store, 60_000), reserve);
+  expect(sweep.report.removed.room).toEqual({ messages: 3, bytes: 150_000 });
+  expect(store.days(large!)).toHaveLength(10);
+});
+
+it("finds the common size that frees just as much as is needed", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(1_000), { maxLength: 20 }), fc.nat(10_000), (sizes, needed) => {
+      const level = commonSize(sizes, needed);
+      const freed = sizes.reduce((sum, size) => sum + Math.max(0, size - level), 0);
+      const all = sizes.reduce((sum, size) => sum + size, 0);
+      expect(freed).toBeCloseTo(Math.min(needed, all), 6);
+    }),
+  );
+});
