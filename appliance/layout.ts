@@ -120,6 +120,10 @@ export const runPaths = {
   metadataState: `${runDirectory}/metadata-state`,
   /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
   metrics: `${runDirectory}/metrics`,
+  /** Empty; there where the private network may ask services/metrics. */
+  metricsNetwork: `${runDirectory}/metrics-network`,
+  /** Where Dovecot tells services/metrics what it counts, over HTTP. */
+  dovecotStats: "/run/dovecot/stats-metrics",
   /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */
   webSocket: `${runDirectory}/web.sock`,
   /** What services/web keeps over its own restarts, not over the system's: 0700 homing-web. */
@@ -180,6 +184,9 @@ export const certificateLookedPath = `${runDirectory}/certificates/looked`;
 /** Loopback address of the account service (services/auth). */
 export const authListen = { host: "127.0.0.1", port: 8090 } as const;
 
+/** Where Prometheus asks services/metrics; the port is the usual one for a program's own figures. */
+export const metricsListen = { host: "127.0.0.1", port: 9464 } as const;
+
 /** Postfix's port for mail that came by HTTPS (services/web), with a PROXY header in front: port 25 in all else. */
 export const httpsMailListen = { host: "127.0.0.1", port: 10024 } as const;
 
@@ -216,6 +223,8 @@ export const users = {
   transport: { name: "homing-transport", id: 909 },
   /** Hands mail to Dovecot, each message once. */
   door: { name: "homing-door", id: 910 },
+  /** Tells Prometheus how the relay does. */
+  metrics: { name: "homing-metrics", id: 915 },
   /** Deletes what is old. It runs as vmail; this is the group by which the account service and Dovecot know it. */
   reaper: { name: "homing-reaper", id: 911 },
   /** The canary: sends itself a message, and looks at the relay as a client does. */

@@ -7,6 +7,7 @@ import { certificateSettings, checkCertificates, type Refuse } from "./certifica
 import { contactUri } from "./contact.ts";
 import { deletionIsEnforced } from "./deletion.ts";
 import { DomainError, parseDomain } from "./domain.ts";
+import { metricsSettings } from "./metrics-settings.ts";
 import { pushSettings } from "./push-settings.ts";
 import { decimal, settingNotes, whole, yesNo } from "./setting-notes.ts";
 import { signUpModes } from "./sign-up-modes.ts";
@@ -227,6 +228,7 @@ const settings = z.object({
       }),
     })
     .prefault({}),
+  metrics: metricsSettings,
   push: pushSettings,
 });
 

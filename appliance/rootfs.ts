@@ -9,6 +9,7 @@ import { certificateDueScript, certificateLoadScript } from "./files/certificate
 import { bootPartitionScript } from "./files/configure-unit.ts";
 import { dropIns, maskedGenerators, maskedUnits } from "./files/debian-units.ts";
 import { dovecotAuthLua, dovecotAuthLuaPath } from "./files/dovecot-auth-lua.ts";
+import { queueFiguresScript, storeFiguresScript } from "./files/metrics-figures.ts";
 import { nftablesConf } from "./files/nftables.ts";
 import { fullNoteScript, reaperDueScript } from "./files/reaper.ts";
 import { sshdConfig } from "./files/ssh.ts";
@@ -44,6 +45,7 @@ export function rootfsSpec(): RootfsSpec {
       users.transport,
       users.door,
       users.probe,
+      users.metrics,
       users.reaper,
     ],
     files: [
@@ -62,13 +64,15 @@ export function rootfsSpec(): RootfsSpec {
       certificateLoadScript,
       fullNoteScript,
       reaperDueScript,
+      queueFiguresScript,
+      storeFiguresScript,
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       ...readWebDefaults(),
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
       // The closed rule set, until the settings are known.
       {
         path: "/etc/nftables.conf",
-        content: nftablesConf({ ssh: false, connections: mostConnectionsOfSource }),
+        content: nftablesConf({ ssh: false, metrics: false, connections: mostConnectionsOfSource }),
       },
       { path: "/etc/ssh/sshd_config", content: sshdConfig },
     ],
@@ -87,6 +91,7 @@ export function rootfsSpec(): RootfsSpec {
       { name: "mux", entry: "services/mux/main.ts" },
       { name: "door", entry: "services/door/main.ts" },
       { name: "dkim", entry: "services/dkim/main.ts" },
+      { name: "metrics", entry: "services/metrics/main.ts" },
       { name: "ctl", entry: "appliance/ctl/main.ts" },
       { name: "certificates", entry: "services/certificates/main.ts" },
       { name: "probe", entry: "services/probe/main.ts" },
@@ -116,6 +121,10 @@ export function rootfsSpec(): RootfsSpec {
       "homing-transport-fallback.socket",
       "homing-mux.socket",
       "homing-door.socket",
+      "homing-metrics.socket",
+      "homing-metrics-network.socket",
+      "homing-queue-figures.timer",
+      "homing-store-figures.timer",
       "homing-dkim.timer",
       "homing-certificates.timer",
       "homing-certificate-load.path",

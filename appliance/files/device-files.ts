@@ -25,8 +25,13 @@ export function deviceFiles(config: RelayConfig, machine: Machine): DeviceFile[]
     publicFile("/etc/dovecot/dovecot.conf", dovecotConf(config, machine)),
     publicFile(
       "/etc/nftables.conf",
-      nftablesConf({ ssh: keys !== undefined, connections: connectionsOfSource(machine) }),
+      nftablesConf({
+        ssh: keys !== undefined,
+        metrics: config.metrics.network,
+        connections: connectionsOfSource(machine),
+      }),
     ),
+    ...(config.metrics.network ? [publicFile(runPaths.metricsNetwork, "")] : []),
     ...(keys === undefined
       ? []
       : [{ path: authorizedKeysPath, content: keys, mode: 0o600, owner: "root", group: "root" }]),

@@ -54,6 +54,7 @@ ${authentication()}
 ${mailboxes(config)}
 ${imap(config, machine)}
 ${lmtp()}
+${statistics()}
 ${tls()}`;
 }
 
@@ -251,6 +252,54 @@ service doveadm {
     mode = 0600
     user = ${users.vmail.name}
   }
+}`;
+}
+
+/**
+ * Bounds of histograms: powers of 2 in microseconds, from a millisecond to 8 seconds (Dovecot takes the bases 2 and 10 alone, and its
+ * stats process refuses to start with another); a label for each command that
+ * Dovecot knows, "unknown" for the rest. What a message or an error says is in no label.
+ */
+function statistics(): string {
+  const bySeconds = `group_by duration {
+    method exponential {
+      base = 2
+      min_magnitude = 10
+      max_magnitude = 23
+    }
+  }`;
+  const by = (field: string) => `group_by ${field} {
+    method discrete {
+    }
+  }`;
+  return `
+# What services/metrics asks for.
+service stats {
+  unix_listener ${basename(runPaths.dovecotStats)} {
+    type = http
+    mode = 0600
+    user = ${users.metrics.name}
+  }
+}
+metric logins {
+  filter = event=auth_request_finished AND success=yes
+  ${by("protocol")}
+}
+metric logins_failed {
+  filter = event=auth_request_finished AND NOT success=yes
+  ${by("protocol")}
+}
+metric imap_command {
+  filter = event=imap_command_finished
+  ${by("cmd_name")}
+  ${bySeconds}
+}
+metric delivery {
+  filter = event=mail_delivery_finished
+  ${bySeconds}
+}
+metric delivery_failed {
+  filter = event=mail_delivery_finished AND error=*
 }`;
 }
 

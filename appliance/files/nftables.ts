@@ -2,7 +2,7 @@
  * The firewall (nftables(8)): everything that comes in is dropped but for the relay's own ports. A rule set
  * without SSH is part of the root file system, the one that fits the settings is written at boot.
  */
-import { ports, sshPort } from "../layout.ts";
+import { metricsListen, ports, sshPort } from "../layout.ts";
 
 /**
  * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
@@ -12,11 +12,23 @@ const newConnections = "100/second burst 500 packets";
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
 
-/** The rule set. `ssh` opens port 22; one source may hold `connections` to the relay's ports at the same time. */
-export function nftablesConf(options: Readonly<{ ssh: boolean; connections: number }>): string {
+/** Who is at home, or comes by a tunnel: RFC 1918, link-local (RFC 3927, RFC 4291), unique local (RFC 4193). */
+const privateSources = {
+  ip: "10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16",
+  ip6: "fc00::/7, fe80::/10",
+} as const;
+
+/** The rule set. `ssh` opens port 22, `metrics` that of services/metrics to private sources; one source may hold `connections` to the relay's ports at the same time. */
+export function nftablesConf(
+  options: Readonly<{ ssh: boolean; metrics: boolean; connections: number }>,
+): string {
   const relayPorts = Object.values(ports).sort((a, b) => a - b);
   const sshRule = `
     tcp dport ${sshPort} jump ssh`;
+  const { port } = metricsListen;
+  const metricsRules = `
+    tcp dport ${port} ip saddr { ${privateSources.ip} } accept
+    tcp dport ${port} ip6 saddr { ${privateSources.ip6} } accept`;
   const sshChain = `
   set ssh4 {
     type ipv4_addr
@@ -86,7 +98,7 @@ ${options.ssh ? sshChain : ""}
     udp sport 67 udp dport 68 accept
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
-    tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}
+    tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}${options.metrics ? metricsRules : ""}
   }
 
   chain relay {

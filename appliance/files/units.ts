@@ -21,6 +21,7 @@ import { configureService } from "./configure-unit.ts";
 import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
 import { metadataUnits } from "./metadata-units.ts";
+import { metricsUnits } from "./metrics-units.ts";
 import { probeUnits } from "./probe-units.ts";
 import { reaperUnits } from "./reaper.ts";
 import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
@@ -206,6 +207,7 @@ export function homingUnits(): Record<string, string> {
     ...certificateUnits(secretDirectories),
     ...probeUnits(secretDirectories),
     ...reaperUnits(secretDirectories),
+    ...metricsUnits(secretDirectories),
     ...wifiUnits(secretDirectories),
     ...startOrderUnits(),
     "homing.target": homingTarget,

@@ -8,6 +8,7 @@ import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
+import { countAccounts } from "./account-counts.ts";
 import { createAccountRequests } from "./account-requests.ts";
 import { createAccounts } from "./accounts.ts";
 import { createCanaryServer } from "./canary.ts";
@@ -123,6 +124,7 @@ export async function startAuthService(
     accounts: accountsThere,
     signUp: mode.current(),
   });
+  const counting = options.counters && countAccounts({ counters: options.counters, store, log });
   return {
     server,
     stop: [
@@ -132,6 +134,7 @@ export async function startAuthService(
       { name: "close connections of homing-ctl", run: () => closeServer(controlServer) },
       { name: "close connections of the reaper", run: () => closeServer(reaperServer) },
       { name: "close connections of the canary", run: () => closeServer(canaryServer) },
+      { name: "end counting", run: () => counting?.stop() },
       { name: "close the account store", run: () => store.close() },
       { name: "write the counters", run: () => options.counters?.close() },
     ],

@@ -78,6 +78,8 @@ export type AccountStore = Readonly<{
   count(): number;
   /** The account of the canary (appliance/canary.ts), or undefined when there is none yet. */
   findCanary(): string | undefined;
+  /** How many of people's accounts are in each state that any is in. */
+  countByState(): ReadonlyMap<AccountState, number>;
   /** Somebody is expected to make an account soon. */
   expectAccounts(): void;
   invites: InviteList;
@@ -223,6 +225,11 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
       const query = `SELECT address FROM accounts WHERE NOT (${isPeoples})`;
       const row = guarded(() => reader.database.prepare(query).get());
       return row && String(row.address);
+    },
+    countByState() {
+      const query = `SELECT state, count(*) AS count FROM accounts WHERE ${isPeoples} GROUP BY state`;
+      const rows = guarded(() => reader.database.prepare(query).all());
+      return new Map(rows.map((row) => [stateOf(row), Number(row.count)]));
     },
     expectAccounts: () => writer?.startEarly(),
     async close() {

@@ -89,11 +89,6 @@ async function writeCounters(path: string, { state, chain, renewAt }: Report, lo
       "1 when the certificate in use is an authority's, 0 when self-signed.",
     )
     .set(vouched ? 1 : 0);
-  if (chain !== undefined) {
-    counters
-      .gauge("homing_certificate_not_after_seconds", "End of the certificate in use, in seconds since 1970.")
-      .set(Math.floor(chain.notAfter.getTime() / 1000));
-  }
   if (renewAt !== undefined) {
     counters
       .gauge("homing_certificate_renewal_seconds", "Planned renewal, in seconds since 1970.")

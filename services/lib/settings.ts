@@ -23,6 +23,7 @@ const requiredParts: Readonly<Record<keyof RelayConfig, true>> = {
   certificates: true,
   wifi: true,
   ssh: true,
+  metrics: true,
   push: true,
 };
 

@@ -90,6 +90,7 @@ const defaults: RelayConfig = {
   },
   wifi: { network: "", country: "", hidden: false, open: false },
   ssh: { authorizedKeys: [] },
+  metrics: { network: false, tokenSha256: "" },
   push: {
     enabled: true,
     proxyUrl: "https://notifications.delta.chat/notify",

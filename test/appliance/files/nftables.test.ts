@@ -12,30 +12,39 @@ const nftWorks = nft("").status === 0;
 
 describe("the firewall", () => {
   it("drops what is not asked for, and forwards nothing", () => {
-    const rules = nftablesConf({ ssh: false, connections: 500 });
+    const rules = nftablesConf({ ssh: false, metrics: false, connections: 500 });
     expect(rules).toMatch(/hook input priority filter; policy drop;/);
     expect(rules).toMatch(/hook forward priority filter; policy drop;/);
   });
 
   it("opens the ports of mail and the web", () => {
-    expect(nftablesConf({ ssh: false, connections: 500 })).toContain(
+    expect(nftablesConf({ ssh: false, metrics: false, connections: 500 })).toContain(
       "tcp dport { 25, 80, 143, 443, 465, 587, 993 } jump relay",
     );
   });
 
   it("opens SSH only when there is a key, and slowly", () => {
-    expect(nftablesConf({ ssh: false, connections: 500 })).not.toMatch(/dport 22\b/);
-    expect(nftablesConf({ ssh: true, connections: 500 })).toContain("tcp dport 22 jump ssh");
+    expect(nftablesConf({ ssh: false, metrics: false, connections: 500 })).not.toMatch(/dport 22\b/);
+    expect(nftablesConf({ ssh: true, metrics: false, connections: 500 })).toContain("tcp dport 22 jump ssh");
     // By source: a stranger's attempts must not use up the administrator's.
-    expect(nftablesConf({ ssh: true, connections: 500 })).toMatch(
+    expect(nftablesConf({ ssh: true, metrics: false, connections: 500 })).toMatch(
       /add @ssh4 \{ ip saddr limit rate over \S+ burst \d+ packets \} drop/,
     );
   });
 
+  it("opens the port of figures to private sources alone, and only when it shall", () => {
+    expect(nftablesConf({ ssh: false, metrics: false, connections: 500 })).not.toContain("9464");
+    const rules = nftablesConf({ ssh: false, metrics: true, connections: 500 });
+    expect(rules.match(/^.*9464.*$/gm)).toEqual([
+      "    tcp dport 9464 ip saddr { 10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16 } accept",
+      "    tcp dport 9464 ip6 saddr { fc00::/7, fe80::/10 } accept",
+    ]);
+  });
+
   it.skipIf(!nftWorks).each([true, false])(
-    "is a rule set that nft and the kernel accept, with SSH: %s (needs nft and user namespaces)",
+    "is a rule set that nft and the kernel accept, with SSH and figures: %s (needs nft and user namespaces)",
     (ssh) => {
-      const result = nft(nftablesConf({ ssh, connections: 120 }));
+      const result = nft(nftablesConf({ ssh, metrics: ssh, connections: 120 }));
       expect(result.stderr).toBe("");
       expect(result.status).toBe(0);
     },

@@ -4,12 +4,14 @@ import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ListedAccount } from "../../../appliance/account-states.ts";
+import { countAccounts } from "../../../services/auth/account-counts.ts";
 import { createAccountRequests } from "../../../services/auth/account-requests.ts";
 import type { HashQueue } from "../../../services/auth/hash-queue.ts";
 import { hashToken } from "../../../services/auth/invites.ts";
 import { askerOf } from "../../../services/auth/lost-answer.ts";
 import { hashInvented } from "../../../services/auth/password.ts";
 import { createReaperServer } from "../../../services/auth/reaper-server.ts";
+import { createCounters } from "../../../services/lib/counters.ts";
 import { listenSocket } from "../../../services/lib/listen.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { home, openStore, useAccounts, user } from "./running-accounts.ts";
@@ -20,6 +22,23 @@ const made = { kind: "ok", created: true };
 const welcome = { kind: "ok", created: false };
 const mismatch = { kind: "mismatch" };
 const log = createLog(() => {});
+
+describe("the accounts", () => {
+  const at = useAccounts();
+
+  it("are counted by state", async () => {
+    const counters = createCounters({ path: `${at.path}.prom`, log });
+    for (const name of ["one", "two", "three"]) await at.store.create(`${name}@a.test`, "hash", 0);
+    await at.store.setState("two@a.test", "leaving");
+    countAccounts({ counters, store: at.store, log }).stop();
+    expect(counters.text().split("\n").slice(2, -1)).toEqual([
+      'homing_accounts{state="active"} 2',
+      'homing_accounts{state="blocked"} 0',
+      'homing_accounts{state="leaving"} 1',
+    ]);
+    await counters.close();
+  });
+});
 
 describe("an account that is blocked", () => {
   const at = useAccounts();

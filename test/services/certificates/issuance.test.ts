@@ -33,9 +33,6 @@ describe.skipIf(missing !== undefined)(`the certificate service (${missing ?? "h
     expect(account?.url).toMatch(/^https:\/\/localhost:\d+\/my-account\//);
     expect(await place.problem()).toBeUndefined();
     expect(await place.metrics()).toMatch(/^homing_certificate_from_authority 1$/m);
-    expect(await place.metrics()).toContain(
-      `homing_certificate_not_after_seconds ${chain.notAfter.getTime() / 1000}\n`,
-    );
     expect(await place.report()).toMatchObject({
       ...{ authority: place.pebble.directory, account: account?.url, names: [domain, `www.${domain}`] },
       ...{ notAfter: chain.notAfter.getTime(), failures: 0, refused: {}, problem: null },

@@ -34,7 +34,7 @@ describe("loadRelayConfig", () => {
     [
       "is of another version",
       '{"domain":"x.org","signUp":{}}',
-      /lack contact, accounts, messages, sending, dkim, certificates, wifi, ssh, push/,
+      /lack contact, accounts, messages, sending, dkim, certificates, wifi, ssh, metrics, push/,
     ],
     ["is no object", "null", /lack domain/],
   ])("says what to do when the file %s", async (name, content, message) => {

@@ -1,0 +1,48 @@
+/** The dashboard and the alerts that the project ships, by Prometheus' own tools. */
+import { spawnSync } from "node:child_process";
+import { mkdtempDisposable, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { expressions, monitoringFile, wantedSeries } from "./monitoring.ts";
+
+const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
+const promtool = (...args: string[]) => {
+  const { status, stdout, stderr } = spawnSync("promtool", args, { encoding: "utf8" });
+  return { status, text: stdout + stderr };
+};
+
+describe.skipIf(!hasPromtool)(`the files for Prometheus${hasPromtool ? "" : " (needs promtool)"}`, () => {
+  it("have alerts that come when they shall", () => {
+    expect(promtool("test", "rules", monitoringFile("alerts-test.yml"))).toMatchObject({ status: 0 });
+  });
+
+  it("have expressions that Prometheus understands", async () => {
+    const rules = (await expressions()).map(
+      (expression, i) =>
+        `      - record: check_${i}\n        expr: ${JSON.stringify(expression.replaceAll("$__rate_interval", "5m"))}\n`,
+    );
+    expect(rules.length).toBeGreaterThan(40);
+    await using folder = await mkdtempDisposable(join(tmpdir(), "homing-rules-"));
+    const path = join(folder.path, "rules.yml");
+    await writeFile(path, `groups:\n  - name: check\n    rules:\n${rules.join("")}`);
+    expect(promtool("check", "rules", path).text).toContain(`SUCCESS: ${rules.length} rules`);
+  });
+});
+
+describe("the files for Prometheus and Grafana", () => {
+  it("have a test for every alert", async () => {
+    const names = (text: string, key: string) =>
+      new Set([...text.matchAll(new RegExp(`${key}: (\\w+)`, "g"))].map(([, name]) => name));
+    const alerts = names(await readFile(monitoringFile("alerts.yml"), "utf8"), "alert");
+    const tested = names(await readFile(monitoringFile("alerts-test.yml"), "utf8"), "alertname");
+    expect(tested).toEqual(alerts);
+  });
+
+  it("are explained: every series that they ask for stands in the list", async () => {
+    const list = await readFile(monitoringFile("../docs/metrics.md"), "utf8");
+    const { all } = await wantedSeries();
+    const stem = (name: string) => name.replace(/_(?:bucket|count|sum)$/, "");
+    expect(all.map(stem).filter((name) => !list.includes(`\`${name}`))).toEqual([]);
+  });
+});

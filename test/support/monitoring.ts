@@ -1,0 +1,42 @@
+/** The files for Prometheus and Grafana in monitoring/, and which series they ask for. Used by the tests of both. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+export function monitoringFile(name: string): string {
+  return join(import.meta.dirname, "..", "..", "monitoring", name);
+}
+
+/**
+ * Series that only some machines have: a Raspberry Pi's sensors and cards, file systems with ext4, and a relay whose
+ * certificate comes from an authority. A container may have no memory controller.
+ */
+const ON_SOME_MACHINES =
+  /^homing_(?:temperature_celsius|processor_throttled|undervoltage|card_life_used|card_reserve_state|disk_errors_total|disk_written_bytes_total|needs_attention|service_memory_bytes|pressure_seconds_total|certificate_failures_in_a_row)$/;
+
+/** Names of all our series in the text of a scrape, also of those that wait for something to happen. */
+export function seriesNamesOf(text: string): Set<string> {
+  return new Set(
+    [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].flatMap(([, name, type]) =>
+      type === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!],
+    ),
+  );
+}
+
+/** The expressions of the dashboard and of the alerts. */
+export async function expressions(): Promise<string[]> {
+  const dashboard = JSON.parse(await readFile(monitoringFile("grafana-dashboard.json"), "utf8")) as {
+    panels: readonly { targets?: readonly { expr: string }[] }[];
+  };
+  const alerts = await readFile(monitoringFile("alerts.yml"), "utf8");
+  return [
+    ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
+    ...[...alerts.matchAll(/^ {8}expr: (?:\|\n\s+)?(.*)$/gm)].map(([, expression]) => expression!),
+  ];
+}
+
+/** What they ask for, of which every relay must have at least one series; also of those that some machines have. */
+export async function wantedSeries(): Promise<{ everywhere: string[]; all: string[] }> {
+  const names = (await expressions()).flatMap((one) => one.match(/\bhoming_[a-z_]+/g) ?? []);
+  const all = [...new Set(names)].sort();
+  return { all, everywhere: all.filter((name) => !ON_SOME_MACHINES.test(name)) };
+}
