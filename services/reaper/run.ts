@@ -68,8 +68,8 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
       ? await withAccounts(() => findLeaving(accountParts, config.accounts.deleteIdleAfterDays, idleAges))
       : undefined;
   if (isSure && mode === "expire") sweepAll(sweep);
-  if (isSure && mode === "full") purgeNoted(sweep, parts.notes, parts.notes.take());
-  if (isSure && mode === "room") purgeNoted(sweep, parts.notes, parts.notes.takeAgain());
+  if (mode === "full") purgeNoted(sweep, parts.notes, parts.notes.take(), isSure);
+  if (mode === "room") purgeNoted(sweep, parts.notes, parts.notes.takeAgain(), isSure);
   // After the mailboxes: deliveries that were under way when an account began to leave have ended.
   if (leaving !== undefined) await withAccounts(() => deleteAccounts(accountParts, leaving));
   if (isSure && (mode === "expire" || mode === "room")) makeRoom(sweep, parts.freeBytes, parts.reserve);
@@ -78,11 +78,14 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
   return report;
 }
 
-/** Makes the noted mailboxes smaller; one whose messages are too young for that is looked at again. */
-function purgeNoted(sweep: Sweep, notes: FullNotes, addresses: readonly string[]): void {
+/**
+ * Makes the noted mailboxes smaller; one whose messages are too young for that, or may be, is looked at again. Notes are
+ * taken away in any case: while there is one, systemd starts the next run.
+ */
+function purgeNoted(sweep: Sweep, notes: FullNotes, addresses: readonly string[], isSure: boolean): void {
   for (const address of addresses) {
     sweep.report.mailboxes++;
-    const left = attempt(sweep, () => sweepMailbox(sweep, address));
+    const left = isSure ? attempt(sweep, () => sweepMailbox(sweep, address)) : undefined;
     if (left === undefined || isBeyond(left, sweep.settings.purgeAbovePercent, sweep.limits))
       notes.again(address);
   }

@@ -1,0 +1,90 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import type { ListedAccount } from "../../../appliance/account-states.ts";
+import { createLog } from "../../../services/lib/log.ts";
+import { openFullNotes } from "../../../services/reaper/full-notes.ts";
+import { type RunParts, runReaper } from "../../../services/reaper/run.ts";
+import { foldersIn, makeStore, now, settings, type TestStore } from "./store.ts";
+
+const alice = "alice0000@chat.example.org";
+
+/** A relay with nobody on it but whom the test puts there. */
+function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
+  const [full, again] = ["full", "again"].map((name) => join(store.folder, name)) as [string, string];
+  for (const folder of [full, again]) mkdirSync(folder);
+  const parts: RunParts = {
+    config: { messages: settings, accounts: { deleteIdleAfterDays: 90 } as RunParts["config"]["accounts"] },
+    limits: { bytes: 1_000_000, messages: 245 },
+    mailboxes: store.mailboxes,
+    accounts: {
+      list: async function* (): AsyncGenerator<ListedAccount> {},
+      leave: async () => {},
+      forget: async () => {},
+    },
+    lastLogins: { read: async () => [], forget: async () => {} },
+    connected: async () => new Set(),
+    notes: openFullNotes(full, again),
+    clock: {
+      cameAt: (stamp) => stamp,
+      state: () => ({ lastRun: now, wasSynced: true, trustedSince: 0, doubts: [] }),
+    },
+    now,
+    freeBytes: () => 1e12,
+    reserve: 1e6,
+    log: createLog((line) => store.log.push(line)),
+    ...changes,
+  };
+  return { parts, full, again };
+}
+
+it("makes a noted mailbox smaller, and looks again at one whose messages are too young", async () => {
+  using store = makeStore();
+  for (let i = 0; i < 8; i++) store.add(alice, 0.5, 100_000);
+  const { parts, full, again } = makeParts(store);
+  writeFileSync(join(full, alice), "");
+  await runReaper("full", false, parts);
+  expect(store.days(alice)).toHaveLength(8);
+  expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
+  // A day later.
+  const later = { ...parts, now: now + 86_400 };
+  await runReaper("room", false, later);
+  expect(store.days(alice)).toHaveLength(7);
+  expect(foldersIn(again)).toEqual([]);
+});
+
+it("keeps a note for later while the clock cannot be believed, for systemd starts a run for each", async () => {
+  using store = makeStore();
+  for (let i = 0; i < 9; i++) store.add(alice, 30, 100_000);
+  const { parts, full, again } = makeParts(store);
+  writeFileSync(join(full, alice), "");
+  const unsure = { ...parts, clock: { ...parts.clock, refusal: "it is 1970" } };
+  for (const mode of ["full", "room", "expire"] as const) {
+    const report = await runReaper(mode, false, unsure);
+    expect(report).toMatchObject({
+      refusal: "it is 1970",
+      removed: { age: { messages: 0 }, full: { messages: 0 } },
+    });
+  }
+  expect(store.days(alice)).toHaveLength(9);
+  expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
+});
+
+it("deletes old mail though the account service does not answer, and says that something failed", async () => {
+  using store = makeStore();
+  store.add(alice, 30, 100);
+  const accounts: RunParts["accounts"] = {
+    // biome-ignore lint/correctness/useYield: it fails before.
+    list: async function* (): AsyncGenerator<ListedAccount> {
+      throw new Error("nobody there");
+    },
+    leave: async () => {},
+    forget: async () => {},
+  };
+  const { parts } = makeParts(store, { accounts });
+  expect(await runReaper("expire", false, parts)).toMatchObject({
+    failures: 1,
+    removed: { age: { messages: 1 } },
+  });
+  expect(store.log.join("")).toContain("nobody there");
+});
