@@ -1,12 +1,6 @@
 /** The units of services/metadata: one service, and a socket for each that asks it. Listed in units.ts. */
 import { dataPaths, runPaths, users } from "../layout.ts";
-import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
-
-/** Next to nothing is kept in memory. */
-const metadataNode: NodeSettings = {
-  flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
-  environment: { MALLOC_ARENA_MAX: "2" },
-};
+import { serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 
 /** Unit file text by unit name. `hide`: directories with secrets of others. */
 export function metadataUnits(hide: readonly string[]): Record<string, string> {
@@ -27,7 +21,6 @@ export function metadataUnits(hide: readonly string[]): Record<string, string> {
       // The notification proxy.
       network: "world",
       write: [dataPaths.metadata, runPaths.metadataState, runPaths.metrics],
-      node: metadataNode,
       hide: [...hide, dataPaths.accounts, dataPaths.mail],
     }),
   };

@@ -9,6 +9,16 @@ export type NodeSettings = Readonly<{
   environment: Readonly<Record<string, string>>;
 }>;
 
+/**
+ * What a service holds is small and short-lived, whatever it does. So: 1 MiB for each half of V8's space for young objects
+ * (as long as it does not need more, a megabyte or two less than V8 takes by itself), one helper thread, two arenas of
+ * the C library (mallopt(3)), and the right to collect garbage when there is time (services/lib/memory.ts).
+ */
+export const serviceNode: NodeSettings = {
+  flags: ["--max-semi-space-size=1", "--v8-pool-size=1", "--expose-gc"],
+  environment: { MALLOC_ARENA_MAX: "2" },
+};
+
 export function unixSocket(path: string, group: string): string {
   return `ListenStream=${path}\nSocketGroup=${group}\nSocketMode=0660`;
 }
@@ -33,7 +43,7 @@ export function serviceUnit(
   user: string,
   {
     sockets = [`homing-${name}.socket`],
-    node = { flags: [], environment: {} },
+    node = serviceNode,
     credentials = {},
     openFiles = 16_384,
     isForLogin = false,

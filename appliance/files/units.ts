@@ -24,7 +24,7 @@ import { metadataUnits } from "./metadata-units.ts";
 import { metricsUnits } from "./metrics-units.ts";
 import { probeUnits } from "./probe-units.ts";
 import { reaperUnits } from "./reaper.ts";
-import { type NodeSettings, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
+import { type NodeSettings, serviceNode, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { startOrderUnits } from "./start-order.ts";
 import { statusService, statusTimer } from "./status.ts";
 import { wifiUnits } from "./wifi.ts";
@@ -49,19 +49,12 @@ const secretDirectories = [bootDirectory, dataPaths.relay, dataPaths.tls, dataPa
 
 /**
  * What the milter holds lives as long as a message. Left to themselves, V8 and the C library let what is done with
- * pile up to twice the memory, at no gain in time (test/bench/filter.ts). So: 1 MiB for each half of V8's space for
- * young objects and one helper thread; what is as large as one read from a socket goes back to the system at once
- * (mallopt(3)).
+ * pile up to twice the memory, at no gain in time (test/bench/filter.ts). So what is as large as one read from a socket
+ * goes back to the system at once (mallopt(3)).
  */
 export const milterNode: NodeSettings = {
-  flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
-  environment: { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "65536" },
-};
-
-/** What a request leaves behind is small and short-lived: young objects need little room. */
-export const webNode: NodeSettings = {
-  flags: ["--max-semi-space-size=1", "--v8-pool-size=1"],
-  environment: { MALLOC_ARENA_MAX: "2" },
+  ...serviceNode,
+  environment: { ...serviceNode.environment, MALLOC_MMAP_THRESHOLD_: "65536" },
 };
 
 /** Unit file text by unit name. */
@@ -132,7 +125,6 @@ export function homingUnits(): Record<string, string> {
       network: "loopback",
       write: [runPaths.webState, runPaths.metrics],
       credentials: { "tls-key": runPaths.tlsKey },
-      node: webNode,
       hide: [
         ...secretDirectories.filter((path) => path !== dataPaths.tls),
         dataPaths.accounts,
@@ -175,7 +167,6 @@ export function homingUnits(): Record<string, string> {
       ],
       network: "world",
       write: [dirname(runPaths.knownWays), runPaths.metrics],
-      node: webNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
     "homing-door.socket": socketUnit(
@@ -187,7 +178,6 @@ export function homingUnits(): Record<string, string> {
       // Dovecot is asked by its sockets.
       network: "none",
       write: [dataPaths.door, runPaths.metrics],
-      node: webNode,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
     "homing-mux.socket": socketUnit(
@@ -199,7 +189,6 @@ export function homingUnits(): Record<string, string> {
     "homing-mux.service": serviceUnit("mux", "Port 443", users.mux.name, {
       network: "loopback",
       write: [runPaths.metrics],
-      node: webNode,
       openFiles: 40_000,
       hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),

@@ -40,6 +40,15 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 
+# Memory, of which small machines have little. Huge pages are given to programs that use a little of each, and for their
+# sake the kernel keeps up to 5 % of all memory free. Of a file, what lies around a page that a program touches would
+# count as its own, 64 kB of it. Where a kernel has no such switch, all stays as it is.
+{
+	echo never >/sys/kernel/mm/transparent_hugepage/enabled
+	mount -t debugfs debugfs /sys/kernel/debug && echo 4096 >/sys/kernel/debug/fault_around_bytes
+	umount /sys/kernel/debug
+} 2>/dev/null
+
 # A Raspberry Pi has no clock; the time of the image is the earliest it can be. systemd knows better later.
 built=$(stat -c %Y /init)
 [ "$(date +%s)" -ge "$built" ] || date -s "@$built" >/dev/null

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { authListen, dataPaths, programDirectory, runPaths } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startAuthService } from "./service.ts";
 
@@ -27,3 +28,4 @@ const { stop } = await startAuthService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

@@ -12,7 +12,7 @@ const maxBatch = 256;
  * How long the thread stays when nobody signs up, in milliseconds. It takes 11 MB, and 50 ms on a PC to start:
  * neither is for every relay to keep up all day, nor for every sign-up to wait for.
  */
-export const threadIdleMs = 600_000;
+export const threadIdleMs = 60_000;
 
 /** The list cannot answer for certain, or take no account now: a temporary failure for whoever asks. */
 export class AccountListError extends Error {

@@ -7,6 +7,7 @@ import { lmtpSocketPath, mailboxLookPath } from "../../appliance/files/dovecot.t
 import { dataPaths, runPaths } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startDoorService } from "./service.ts";
 
@@ -21,3 +22,4 @@ const stop = await startDoorService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { dataPaths, runPaths, systemRootsPath } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startMetadataService } from "./service.ts";
 
@@ -23,3 +24,4 @@ const stop = await startMetadataService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { dkimStatePath, runPaths } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startMilterService } from "./service.ts";
 
@@ -21,3 +22,4 @@ const stop = await startMilterService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

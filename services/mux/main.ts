@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { ports, runPaths } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { deviceBackends } from "./backends.ts";
 import { muxLimits } from "./limits.ts";
@@ -22,3 +23,4 @@ const stop = await startMuxService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

@@ -15,6 +15,7 @@ import {
 } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startTransportService } from "./service.ts";
@@ -35,3 +36,4 @@ const stop = await startTransportService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

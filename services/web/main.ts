@@ -12,6 +12,7 @@ import {
 } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
+import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startWebService } from "./service.ts";
 
@@ -32,3 +33,4 @@ const { stop } = await startWebService({
   log,
 });
 exitOnSignals(log, stop);
+giveMemoryBack();

@@ -14,7 +14,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { webNode } from "../../appliance/files/units.ts";
+import { serviceNode } from "../../appliance/files/service-unit.ts";
 import { bundlePrograms } from "../../image/rootfs/runtime.ts";
 import { waitFor } from "../support/wait.ts";
 import { type Client, connections, download, holdOpen, recordHello, roundTrips } from "./mux-load.ts";
@@ -38,12 +38,15 @@ type Program = Readonly<{
 const programs: Readonly<Record<string, Program>> = {
   homing: {
     command: process.execPath,
-    environment: webNode.environment,
+    environment: serviceNode.environment,
     args: async (folder, { front, imap, smtp, web }) => {
       const bundle = { name: "service", entry: "test/bench/mux-service.ts" };
       const [program] = (await bundlePrograms([bundle], join(import.meta.dirname, "../.."))).values();
       await writeFile(join(folder, "service.mjs"), program!.content);
-      const flags = [...webNode.flags, ...(process.env.BENCH_NODE_FLAGS ?? "").split(" ").filter(Boolean)];
+      const flags = [
+        ...serviceNode.flags,
+        ...(process.env.BENCH_NODE_FLAGS ?? "").split(" ").filter(Boolean),
+      ];
       const ports = [front, imap, smtp, web].map(String);
       return [...flags, join(folder, "service.mjs"), ...ports, join(folder, "counters")];
     },
