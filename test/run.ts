@@ -65,6 +65,8 @@ const rings: readonly Ring[] = [
         "zbar-tools",
         "qemu-utils",
         "wpasupplicant",
+        // For promtool.
+        "prometheus",
       ],
     },
   },
@@ -87,6 +89,7 @@ const rings: readonly Ring[] = [
         "nftables",
         "util-linux",
         "mount",
+        "prometheus",
       ],
       probe: {
         command: [

@@ -7,11 +7,11 @@ export function monitoringFile(name: string): string {
 }
 
 /**
- * Series that only some machines have: a Raspberry Pi's sensors and cards, file systems with ext4, and a relay whose
+ * Series that only some relays have: of the daily deletion once it has run, a Raspberry Pi's sensors and cards, file systems with ext4, and a relay whose
  * certificate comes from an authority. A container may have no memory controller.
  */
 const ON_SOME_MACHINES =
-  /^homing_(?:temperature_celsius|processor_throttled|undervoltage|card_life_used|card_reserve_state|disk_errors_total|disk_written_bytes_total|needs_attention|service_memory_bytes|pressure_seconds_total|certificate_failures_in_a_row)$/;
+  /^homing_(?:temperature_celsius|processor_throttled|undervoltage|card_life_used|card_reserve_state|disk_errors_total|disk_written_bytes_total|needs_attention|service_memory_bytes|pressure_seconds_total|certificate_failures_in_a_row|reaper_[a-z_]+)$/;
 
 /** Names of all our series in the text of a scrape, also of those that wait for something to happen. */
 export function seriesNamesOf(text: string): Set<string> {
