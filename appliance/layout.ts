@@ -126,6 +126,14 @@ export const runPaths = {
   dovecotStats: "/run/dovecot/stats-metrics",
   /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */
   webSocket: `${runDirectory}/web.sock`,
+  /**
+   * Of the TURN server, there only where the settings want it: its configuration, 0440 root:homing-turn, what its
+   * credentials are made of, 0440 root:homing-metadata, and the relay's domain; and what it writes itself.
+   */
+  turnConf: `${runDirectory}/turn/turnserver.conf`,
+  turnSecret: `${runDirectory}/turn/secret`,
+  turnDomain: `${runDirectory}/turn/domain`,
+  turnState: `${runDirectory}/turn-state`,
   /** What services/web keeps over its own restarts, not over the system's: 0700 homing-web. */
   webState: `${runDirectory}/web-state`,
   /** The operator's own page files, from the relay folder. */
@@ -229,6 +237,8 @@ export const users = {
   reaper: { name: "homing-reaper", id: 911 },
   /** The canary: sends itself a message, and looks at the relay as a client does. */
   probe: { name: "homing-probe", id: 914 },
+  /** coturn. */
+  turn: { name: "homing-turn", id: 916 },
 } as const;
 
 /** Ports open to the world. */
@@ -247,6 +257,9 @@ export const muxBackends = {
   imap: { host: "127.0.0.1", port: 10993 },
   smtp: { host: "127.0.0.1", port: 10465 },
 } as const;
+
+/** Open only on a relay that helps with calls (RFC 8656 §4), by UDP. */
+export const turnPort = 3478;
 
 /** Open only on a relay that has keys of administrators. */
 export const sshPort = 22;

@@ -12,6 +12,7 @@ import { pushSettings } from "./push-settings.ts";
 import { decimal, settingNotes, whole, yesNo } from "./setting-notes.ts";
 import { signUpModes } from "./sign-up-modes.ts";
 import { sshPublicKeyProblem } from "./ssh-key.ts";
+import { checkTurn, turnSettings } from "./turn-settings.ts";
 import { checkWifi, wifiSettings } from "./wifi-settings.ts";
 
 /** RFC 5321 §4.5.3.1.1. */
@@ -230,6 +231,7 @@ const settings = z.object({
     .prefault({}),
   metrics: metricsSettings,
   push: pushSettings,
+  turn: turnSettings,
 });
 
 /** Rules between two settings. `path` is where the mistake is shown. */
@@ -243,6 +245,7 @@ function checkTogether(config: z.output<typeof settings>, refuse: Refuse): void 
   }
   checkCertificates(config.certificates, refuse);
   checkWifi(config.wifi, refuse);
+  checkTurn(config.turn, refuse);
   if (accounts.localPartMinLength > accounts.localPartMaxLength) {
     refuse(
       ["accounts", "localPartMinLength"],

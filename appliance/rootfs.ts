@@ -16,6 +16,7 @@ import { sshdConfig } from "./files/ssh.ts";
 import { awaitLoginScript, loginUnit, readAheadUnit } from "./files/start-order.ts";
 import { statusScripts } from "./files/status.ts";
 import { systemFiles } from "./files/system.ts";
+import { turnAddressesScript, turnLookScript, turnStartScript } from "./files/turn.ts";
 import { homingUnits, relayUnits } from "./files/units.ts";
 import {
   DATA_VERSION,
@@ -47,6 +48,7 @@ export function rootfsSpec(): RootfsSpec {
       users.probe,
       users.metrics,
       users.reaper,
+      users.turn,
     ],
     files: [
       ...named(systemFiles()),
@@ -66,6 +68,9 @@ export function rootfsSpec(): RootfsSpec {
       reaperDueScript,
       queueFiguresScript,
       storeFiguresScript,
+      turnAddressesScript,
+      turnStartScript,
+      turnLookScript,
       { path: knownDataVersionPath, content: `${DATA_VERSION}\n` },
       ...readWebDefaults(),
       { path: dovecotAuthLuaPath, content: dovecotAuthLua },
@@ -125,6 +130,8 @@ export function rootfsSpec(): RootfsSpec {
       "homing-metrics-network.socket",
       "homing-queue-figures.timer",
       "homing-store-figures.timer",
+      "homing-turn.service",
+      "homing-turn-look.timer",
       "homing-dkim.timer",
       "homing-certificates.timer",
       "homing-certificate-load.path",

@@ -157,6 +157,8 @@ export const maskedUnits = [
   "getty.target",
   "apt-daily.timer",
   "apt-daily-upgrade.timer",
+  // homing-turn.service instead.
+  "coturn.service",
   "dpkg-db-backup.timer",
   "e2scrub_all.timer",
   "e2scrub_reap.service",

@@ -29,6 +29,7 @@ export function deviceFiles(config: RelayConfig, machine: Machine): DeviceFile[]
         ssh: keys !== undefined,
         metrics: config.metrics.network,
         connections: connectionsOfSource(machine),
+        turn: config.turn.enabled ? config.turn : undefined,
       }),
     ),
     ...(config.metrics.network ? [publicFile(runPaths.metricsNetwork, "")] : []),

@@ -2,13 +2,15 @@
  * The firewall (nftables(8)): everything that comes in is dropped but for the relay's own ports. A rule set
  * without SSH is part of the root file system, the one that fits the settings is written at boot.
  */
-import { metricsListen, ports, sshPort } from "../layout.ts";
+import { metricsListen, ports, sshPort, turnPort, users } from "../layout.ts";
 
 /**
  * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
  * IPv6 sources count by /64, the smallest network a provider gives out.
  */
 const newConnections = "100/second burst 500 packets";
+/** Datagrams of new conversations of one source: each call is some, while its ways are tried. */
+const newDatagrams = "100/second burst 500 packets";
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
 
@@ -18,10 +20,19 @@ const privateSources = {
   ip6: "fc00::/7, fe80::/10",
 } as const;
 
-/** The rule set. `ssh` opens port 22, `metrics` that of services/metrics to private sources; one source may hold `connections` to the relay's ports at the same time. */
-export function nftablesConf(
-  options: Readonly<{ ssh: boolean; metrics: boolean; connections: number }>,
-): string {
+export type FirewallOptions = Readonly<{
+  /** Opens port 22. */
+  ssh: boolean;
+  /** Opens the port of services/metrics to private sources. */
+  metrics: boolean;
+  /** One source may hold so many to the relay's ports at the same time. */
+  connections: number;
+  /** Opens the UDP ports of the TURN server: its own and those of calls. */
+  turn?: Readonly<{ firstPort: number; lastPort: number }> | undefined;
+}>;
+
+/** The rule set. */
+export function nftablesConf(options: FirewallOptions): string {
   const relayPorts = Object.values(ports).sort((a, b) => a - b);
   const sshRule = `
     tcp dport ${sshPort} jump ssh`;
@@ -48,6 +59,38 @@ export function nftablesConf(
     add @ssh4 { ip saddr limit rate over ${newSshConnections} } drop
     add @ssh6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newSshConnections} } drop
     accept
+  }
+`;
+  const turnPorts = options.turn && `{ ${turnPort}, ${options.turn.firstPort}-${options.turn.lastPort} }`;
+  const turnRule = `
+    udp dport ${turnPorts} jump turn`;
+  const turnChain = `
+  set turn4 {
+    type ipv4_addr
+    size 65536
+    flags dynamic, timeout
+    timeout 1m
+  }
+
+  set turn6 {
+    type ipv6_addr
+    size 65536
+    flags dynamic, timeout
+    timeout 1m
+  }
+
+  chain turn {
+    add @turn4 { ip saddr limit rate over ${newDatagrams} } drop
+    add @turn6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newDatagrams} } drop
+    accept
+  }
+
+  # Behind a router the TURN server lets calls lead to this machine's own address, for the other end of a call may be
+  # there: but to nothing else that listens here.
+  chain output {
+    type filter hook output priority filter; policy accept;
+    oif "lo" ip daddr != 127.0.0.0/8 meta skuid ${users.turn.id} ct state new udp dport != ${turnPorts} drop
+    oif "lo" ip6 daddr != ::1 meta skuid ${users.turn.id} ct state new udp dport != ${turnPorts} drop
   }
 `;
   return `#!/usr/sbin/nft -f
@@ -79,7 +122,7 @@ table inet homing {
     size 65536
     flags dynamic
   }
-${options.ssh ? sshChain : ""}
+${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
   chain input {
     type filter hook input priority filter; policy drop;
 
@@ -98,7 +141,7 @@ ${options.ssh ? sshChain : ""}
     udp sport 67 udp dport 68 accept
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
-    tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}${options.metrics ? metricsRules : ""}
+    tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}${options.metrics ? metricsRules : ""}${turnPorts ? turnRule : ""}
   }
 
   chain relay {

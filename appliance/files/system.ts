@@ -134,6 +134,7 @@ const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
 d ${runPaths.metadataState} 0700 ${users.metadata.name} ${users.metadata.name}
+d ${runPaths.turnState} 0755 ${users.turn.name} ${users.turn.name}
 d ${runPaths.webState} 0700 ${users.web.name} ${users.web.name}
 d ${dirname(runPaths.knownWays)} 0755 ${users.transport.name} ${users.transport.name}
 d ${runPaths.acmeChallenges} 0755 ${users.certificates.name} ${users.certificates.name}

@@ -27,6 +27,7 @@ import { reaperUnits } from "./reaper.ts";
 import { type NodeSettings, serviceNode, serviceUnit, socketUnit, unixSocket } from "./service-unit.ts";
 import { startOrderUnits } from "./start-order.ts";
 import { statusService, statusTimer } from "./status.ts";
+import { turnUnits } from "./turn.ts";
 import { wifiUnits } from "./wifi.ts";
 
 /** Every service that must be active before a relay may call itself ready. */
@@ -197,6 +198,7 @@ export function homingUnits(): Record<string, string> {
     ...probeUnits(secretDirectories),
     ...reaperUnits(secretDirectories),
     ...metricsUnits(secretDirectories),
+    ...turnUnits([...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata]),
     ...wifiUnits(secretDirectories),
     ...startOrderUnits(),
     "homing.target": homingTarget,

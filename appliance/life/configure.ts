@@ -30,6 +30,7 @@ import { type ImportPlaces, importRelay } from "./import-relay.ts";
 import { readWebFolder } from "./import-web.ts";
 import { keepCertificate } from "./keep-certificate.ts";
 import { type Owners, readOwners } from "./owners.ts";
+import { writeTurn } from "./turn.ts";
 import { writeWifi } from "./wifi.ts";
 
 /** The device cannot become a relay as it is. */
@@ -76,6 +77,7 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
   if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
   await writeSecrets(device, config, keyPem);
   await writeWifi(device, config);
+  await writeTurn(device, config);
   await writeConfiguration(device, config);
   await writeWebPages(device);
   say(`this is the relay ${config.domain}`);

@@ -25,6 +25,7 @@ const requiredParts: Readonly<Record<keyof RelayConfig, true>> = {
   ssh: true,
   metrics: true,
   push: true,
+  turn: true,
 };
 
 /**

@@ -34,18 +34,23 @@ export function createDictionary(
   parts: Readonly<{
     config: RelayConfig;
     store: MetadataStore;
+    /** What clients are told of the TURN server, if anything. */
+    turn: () => string | undefined;
     /** Unix time in seconds. */
     now: () => number;
   }>,
 ): Dictionary {
   const { config, store, now } = parts;
-  const serverValues = new Map([["maxsmtprecipients", String(config.messages.maxRecipients)]]);
+  const serverValues = new Map<string, () => string | undefined>([
+    ["maxsmtprecipients", () => String(config.messages.maxRecipients)],
+    ["turn", parts.turn],
+  ]);
 
   const lookup = (key: string, user: string): string | undefined => {
     const parsed = parseKey(key);
     switch (parsed.kind) {
       case "server":
-        return serverValues.get(parsed.name);
+        return serverValues.get(parsed.name)?.();
       case "device-token": {
         const tokens = store.tokens(user, parsed.mailbox, now());
         return tokens.length === 0 ? undefined : tokens.join(" ");

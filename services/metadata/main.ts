@@ -3,7 +3,7 @@
  * appliance/layout.ts.
  */
 import { join } from "node:path";
-import { dataPaths, runPaths, systemRootsPath } from "../../appliance/layout.ts";
+import { dataPaths, runPaths, systemRootsPath, turnPort } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
 import { giveMemoryBack } from "../lib/memory.ts";
@@ -16,6 +16,7 @@ const stop = await startMetadataService({
   dataDirectory: dataPaths.metadata,
   stateDirectory: runPaths.metadataState,
   rootsPath: systemRootsPath,
+  turn: { secretPath: runPaths.turnSecret, port: turnPort },
   listen: {
     dict: { name: "metadata", path: runPaths.metadataSocket },
     news: { name: "news", path: runPaths.newsSocket },

@@ -1,6 +1,7 @@
 /**
  * Puts the metadata service together: a Dovecot dict server on a unix socket, and notifications for phones. Called by main.ts on the device and, with other paths, by tests.
  */
+import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
@@ -19,6 +20,8 @@ import { createNotifier } from "./notifier.ts";
 import { createProxyPost } from "./proxy-post.ts";
 import { serveSession } from "./session.ts";
 import { type MetadataStore, openMetadataStore } from "./store.ts";
+import { answersStun } from "./stun.ts";
+import { announceTurn, type Turn } from "./turn.ts";
 
 export type MetadataOptions = Readonly<{
   settingsPath: string;
@@ -28,6 +31,8 @@ export type MetadataOptions = Readonly<{
   stateDirectory: string;
   /** Certificates of authorities, PEM. */
   rootsPath: string;
+  /** The TURN server; read only where the settings want one. */
+  turn: Readonly<{ secretPath: string; port: number }>;
   listen: Readonly<{ dict: ListenTarget; news: ListenTarget }>;
   counters: Counters;
   log: Log;
@@ -38,7 +43,8 @@ export async function startMetadataService(options: MetadataOptions): Promise<re
   const { log, counters, listen } = options;
   const config = await loadRelayConfig(options.settingsPath);
   const store = openMetadataStore(join(options.dataDirectory, "metadata.sqlite"), config.push);
-  const dictionary = createDictionary({ config, store, now });
+  const turn = await openTurn(options, config);
+  const dictionary = createDictionary({ config, store, turn: turn.value, now });
   const push = await openPush(options, config, store);
   const counting = countMetadata({ counters, store, queues: push.queues, now, log });
   const listening = async (target: ListenTarget, serve: (socket: Socket) => void): Promise<ShutdownStep> => {
@@ -57,6 +63,7 @@ export async function startMetadataService(options: MetadataOptions): Promise<re
     ...closing,
     { name: "end notifications", run: push.close },
     { name: "end counting", run: counting.stop },
+    { name: "end looking for the TURN server", run: turn.stop },
     { name: "close the metadata store", run: () => store.close() },
     { name: "write the counters", run: () => counters.close() },
   ];
@@ -64,6 +71,24 @@ export async function startMetadataService(options: MetadataOptions): Promise<re
 
 function now(): number {
   return Date.now() / 1000;
+}
+
+/** The announcing of the TURN server, if the settings want one. */
+async function openTurn({ turn, log }: MetadataOptions, config: RelayConfig): Promise<Turn> {
+  if (!config.turn.enabled) return { value: () => undefined, stop: () => {} };
+  const resolver = new Resolver();
+  return announceTurn({
+    domain: config.domain,
+    port: turn.port,
+    secret: await readFile(turn.secretPath, "utf8"),
+    resolve: async (domain) => {
+      const found = await Promise.allSettled([resolver.resolve4(domain), resolver.resolve6(domain)]);
+      return found.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+    },
+    answersStun,
+    now,
+    log,
+  });
 }
 
 /** The notifications, if the settings want them. Otherwise what was there of them is forgotten. */

@@ -82,6 +82,7 @@ describe("the units", () => {
     "homing-transport.service",
     "homing-metadata.service",
     "homing-probe.service",
+    "homing-turn.service",
   ];
 
   it.each(services)("%s runs in a sandbox", (name, text) => {
@@ -91,7 +92,7 @@ describe("the units", () => {
       "PrivateDevices=yes",
       "RestrictNamespaces=yes",
       "SystemCallArchitectures=native",
-      // Name servers, certificate authorities, other relays and the notification proxy are wherever they are.
+      // Name servers, certificate authorities, other relays, the notification proxy and ends of calls are wherever they are.
       ...(asksTheWorld.includes(name) ? [] : ["IPAddressDeny=any"]),
     ]) {
       expect(text.split("\n")).toContain(line);

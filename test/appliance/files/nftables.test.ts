@@ -41,10 +41,25 @@ describe("the firewall", () => {
     ]);
   });
 
+  it("opens the ports of calls only where the relay helps with them", () => {
+    const turn = { firstPort: 50_000, lastPort: 50_100 };
+    expect(nftablesConf({ ssh: false, metrics: false, connections: 500 })).not.toContain("udp dport { 3478");
+    expect(nftablesConf({ ssh: false, metrics: false, connections: 500, turn })).toContain(
+      "udp dport { 3478, 50000-50100 } jump turn",
+    );
+  });
+
   it.skipIf(!nftWorks).each([true, false])(
-    "is a rule set that nft and the kernel accept, with SSH and figures: %s (needs nft and user namespaces)",
+    "is a rule set that nft and the kernel accept, with SSH, figures and calls: %s (needs nft and user namespaces)",
     (ssh) => {
-      const result = nft(nftablesConf({ ssh, metrics: ssh, connections: 120 }));
+      const result = nft(
+        nftablesConf({
+          ssh,
+          metrics: ssh,
+          connections: 120,
+          turn: ssh ? { firstPort: 50_000, lastPort: 50_100 } : undefined,
+        }),
+      );
       expect(result.stderr).toBe("");
       expect(result.status).toBe(0);
     },

@@ -43,6 +43,7 @@ describe("the metadata service", () => {
       dataDirectory: folder,
       stateDirectory,
       rootsPath: systemRootsPath,
+      turn: { secretPath: join(folder, "turn-secret"), port: 3478 },
       listen: { dict: { name: "metadata", path }, news: { name: "news", path: newsPath } },
       counters,
       log,

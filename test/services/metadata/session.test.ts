@@ -26,6 +26,7 @@ describe("a dict connection", () => {
   let log: string[];
   let path: string;
   let clients: Socket[];
+  let turn: string | undefined;
 
   async function start(settings = ""): Promise<void> {
     clients = [];
@@ -34,7 +35,7 @@ describe("a dict connection", () => {
     store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
     path = join(folder, "metadata.sock");
     const config = parseRelayConfig(`domain = "_a.test"\n${settings}`, "relay.toml");
-    const dictionary = createDictionary({ config, store, now: () => now });
+    const dictionary = createDictionary({ config, store, turn: () => turn, now: () => now });
     listener = createServer((socket) => {
       serveSession(socket, { dictionary, log: createLog((line) => log.push(line)) });
     });

@@ -73,7 +73,7 @@ it("says that the account service is not there", async () => {
 it("reads last logins by the thousand, and has accounts forgotten", async () => {
   const store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
   const config = parseRelayConfig(`domain = "_a.test"`, "relay.toml");
-  const dictionary = createDictionary({ config, store, now: () => now });
+  const dictionary = createDictionary({ turn: () => undefined, config, store, now: () => now });
   const lastLogins = createLastLogins(
     await listen(createServer((socket) => serveSession(socket, { dictionary, log }))),
   );

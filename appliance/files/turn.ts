@@ -1,0 +1,202 @@
+/**
+ * The TURN server (RFC 8656; coturn(1)): its configuration from the relay's settings, the script that starts it with the
+ * addresses that the machine has, and its units. It runs only where configure.ts wrote the configuration (life/turn.ts).
+ */
+import { programDirectory, runPaths, turnPort, users } from "../layout.ts";
+import type { RelayConfig } from "../relay-config.ts";
+import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
+import { startsLater } from "./start-order.ts";
+
+/** Bytes a second of one end of a call, both ways together: video of a phone takes a third. */
+const MAX_BYTES_PER_SECOND = 1_000_000;
+/** Ends of calls under one credential. A client has one, or some while it tries its ways. */
+const MAX_ENDS_OF_CREDENTIAL = 12;
+/** Seconds after which a client has to prove itself anew. */
+const NONCE_SECONDS = 600;
+/** Between two looks at the addresses; each costs some processes of a millisecond. */
+const LOOK_EVERY = "2min";
+
+/**
+ * What no call may lead to: networks that are not the Internet (RFC 6890 and IANA's registries of special addresses).
+ * Whoever has an account could otherwise send to routers and other devices in the relay's home.
+ */
+const deniedPeers = [
+  "0.0.0.0-0.255.255.255",
+  "10.0.0.0-10.255.255.255",
+  "100.64.0.0-100.127.255.255",
+  "127.0.0.0-127.255.255.255",
+  "169.254.0.0-169.254.255.255",
+  "172.16.0.0-172.31.255.255",
+  "192.0.0.0-192.0.0.255",
+  "192.0.2.0-192.0.2.255",
+  "192.88.99.0-192.88.99.255",
+  "192.168.0.0-192.168.255.255",
+  "198.18.0.0-198.19.255.255",
+  "198.51.100.0-198.51.100.255",
+  "203.0.113.0-203.0.113.255",
+  "224.0.0.0-255.255.255.255",
+  // All but global unicast (RFC 4291 §2.4, as allocated): mapped and translated IPv4, fc00::/7, fe80::/10, ff00::/8.
+  // From ::1 on, for coturn takes a range of IPv6 that begins with :: for one that holds all of IPv4; nobody is at ::.
+  "::1-1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+  "4000::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+  // Protocols' own addresses, Teredo among them; examples; 6to4.
+  "2001::-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff",
+  "2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+  "2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+] as const;
+
+/** The text of turnserver.conf. */
+export function turnConf({ domain, turn }: RelayConfig, secret: string): string {
+  return `# Made at every boot from relay.toml; changes here are lost.
+listening-port=${turnPort}
+min-port=${turn.firstPort}
+max-port=${turn.lastPort}
+realm=${domain}
+# Names are times, passwords their HMAC (services/metadata/turn.ts).
+use-auth-secret
+static-auth-secret=${secret}
+stale-nonce=${NONCE_SECONDS}
+fingerprint
+user-quota=${MAX_ENDS_OF_CREDENTIAL}
+total-quota=${turn.lastPort - turn.firstPort + 1}
+max-bps=${MAX_BYTES_PER_SECOND}
+relay-threads=1
+# UDP alone, what calls are made of.
+no-tcp
+no-tls
+no-dtls
+no-tcp-relay
+# Nothing but TURN and a plain answer of STUN: what is larger than its question serves attacks.
+no-rfc5780
+no-stun-backward-compatibility
+response-origin-only-with-rfc5780
+no-software-attribute
+no-cli
+no-multicast-peers
+${deniedPeers.map((range) => `denied-peer-ip=${range}`).join("\n")}
+# The log names nobody.
+log-file=stdout
+simple-log
+pidfile=${runPaths.turnState}/pid
+userdb=${runPaths.turnState}/nobody
+`;
+}
+
+/**
+ * Prints what the server is to be told of addresses, an option a line: those of the machine that lead out, and behind a
+ * router the public one that the DNS shows. Run by both units, so that a change shows.
+ */
+export const turnAddressesScript = {
+  path: `${programDirectory}/turn-addresses`,
+  mode: 0o755,
+  content: `#!/bin/sh
+# turn-addresses: called by turn-start and turn-look. Fails while the machine has no address or the DNS does not answer.
+set -eu
+domain=$(cat ${runPaths.turnDomain})
+source_of() { ip -o "$1" route get "$2" 2>/dev/null | sed -n 's/.* src \\([^ ]*\\).*/\\1/p'; }
+four=$(source_of -4 192.0.2.1)
+six=$(source_of -6 2001:db8::1)
+case "$six" in 2* | 3*) ;; *) six= ;; esac
+[ -n "$four$six" ]
+shown=$(getent ahosts "$domain")
+public=$(echo "$shown" | sed -n 's/^\\([0-9.]*\\) .*/\\1/p' | head -n 1)
+[ -z "$four" ] || echo "--listening-ip=$four"
+[ -z "$six" ] || echo "--listening-ip=$six"
+if [ -n "$four" ] && [ -n "$public" ] && ! ip -o -4 addr show to "$public/32" | grep -q .; then
+  echo "--external-ip=$public/$four"
+fi
+`,
+} as const;
+
+export const turnStartScript = {
+  path: `${programDirectory}/turn-start`,
+  mode: 0o755,
+  content: `#!/bin/sh
+# turn-start: becomes the TURN server. Called by homing-turn.service.
+set -eu
+${turnAddressesScript.path} >${runPaths.turnState}/addresses
+# Words of the script above, without blanks or wildcards.
+exec /usr/bin/turnserver -c ${runPaths.turnConf} $(cat ${runPaths.turnState}/addresses)
+`,
+} as const;
+
+/** Calls break off when the server starts again, but with another address they are over anyway. */
+export const turnLookScript = {
+  path: `${programDirectory}/turn-look`,
+  mode: 0o755,
+  content: `#!/bin/sh
+# turn-look: starts the TURN server again when the machine's addresses, or the one in the DNS, are others than it has.
+# Called by homing-turn-look.service.
+set -eu
+now=$(${turnAddressesScript.path}) || exit 0
+[ "$now" = "$(cat ${runPaths.turnState}/addresses)" ] || systemctl try-restart homing-turn.service
+`,
+} as const;
+
+/** Unit file text by unit name. `hide`: directories with secrets of others. */
+export function turnUnits(hide: readonly string[]): Record<string, string> {
+  return {
+    "homing-turn.service": turnService(hide),
+    "homing-turn-look.service": turnLookService(hide),
+    "homing-turn-look.timer": turnLookTimer,
+  };
+}
+
+/** Interfaces are asked for, beside the Internet. A second line of the kind adds to the first. */
+const asksForInterfaces = "RestrictAddressFamilies=AF_NETLINK";
+
+const turnService = (hide: readonly string[]) => `[Unit]
+Description=TURN server for calls
+Requires=homing-configure.service
+After=homing-configure.service homing-firewall.service network.target
+ConditionPathExists=${runPaths.turnConf}
+${neverGiveUp}
+
+[Service]
+Type=exec
+User=${users.turn.name}
+SyslogIdentifier=%N
+${startsLater}
+ExecStart=${turnStartScript.path}
+${restartLines}
+MemoryMax=15%
+TasksMax=32
+LimitNOFILE=16384
+MemoryDenyWriteExecute=yes
+${sandboxLines({ network: "world", write: [runPaths.turnState], hide })}
+${asksForInterfaces}
+
+[Install]
+WantedBy=homing.target
+`;
+
+const turnLookService = (hide: readonly string[]) => `[Unit]
+Description=See whether the TURN server has the right addresses
+After=homing-turn.service
+ConditionPathExists=${runPaths.turnState}/addresses
+${neverGiveUp}
+
+[Service]
+Type=oneshot
+SyslogIdentifier=%N
+${startsLater}
+ExecStart=${turnLookScript.path}
+TimeoutStartSec=1min
+${sandboxLines({ network: "loopback", hide, privateUsers: false })}
+${asksForInterfaces}
+`;
+
+const turnLookTimer = `[Unit]
+Description=See from time to time whether the TURN server has the right addresses
+After=homing-configure.service
+ConditionPathExists=${runPaths.turnConf}
+
+[Timer]
+OnActiveSec=${LOOK_EVERY}
+OnUnitInactiveSec=${LOOK_EVERY}
+RandomizedDelaySec=20s
+AccuracySec=5s
+
+[Install]
+WantedBy=homing.target
+`;

@@ -1,0 +1,75 @@
+/**
+ * What clients are told of the relay's TURN server: name, port and credentials for two days, made as coturn's
+ * `use-auth-secret` wants them (draft-uberti-behave-turn-rest-00 §2.2): the name is when they end, the password its HMAC.
+ * Nothing is said while the server does not answer where clients would look for it. Called by service.ts.
+ */
+import { createHmac } from "node:crypto";
+import type { Log } from "../lib/log.ts";
+
+/** The core asks anew at its next connection from half a day before the end on; one connection may last a day. */
+const CREDENTIAL_SECONDS = 2 * 86_400;
+/** Between two looks while it answers, and while it does not, as at the start. Milliseconds. */
+const LOOK_EVERY_MS = 60_000;
+const LOOK_FOR_IT_EVERY_MS = 10_000;
+
+export type Turn = Readonly<{
+  /** The value of /shared/vendor/deltachat/turn; undefined while there is nobody to go to. */
+  value: () => string | undefined;
+  stop: () => void;
+}>;
+
+export type TurnOptions = Readonly<{
+  domain: string;
+  port: number;
+  secret: string;
+  /** The addresses that clients find for the domain. */
+  resolve: (domain: string) => Promise<readonly string[]>;
+  answersStun: (address: string, port: number) => Promise<boolean>;
+  /** Unix time in seconds. */
+  now: () => number;
+  log: Log;
+  lookEveryMs?: number;
+}>;
+
+/** Looks at once and then again and again, until `stop`. */
+export function announceTurn(options: TurnOptions): Turn {
+  const { domain, port, secret, log } = options;
+  let isReachable: boolean | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
+
+  const look = async (): Promise<boolean> => {
+    const addresses = await options.resolve(domain);
+    const answers = await Promise.all(addresses.map((address) => options.answersStun(address, port)));
+    return answers.includes(true);
+  };
+  const lookAgain = async (): Promise<void> => {
+    const now = await look();
+    if (isStopped) return;
+    if (now !== isReachable) {
+      if (now) log.info("the TURN server answers: calls can go through it", { domain, port });
+      else
+        log.warn("the TURN server does not answer at the relay's name: no client is told of it", { domain });
+    }
+    isReachable = now;
+    timer = setTimeout(
+      () => void lookAgain(),
+      options.lookEveryMs ?? (now ? LOOK_EVERY_MS : LOOK_FOR_IT_EVERY_MS),
+    );
+    timer.unref();
+  };
+  void lookAgain();
+
+  return {
+    value() {
+      if (isReachable !== true) return undefined;
+      const end = String(Math.floor(options.now()) + CREDENTIAL_SECONDS);
+      const password = createHmac("sha1", secret).update(end).digest("base64");
+      return `${domain}:${port}:${end}:${password}`;
+    },
+    stop() {
+      isStopped = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,76 @@
+import { createHmac } from "node:crypto";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { createLog } from "../../../services/lib/log.ts";
+import { answersStun } from "../../../services/metadata/stun.ts";
+import { announceTurn, type Turn } from "../../../services/metadata/turn.ts";
+
+const now = 1_800_000_000;
+let server: Socket;
+let port: number;
+/** What the server says to a request. */
+let answer: (request: Buffer) => Buffer[];
+const success = (request: Buffer): Buffer => {
+  const reply = Buffer.from(request.subarray(0, 20));
+  reply.writeUInt16BE(0x0101, 0);
+  return reply;
+};
+
+beforeEach(async () => {
+  answer = (request) => [success(request)];
+  server = createSocket("udp4", (request, { port: to, address }) => {
+    for (const reply of answer(request)) server.send(reply, to, address);
+  });
+  server.bind(0, "127.0.0.1");
+  await once(server, "listening");
+  port = server.address().port;
+});
+afterEach(() => void server.close());
+
+it("takes nothing but an answer to its own question for one", async () => {
+  expect(await answersStun("127.0.0.1", port)).toBe(true);
+  let asked = 0;
+  answer = (request) => {
+    asked += 1;
+    if (asked > 1) return [success(request)];
+    const forAnother = success(request);
+    forAnother.writeUInt8(forAnother.readUInt8(19) ^ 1, 19);
+    const error = success(request);
+    error.writeUInt16BE(0x0111, 0);
+    return [forAnother, error, request, success(request).subarray(0, 19), Buffer.alloc(0)];
+  };
+  expect(await answersStun("127.0.0.1", port)).toBe(true);
+  expect(asked).toBe(2);
+});
+
+it("knows at once that nobody is there", async () => {
+  const closed = createSocket("udp4");
+  closed.bind(0, "127.0.0.1");
+  await once(closed, "listening");
+  const { port: free } = closed.address();
+  closed.close();
+  await once(closed, "close");
+  expect(await answersStun("127.0.0.1", free)).toBe(false);
+});
+
+it("tells clients of a server that answers at one of the relay's addresses, and of none that does not", async () => {
+  const lines: string[] = [];
+  let addresses: string[] = [];
+  const turn: Turn = announceTurn({
+    ...{ domain: "_a.test", port, secret: "secret", answersStun, now: () => now, lookEveryMs: 20 },
+    resolve: async () => addresses,
+    log: createLog((line) => void lines.push(line)),
+  });
+  await expect.poll(() => lines.length).toBe(1);
+  expect(turn.value()).toBeUndefined();
+  addresses = ["127.0.0.1"];
+  await expect.poll(turn.value).toBeDefined();
+  // As the core reads it: host, port, end, password, parted by colons.
+  const [host, at, end, password, ...rest] = turn.value()!.split(":");
+  expect([host, Number(at), Number(end), rest]).toEqual(["_a.test", port, now + 2 * 86_400, []]);
+  expect(password).toBe(createHmac("sha1", "secret").update(end!).digest("base64"));
+  addresses = [];
+  await expect.poll(turn.value).toBeUndefined();
+  turn.stop();
+});
