@@ -2,6 +2,7 @@
  * Push tokens and last logins, in SQLite. Called by dictionary.ts, service.ts and count.ts. Only days are kept, no
  * times: enough for forgetting what is old, and nobody's daily rhythm is on record.
  */
+import { canaryRange } from "../../appliance/canary.ts";
 import { openDatabase } from "../lib/database.ts";
 
 const secondsPerDay = 86_400;
@@ -49,7 +50,7 @@ export type MetadataStore = Readonly<{
   forgetExpired(now: number): void;
   /** When nobody is to be woken any more. */
   forgetAllTokens(): void;
-  /** Tokens, and accounts that logged in within each of `days`, today included. */
+  /** Tokens, and accounts of people that logged in within each of `days`, today included. */
   count(now: number, days: readonly number[]): Readonly<{ tokens: number; active: readonly number[] }>;
   /** The start of the day of the last login, Unix seconds. */
   lastLogin(address: string): number | undefined;
@@ -91,7 +92,9 @@ export function openMetadataStore(
   const forgetToken = database.prepare("DELETE FROM device_tokens WHERE token = ?");
   const forgetExpired = database.prepare("DELETE FROM device_tokens WHERE day <= ?");
   const countTokens = database.prepare("SELECT count(*) AS count FROM device_tokens WHERE day > ?");
-  const countLogins = database.prepare("SELECT count(*) AS count FROM last_logins WHERE day > ?");
+  const countLogins = database.prepare(
+    "SELECT count(*) AS count FROM last_logins WHERE day > ? AND NOT (address >= ? AND address < ?)",
+  );
   const forgetLogin = database.prepare("DELETE FROM last_logins WHERE address = ?");
   const findLogin = database.prepare("SELECT day FROM last_logins WHERE address = ?");
   // A second login of the day writes nothing at all.
@@ -136,7 +139,10 @@ export function openMetadataStore(
     forgetAllTokens: () => database.exec("DELETE FROM device_tokens"),
     count: (now, days) => ({
       tokens: Number(countTokens.get(expiredUntil(now))?.count),
-      active: days.map((each) => Number(countLogins.get(dayOf(now) - each * secondsPerDay)?.count)),
+      active: days.map((each) => {
+        const { from, to } = canaryRange;
+        return Number(countLogins.get(dayOf(now) - each * secondsPerDay, from, to)?.count);
+      }),
     }),
     apply(changes, now) {
       if (changes.length === 0) return;

@@ -82,6 +82,29 @@ describe("metadata store", () => {
     expect(store.lastLogin(address)).toBe(Math.floor(now / day) * day);
   });
 
+  it("counts tokens that have not expired, and people by the day of their last login", () => {
+    const login = (of: string, daysAgo: number): Change => ({
+      ...{ kind: "login", address: `${of}@chat.example.org`, time: now - daysAgo * day },
+    });
+    store.apply([token("phone"), token("tablet")], now - 70 * day);
+    store.apply([token("phone")], now);
+    const logins = [login("a", 0), login("b", 1), login("c", 6), login("d", 29), login("e", 31)];
+    store.apply([...logins, login("homing-canary-abc", 0)], now);
+    expect(store.count(now, [1, 7, 30])).toEqual({ tokens: 1, active: [1, 3, 4] });
+    store.forgetExpired(now);
+    expect(store.tokens(address, mailbox, now - 70 * day)).toEqual(["phone"]);
+  });
+
+  it("knows and forgets a token whoever has it", () => {
+    const other = "other0000@chat.example.org";
+    store.apply([token("phone"), { kind: "add-token", address: other, mailbox, token: "phone" }], now);
+    expect(store.tokensOf(other, now)).toEqual(["phone"]);
+    expect([store.hasToken("phone", now), store.hasToken("phone", now + 61 * day)]).toEqual([true, false]);
+    store.forgetToken("phone");
+    expect(store.hasToken("phone", now)).toBe(false);
+    expect(store.tokensOf(address, now)).toEqual([]);
+  });
+
   it("makes all changes of a transaction or none", () => {
     const broken = { kind: "login", address: null, time: now } as unknown as Change;
     expect(() => store.apply([token("phone"), broken], now)).toThrow(/NOT NULL/);
