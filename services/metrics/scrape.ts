@@ -63,7 +63,7 @@ export function createScrape(options: ScrapeOptions): (format: Format) => Promis
       )!,
     ];
     const taken = new Set([...own, ...aboutThis(0, 0)].map(({ name }) => name));
-    const files = await readServiceFiles(taken);
+    const files = readServiceFiles(taken);
     return await render([...own, ...files.families, ...aboutThis(files.good, files.broken)], format);
   };
 }

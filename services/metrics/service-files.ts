@@ -2,8 +2,7 @@
  * The files in which the relay's services write what they count (services/lib/counters.ts), all together. Every service
  * may write there, so none is trusted: a file that is not what it should be is left out. Called by scrape.ts.
  */
-import { constants } from "node:fs";
-import { open, readdir } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import { describeError, type Log } from "../lib/log.ts";
 import { type Family, MetricsTextError, parseFamilies } from "./text-format.ts";
@@ -20,21 +19,40 @@ export type ServiceFiles = Readonly<{
   broken: number;
 }>;
 
-/** Made once; a file that becomes broken is logged once. */
-export function createServiceFiles(
-  folder: string,
-  log: Log,
-): (taken: ReadonlySet<string>) => Promise<ServiceFiles> {
+/** Made once; a file that becomes broken is logged once. Files lie in memory (/run), so that reading them waits for nothing. */
+export function createServiceFiles(folder: string, log: Log): (taken: ReadonlySet<string>) => ServiceFiles {
   const known = new Set<string>();
+  /** What was in a file, as long as it is the same: services replace theirs, and most change rarely. */
+  const read = new Map<string, Readonly<{ version: string; families: readonly Family[] }>>();
+
+  const familiesOf = (name: string): readonly Family[] => {
+    const path = join(folder, name);
+    // Nobody leads us elsewhere by a link, or holds us up by a pipe.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const status = fstatSync(file);
+      const version = `${status.ino} ${status.mtimeMs} ${status.size}`;
+      const before = read.get(name);
+      if (before?.version === version) return before.families;
+      read.delete(name);
+      const families = parseFamilies(textOf(file, status));
+      read.set(name, { version, families });
+      return families;
+    } finally {
+      closeSync(file);
+    }
+  };
 
   /** `taken`: names of families that may not come from here. */
-  return async (taken) => {
-    const names = (await readdir(folder)).filter((name) => /^[a-z][a-z0-9-]*\.prom$/.test(name)).sort();
+  return (taken) => {
+    const names = readdirSync(folder)
+      .filter((name) => /^[a-z][a-z0-9-]*\.prom$/.test(name))
+      .sort();
     const families = new Map<string, Family>();
     let broken = Math.max(0, names.length - MAX_FILES);
     for (const name of names.slice(0, MAX_FILES)) {
       try {
-        const inFile = parseFamilies(await readText(join(folder, name)));
+        const inFile = familiesOf(name);
         const twice = inFile.find((family) => families.has(family.name) || taken.has(family.name));
         if (twice !== undefined) throw new MetricsTextError(`${twice.name} is counted elsewhere already`);
         for (const family of inFile) families.set(family.name, family);
@@ -46,23 +64,21 @@ export function createServiceFiles(
         known.add(name);
       }
     }
+    for (const name of [...read.keys(), ...known]) {
+      if (names.includes(name)) continue;
+      read.delete(name);
+      known.delete(name);
+    }
     return { families: [...families.values()], good: names.length - broken, broken };
   };
 }
 
-async function readText(path: string): Promise<string> {
-  // Nobody leads us elsewhere by a link, or holds us up by a pipe.
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const status = await file.stat();
-    if (!status.isFile()) throw new MetricsTextError("it is no file");
-    if (status.size > MAX_FILE_BYTES) throw new MetricsTextError(`it has more than ${MAX_FILE_BYTES} bytes`);
-    // It may grow meanwhile.
-    const buffer = Buffer.alloc(status.size + 4096);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-    if (bytesRead === buffer.length) throw new MetricsTextError("it grows while it is read");
-    return buffer.toString("utf8", 0, bytesRead);
-  } finally {
-    await file.close();
-  }
+function textOf(file: number, status: Stats): string {
+  if (!status.isFile()) throw new MetricsTextError("it is no file");
+  if (status.size > MAX_FILE_BYTES) throw new MetricsTextError(`it has more than ${MAX_FILE_BYTES} bytes`);
+  // It may grow meanwhile.
+  const buffer = Buffer.alloc(status.size + 1);
+  const length = readSync(file, buffer, 0, buffer.length, 0);
+  if (length > status.size) throw new MetricsTextError("it grows while it is read");
+  return buffer.toString("utf8", 0, length);
 }

@@ -1,6 +1,6 @@
 /** The service that tells Prometheus how a relay does, over real sockets, with a folder for /proc, /sys, /run and /data. */
 import { createHash, generateKeyPairSync, X509Certificate } from "node:crypto";
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -192,6 +192,19 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     expect(text).toContain('homing_metrics_files{state="broken"} 1\n');
     expect(lines.filter((line) => line.includes("left out"))).toHaveLength(1);
     expect(lines.join("")).not.toContain("x@a.test");
+  });
+
+  it("reads a file again when it was replaced, and forgets it when it is gone", async () => {
+    const of = (value: string) => `# TYPE homing_a gauge\nhoming_a ${value}\n`;
+    await put("prom/a.prom", of("1"));
+    const ask = await start();
+    const line = async () => /^homing_a .*$/m.exec(await (await ask()).text())?.[0];
+    expect([await line(), await line()]).toEqual(["homing_a 1", "homing_a 1"]);
+    await put("prom/next", of("2"));
+    await rename(join(root, "prom/next"), join(root, "prom/a.prom"));
+    expect(await line()).toBe("homing_a 2");
+    await rm(join(root, "prom/a.prom"));
+    expect(await line()).toBeUndefined();
   });
 
   it("follows no link out of the folder", async () => {
