@@ -29,10 +29,14 @@ import {
   type TestImage,
 } from "../support/qemu.ts";
 import { type Administrator, makeAdministrator } from "../support/ssh.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** A relay takes new accounts only while it has a gigabyte free for mail. */
 const DISK_BYTES = 4 * 2 ** 30;
 const GROWN_DISK_BYTES = 5 * 2 ** 30;
+
+/** Until a machine that just started has done what is in its queue. */
+const BOOT_TIMEOUT = 120_000;
 
 /** A relay's disk that lies in the vm image's machine beside its own, as a card of before in a reader may. */
 const otherDomain = "_other.test";
@@ -95,7 +99,7 @@ export function bootUnderUefi(target: TargetName, architecture: Architecture, wh
       expect(await withInbox(mailPorts(), made, async ({ mailbox }) => mailbox)).toMatchObject({ exists: 0 });
     });
 
-    it("keeps mail indexes whole over a power cut, and has an inode for every block (needs ssh)", async (context) => {
+    it("keeps mail indexes and the door's list whole over a power cut, and has an inode for every block (needs ssh)", async (context) => {
       if (administrator === undefined) return context.skip("ssh and ssh-keygen are missing");
       const port = machine!.port(sshPort);
       const options = await administrator.run(port, `findmnt --noheadings --output OPTIONS ${dataDirectory}`);
@@ -103,14 +107,14 @@ export function bootUnderUefi(target: TargetName, architecture: Architecture, wh
       // A file made in the directory has the attribute from it (chattr(1)).
       const attributes = await administrator.run(
         port,
-        `touch ${dataPaths.mailIndex}/.test && lsattr -d ${dataPaths.mailIndex} ${dataPaths.mailIndex}/.test; rm ${dataPaths.mailIndex}/.test`,
+        `touch ${dataPaths.mailIndex}/.test && lsattr -d ${dataPaths.mailIndex} ${dataPaths.mailIndex}/.test ${dataPaths.door} ${dataPaths.door}/delivered; rm ${dataPaths.mailIndex}/.test`,
       );
       expect(
         attributes
           .trim()
           .split("\n")
           .map((line) => /^\S*j\S* /.test(line)),
-      ).toEqual([true, true]);
+      ).toEqual([true, true, true, true]);
       const [inodes = 0, blocks = 0] = (
         await administrator.run(port, `stat --file-system --format '%c %b' ${dataDirectory}`)
       )
@@ -133,13 +137,27 @@ export function bootUnderUefi(target: TargetName, architecture: Architecture, wh
       await expect(withInbox(mailPorts(), wrong, async () => "in")).rejects.toThrow();
     });
 
-    it("keeps both after a power cut", async () => {
+    it("keeps both after a power cut, and once what was taken right before it", async () => {
+      const { publicKey, privateKey } = await keys;
+      await sendEncrypted(mailPorts(), account, account.address, publicKey, "Right before the cut");
       await machine!.kill();
       machine = await bootImage(image, architecture, `${target}-uefi`);
-      const { privateKey } = await keys;
       // At the first attempt: a torn index would refuse the first SELECT.
-      const letter = await readEncrypted(mailPorts(), account, privateKey);
-      expect(letter).toBe("Hello from the first boot");
+      const count = () =>
+        withInbox(mailPorts(), account, async (client) => (await client.fetchAll("1:*", {})).length);
+      await waitFor(
+        "the message of before the cut is there",
+        BOOT_TIMEOUT,
+        async () => (await count()) !== 1,
+      );
+      expect(await readEncrypted(mailPorts(), account, privateKey)).toBe("Right before the cut");
+      if (administrator !== undefined) {
+        const run = (command: string) => administrator!.run(machine!.port(sshPort), command);
+        await waitFor("the queue is empty", BOOT_TIMEOUT, async () => (await run("postqueue -j")) === "");
+        expect(await run(`ls ${dataPaths.door}`)).toMatch(/^delivered\n(delivered\.old\n)?$/);
+        expect(await run("journalctl --boot --output=cat --unit=homing-door")).not.toMatch(/cannot|error/i);
+      }
+      expect(await count()).toBe(2);
     });
   });
 }
