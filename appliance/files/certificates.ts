@@ -129,6 +129,8 @@ WantedBy=homing.target
 
 const certificatePath = `[Unit]
 Description=See when there is a new certificate
+# The mail servers start with what it finds or makes.
+After=homing-configure.service
 
 [Path]
 PathChanged=${tlsCertificatePath}

@@ -13,6 +13,9 @@ import {
 import { sandboxLines } from "./sandbox.ts";
 import { startsFirst } from "./start-order.ts";
 
+/** There as long as the boot partition may be writable. */
+const bootWritableMark = `${runDirectory}/boot-writable`;
+
 /**
  * The initramfs has mounted the boot partition read-only. This changes the mount, and only a FAT's: in a container the folder belongs to the host, whose
  * whole file system would be changed.
@@ -25,10 +28,19 @@ export const bootPartitionScript = {
 # systemd gives even a privileged command of a sandboxed unit mounts of its own, and "read-only" is a property
 # of each: so it is changed where all see it, in the mounts of process 1.
 set -eu
-findmnt --noheadings --types vfat ${bootDirectory} >/dev/null || exit 0
 case "$1" in
-  writable) [ ! -e ${bootRelayDirectory} ] || nsenter --target 1 --mount mount -o remount,rw ${bootDirectory} ;;
-  read-only) nsenter --target 1 --mount mount -o remount,ro ${bootDirectory} ;;
+  writable)
+    [ -e ${bootRelayDirectory} ] && findmnt --noheadings --types vfat ${bootDirectory} >/dev/null || exit 0
+    # Before it is, so that no failure leaves it so.
+    : >${bootWritableMark}
+    nsenter --target 1 --mount mount -o remount,rw ${bootDirectory}
+    ;;
+  read-only)
+    # Programs that every start would wait for.
+    [ -e ${bootWritableMark} ] || exit 0
+    nsenter --target 1 --mount mount -o remount,ro ${bootDirectory}
+    rm ${bootWritableMark}
+    ;;
 esac
 `,
 } as const;

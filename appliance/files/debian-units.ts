@@ -4,7 +4,7 @@
  */
 import { dataPaths, runPaths } from "../layout.ts";
 import { commonLines, neverGiveUp, restartLines } from "./sandbox.ts";
-import { loginUnit, startsFirst, startsLater } from "./start-order.ts";
+import { loginUnit, startsFirst, startsLater, startsNext } from "./start-order.ts";
 
 /** Drop-in text by unit name; it lands in /usr/lib/systemd/system/<unit>.d/homing.conf. */
 export function dropIns(): Record<string, string> {
@@ -13,6 +13,9 @@ export function dropIns(): Record<string, string> {
     "dovecot.service": dovecotDropIn,
     "nftables.service": nftablesDropIn,
     "systemd-networkd.service": networkdDropIn,
+    "systemd-udev-trigger.service": udevTriggerDropIn,
+    "systemd-udevd.service": udevDropIn,
+    "systemd-logind.service": logindDropIn,
     "systemd-timesyncd.service": timesyncdDropIn,
     "ssh.service": sshDropIn,
   };
@@ -30,7 +33,7 @@ ${neverGiveUp}
 
 [Service]
 ${restartLines}
-${startsLater}
+${startsNext}
 # A process that memory ran out for is started again by master; the others go on (Debian's Dovecot has it so).
 OOMPolicy=continue
 ${mailServerLines({
@@ -126,6 +129,27 @@ After=nftables.service
 
 [Service]
 ${startsFirst}
+`;
+
+/*
+ * Nobody can log in before the network card has its driver and its name, and udev looks at everything else in the machine as
+ * well. Of a virtual machine the card hangs on virtio, whose devices come first here; the others as Debian has them.
+ */
+const udevDropIn = `[Service]
+${startsFirst}
+`;
+const udevTriggerDropIn = `[Service]
+${startsFirst}
+ExecStart=
+ExecStart=-udevadm trigger --type=all --action=add --prioritized-subsystem=virtio,module,block,tpmrm,net,tty,input
+`;
+
+/** For the power button, and for the sessions of SSH: neither is what somebody waits for who has just switched it on. */
+const logindDropIn = `[Unit]
+After=${loginUnit}
+
+[Service]
+${startsLater}
 `;
 
 /** The time of the last synchronisation survives a power cut: a Raspberry Pi has no clock of its own. */

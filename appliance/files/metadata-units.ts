@@ -17,6 +17,7 @@ export function metadataUnits(hide: readonly string[]): Record<string, string> {
       `${unixSocket(runPaths.newsSocket, users.door.name)}\nService=homing-metadata.service`,
     ),
     "homing-metadata.service": serviceUnit("metadata", title, users.metadata.name, {
+      turn: "mail",
       sockets: ["homing-metadata.socket", "homing-news.socket"],
       // The notification proxy.
       network: "world",

@@ -1,7 +1,7 @@
 /** The text of units for our own services and their sockets (systemd.service(5), systemd.socket(5)). Called by units.ts. */
 import { nodeBinary, programDirectory } from "../layout.ts";
 import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
-import { loginUnit, startsFirst, startsLater } from "./start-order.ts";
+import { type StartTurn, startTurns } from "./start-order.ts";
 
 /** How Node is started for a service. */
 export type NodeSettings = Readonly<{
@@ -46,7 +46,7 @@ export function serviceUnit(
     node = serviceNode,
     credentials = {},
     openFiles = 16_384,
-    isForLogin = false,
+    turn = "rest",
     ...permissions
   }: Parameters<typeof sandboxLines>[0] & {
     sockets?: readonly string[];
@@ -54,14 +54,15 @@ export function serviceUnit(
     /** Files of root that it gets a copy of, by the name in $CREDENTIALS_DIRECTORY (systemd.exec(5)). */
     credentials?: Readonly<Record<string, string>>;
     openFiles?: number;
-    /** Whether nobody can log in without it (start-order.ts). */
-    isForLogin?: boolean;
+    /** When the machine starts (start-order.ts). */
+    turn?: StartTurn;
   },
 ): string {
+  const { after, share } = startTurns[turn];
   return `[Unit]
 Description=${title}
 Requires=homing-configure.service ${sockets.join(" ")}
-After=homing-configure.service ${sockets.join(" ")}${isForLogin ? "" : ` ${loginUnit}`}
+After=${["homing-configure.service", ...sockets, ...after].join(" ")}
 ${neverGiveUp}
 
 [Service]
@@ -73,7 +74,7 @@ ${environmentLines(node.environment)}${credentialLines(credentials)}ExecStart=${
 ${restartLines}
 # Memory grows with load, never without end: rather one service restarted than the machine out of memory.
 MemoryMax=40%
-${isForLogin ? startsFirst : startsLater}
+${share}
 TasksMax=64
 LimitNOFILE=${openFiles}
 ${sandboxLines(permissions)}

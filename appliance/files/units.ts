@@ -102,12 +102,13 @@ export function homingUnits(): Record<string, string> {
       write: [dataPaths.accounts, runPaths.metrics],
       // Free memory and load decide on new accounts.
       allOfProc: true,
-      isForLogin: true,
+      turn: "login",
       hide: secretDirectories,
     }),
     ...metadataUnits(secretDirectories),
     "homing-milter.socket": socketUnit("milter", "Mail policy", unixSocket(runPaths.milterSocket, "postfix")),
     "homing-milter.service": serviceUnit("milter", "Mail policy", users.milter.name, {
+      turn: "mail",
       // DKIM keys of others come from the DNS, by way of the local resolver.
       network: "loopback",
       write: [runPaths.milterState, runPaths.metrics],

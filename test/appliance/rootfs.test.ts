@@ -141,21 +141,28 @@ describe("the units", () => {
     for (const dropIn of [postfix, dovecot]) expect(dropIn).toMatch(/^Requires=homing-configure\.service$/m);
   });
 
-  it("starts what a login needs first, and all others after it and with a small share of the processors", () => {
+  it("starts what a login needs first, then what a letter needs, then the rest, each with a smaller share", () => {
     const dropIn = (unit: string) =>
       String(spec.files.find((file) => file.path.endsWith(`/${unit}.d/homing.conf`))?.content ?? "");
     const text = (unit: string) => units[unit] ?? dropIn(unit);
     const share = (unit: string) => Number(/^StartupCPUWeight=(\d+)$/m.exec(text(unit))?.[1]);
-    const settings = ["homing-configure.service", "nftables.service", "systemd-networkd.service"];
-    const first = ["homing-auth.service", "dovecot.service", "homing-firewall.service", ...settings];
+    const settings = ["homing-configure.service", "nftables.service"];
+    const network = ["systemd-networkd.service", "systemd-udevd.service", "systemd-udev-trigger.service"];
+    const servers = ["homing-auth.service", "dovecot.service", "homing-firewall.service"];
+    const first = [...servers, ...settings, ...network];
+    const mail = ["homing-metadata.service", "homing-milter.service", "postfix.service"];
     for (const unit of first) {
       expect(text(unit), unit).not.toMatch(/^After=.*homing-login\.service/m);
       expect(share(unit), unit).toBeGreaterThan(100);
     }
-    const others = relayUnits.filter((unit) => !first.includes(unit));
-    expect(others.length).toBeGreaterThan(4);
-    for (const unit of others) {
+    for (const unit of mail) {
       expect(text(unit), unit).toMatch(/^After=.* homing-login\.service$/m);
+      expect(share(unit), unit).toBe(100);
+    }
+    const others = relayUnits.filter((unit) => ![...first, ...mail].includes(unit));
+    expect(others.length).toBeGreaterThan(3);
+    for (const unit of others) {
+      expect(text(unit), unit).toMatch(/^After=.* homing-login\.service postfix\.service$/m);
       expect(share(unit), unit).toBeLessThan(100);
     }
     // Where nobody can log in, the rest comes all the same.
