@@ -83,7 +83,7 @@ const accountStore = openAccountStore({
 });
 const metadataStore = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
 const config = parseRelayConfig('domain = "_a.test"', "relay.toml");
-const dictionary = createDictionary({ config, store: metadataStore, now: () => now });
+const dictionary = createDictionary({ config, store: metadataStore, turn: () => undefined, now: () => now });
 const metadata = createServer((socket) => serveSession(socket, { dictionary, log }));
 const accounts = createReaperServer({
   accounts: createAccountRequests({ domain: "_a.test", store: accountStore, log }),
