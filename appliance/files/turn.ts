@@ -97,7 +97,7 @@ source_of() { ip -o "$1" route get "$2" 2>/dev/null | sed -n 's/.* src \\([^ ]*\
 four=$(source_of -4 192.0.2.1)
 six=$(source_of -6 2001:db8::1)
 case "$six" in 2* | 3*) ;; *) six= ;; esac
-[ -n "$four$six" ]
+[ -n "$four$six" ] || { echo "the machine has no address that leads out" >&2; exit 1; }
 shown=$(getent ahosts "$domain")
 public=$(echo "$shown" | sed -n 's/^\\([0-9.]*\\) .*/\\1/p' | head -n 1)
 [ -z "$four" ] || echo "--listening-ip=$four"
@@ -145,6 +145,9 @@ export function turnUnits(hide: readonly string[]): Record<string, string> {
 /** Interfaces are asked for, beside the Internet. A second line of the kind adds to the first. */
 const asksForInterfaces = "RestrictAddressFamilies=AF_NETLINK";
 
+/** ip(8) lets go of the capabilities that it does not have, and ends without a word when it may not. */
+const mayLetGo = "SystemCallFilter=capset";
+
 const turnService = (hide: readonly string[]) => `[Unit]
 Description=TURN server for calls
 Requires=homing-configure.service
@@ -165,6 +168,7 @@ LimitNOFILE=16384
 MemoryDenyWriteExecute=yes
 ${sandboxLines({ network: "world", write: [runPaths.turnState], hide })}
 ${asksForInterfaces}
+${mayLetGo}
 
 [Install]
 WantedBy=homing.target
