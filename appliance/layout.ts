@@ -35,6 +35,8 @@ export const dataPaths = {
   relay: `${dataDirectory}/relay`,
   tls: `${dataDirectory}/tls`,
   ssh: `${dataDirectory}/ssh`,
+  /** The settings as they were read last (life/kept-settings.ts). */
+  keptSettings: `${dataDirectory}/settings`,
   machineId: `${dataDirectory}/machine-id`,
   clock: `${dataDirectory}/clock`,
   accounts: `${dataDirectory}/accounts`,

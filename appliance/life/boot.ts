@@ -6,6 +6,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { runPaths } from "../layout.ts";
 import { configureDevice } from "./configure.ts";
 
@@ -18,7 +19,14 @@ const knownErrors = new Set(["ConfigureError", "ImportError", "RelayConfigError"
 
 await rm(runPaths.configureProblem, { force: true });
 try {
-  await configureDevice({ root: "/", say, now: new Date(), machine: { memoryBytes: totalmem() } });
+  const machine = { memoryBytes: totalmem() };
+  await configureDevice({
+    root: "/",
+    say,
+    now: new Date(),
+    machine,
+    program: fileURLToPath(import.meta.url),
+  });
 } catch (error) {
   const known = error instanceof Error && knownErrors.has(error.name);
   const text = known ? error.message : ((error as Error).stack ?? String(error));

@@ -21,14 +21,15 @@ import {
   runPaths,
   users,
 } from "../layout.ts";
-import { parseRelayConfig, type RelayConfig, RelayConfigError } from "../relay-config.ts";
+import type { RelayConfig } from "../relay-config.ts";
 import { certificateSource, relayFilePaths, relayKeyPaths } from "../relay-files.ts";
 import { webFolderName } from "../web-files.ts";
 import { type Disk, readIfPresent, realDisk } from "./disk.ts";
 import { ImportError } from "./import-error.ts";
-import { type ImportPlaces, importRelay } from "./import-relay.ts";
+import type { ImportPlaces } from "./import-relay.ts";
 import { readWebFolder } from "./import-web.ts";
 import { keepCertificate } from "./keep-certificate.ts";
+import { readKeptSettings } from "./kept-settings.ts";
 import { type Owners, readOwners } from "./owners.ts";
 import { writeTurn } from "./turn.ts";
 import { writeWifi } from "./wifi.ts";
@@ -45,6 +46,8 @@ export type ConfigureOptions = Readonly<{
   now: Date;
   machine: Machine;
   disk?: Disk;
+  /** File of the program that this is part of; without it no settings are kept. */
+  program?: string;
 }>;
 
 type Device = Readonly<{
@@ -54,11 +57,12 @@ type Device = Readonly<{
   owners: Owners;
   now: Date;
   machine: Machine;
+  program: string | undefined;
 }>;
 
 /** @throws ConfigureError, ImportError, RelayConfigError and the like; and the errors of the disk. */
 export async function configureDevice(options: ConfigureOptions): Promise<RelayConfig> {
-  const { root, say, now, machine, disk = realDisk } = options;
+  const { root, say, now, machine, disk = realDisk, program } = options;
   await requireDataPartition(root);
   const device: Device = {
     at: (path) => join(root, path),
@@ -67,6 +71,7 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
     owners: await readOwners(root),
     now,
     machine,
+    program,
   };
   await requireKnownData(device);
   await takeOverRelay(device);
@@ -131,6 +136,9 @@ async function takeOverRelay({ at, say, disk }: Device): Promise<void> {
   const places = { from: at(bootRelayDirectory), to: at(dataPaths.relay), disk };
   await rm(at(runPaths.importProblem), { force: true });
   try {
+    // Nothing of the reader of relay.toml is loaded before it is needed (kept-settings.ts).
+    if (!(await isThere(places.from))) return;
+    const { importRelay } = await import("./import-relay.ts");
     const outcome = await importRelay(places);
     if (outcome.kind === "imported") {
       say("the relay was moved to the data partition, its keys wiped from the boot partition");
@@ -141,7 +149,8 @@ async function takeOverRelay({ at, say, disk }: Device): Promise<void> {
   } catch (error) {
     // A relay that works is stopped neither by a mistake in what shall change it nor by a bad sector.
     if (!(await hasCompleteRelay(places))) throw error;
-    const isMistake = error instanceof ImportError || error instanceof RelayConfigError;
+    const isMistake =
+      error instanceof ImportError || (error instanceof Error && error.name === "RelayConfigError");
     const problem = isMistake
       ? `NOT TAKEN OVER from the boot partition, going on with the settings in use: ${error.message}`
       : "NOT TAKEN OVER (or not to the end) from the boot partition because of an error of the disk, going on with " +
@@ -152,6 +161,16 @@ async function takeOverRelay({ at, say, disk }: Device): Promise<void> {
     await mkdir(dirname(at(runPaths.importProblem)), { recursive: true });
     await writeFile(at(runPaths.importProblem), `${text}\n`);
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return false;
+      throw error;
+    },
+  );
 }
 
 const keysOnCard =
@@ -169,6 +188,7 @@ function list(names: readonly string[]): string {
 async function hasCompleteRelay({ to }: ImportPlaces): Promise<boolean> {
   try {
     const settings = await readFile(join(to, "relay.toml"));
+    const { parseRelayConfig } = await import("../relay-config.ts");
     const config = parseRelayConfig(new TextDecoder().decode(settings), "relay.toml");
     for (const path of relayKeyPaths(config)) {
       // Nothing on the device needs the account key of the certificate authority to start.
@@ -181,15 +201,17 @@ async function hasCompleteRelay({ to }: ImportPlaces): Promise<boolean> {
   }
 }
 
-async function readSettings({ at }: Device): Promise<RelayConfig> {
-  const text = await readIfPresent(at(`${dataPaths.relay}/relay.toml`));
-  if (text === undefined) {
+async function readSettings(device: Device): Promise<RelayConfig> {
+  const { at, program } = device;
+  const toml = await readIfPresent(at(`${dataPaths.relay}/relay.toml`));
+  if (toml === undefined) {
     throw new ConfigureError(
       "there is no relay on this device: the boot partition has no folder “relay”, and nothing was imported " +
         "before. Build an image from a relay folder (homing build) and write it anew.",
     );
   }
-  return parseRelayConfig(new TextDecoder().decode(text), "relay.toml on the data partition");
+  const keep = program === undefined ? undefined : { path: at(dataPaths.keptSettings), program };
+  return readKeptSettings({ toml, name: "relay.toml on the data partition" }, keep, device);
 }
 
 /**
