@@ -96,6 +96,8 @@ export const runPaths = {
   /** What the status page is made of, the page, and what the light shows ("healthy" or "attention"). */
   state: `${runDirectory}/state`,
   statusPage: `${runDirectory}/status-page`,
+  /** Eight digits on the screen, by which the page at home gives invitations; of this boot, 0440 root:homing-auth. */
+  homePin: `${runDirectory}/home-pin`,
   /** The same as JSON (StatusFacts in life/judgement.ts), 0644: no secret is in it. */
   statusFacts: `${runDirectory}/status.json`,
   light: `${runDirectory}/light`,

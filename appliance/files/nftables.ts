@@ -141,6 +141,10 @@ ${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
     udp sport 67 udp dport 68 accept
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
+    # homing.local, for the network at home alone (RFC 6762 §11).
+    ip saddr { ${privateSources.ip} } udp dport 5353 limit rate 50/second burst 100 packets accept
+    ip6 saddr { ${privateSources.ip6} } udp dport 5353 limit rate 50/second burst 100 packets accept
+
     tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}${options.metrics ? metricsRules : ""}${turnPorts ? turnRule : ""}
   }
 
@@ -150,6 +154,13 @@ ${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
     add @open4 { ip saddr ct count over ${options.connections} } reject with tcp reset
     add @open6 { ip6 saddr and ffff:ffff:ffff:ffff:: ct count over ${options.connections} } reject with tcp reset
     accept
+  }
+
+  chain output {
+    type filter hook output priority filter; policy accept;
+
+    # A hoster's network need not hear of homing.local.
+    ip daddr 224.0.0.251 ip saddr != { ${privateSources.ip} } drop
   }
 
   chain forward {

@@ -48,7 +48,7 @@ IPv6AcceptRA=yes
 IPv6PrivacyExtensions=no
 IPv6LinkLocalAddressGenerationMode=eui64
 LLMNR=no
-MulticastDNS=no
+MulticastDNS=yes
 
 [DHCPv4]
 ClientIdentifier=mac
@@ -66,11 +66,14 @@ UseDomains=no
 Token=eui64
 `;
 
-/* The network's own resolver first; a public one only where the network names none. */
+/*
+ * The network's own resolver first; a public one only where the network names none. By multicast it tells those at home
+ * where homing.local is (RFC 6762); the firewall lets nobody else ask.
+ */
 const resolved = `[Resolve]
 FallbackDNS=9.9.9.9 2620:fe::fe 1.1.1.1 2606:4700:4700::1111
 LLMNR=no
-MulticastDNS=no
+MulticastDNS=yes
 DNSSEC=no
 `;
 

@@ -3,7 +3,7 @@
  * tests). Called by boot.ts.
  */
 import { execFile } from "node:child_process";
-import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { createPrivateKey, createPublicKey, randomBytes, randomInt } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -242,6 +242,9 @@ async function keepSshHostKey({ at, say, disk }: Device): Promise<void> {
   say("made the SSH host key");
 }
 
+/** services/auth/home-pin.ts says how often one may guess. */
+const PIN_DIGITS = 8;
+
 /** What the services need of the relay's secrets, each readable only by the one that needs it. In memory. */
 async function writeSecrets(device: Device, config: RelayConfig, tlsKeyPem: string): Promise<void> {
   const { at, disk, owners } = device;
@@ -259,6 +262,12 @@ async function writeSecrets(device: Device, config: RelayConfig, tlsKeyPem: stri
     const next = await readFile(at(`${dataPaths.relay}/${dkimNextKey}`));
     await disk.put(at(runPaths.dkimNextKey), next, { mode: 0o440, ...milterGroup });
     await disk.put(at(runPaths.dkimNextPublicKey), publicHalf(next), { mode: 0o644 });
+  }
+
+  if ((await readIfPresent(at(runPaths.homePin))) === undefined) {
+    const pin = String(randomInt(10 ** PIN_DIGITS)).padStart(PIN_DIGITS, "0");
+    const authGroup = { uid: owners.uid("root"), gid: owners.gid(users.auth.name) };
+    await disk.put(at(runPaths.homePin), pin, { mode: 0o440, ...authGroup });
   }
 
   await disk.makeDirectory(at(dirname(runPaths.tlsKey)), { mode: 0o700 });

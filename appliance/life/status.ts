@@ -65,6 +65,19 @@ export function statusPage(status: Status): Page {
   return { lines: lines.map((line) => `homing: ${line}`), light: isHealthy ? "healthy" : "attention" };
 }
 
+/** RFC 1918, RFC 3927: where services/web shows the page at home (from-home.ts there). */
+const homeIpv4 = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.)/;
+
+/** For the screen alone, never for the log: where the page at home is, and the PIN for invitations. */
+export function homeLines(addresses: readonly string[], pin: string | undefined): string[] {
+  const address = addresses.find((one) => homeIpv4.test(one));
+  if (address === undefined || pin === undefined) return [];
+  const spaced = pin.trim().replace(/(?<=^.{4})/, " ");
+  return [
+    `homing: in your network: http://homing.local/ or http://${address}/, PIN for invitations ${spaced}`,
+  ];
+}
+
 /** As it is at this moment: homing-ctl has the page made anew when it changes that. */
 const signUpSteps: Readonly<Record<SignUpMode, string>> = {
   open: "in Delta Chat: Create new profile, Use other server, DOMAIN",
@@ -126,7 +139,8 @@ if (import.meta.main) {
     canary: verdictOf(await textOf(runPaths.canaryVerdict)),
   };
   const page = statusPage(status);
-  await writeFile(runPaths.statusPage, page.lines.map((line) => `${line}\n`).join(""));
+  const forScreen = [...page.lines, ...homeLines(status.addresses, await textOf(runPaths.homePin))];
+  await writeFile(runPaths.statusPage, forScreen.map((line) => `${line}\n`).join(""), { mode: 0o600 });
   await writeFile(runPaths.light, `${page.light}\n`);
   // services/web reads it too.
   await writeFile(runPaths.statusFacts, `${JSON.stringify(statusFacts(status))}\n`, { mode: 0o644 });

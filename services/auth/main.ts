@@ -14,6 +14,7 @@ const { stop } = await startAuthService({
   settingsPath: runPaths.relayConfig,
   secretPath: runPaths.authSecret,
   databasePath: join(dataPaths.accounts, "accounts.sqlite"),
+  homePinPath: runPaths.homePin,
   // A bundle of its own beside this one's (appliance/rootfs.ts).
   writerProgram: join(programDirectory, "auth-writer.mjs"),
   knownWaysPath: runPaths.knownWays,

@@ -3,6 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { Server } from "node:http";
+import { readIfPresent } from "../../appliance/life/disk.ts";
 import type { Counters } from "../lib/counters.ts";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
@@ -13,6 +14,7 @@ import { createAccountRequests } from "./account-requests.ts";
 import { createAccounts } from "./accounts.ts";
 import { createCanaryServer } from "./canary.ts";
 import { createControlServer } from "./control-server.ts";
+import { createHomeInvitations } from "./home-pin.ts";
 import { holdMachineState, readMachineState } from "./machine.ts";
 import { createProofs } from "./proof-of-work.ts";
 import { createReaperServer } from "./reaper-server.ts";
@@ -32,6 +34,8 @@ export type AuthServiceOptions = Readonly<{
   settingsPath: string;
   secretPath: string;
   databasePath: string;
+  /** The PIN on the relay's screen; where there is no such file, none is right. */
+  homePinPath: string;
   /** The program of the thread that writes it: store-writer.ts, or what it was bundled to. */
   writerProgram: URL | string;
   /** What services/transport knows of other domains. */
@@ -97,7 +101,11 @@ export async function startAuthService(
     route: createRoutes(options.knownWaysPath, log),
     log,
   });
-  const signUpServer = createSignUpServer({ signUp, log });
+  const home = createHomeInvitations({
+    ...{ domain: config.domain, mode: mode.current, invites: store.invites, now, steadyNow, log },
+    pin: (await readIfPresent(options.homePinPath))?.toString().trim(),
+  });
+  const signUpServer = createSignUpServer({ signUp, home, log });
   const requests = createAccountRequests({ domain: config.domain, store, log });
   const reaperServer = createReaperServer({ accounts: requests, log });
   const controlServer = createControlServer({

@@ -4,6 +4,8 @@
  *   POST /sign-up     client, invitation, proof   200 {"result": "made", "email", "password"} ·
  *                                                 403, 410, 429, 503 {"result": "refused", "reason", "retrySeconds"?}
  *   POST /welcome     client                      200 {"mode", "retrySeconds"?, "puzzle"?}
+ *   POST /home-invitation  pin                  200 {"result": "made", "mode", "link"?} ·
+ *                                                 403, 429 {"result": "refused", "reason", "retrySeconds"?}
  *   POST /invitation  token, client?              200 {"mode", "state"}
  *
  * Bodies are forms. Nobody waits here for a hash, so there is no queue.
@@ -12,6 +14,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Log } from "../lib/log.ts";
 import { createTally, type Tally } from "../lib/tally.ts";
 import { FieldEncodingError } from "./form.ts";
+import type { HomeInvitations } from "./home-pin.ts";
 import { BadRequestError, createJsonServer, type Reply, readForm, requireField } from "./json-server.ts";
 import type { Refusal } from "./rules.ts";
 import type { SignUp } from "./sign-up.ts";
@@ -29,18 +32,26 @@ const statusOf: Partial<Record<Refusal, number>> = {
 };
 
 /** Makes the server; the caller lets it listen. */
-export function createSignUpServer({ signUp, log }: Readonly<{ signUp: SignUp; log: Log }>): Server {
+export function createSignUpServer({
+  signUp,
+  home,
+  log,
+}: Readonly<{ signUp: SignUp; home: HomeInvitations; log: Log }>): Server {
   const refusals = createTally((reason, count) => log.info("sign-ups refused", { reason, count }));
   const server = createJsonServer({
     log,
-    answer: (request) => answer(request, signUp, refusals),
+    answer: (request) => answer(request, { signUp, home }, refusals),
     onDrop: () => log.warn("too many connections of the web service"),
   });
   server.on("close", () => refusals.flush());
   return server;
 }
 
-async function answer(request: IncomingMessage, signUp: SignUp, refusals: Tally): Promise<Reply> {
+async function answer(
+  request: IncomingMessage,
+  { signUp, home }: Readonly<{ signUp: SignUp; home: HomeInvitations }>,
+  refusals: Tally,
+): Promise<Reply> {
   if (request.method !== "POST") throw new BadRequestError(405, "only POST is answered");
   const fields = await readForm(request).catch((cause) => {
     if (cause instanceof FieldEncodingError) throw new BadRequestError(400, cause.message);
@@ -68,6 +79,11 @@ async function answer(request: IncomingMessage, signUp: SignUp, refusals: Tally)
     }
     case "/welcome":
       return { status: 200, body: signUp.welcome(requireField(fields, "client")) };
+    case "/home-invitation": {
+      const body = await home(requireField(fields, "pin"));
+      if (body.result === "made") return { status: 200, body };
+      return { status: body.reason === "too-many" ? 429 : 403, body };
+    }
     case "/invitation":
       return {
         status: 200,

@@ -18,6 +18,11 @@ export type SignUpAnswer =
   | Readonly<{ result: "made"; email: string; password: string }>
   | Readonly<{ result: "refused"; status: number; reason: string; retrySeconds?: number }>;
 
+/** `link` is missing unless an invitation is needed. */
+export type HomeAnswer =
+  | Readonly<{ result: "made"; mode: SignUpMode; link?: string }>
+  | Readonly<{ result: "refused"; status: number; retrySeconds?: number }>;
+
 export type AccountClient = Readonly<{
   /** `invitation` and `proof` are empty where there is none. */
   signUp(wanted: Readonly<{ client: string; invitation: string; proof: string }>): Promise<SignUpAnswer>;
@@ -25,6 +30,8 @@ export type AccountClient = Readonly<{
   welcome(client: string): Promise<Readonly<{ mode: SignUpMode; retrySeconds?: number; puzzle?: Puzzle }>>;
   /** What an invitation is good for in the hands of this client: "good", "used-up", "expired", "unknown". */
   findInvitation(token: string, client: string): Promise<Readonly<{ mode: SignUpMode; state: string }>>;
+  /** An invitation for whoever knows the PIN on the relay's screen. */
+  homeInvitation(pin: string): Promise<HomeAnswer>;
   close(): void;
 }>;
 
@@ -84,6 +91,12 @@ export function createAccountClient(socketPath: string): AccountClient {
     },
     welcome: (client) => askPlain("/welcome", { client }),
     findInvitation: (token, client) => askPlain("/invitation", { token, client }),
+    async homeInvitation(pin) {
+      const { status, body } = await ask("/home-invitation", { pin });
+      if (body.result === "made" || body.result === "refused")
+        return { ...(body as HomeAnswer), status } as HomeAnswer;
+      throw new AccountServiceError(`the account service answered /home-invitation with ${status}`);
+    },
     close: () => agent.destroy(),
   };
 }

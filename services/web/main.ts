@@ -25,6 +25,7 @@ const { stop } = await startWebService({
   signUpSocket: runPaths.signUpSocket,
   mail: httpsMailListen,
   acceptedMail: join(runPaths.webState, "accepted-mail"),
+  status: { facts: runPaths.statusFacts, canary: runPaths.canaryVerdict },
   listen: {
     http: { name: "http", host: "::", port: ports.http },
     tls: { name: "web", path: runPaths.webSocket },

@@ -13,6 +13,7 @@ import { createAccountClient, currentMode } from "./account-client.ts";
 import { acmeChallengeRoutes } from "./acme-challenge.ts";
 import { watchCertificate } from "./certificate.ts";
 import { type Front, openFront } from "./front.ts";
+import { createHomeSite } from "./home/home-site.ts";
 import { type WebLimits, webLimits } from "./limits.ts";
 import { mxdelivRoutes } from "./mxdeliv.ts";
 import { createPages, type Pages, type PagesOptions } from "./pages/pages.ts";
@@ -34,6 +35,8 @@ export type WebServiceOptions = Readonly<{
   mail: Readonly<{ host: string; port: number }>;
   /** The file that tells which messages came by HTTPS. */
   acceptedMail: string;
+  /** What the status page at home is made of (home/home-site.ts). */
+  status: Readonly<{ facts: string; canary: string }>;
   /** Port 80, and where services/mux hands over. */
   listen: Readonly<{ http: ListenTarget; tls: ListenTarget }>;
   limits?: WebLimits;
@@ -75,6 +78,7 @@ export async function startWebService(
       }),
     ],
     pages: pages.routes,
+    home: createHomeSite({ domain: config.domain, ...options.status, accounts, pages: pages.routes, log }),
     problemPage: pages.problemPage,
   });
   const front = await openFront({

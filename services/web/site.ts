@@ -4,6 +4,7 @@
  */
 import { isTestDomain } from "../../appliance/domain.ts";
 import { type Answer, HttpProblem, type RequestHead, textAnswer } from "./exchange.ts";
+import type { HomeSite } from "./home/home-site.ts";
 import { hostKind, movedTo } from "./hosts.ts";
 import { findRoute, type Route, type Routes, routeTable } from "./router.ts";
 import type { Site } from "./serve.ts";
@@ -39,6 +40,8 @@ export type SiteParts = Readonly<{
   relay: readonly Routes[];
   /** There too, except where one of `relay` answers: an operator's page never takes the place of a program. */
   pages: Routes;
+  /** For those in the relay's own network, without TLS. */
+  home?: HomeSite;
   /** A page for an error, in the reader's language. */
   problemPage?: (head: RequestHead, problem: HttpProblem) => Answer;
 }>;
@@ -59,6 +62,7 @@ export function createSite(parts: SiteParts): Site {
     find: (head) => {
       const common = findRoute(everywhere, head);
       if (common !== undefined) return common;
+      if (parts.home?.isFor(head) === true) return require(parts.home.routes, head);
       const kind = hostKind(domain, head.host);
       if (!head.isSecure) throw movedTo(kind === "mta-sts" ? head.host : domain, head);
       if (kind === "www") throw movedTo(domain, head);

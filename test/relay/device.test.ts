@@ -81,7 +81,9 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
       await becomes("ready", /^homing: ready, relay _a\.test, version /);
       const text = await page();
       expect(text).toContain(`${relay().address}\n`);
-      expect(text).toMatch(/1\. in the DNS, publish .*Use other server, _a\.test\nhealthy\n$/s);
+      expect(text).toMatch(
+        /1\. in the DNS, publish .*Use other server, _a\.test\nhoming: in your network: .*\nhealthy\n$/s,
+      );
       const pid = await relay().exec("systemctl show --property=MainPID --value homing-status.service");
       expect(pid.stdout).toBe("0\n");
     });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Status } from "../../../appliance/life/judgement.ts";
-import { readState, statusPage } from "../../../appliance/life/status.ts";
+import { homeLines, readState, statusPage } from "../../../appliance/life/status.ts";
 
 const units = [
   { unit: "postfix.service", state: "active" },
@@ -133,6 +133,14 @@ describe("the status page", () => {
     expect(lines).toContain("homing: a name is missing in the certificate: A CAA record forbids www.x.");
     expect(lines).toContain("homing: a name is missing in the certificate: Nobody finds mta-sts.x.");
     expect(light).toBe("healthy");
+  });
+
+  it("tells those at home where the page for them is, and on the screen alone the PIN", () => {
+    expect(homeLines(["192.168.1.5", "2001:db8::5"], "01234567\n")).toEqual([
+      "homing: in your network: http://homing.local/ or http://192.168.1.5/, PIN for invitations 0123 4567",
+    ]);
+    expect(homeLines(["203.0.113.5", "2001:db8::5"], "01234567")).toEqual([]);
+    expect(homeLines(["192.168.1.5"], undefined)).toEqual([]);
   });
 
   it("reads what was seen, IPv4 first", () => {

@@ -18,6 +18,7 @@ const { server, stop } = await startAuthService({
   secretPath,
   databasePath,
   writerProgram: new URL("../../../services/auth/store-writer.ts", import.meta.url),
+  homePinPath: `${databasePath}.pin`,
   knownWaysPath: `${databasePath}.known-ways`,
   mailDirectory,
   listen: { name: "auth", host: "127.0.0.1", port: 0 },

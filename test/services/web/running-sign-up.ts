@@ -17,6 +17,7 @@ import type { ShutdownStep } from "../../../services/lib/shutdown.ts";
 import { startWebService } from "../../../services/web/service.ts";
 
 export const domain = "_a.test";
+export const homePin = "01234567";
 /** Three accounts in all, then one in a minute; two for a network. */
 const settings = `domain = "${domain}"
 [sign_up]
@@ -30,6 +31,10 @@ network_per_hour = 1
 `;
 
 export type RunningSignUp = Readonly<{
+  /** Where its files are: the PIN, the status. */
+  folder: string;
+  /** The port for requests without TLS. */
+  httpPort: number;
   /** Where services/mux hands over. */
   webSocket: string;
   /** What homing-ctl asks. */
@@ -53,6 +58,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
   const log = createLog(() => {});
   await writeFile(at("relay.json"), JSON.stringify(parseRelayConfig(settings, "relay.toml")));
   await writeFile(at("secret"), "0123456789abcdef0123456789abcdef");
+  await writeFile(at("home-pin"), homePin);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
   await writeFile(at("key.pem"), keyPem);
@@ -67,6 +73,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
       secretPath: at("secret"),
       databasePath: at("accounts.sqlite"),
       writerProgram: new URL("../../../services/auth/store-writer.ts", import.meta.url),
+      homePinPath: at("home-pin"),
       knownWaysPath: at("known-ways"),
       mailDirectory: folder,
       listen: { name: "auth", host: "127.0.0.1", port: 0 },
@@ -84,7 +91,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
     stopAuthSteps = [];
   };
   await startAuth();
-  const { stop } = await startWebService({
+  const { front, stop } = await startWebService({
     settingsPath: at("relay.json"),
     certificate: { chain: at("chain.pem"), key: at("key.pem") },
     acmeChallenges: at("acme"),
@@ -92,6 +99,7 @@ export async function runSignUp(): Promise<RunningSignUp> {
     acceptedMail: at("accepted"),
     pages: [webDefaultsFolder],
     signUpSocket: at("sign-up.sock"),
+    status: { facts: at("status.json"), canary: at("verdict.json") },
     listen: {
       http: { name: "http", host: "127.0.0.1", port: 0 },
       tls: { name: "web", path: at("web.sock") },
@@ -99,6 +107,8 @@ export async function runSignUp(): Promise<RunningSignUp> {
     log,
   });
   return {
+    folder,
+    httpPort: (front.http.address() as { port: number }).port,
     webSocket: at("web.sock"),
     control: askControl(at("control.sock")),
     startAuth,

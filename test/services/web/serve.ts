@@ -24,6 +24,7 @@ const { stop } = await startWebService({
   acceptedMail: `${tlsSocket}.accepted`,
   pages: [join(import.meta.dirname, "../../../web")],
   signUpSocket,
+  status: { facts: `${tlsSocket}.facts`, canary: `${tlsSocket}.canary` },
   listen: { http: { name: "http", host: "127.0.0.1", port: 0 }, tls: { name: "web", path: tlsSocket } },
   // A bench asks more on one connection than anybody.
   limits: { ...webLimits, requestsOfConnection: 1_000_000_000 },

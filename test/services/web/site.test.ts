@@ -74,6 +74,7 @@ function start(
     acceptedMail: join(folder, "accepted"),
     pages: [webDefaultsFolder, join(folder, pages)],
     signUpSocket: join(folder, "nobody-listens"),
+    status: { facts: join(folder, "status.json"), canary: join(folder, "verdict.json") },
     listen: {
       http: { name: "http", host: "127.0.0.1", port: 0 },
       tls: { name: "web", path: join(folder, socket) },
