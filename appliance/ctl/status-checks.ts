@@ -4,6 +4,7 @@
  */
 import type { CanaryStepName, CanaryVerdict } from "../canary.ts";
 import type { StatusFacts } from "../life/judgement.ts";
+import type { ReaperReport } from "../reaper-report.ts";
 
 export type Check = Readonly<{
   name: string;
@@ -19,6 +20,8 @@ export type Seen = Readonly<{
   canary: CanaryVerdict | undefined;
   /** Messages that wait in the queue. */
   queued: number;
+  /** The last expiry of old mail; missing before the first since the start. */
+  expiry: ReaperReport | undefined;
   /** Of the data partition, in bytes. */
   disk: Readonly<{ free: number; size: number }>;
 }>;
@@ -33,7 +36,7 @@ const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** @param now Unix seconds. */
 export function statusChecks(seen: Seen, now: number): Check[] {
-  const { facts, canary, queued, disk } = seen;
+  const { facts, canary, queued, expiry, disk } = seen;
   const about = (test: (about: string) => boolean) => facts.findings.filter((finding) => test(finding.about));
   const checks: Check[] = [];
   /** A row for each finding, or one that says that all is well. */
@@ -69,6 +72,7 @@ export function statusChecks(seen: Seen, now: number): Check[] {
     undefined,
   );
   checks.push({ name: "queue", ok: true, text: queueText(queued), mend: null });
+  if (expiry !== undefined) checks.push(expiryCheck(expiry, now));
   return checks;
 }
 
@@ -125,4 +129,20 @@ const titles: Partial<Record<CanaryStepName, string>> = { "port-443": "port 443"
 function queueText(queued: number): string {
   if (queued === 0) return "no message waits";
   return `${queued} ${queued === 1 ? "message waits" : "messages wait"}: \`mailq\` says what for`;
+}
+
+function expiryCheck({ time, removed, accounts, failures, refusal }: ReaperReport, now: number): Check {
+  const messages = Object.values(removed).reduce((sum, { messages: count }) => sum + count, 0);
+  const hours = Math.max(0, Math.round((now - time) / 3600));
+  const text = `${messages} messages and ${accounts.idle + accounts.asked} accounts went ${hours} h ago`;
+  // Of a clock that cannot be believed another row asks for attention.
+  if (refusal !== undefined)
+    return { name: "expiry", ok: true, text: `nothing goes by its age: ${refusal}`, mend: null };
+  const mend = failures === 0 ? null : "see `journalctl --unit 'homing-reaper*'`";
+  return {
+    name: "expiry",
+    ok: failures === 0,
+    text: failures === 0 ? text : `${text}; ${failures} failed`,
+    mend,
+  };
 }

@@ -7,6 +7,7 @@ import type { CanaryVerdict } from "../../canary.ts";
 import { dataDirectory, dataPaths, runPaths } from "../../layout.ts";
 import { readIfPresent } from "../../life/disk.ts";
 import type { StatusFacts } from "../../life/judgement.ts";
+import type { ReaperReport } from "../../reaper-report.ts";
 import {
   AttentionNeeded,
   type CtlCommand,
@@ -69,6 +70,7 @@ async function lookAtRelay(): Promise<Seen> {
     facts,
     canary: await jsonOf<CanaryVerdict>(runPaths.canaryVerdict),
     queued: await countQueued(),
+    expiry: await jsonOf<ReaperReport>(runPaths.reaperReport),
     disk: { free: bavail * bsize, size: blocks * bsize },
   };
 }

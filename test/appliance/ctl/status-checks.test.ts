@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { CanaryStep, CanaryVerdict } from "../../../appliance/canary.ts";
 import { statusText } from "../../../appliance/ctl/commands/status.ts";
 import { type Seen, statusChecks } from "../../../appliance/ctl/status-checks.ts";
+import { emptyReport } from "../../../appliance/reaper-report.ts";
 
 const step = (name: CanaryStep["name"], seconds: number, detail: string): CanaryStep => {
   return { name, ok: true, seconds, detail, mend: null };
@@ -28,6 +29,7 @@ const fine: Seen = {
   },
   canary,
   queued: 0,
+  expiry: undefined,
   disk: { free: 12e9, size: 29e9 },
 };
 const now = canary.time + 240;
@@ -96,6 +98,19 @@ describe("homing-ctl status", () => {
     );
     expect(text({ ...fine, canary: undefined })).toMatch(
       /^chat\.example\.org works\.[\s\S]*mail +not tried yet/,
+    );
+  });
+
+  it("tells what went by its age, and why nothing does", () => {
+    const report = { ...emptyReport(false), time: now - 7200 };
+    report.removed.age.messages = 5;
+    expect(text({ ...fine, expiry: report })).toContain(
+      "  ok     expiry       5 messages and 0 accounts went 2 h ago\n",
+    );
+    expect(text({ ...fine, expiry: { ...report, failures: 1 } })).toContain("1 failed");
+    const refused = { ...report, refusal: "the clock is not set" };
+    expect(text({ ...fine, expiry: refused })).toContain(
+      "ok     expiry       nothing goes by its age: the clock is not set",
     );
   });
 
