@@ -156,7 +156,7 @@ ${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
     accept
   }
 
-  chain output {
+  chain announce {
     type filter hook output priority filter; policy accept;
 
     # A hoster's network need not hear of homing.local.
