@@ -162,6 +162,9 @@ SyslogIdentifier=%N
 ${startsLater}
 ExecStart=${turnStartScript.path}
 ${restartLines}
+# It says a line for each wrong password: strangers must not push all else out of the log.
+LogRateLimitIntervalSec=1min
+LogRateLimitBurst=200
 MemoryMax=15%
 TasksMax=32
 LimitNOFILE=16384
