@@ -5,7 +5,7 @@
 import { programDirectory, runPaths, turnPort, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
-import { startsLater } from "./start-order.ts";
+import { loginUnit, startsLater } from "./start-order.ts";
 
 /** Bytes a second of one end of a call, both ways together: video of a phone takes a third. */
 const MAX_BYTES_PER_SECOND = 1_000_000;
@@ -151,7 +151,7 @@ const mayLetGo = "SystemCallFilter=capset";
 const turnService = (hide: readonly string[]) => `[Unit]
 Description=TURN server for calls
 Requires=homing-configure.service
-After=homing-configure.service homing-firewall.service network.target
+After=homing-configure.service homing-firewall.service network.target ${loginUnit}
 ConditionPathExists=${runPaths.turnConf}
 ${neverGiveUp}
 
