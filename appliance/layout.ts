@@ -120,7 +120,7 @@ export const runPaths = {
   metadataSocket: `${runDirectory}/metadata.sock`,
   /** Where services/door tells the metadata service who got mail. */
   newsSocket: `${runDirectory}/news.sock`,
-  /** What the metadata service keeps over its own restarts, not over the system's: 0700 homing-metadata. */
+  /** What the metadata service keeps over its own restarts, not over the system's: 0700 homing-courier. */
   metadataState: `${runDirectory}/metadata-state`,
   /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
   metrics: `${runDirectory}/metrics`,
@@ -132,7 +132,7 @@ export const runPaths = {
   webSocket: `${runDirectory}/web.sock`,
   /**
    * Of the TURN server, there only where the settings want it: its configuration, 0440 root:homing-turn, what its
-   * credentials are made of, 0440 root:homing-metadata, and the relay's domain; and what it writes itself.
+   * credentials are made of, 0440 root:homing-courier, and the relay's domain; and what it writes itself.
    */
   turnConf: `${runDirectory}/turn/turnserver.conf`,
   turnSecret: `${runDirectory}/turn/secret`,
@@ -144,7 +144,7 @@ export const runPaths = {
   web: `${runDirectory}/web`,
   /** Where Postfix hands over mail for mailboxes here (LMTP). */
   doorSocket: `${runDirectory}/door.sock`,
-  /** What services/transport knows of other domains (mail-routes.ts), for services/auth: in a folder of homing-transport. */
+  /** What services/transport knows of other domains (mail-routes.ts), for services/auth: in a folder of homing-courier. */
   knownWays: `${runDirectory}/transport/known-ways`,
   /** Answers to a certificate authority, a file a token (RFC 8555 §8.3): 0755 homing-certs. */
   acmeChallenges: `${runDirectory}/acme-challenge`,
@@ -221,7 +221,6 @@ export const users = {
   vmail: { name: "vmail", id: 900 },
   auth: { name: "homing-auth", id: 901 },
   milter: { name: "homing-milter", id: 902 },
-  metadata: { name: "homing-metadata", id: 903 },
   /** Dovecot's auth worker: with homing-auth the only reader of the shared secret. */
   dovecotAuth: { name: "homing-dovauth", id: 904 },
   /** Asks the name servers of the domain for the next DKIM key. */
@@ -231,10 +230,8 @@ export const users = {
   certificates: { name: "homing-certs", id: 907 },
   /** Hands over what comes in on port 443. */
   mux: { name: "homing-mux", id: 908 },
-  /** Takes mail to other relays. */
-  transport: { name: "homing-transport", id: 909 },
-  /** Hands mail to Dovecot, each message once. */
-  door: { name: "homing-door", id: 910 },
+  /** Takes mail to other relays and to Dovecot, each message once, and keeps metadata. */
+  courier: { name: "homing-courier", id: 910 },
   /** Tells Prometheus how the relay does. */
   metrics: { name: "homing-metrics", id: 915 },
   /** Deletes what is old. It runs as vmail; this is the group by which the account service and Dovecot know it. */

@@ -237,7 +237,7 @@ service lmtp {
   restart_request_count = 1000
   unix_listener lmtp {
     mode = 0600
-    user = ${users.door.name}
+    user = ${users.courier.name}
   }
 }
 # Who asks here may search mailboxes and see who is connected, and do nothing else of what doveadm can.
@@ -245,7 +245,7 @@ doveadm_allowed_commands = search who
 service doveadm {
   unix_listener ${basename(mailboxLookPath)} {
     mode = 0600
-    user = ${users.door.name}
+    user = ${users.courier.name}
   }
   unix_listener ${basename(runPaths.whoIsConnected)} {
     # Dovecot asks no password of a socket that has one user alone.

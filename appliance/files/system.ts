@@ -136,10 +136,10 @@ fs.inotify.max_user_watches = 262144
 const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.metrics} 1777 root root
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
-d ${runPaths.metadataState} 0700 ${users.metadata.name} ${users.metadata.name}
+d ${runPaths.metadataState} 0700 ${users.courier.name} ${users.courier.name}
 d ${runPaths.turnState} 0755 ${users.turn.name} ${users.turn.name}
 d ${runPaths.webState} 0700 ${users.web.name} ${users.web.name}
-d ${dirname(runPaths.knownWays)} 0755 ${users.transport.name} ${users.transport.name}
+d ${dirname(runPaths.knownWays)} 0755 ${users.courier.name} ${users.courier.name}
 d ${runPaths.acmeChallenges} 0755 ${users.certificates.name} ${users.certificates.name}
 d ${dataPaths.relay} 0700 root root
 d ${dataPaths.tls} 0755 ${users.certificates.name} ${users.certificates.name}
@@ -148,7 +148,8 @@ d ${dirname(runPaths.certificateProblem)} 0755 ${users.certificates.name} ${user
 d ${dataPaths.ssh} 0700 root root
 d ${dataPaths.clock} 0755 systemd-timesync systemd-timesync
 d ${dataPaths.accounts} 0700 ${users.auth.name} ${users.auth.name}
-d ${dataPaths.metadata} 0700 ${users.metadata.name} ${users.metadata.name}
+d ${dataPaths.metadata} 0700 ${users.courier.name} ${users.courier.name}
+Z ${dataPaths.metadata} - ${users.courier.name} ${users.courier.name}
 d ${dataPaths.dkim} 0755 ${users.dkim.name} ${users.dkim.name}
 d ${dataPaths.mail} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${dataPaths.mailIndex} 0700 ${users.vmail.name} ${users.vmail.name}
@@ -160,7 +161,7 @@ d ${dataPaths.reaper} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${runPaths.reaper} 0755 ${users.vmail.name} ${users.vmail.name}
 d ${runPaths.reaperFull} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${runPaths.reaperAgain} 0700 ${users.vmail.name} ${users.vmail.name}
-d ${dataPaths.door} 0700 ${users.door.name} ${users.door.name}
+d ${dataPaths.door} 0700 ${users.courier.name} ${users.courier.name}
 h ${dataPaths.door} - - - - +j
 d ${dataPaths.postfix} 0755 root root
 d ${dataPaths.postfix}/queue 0755 root root

@@ -2,25 +2,12 @@
  * The units of our own programs: configuration at boot, the services with their sockets, and the target
  * that stands for "this relay works". Put into the root file system by appliance/rootfs.ts.
  */
-import { dirname } from "node:path";
-import {
-  authListen,
-  bootDirectory,
-  dataPaths,
-  ports,
-  runPaths,
-  transportFallbackListen,
-  transportFirstAgainListen,
-  transportFirstListen,
-  transportKnownAgainListen,
-  transportKnownListen,
-  users,
-} from "../layout.ts";
+import { authListen, bootDirectory, dataPaths, ports, runPaths, users } from "../layout.ts";
 import { certificateUnits } from "./certificates.ts";
 import { configureService } from "./configure-unit.ts";
+import { courierUnits } from "./courier-units.ts";
 import { dkimUnits } from "./dkim-units.ts";
 import { firewallService } from "./firewall-unit.ts";
-import { metadataUnits } from "./metadata-units.ts";
 import { metricsUnits } from "./metrics-units.ts";
 import { probeUnits } from "./probe-units.ts";
 import { reaperUnits } from "./reaper.ts";
@@ -36,12 +23,10 @@ export const relayUnits = [
   "nftables.service",
   "homing-firewall.service",
   "homing-auth.service",
-  "homing-metadata.service",
   "homing-milter.service",
   "homing-web.service",
-  "homing-transport.service",
+  "homing-courier.service",
   "homing-mux.service",
-  "homing-door.service",
   "dovecot.service",
   "postfix.service",
 ] as const;
@@ -105,7 +90,7 @@ export function homingUnits(): Record<string, string> {
       turn: "login",
       hide: secretDirectories,
     }),
-    ...metadataUnits(secretDirectories),
+    ...courierUnits(secretDirectories),
     "homing-milter.socket": socketUnit("milter", "Mail policy", unixSocket(runPaths.milterSocket, "postfix")),
     "homing-milter.service": serviceUnit("milter", "Mail policy", users.milter.name, {
       turn: "mail",
@@ -133,54 +118,6 @@ export function homingUnits(): Record<string, string> {
         dataPaths.mail,
         dataPaths.metadata,
       ],
-    }),
-    "homing-transport.socket": socketUnit(
-      "transport",
-      "Delivery to other relays",
-      `ListenStream=${transportKnownListen.host}:${transportKnownListen.port}`,
-    ),
-    "homing-transport-first.socket": socketUnit(
-      "transport-first",
-      "Delivery to other domains, the first time",
-      `ListenStream=${transportFirstListen.host}:${transportFirstListen.port}\nService=homing-transport.service`,
-    ),
-    "homing-transport-again.socket": socketUnit(
-      "transport-again",
-      "Delivery to other relays, the second offer of an attempt",
-      `ListenStream=${transportKnownAgainListen.host}:${transportKnownAgainListen.port}\nService=homing-transport.service`,
-    ),
-    "homing-transport-first-again.socket": socketUnit(
-      "transport-first-again",
-      "Delivery to other domains, the second offer of an attempt",
-      `ListenStream=${transportFirstAgainListen.host}:${transportFirstAgainListen.port}\nService=homing-transport.service`,
-    ),
-    "homing-transport-fallback.socket": socketUnit(
-      "transport-fallback",
-      "Delivery to other relays, when SMTP failed",
-      `ListenStream=${transportFallbackListen.host}:${transportFallbackListen.port}\nService=homing-transport.service`,
-    ),
-    "homing-transport.service": serviceUnit("transport", "Delivery to other relays", users.transport.name, {
-      sockets: [
-        "homing-transport.socket",
-        "homing-transport-first.socket",
-        "homing-transport-again.socket",
-        "homing-transport-first-again.socket",
-        "homing-transport-fallback.socket",
-      ],
-      network: "world",
-      write: [dirname(runPaths.knownWays), runPaths.metrics],
-      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
-    }),
-    "homing-door.socket": socketUnit(
-      "door",
-      "Door of the mailboxes",
-      unixSocket(runPaths.doorSocket, "postfix"),
-    ),
-    "homing-door.service": serviceUnit("door", "Door of the mailboxes", users.door.name, {
-      // Dovecot is asked by its sockets.
-      network: "none",
-      write: [dataPaths.door, runPaths.metrics],
-      hide: [...secretDirectories, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
     "homing-mux.socket": socketUnit(
       "mux",

@@ -23,7 +23,7 @@ export async function writeTurn({ at, disk, owners }: Device, config: RelayConfi
   const secret =
     (await readIfPresent(at(runPaths.turnSecret)))?.toString() ?? randomBytes(32).toString("hex");
   const readableBy = (group: string) => ({ mode: 0o440, uid: owners.uid("root"), gid: owners.gid(group) });
-  await disk.put(at(runPaths.turnSecret), secret, readableBy(users.metadata.name));
+  await disk.put(at(runPaths.turnSecret), secret, readableBy(users.courier.name));
   await disk.put(at(runPaths.turnDomain), `${config.domain}\n`, { mode: 0o444 });
   await disk.put(at(runPaths.turnConf), turnConf(config, secret), readableBy(users.turn.name));
 }

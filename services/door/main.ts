@@ -1,5 +1,5 @@
 /**
- * homing-door.service: the door of the mailboxes on the device (service.ts), with the paths of appliance/layout.ts.
+ * The door of the mailboxes on the device (service.ts), with the paths of appliance/layout.ts; in homing-courier.service.
  * Postfix comes here with every message for an account of this relay.
  */
 import { join } from "node:path";
@@ -7,7 +7,6 @@ import { lmtpSocketPath, mailboxLookPath } from "../../appliance/files/dovecot.t
 import { dataPaths, runPaths } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
-import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startDoorService } from "./service.ts";
 
@@ -22,4 +21,3 @@ const stop = await startDoorService({
   log,
 });
 exitOnSignals(log, stop);
-giveMemoryBack();

@@ -1,6 +1,6 @@
 /**
  * Gives memory back that a service no longer needs. V8 lets what the start left behind, or a burst of work, lie until it
- * needs the room itself, which on an idle relay is never. Called once by every main.ts of what stays in memory; Node's
+ * needs the room itself, which on an idle relay is never. Called once by every program that stays in memory; Node's
  * `--expose-gc` (appliance/files/service-unit.ts) lets it.
  */
 

@@ -14,11 +14,16 @@ const shutdownLimitMs = 10_000;
 /** A step of the shutdown; steps run one after the other, in order. */
 export type ShutdownStep = Readonly<{ name: string; run(): Promise<void> | void }>;
 
+/** A process may be several services: each one's steps run by themselves, all at the same time. */
+const services: (() => Promise<boolean>)[] = [];
+
 /**
  * Runs the steps at the first SIGTERM or SIGINT, then exits: 0 when all went well, 1 when a step failed
  * or the time was up. An uncaught error is logged and ends the process with 1, so that systemd restarts it.
  */
 export function exitOnSignals(log: Log, steps: readonly ShutdownStep[]): void {
+  services.push(() => runSteps(log, steps));
+  if (services.length > 1) return;
   let stopping = false;
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     if (stopping) return;
@@ -28,17 +33,9 @@ export function exitOnSignals(log: Log, steps: readonly ShutdownStep[]): void {
       log.error("work under way did not end in time, leaving it", { limitMs: shutdownLimitMs });
       process.exit(1);
     }, shutdownLimitMs);
-    let code = 0;
-    for (const step of steps) {
-      try {
-        await step.run();
-      } catch (cause) {
-        log.error("a step of stopping failed", { step: step.name }, cause);
-        code = 1;
-      }
-    }
+    const ended = await Promise.all(services.map((end) => end()));
     clearTimeout(limit);
-    process.exit(code);
+    process.exit(ended.every(Boolean) ? 0 : 1);
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
@@ -46,6 +43,20 @@ export function exitOnSignals(log: Log, steps: readonly ShutdownStep[]): void {
     log.error("uncaught error, ending so that the service starts afresh", {}, cause);
     process.exit(1);
   });
+}
+
+/** Whether all went well. */
+async function runSteps(log: Log, steps: readonly ShutdownStep[]): Promise<boolean> {
+  let isWell = true;
+  for (const step of steps) {
+    try {
+      await step.run();
+    } catch (cause) {
+      log.error("a step of stopping failed", { step: step.name }, cause);
+      isWell = false;
+    }
+  }
+  return isWell;
 }
 
 /**

@@ -1,12 +1,10 @@
 /**
- * homing-metadata.service: the metadata service on the device (service.ts), with the paths of
- * appliance/layout.ts.
+ * The metadata service on the device (service.ts), with the paths of appliance/layout.ts; in homing-courier.service.
  */
 import { join } from "node:path";
 import { dataPaths, runPaths, systemRootsPath, turnPort } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
-import { giveMemoryBack } from "../lib/memory.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startMetadataService } from "./service.ts";
 
@@ -25,4 +23,3 @@ const stop = await startMetadataService({
   log,
 });
 exitOnSignals(log, stop);
-giveMemoryBack();

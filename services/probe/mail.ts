@@ -78,7 +78,7 @@ async function sendAndRead(
     await within(deliveryMs, "delivery", idle).catch((cause) => {
       throw new Finding(
         `the message was taken, but did not come within ${deliveryMs / 1000} s`,
-        "`mailq` says what it waits for; see `systemctl status homing-door dovecot`",
+        "`mailq` says what it waits for; see `systemctl status homing-courier dovecot`",
         cause,
       );
     });
@@ -87,7 +87,7 @@ async function sendAndRead(
   });
   if (hasCome !== true) return;
   await steps.take("content", async (see) => {
-    const mend = "see `journalctl --unit dovecot --unit homing-door --unit homing-milter`";
+    const mend = "see `journalctl --unit dovecot --unit homing-courier --unit homing-milter`";
     const source = await fetchLetter(inbox, letter).catch((cause: Error) => {
       throw new Finding(`the message cannot be read: ${cause.message}`, mend, cause);
     });

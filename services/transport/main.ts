@@ -1,5 +1,5 @@
 /**
- * homing-transport.service: the transport service on the device (service.ts), with the paths of appliance/layout.ts.
+ * The transport service on the device (service.ts), with the paths of appliance/layout.ts; in homing-courier.service.
  * Postfix calls it for every message to another relay.
  */
 import { join } from "node:path";
@@ -15,7 +15,6 @@ import {
 } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
-import { giveMemoryBack } from "../lib/memory.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
 import { startTransportService } from "./service.ts";
@@ -36,4 +35,3 @@ const stop = await startTransportService({
   log,
 });
 exitOnSignals(log, stop);
-giveMemoryBack();

@@ -67,7 +67,7 @@ async function measureWay(relay: Relay, sender: Account, receiver: Account): Pro
   const before = await readCpuTimes(cgroup);
   const times = (await send(relay, sender, receiver, MESSAGES)).sort((x, y) => x - y);
   const after = await readCpuTimes(cgroup);
-  const doorOf = ({ units }: typeof before) => units.get("homing-door.service") ?? 0;
+  const doorOf = ({ units }: typeof before) => units.get("homing-courier.service") ?? 0;
   return {
     relayCpu: (after.total - before.total) / MESSAGES,
     doorCpu: (doorOf(after) - doorOf(before)) / MESSAGES,

@@ -43,7 +43,7 @@ async function measure(): Promise<void> {
   // As a mail server that has no HTTPS: until the first relay has learned so, each message tries.
   await b.exec("nft insert rule inet homing input tcp dport 443 reject with tcp reset");
   // Nor has one that is kept open been cut in the middle of a message.
-  await a.exec("systemctl restart homing-transport.service");
+  await a.exec("systemctl restart homing-courier.service");
   await printStages("two relays, HTTPS gone, the first message", a, b, 1);
   await delay(WAY_KEPT);
   await printStages("two relays, by SMTP, at first", a, b);

@@ -22,14 +22,19 @@ const SSH_PORT = 22;
 const DISK_BYTES = 2 * 2 ** 30;
 const READY_MILLISECONDS = 600_000;
 const SHUTDOWN_MILLISECONDS = 180_000;
-/** Systemd's start-up jobs and V8's first garbage collections are over by then. */
-const IDLE_SECONDS = 60;
+/**
+ * Systemd's start-up jobs, the first garbage collections and the canary's first look are over by then, and the thread that
+ * made its account has ended.
+ */
+const IDLE_SECONDS = 240;
+
+const services = ["auth", "milter", "web", "mux", "courier"];
 
 /** Asks on the device: memory in use, proportional set sizes by service, failed units. */
 const question = `
 sleep ${IDLE_SECONDS}
 free -b | awk '/^Mem/ { print "used", $2 - $7; print "total", $2 }'
-for unit in homing-auth homing-milter homing-metadata homing-web homing-mux homing-transport homing-door dovecot postfix; do
+for unit in ${services.map((name) => `homing-${name}`).join(" ")} dovecot postfix; do
   cgroup=/sys/fs/cgroup/system.slice/$unit.service
   sum=0
   for pid in $(cat $cgroup/cgroup.procs $cgroup/*/cgroup.procs 2>/dev/null); do
@@ -104,13 +109,8 @@ async function measure(
       accelerator: machine.accelerator,
       "ready after": `${seconds.toFixed(0)} s`,
       "used when idle": megabytes("used"),
-      auth: megabytes("pss.homing-auth"),
-      milter: megabytes("pss.homing-milter"),
-      metadata: megabytes("pss.homing-metadata"),
-      web: megabytes("pss.homing-web"),
-      mux: megabytes("pss.homing-mux"),
-      transport: megabytes("pss.homing-transport"),
-      door: megabytes("pss.homing-door"),
+      "our services": `${(services.reduce((sum, name) => sum + (answers.get(`pss.homing-${name}`) ?? Number.NaN), 0) / 1e6).toFixed(0)} MB`,
+      ...Object.fromEntries(services.map((name) => [name, megabytes(`pss.homing-${name}`)])),
       dovecot: megabytes("pss.dovecot"),
       postfix: megabytes("pss.postfix"),
     };

@@ -155,7 +155,9 @@ export function bootUnderUefi(target: TargetName, architecture: Architecture, wh
         const run = (command: string) => administrator!.run(machine!.port(sshPort), command);
         await waitFor("the queue is empty", BOOT_TIMEOUT, async () => (await run("postqueue -j")) === "");
         expect(await run(`ls ${dataPaths.door}`)).toMatch(/^delivered\n(delivered\.old\n)?$/);
-        expect(await run("journalctl --boot --output=cat --unit=homing-door")).not.toMatch(/cannot|error/i);
+        expect(await run("journalctl --boot --output=cat --unit=homing-courier")).not.toMatch(
+          /cannot|error/i,
+        );
       }
       expect(await count()).toBe(2);
     });

@@ -309,7 +309,7 @@ describeRelays("accounts", { "_a.test": {} }, (ring) => {
       "nobody",
       "vmail",
       "homing-milter",
-      "homing-metadata",
+      "homing-courier",
       "postfix",
       "dovenull",
       "dovecot",

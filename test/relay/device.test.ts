@@ -27,9 +27,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
 
   it("has its services active and nothing failed", async () => {
-    const units = ["auth", "milter", "metadata", "web", "mux", "transport", "door"].map(
-      (name) => `homing-${name}.service`,
-    );
+    const units = ["auth", "milter", "web", "mux", "courier"].map((name) => `homing-${name}.service`);
     for (const unit of [
       ...units,
       "dovecot.service",
@@ -50,7 +48,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     };
     const listening = await since("dovecot.service", "ActiveEnterTimestampMonotonic");
     expect(listening).toBeGreaterThan(0);
-    for (const name of ["homing-milter", "homing-metadata", "homing-web", "homing-transport", "homing-mux"])
+    for (const name of ["homing-milter", "homing-web", "homing-courier", "homing-mux"])
       expect(await since(name, "InactiveExitTimestampMonotonic"), name).toBeGreaterThan(listening);
     expect(await since("postfix", "InactiveExitTimestampMonotonic")).toBeGreaterThan(listening);
     expect((await relay().exec("journalctl --boot --output=cat")).stdout).not.toContain("ordering cycle");
@@ -89,10 +87,10 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     });
 
     it("changes with the services and the addresses by itself", async () => {
-      await relay().exec("systemctl stop homing-metadata.socket homing-metadata.service");
-      await becomes("not ready", /^homing: NOT READY, .*\nhoming: homing-metadata\.service .*attention\n$/s);
+      await relay().exec("systemctl stop homing-mux.socket homing-mux.service");
+      await becomes("not ready", /^homing: NOT READY, .*\nhoming: homing-mux\.service .*attention\n$/s);
       await relay().exec("ip address add 2001:db8::99/64 dev lo scope global nodad");
-      await relay().exec("systemctl start homing-metadata.socket homing-metadata.service homing-status");
+      await relay().exec("systemctl start homing-mux.socket homing-mux.service homing-status");
       await becomes("ready again", /^homing: ready, .*, 2001:db8::99\n.*healthy\n$/s);
       await relay().exec("ip address del 2001:db8::99/64 dev lo");
     });
@@ -106,9 +104,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   });
 
   it("leaves memory for the others when one service wants it all", async () => {
-    const services = ["auth", "milter", "metadata", "web", "mux", "transport", "door"].map(
-      (name) => `homing-${name}`,
-    );
+    const services = ["auth", "milter", "web", "mux", "courier"].map((name) => `homing-${name}`);
     for (const unit of [...services, "dovecot"]) {
       const most = await relay().exec(["systemctl", "show", "--property=MemoryMax", "--value", unit]);
       expect(Number(most.stdout), unit).toBeLessThan(0.8 * totalmem());
@@ -164,11 +160,9 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
   it.each([
     "homing-auth",
     "homing-milter",
-    "homing-metadata",
     "homing-web",
     "homing-mux",
-    "homing-transport",
-    "homing-door",
+    "homing-courier",
     "dovecot",
     "postfix",
   ])("starts %s again when it is killed", async (unit) => {

@@ -55,7 +55,7 @@ describeRelays("the door of the mailboxes", { "_a.test": {} }, (ring) => {
     await using inbox = await openInbox(relay().address, alice.address, alice.password);
     await inbox.command("STORE 2 +FLAGS (\\Deleted)");
     await inbox.command("EXPUNGE");
-    await relay().exec("systemctl stop homing-door.service");
+    await relay().exec("systemctl stop homing-courier.service");
     const path = join(relay().dataFolder, dataPaths.door.replace(/^\/data/, ""), "delivered");
     const list = await readFile(path);
     const records = Array.from({ length: list.length / RECORD_BYTES }, (_, i) =>
@@ -63,7 +63,7 @@ describeRelays("the door of the mailboxes", { "_a.test": {} }, (ring) => {
     );
     expect(records.filter((one) => one.toString("latin1", 8) === DELIVERED).length).toBe(2);
     await writeFile(path, Buffer.concat(records.filter((one) => one.toString("latin1", 8) !== DELIVERED)));
-    await relay().exec("systemctl start homing-door.service");
+    await relay().exec("systemctl start homing-courier.service");
 
     expect(await deliver(kept)).toContain("250 2.0.0 it was delivered before");
     expect(await deliver(gone)).toContain("Saved");
@@ -75,7 +75,7 @@ describeRelays("the door of the mailboxes", { "_a.test": {} }, (ring) => {
 
   it("lets nobody but itself deliver, and itself not read what is in the mailboxes", async () => {
     const { stdout } = await relay().exec("stat -c '%U %a' /run/dovecot/lmtp /run/dovecot/doveadm-look");
-    expect(stdout).toBe("homing-door 600\nhoming-door 600\n");
+    expect(stdout).toBe("homing-courier 600\nhoming-courier 600\n");
     const fetching = [
       "VERSION\\tdoveadm-server\\t1\\t0\\n",
       `\\t${alice.address}\\tfetch\\ttext\\tall\\n`,

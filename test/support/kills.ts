@@ -19,10 +19,9 @@ export const victims = [
   "dovecot",
   "homing-auth",
   "homing-milter",
-  "homing-transport",
+  "homing-courier",
   "homing-mux",
   "homing-web",
-  "homing-door",
 ] as const;
 
 export type KillsResult = Readonly<{

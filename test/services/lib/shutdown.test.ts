@@ -49,6 +49,20 @@ describe("exitOnSignals", () => {
     expect(log).toContain("two");
   });
 
+  it("ends several services of one process side by side, and exits 1 when one of them failed", async () => {
+    const { code, log } = await run(
+      `const slow = Promise.withResolvers();
+       exitOnSignals(log, [{ name: "a", run: () => slow.promise }, { name: "b", run: () => log.info("one") }]);
+       exitOnSignals(log, [{ name: "c", run: () => { slow.resolve(); throw new Error("disk gone") } }]);
+       setInterval(() => {}, 1000); console.log("up");`,
+      "SIGTERM",
+    );
+    expect(code).toBe(1);
+    expect(log.match(/stopping signal/g)).toHaveLength(1);
+    expect(log).toContain("disk gone");
+    expect(log).toContain("one");
+  });
+
   it("logs an uncaught error and ends with 1", async () => {
     const { code, log } = await run(
       `exitOnSignals(log, []); setInterval(() => {}, 1000); Promise.reject(new Error("forgotten"));`,
