@@ -174,6 +174,8 @@ imap_capability {
 }
 mail_max_userip_connections = ${maxConnectionsOfAccount}
 protocol imap {
+  # What clients store (APPEND) is bounded as what they send.
+  quota_mail_size = ${config.messages.maxMessageBytes} B
   mail_plugins {
     imap_quota = yes
     last_login = yes

@@ -64,6 +64,21 @@ describeRelays("who fills up", { "_a.test": { settings } }, (ring) => {
     });
   });
 
+  it("its mailbox with large messages is stopped at the very byte", async () => {
+    const account = await makeAccount(relay());
+    await using session = await open(account);
+    const append = async (bytes: number) => {
+      const mail = `A: b\r\n\r\n${"x".repeat(bytes - 8)}`;
+      const { status, text } = await session.command(`APPEND INBOX {${mail.length}+}\r\n${mail}`);
+      return `${status} ${text}`;
+    };
+    expect(await append(messages.maxMessageBytes)).toMatch(/^OK/);
+    expect(await append(messages.mailboxBytes - messages.maxMessageBytes - 100)).toMatch(/^OK/);
+    expect(await append(101)).toMatch(/^NO \[OVERQUOTA\]/);
+    expect(await append(100)).toMatch(/^OK/);
+    expect(await append(9)).toMatch(/^NO \[OVERQUOTA\]/);
+  });
+
   it("its account with folders is stopped, too", async () => {
     await using session = await open(greedy);
     const created = await repeat(session, fittingFolders, (count) => `CREATE folder${count}`);

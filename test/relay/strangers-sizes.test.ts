@@ -140,6 +140,16 @@ describeRelays("messages and their size", relays, (ring) => {
       expect(await session.reply()).toMatchObject({ code: 552 });
     });
 
+    it("stored by its owner is refused, and a byte less is taken (IMAP APPEND)", async () => {
+      await using session = await openInboxOf("_b.test", carol);
+      const exact = await mailOf(limit, STRANGER, carol.address);
+      const append = (source: string) => session.command(`APPEND INBOX {${source.length}+}\r\n${source}`);
+      expect((await append(`X${exact}`)).status).toBe("NO");
+      expect((await append(exact)).status).toBe("OK");
+      await session.command("STORE 1:* +FLAGS.SILENT (\\Deleted)");
+      await session.command("EXPUNGE");
+    });
+
     it("less, signed, is taken", async () => {
       await using session = await openFromOutside("_b.test");
       const signatureRoom = 1000;

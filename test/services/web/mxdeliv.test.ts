@@ -163,6 +163,10 @@ describe("POST /mxdeliv", () => {
     socket.write(`${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`);
     expect((await readToEnd(socket)).slice(9, 12)).toBe("413");
     expect(received).toEqual([]);
+    const largest = sourceOf("x".repeat(maxMessageBytes - sourceOf("").length));
+    expect(largest).toHaveLength(maxMessageBytes);
+    expect((await post([from, "X-MAIL-TO: ann@a.example"], largest)).status).toBe(200);
+    expect(received).toMatchObject([{ source: largest }]);
   });
 
   it("delivers nothing when the peer goes away in the middle", async () => {
