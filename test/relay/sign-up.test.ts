@@ -1,5 +1,6 @@
 /** Friends get an account in one tap: real Delta Chat cores at `/new`, with and without invitations, and homing-ctl. */
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -142,7 +143,7 @@ describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
     expect(invites.map(({ usesLeft }) => usesLeft)).toEqual([0, 1]);
   });
 
-  it("an account that the operator blocks ends at once: its sessions, its logins, its mail; until it is unblocked", async () => {
+  it("an account that the operator blocks ends at once: its sessions, its logins, its mail; until it is unblocked; deleted, it is gone", async () => {
     const [bob, carol] = [await makeAccount(relay()), await makeAccount(relay())];
     const openImapOf = ({ address, password }: Account) => openInbox(relay().address, address, password);
     const openSmtpOf = ({ address, password }: Account) => openSubmission(relay().address, address, password);
@@ -182,8 +183,19 @@ describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
     expect(shown.lastLoginDay).toBe(shown.createdDay);
 
     expect(await ctl("account", "unblock", bob.address)).toEqual({ address: bob.address, state: "active" });
-    await using _again = await openImapOf(bob);
+    await using again = await openImapOf(bob);
     expect(await refusalAtPort25(bob.address)).toMatch(/^250 /);
+
+    const mailbox = join(relay().dataFolder, "mail", bob.address);
+    expect(existsSync(mailbox)).toBe(true);
+    expect(await ctl("account", "delete", bob.address, "--yes")).toEqual({
+      address: bob.address,
+      state: "deleted",
+    });
+    expect(existsSync(mailbox)).toBe(false);
+    await expect(again.command("NOOP")).rejects.toThrow("closed");
+    // Whoever comes next gets a new one of that name.
+    await using _next = await openImapOf({ ...bob, password: "another-password" });
   });
 
   it("root alone speaks to the control socket, the web service alone to that for sign-up", async () => {
