@@ -93,8 +93,6 @@ SyslogIdentifier=%N
 ${startsLater}
 ExecCondition=${certificateDueScript.path}
 ExecStart=${nodeBinary} ${programDirectory}/certificates.mjs
-MemoryMax=40%
-TasksMax=64
 TimeoutStartSec=${LONGEST_LOOK_MINUTES}min
 ${sandboxLines({
   network: "world",

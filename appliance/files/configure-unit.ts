@@ -71,6 +71,7 @@ TimeoutStartSec=5min
 ${startsFirst}
 ${sandboxLines({
   network: "none",
+  rank: "login",
   write: ["/etc", runDirectory, dataDirectory, `-${bootDirectory}`],
   capabilities: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"],
   privateUsers: false,

@@ -3,6 +3,7 @@
  * Put into the root file system by appliance/rootfs.ts.
  */
 import { dataPaths, runPaths } from "../layout.ts";
+import { limitLines } from "./memory-limits.ts";
 import { commonLines, neverGiveUp, restartLines } from "./sandbox.ts";
 import { loginUnit, startsFirst, startsLater, startsNext } from "./start-order.ts";
 
@@ -12,6 +13,7 @@ export function dropIns(): Record<string, string> {
     "postfix.service": postfixDropIn,
     "dovecot.service": dovecotDropIn,
     "nftables.service": nftablesDropIn,
+    ...limitDropIns,
     "systemd-networkd.service": networkdDropIn,
     "systemd-udev-trigger.service": udevTriggerDropIn,
     "systemd-udevd.service": udevDropIn,
@@ -36,6 +38,8 @@ ${restartLines}
 ${startsNext}
 # A process that memory ran out for is started again by master; the others go on (Debian's Dovecot has it so).
 OOMPolicy=continue
+# Strangers may take all processes of all ports. What is ended then is one conversation, which its sender begins again.
+MemoryMax=40%
 ${mailServerLines({
   write: [dataPaths.postfix],
   hide: [dataPaths.relay, dataPaths.mail, dataPaths.accounts, dataPaths.metadata, dataPaths.ssh],
@@ -129,6 +133,7 @@ After=nftables.service
 
 [Service]
 ${startsFirst}
+${limitLines("login", "64M")}
 `;
 
 /*
@@ -150,7 +155,19 @@ After=${loginUnit}
 
 [Service]
 ${startsLater}
+${limitLines("login", "64M")}
 `;
+
+/**
+ * What the system itself needs is a few megabytes each; none of it may grow at the relay's cost. The log's is what it may
+ * keep in memory (system.ts) and as much again. Of those who log in by SSH, what they start counts.
+ */
+const limitDropIns: Readonly<Record<string, string>> = {
+  "dbus.service": `[Service]\n${limitLines("login", "64M")}\n`,
+  "systemd-journald.service": `[Service]\n${limitLines("login", "96M")}\n`,
+  "systemd-resolved.service": `[Service]\n${limitLines("login", "96M")}\n`,
+  "user.slice": "[Slice]\nMemoryMax=50%\n",
+};
 
 /** The time of the last synchronisation survives a power cut: a Raspberry Pi has no clock of its own. */
 const timesyncdDropIn = `[Unit]
@@ -159,6 +176,7 @@ After=systemd-tmpfiles-setup.service
 
 [Service]
 BindPaths=${dataPaths.clock}:/var/lib/systemd/timesync
+${limitLines("login", "64M")}
 `;
 
 /** Only where relay.toml names a key (appliance/files/ssh.ts). */
@@ -171,6 +189,9 @@ ${neverGiveUp}
 [Service]
 ${restartLines}
 RestartPreventExitStatus=
+# It keeps itself from being ended, and what is started by it must not be kept.
+MemoryMax=40%
+TasksMax=512
 `;
 
 /**

@@ -18,5 +18,5 @@ ExecStart=/usr/sbin/nft -f /etc/nftables.conf
 SyslogIdentifier=%N
 TimeoutStartSec=2min
 ${startsFirst}
-${sandboxLines({ network: "host", capabilities: ["CAP_NET_ADMIN"], privateUsers: false })}
+${sandboxLines({ network: "host", rank: "login", capabilities: ["CAP_NET_ADMIN"], privateUsers: false })}
 `;

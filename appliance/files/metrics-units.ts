@@ -87,10 +87,10 @@ ExecStart=${nodeBinary} --max-semi-space-size=1 --v8-pool-size=1 ${programDirect
 Restart=on-failure
 RestartSec=1s
 ${startsLater}
-MemoryMax=20%
-TasksMax=32
 ${sandboxLines({
   network: "none",
+  memory: "20%",
+  tasks: 32,
   // Load, memory and pressure.
   allOfProc: true,
   hide: [
@@ -119,8 +119,7 @@ Nice=19
 IOSchedulingClass=idle
 CPUWeight=idle
 TimeoutStartSec=30min
-MemoryMax=20%
-${sandboxLines({ network: "none", write: [runPaths.metrics], hide: unit.hide })}
+${sandboxLines({ network: "none", memory: "20%", write: [runPaths.metrics], hide: unit.hide })}
 `;
 
 const figuresTimer = (what: string, first: string, every: string) => `[Unit]

@@ -42,12 +42,12 @@ ${startsLater}
 CPUWeight=20
 Nice=10
 IOSchedulingClass=idle
-MemoryMax=25%
-TasksMax=32
 TimeoutStartSec=${LONGEST_RUN}
 ${sandboxLines({
   // The relay itself, by its own addresses as well, and the resolver.
   network: "world",
+  memory: "25%",
+  tasks: 32,
   write: [dataPaths.canary, dirname(runPaths.canaryVerdict), runPaths.metrics],
   hide: [...hide, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
 })}

@@ -99,8 +99,6 @@ ${Object.entries(reaperNode.environment)
   .join("\n")}
 ExecCondition=${reaperDueScript.path} %i
 ExecStart=/usr/bin/flock ${runPaths.reaper}/lock ${nodeBinary} ${reaperNode.flags.join(" ")} ${programDirectory}/reaper.mjs %i
-MemoryMax=40%
-TasksMax=64
 TimeoutStartSec=${LONGEST_RUN}
 ${sandboxLines({
   network: "none",

@@ -3,6 +3,8 @@
  * Judged by `systemd-analyze security` (test/relay/device.test.ts).
  */
 
+import { limitLines, type MemoryRank } from "./memory-limits.ts";
+
 /** What a service may do in spite of the sandbox. Nothing, unless said. */
 type Permissions = Readonly<{
   /** Directories it may write, beside its own temporary ones. */
@@ -18,6 +20,12 @@ type Permissions = Readonly<{
   capabilities?: readonly string[];
   /** Services that read load and memory need the rest of /proc as well. */
   allOfProc?: boolean;
+  /** What goes first when memory runs out: "errand" unless given (memory-limits.ts). */
+  rank?: MemoryRank;
+  /** A size or a percentage of the machine's memory, at which it is ended. */
+  memory?: string;
+  /** Processes and threads. */
+  tasks?: number;
   /** Own users look like `nobody` inside a user namespace of its own: off where files of others are handed out. */
   privateUsers?: boolean;
 }>;
@@ -56,6 +64,7 @@ export const commonLines = [
  */
 export function sandboxLines(permissions: Permissions): string {
   const lines = [
+    limitLines(permissions.rank ?? "errand", permissions.memory, permissions.tasks),
     `CapabilityBoundingSet=${(permissions.capabilities ?? []).join(" ")}`,
     "AmbientCapabilities=",
     "UMask=0077",

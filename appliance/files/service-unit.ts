@@ -72,12 +72,9 @@ Sockets=${sockets.join(" ")}
 SyslogIdentifier=%N
 ${environmentLines(node.environment)}${credentialLines(credentials)}ExecStart=${[nodeBinary, ...node.flags].join(" ")} ${programDirectory}/${name}.mjs
 ${restartLines}
-# Memory grows with load, never without end: rather one service restarted than the machine out of memory.
-MemoryMax=40%
 ${share}
-TasksMax=64
 LimitNOFILE=${openFiles}
-${sandboxLines(permissions)}
+${sandboxLines({ rank: turn === "login" ? "login" : "service", ...permissions })}
 `;
 }
 

@@ -165,11 +165,9 @@ ${restartLines}
 # It says a line for each wrong password: strangers must not push all else out of the log.
 LogRateLimitIntervalSec=1min
 LogRateLimitBurst=200
-MemoryMax=15%
-TasksMax=32
 LimitNOFILE=16384
 MemoryDenyWriteExecute=yes
-${sandboxLines({ network: "world", write: [runPaths.turnState], hide })}
+${sandboxLines({ network: "world", rank: "service", memory: "15%", tasks: 32, write: [runPaths.turnState], hide })}
 ${asksForInterfaces}
 ${mayLetGo}
 

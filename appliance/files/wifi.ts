@@ -96,10 +96,11 @@ RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 ${restartLines}
 ${startsFirst}
-TasksMax=16
-MemoryMax=64M
 ${sandboxLines({
   network: "host",
+  rank: "login",
+  memory: "64M",
+  tasks: 16,
   capabilities: ["CAP_NET_ADMIN", "CAP_NET_RAW"],
   privateUsers: false,
   hide: [...hide, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],

@@ -54,6 +54,16 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
     expect((await relay().exec("journalctl --boot --output=cat")).stdout).not.toContain("ordering cycle");
   });
 
+  it("lets no service have all of the memory, or any number of processes", async () => {
+    const { stdout } = await relay().exec(
+      "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | " +
+        "xargs systemctl show --property=Id,MemoryMax,TasksMax",
+    );
+    const services = stdout.trim().split("\n\n");
+    expect(services.length).toBeGreaterThan(10);
+    expect(services.filter((service) => service.includes("=infinity"))).toEqual([]);
+  });
+
   it("keeps its own services in tight sandboxes", async () => {
     const units = await relay().exec(
       "systemctl list-units --all --plain --no-legend --type service 'homing-*'",
