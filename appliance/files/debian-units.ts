@@ -15,6 +15,7 @@ export function dropIns(): Record<string, string> {
     "nftables.service": nftablesDropIn,
     ...limitDropIns,
     "systemd-networkd.service": networkdDropIn,
+    "systemd-resolved.service": resolvedDropIn,
     "systemd-udev-trigger.service": udevTriggerDropIn,
     "systemd-udevd.service": udevDropIn,
     "systemd-logind.service": logindDropIn,
@@ -52,6 +53,14 @@ ${mailServerLines({
     "CAP_SYS_CHROOT",
   ],
 })}
+`;
+
+/*
+ * The name it tells by multicast DNS. It takes that of the machine only with libidn2, which nothing else here needs; without
+ * it, it falls back to this one (systemd's docs/ENVIRONMENT.md).
+ */
+const resolvedDropIn = `[Service]
+Environment=SYSTEMD_DEFAULT_HOSTNAME=homing
 `;
 
 const dovecotDropIn = `[Unit]

@@ -1,10 +1,15 @@
 /** What a relay knows of itself: the canary, homing-ctl status, and the status page for those at home. */
+import { createSocket } from "node:dgram";
 import { request } from "node:http";
 import { afterEach, expect, it } from "vitest";
 import { type CanaryVerdict, canarySteps } from "../../appliance/canary.ts";
 import type { Check } from "../../appliance/ctl/status-checks.ts";
 import { runPaths } from "../../appliance/layout.ts";
+import { CLIENT_ADDRESS } from "../support/network.ts";
 import { describeRelays } from "../support/ring.ts";
+import { waitFor } from "../support/wait.ts";
+
+const MDNS_TIMEOUT = 15_000;
 
 describeRelays("what a relay knows of itself", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
@@ -82,7 +87,8 @@ describeRelays("what a relay knows of itself", { "_a.test": {} }, (ring) => {
     expect(page).toMatch(/^homing: canary: submission: /m);
   });
 
-  it("tells those at home how it is, and gives an invitation to whoever reads its screen", async () => {
+  it("is found at home by its name, and gives an invitation to whoever reads its screen", async () => {
+    expect(await addressOf("homing.local")).toBe(relay().address);
     const host = "homing.local";
     const { text } = await ask({ host, "accept-language": "de" });
     expect(text).toMatch(/<h1>Dein Relay (läuft|braucht dich)<\/h1>/);
@@ -106,6 +112,32 @@ describeRelays("what a relay knows of itself", { "_a.test": {} }, (ring) => {
     const { stdout } = await relay().exec(["/usr/lib/homing/node", "--eval", program]);
     expect(stdout).toBe("301 https://_a.test/\n");
   });
+
+  /** What the relay answers to a question of somebody in its network (RFC 6762 §5.1: from another port, to that port). */
+  async function addressOf(name: string): Promise<string | undefined> {
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind(0, CLIENT_ADDRESS, resolve));
+    socket.setMulticastInterface(CLIENT_ADDRESS);
+    let found: string | undefined;
+    socket.on("message", (answer) => {
+      // The address is the end of a single A record.
+      if (answer.readUInt16BE(6) > 0) found = [...answer.subarray(-4)].join(".");
+    });
+    const labels = name.split(".").map((label) => Buffer.from([label.length, ...Buffer.from(label)]));
+    const question = Buffer.concat([
+      Buffer.from([0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+      ...labels,
+      Buffer.from([0, 0, 1, 0, 1]),
+    ]);
+    try {
+      return await waitFor(`an answer for ${name}`, MDNS_TIMEOUT, async () => {
+        socket.send(question, 5353, "224.0.0.251");
+        return found;
+      });
+    } finally {
+      socket.close();
+    }
+  }
 
   function ask(headers: Record<string, string>, form?: string): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
