@@ -22,7 +22,7 @@ describe("the units of a relay", () => {
   it("let go of errands first, then of what is tried again, last of what a login needs", () => {
     const ranks = [
       ["homing-certificates.service", "homing-dkim.service"],
-      ["homing-web.service", "homing-transport.service", "homing-milter.service"],
+      ["homing-web.service", "homing-courier.service", "homing-milter.service"],
       ["postfix.service", "dovecot.service"],
       ["homing-auth.service", "systemd-networkd.service"],
     ].map((names) => new Set(names.map(score)));
