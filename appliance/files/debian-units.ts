@@ -61,6 +61,7 @@ ${mailServerLines({
  */
 const resolvedDropIn = `[Service]
 Environment=SYSTEMD_DEFAULT_HOSTNAME=homing
+${limitLines("login", "96M")}
 `;
 
 const dovecotDropIn = `[Unit]
@@ -174,7 +175,6 @@ ${limitLines("login", "64M")}
 const limitDropIns: Readonly<Record<string, string>> = {
   "dbus.service": `[Service]\n${limitLines("login", "64M")}\n`,
   "systemd-journald.service": `[Service]\n${limitLines("login", "96M")}\n`,
-  "systemd-resolved.service": `[Service]\n${limitLines("login", "96M")}\n`,
   "user.slice": "[Slice]\nMemoryMax=50%\n",
 };
 
