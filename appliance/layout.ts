@@ -152,6 +152,8 @@ export const runPaths = {
   signUpSocket: `${runDirectory}/sign-up.sock`,
   /** Where services/reaper asks Dovecot who is connected. */
   whoIsConnected: "/run/dovecot/doveadm-who",
+  /** What waits in Postfix' queue, as Prometheus reads it (files/metrics-figures.ts); services/reaper reads it too. */
+  queueFigures: `${runDirectory}/metrics/queue.prom`,
   /** What services/reaper keeps from run to run, not over a reboot: 0755 vmail. */
   reaper: `${runDirectory}/reaper`,
   /** Mailboxes that are nearly full, an empty file by address: noted by Dovecot, and to be looked at again. */

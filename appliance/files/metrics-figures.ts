@@ -13,22 +13,27 @@ export const queueFiguresScript = {
   path: `${programDirectory}/queue-figures`,
   mode: 0o755,
   content: `#!/bin/sh
-# queue-figures [ROOT]: Postfix' queue by state, as Prometheus reads it. Called by homing-queue-figures.service; ROOT is for
-# tests. The queue manager sets a file's times to the next attempt; when the message came is when the file was made.
+# queue-figures [ROOT]: Postfix' queue by state, as Prometheus reads it, and services/reaper. Called by
+# homing-queue-figures.service; ROOT is for tests. The queue manager sets a file's times to the next attempt; when the
+# message came is when the file was made.
 set -eu
 root=\${1:-}
-out=$root${runPaths.metrics}/queue.prom
+out=$root${runPaths.queueFigures}
 cd "$root${dataPaths.postfix}/queue"
 # A message may go while it is looked at; before Postfix' first start there is no queue.
-find incoming active deferred hold corrupt -type f -printf '%H %B@\\n' 2>/dev/null |
+find incoming active deferred hold corrupt -type f -printf '%H %b %B@\\n' 2>/dev/null |
   mawk -v now="$(date +%s)" '
-    { count[$1]++; if ($2 > 0 && (!($1 in oldest) || $2 < oldest[$1])) oldest[$1] = $2 }
+    { count[$1]++; blocks[$1] += $2; if ($3 > 0 && (!($1 in oldest) || $3 < oldest[$1])) oldest[$1] = $3 }
     END {
       states = split("incoming active deferred hold corrupt", state)
       print "# HELP homing_mail_queue_messages Messages in Postfix\\047 queue, by what becomes of them."
       print "# TYPE homing_mail_queue_messages gauge"
       for (i = 1; i <= states; i++)
         printf "homing_mail_queue_messages{state=\\"%s\\"} %d\\n", state[i], count[state[i]]
+      print "# HELP homing_mail_queue_bytes Room on the disk that they take."
+      print "# TYPE homing_mail_queue_bytes gauge"
+      for (i = 1; i <= states; i++)
+        printf "homing_mail_queue_bytes{state=\\"%s\\"} %.0f\\n", state[i], blocks[state[i]] * 512
       print "# HELP homing_mail_queue_oldest_seconds How long the oldest message of the queue has waited."
       print "# TYPE homing_mail_queue_oldest_seconds gauge"
       for (i = 1; i <= states; i++) {

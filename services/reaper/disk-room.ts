@@ -1,7 +1,7 @@
 /**
  * Makes room when the disk is nearly full: the largest mailboxes are cut down to one common size, oldest messages first,
- * so that whoever keeps little loses nothing. The messages of the last hours (keep_newest_hours) stay even then. Called
- * by run.ts.
+ * so that whoever keeps little loses nothing. The messages of the last hours (keep_newest_hours) stay even then, and
+ * none goes for what waits in the queue: who fills that would else have everybody's mail deleted. Called by run.ts.
  */
 import { attempt, removeAll, type Sweep } from "./expiry.ts";
 import { oldestBeyond, type Removal, sizeOf } from "./rules.ts";
@@ -12,13 +12,27 @@ const STOP_AT = 2;
 /** What messages take on the disk is known only when they are gone: compressed, in whole blocks, with their indexes. */
 const MOST_ROUNDS = 8;
 
-/** @param reserve free bytes below which Postfix takes no mail. @returns false when the disk is nearly full all the same. */
-export function makeRoom(sweep: Sweep, freeBytes: () => number, reserve: number): boolean {
+/** In bytes. */
+export type Disk = Readonly<{
+  freeBytes(): number;
+  /** Below so much free room Postfix takes no mail. */
+  reserve: number;
+  /** What Postfix' queue takes; it goes by itself, at the end of the queue's lifetime at the latest. */
+  queueBytes: number;
+}>;
+
+/** @returns false when the disk is nearly full all the same. */
+export function makeRoom(sweep: Sweep, { freeBytes, reserve, queueBytes }: Disk): boolean {
   const { mailboxes, report, log } = sweep;
   if (freeBytes() >= reserve * BEGIN_BELOW) return true;
+  const freeWithoutQueue = () => freeBytes() + queueBytes;
+  if (freeWithoutQueue() >= reserve * BEGIN_BELOW) {
+    log.warn("the disk is nearly full with mail that waits in the queue", { bytes: queueBytes });
+    return false;
+  }
   const addresses = mailboxes.addresses();
   for (let round = 0; round < MOST_ROUNDS; round++) {
-    const needed = reserve * STOP_AT - freeBytes();
+    const needed = reserve * STOP_AT - freeWithoutQueue();
     if (needed <= 0) break;
     const before = report.removed.room.messages;
     const sizes = addresses.map((address) => attempt(sweep, () => sizeOf(mailboxes.messages(address))) ?? 0);
@@ -31,7 +45,12 @@ export function makeRoom(sweep: Sweep, freeBytes: () => number, reserve: number)
   }
   const { messages, bytes } = report.removed.room;
   const hasRoom = report.dryRun || freeBytes() >= reserve * BEGIN_BELOW;
-  log.warn("the disk is nearly full", { messages, bytes, ...(!hasRoom && { still: true }) });
+  log.warn("the disk is nearly full", {
+    messages,
+    bytes,
+    queue: queueBytes,
+    ...(!hasRoom && { still: true }),
+  });
   return hasRoom;
 }
 

@@ -24,6 +24,7 @@ import { type ClockSigns, judgeClock } from "./clock.ts";
 import { openFullNotes } from "./full-notes.ts";
 import { createLastLogins } from "./last-logins.ts";
 import { openMailboxes } from "./mailboxes.ts";
+import { readQueueBytes } from "./queue-room.ts";
 import { type RunMode, runModes, runReaper } from "./run.ts";
 import { readConnected } from "./sessions.ts";
 import { readClockState } from "./state.ts";
@@ -60,6 +61,7 @@ const report = await runReaper(mode, dryRun, {
     return bavail * bsize;
   },
   reserve: readReserve(),
+  queueBytes: readQueueBytes(runPaths.queueFigures),
   log,
 });
 if (!dryRun) {

@@ -36,6 +36,8 @@ export type RunParts = Readonly<{
   /** Free bytes on the disk with the mail, and how many Postfix demands. */
   freeBytes(): number;
   reserve: number;
+  /** What Postfix' queue takes of that disk. */
+  queueBytes: number;
   log: Log;
 }>;
 
@@ -72,7 +74,7 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
   if (mode === "room") purgeNoted(sweep, parts.notes, parts.notes.takeAgain(), isSure);
   // After the mailboxes: deliveries that were under way when an account began to leave have ended.
   if (leaving !== undefined) await withAccounts(() => deleteAccounts(accountParts, leaving));
-  if (isSure && (mode === "expire" || mode === "room")) makeRoom(sweep, parts.freeBytes, parts.reserve);
+  if (isSure && (mode === "expire" || mode === "room")) makeRoom(sweep, parts);
   report.time = parts.now;
   report.seconds = (performance.now() - started) / 1000;
   return report;

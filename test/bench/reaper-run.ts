@@ -39,6 +39,7 @@ const report = await runReaper("expire", kind === "dry", {
   now,
   freeBytes: () => Number.POSITIVE_INFINITY,
   reserve: 0,
+  queueBytes: 0,
   log: createLog(),
 });
 const { user, system } = process.cpuUsage();

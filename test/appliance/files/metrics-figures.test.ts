@@ -42,6 +42,7 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
     await put("data/postfix/queue/deferred/A/A1", 10);
     await put("data/postfix/queue/deferred/B/B1", 10);
     await put("data/postfix/queue/active/C1", 10);
+    await put("data/postfix/queue/hold/E1", 1_000_000);
     await put("data/postfix/queue/maildrop/D1", 10);
     const figures = await run(queueFiguresScript, "queue");
     expect(figures).toMatchObject({
@@ -49,8 +50,12 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
       "homing_mail_queue_messages active": 1,
       "homing_mail_queue_messages deferred": 2,
       "homing_mail_queue_messages corrupt": 0,
-      "homing_mail_queue_oldest_seconds hold": 0,
+      "homing_mail_queue_bytes incoming": 0,
+      "homing_mail_queue_oldest_seconds incoming": 0,
     });
+    // In whole blocks of whatever file system is here.
+    expect(figures["homing_mail_queue_bytes hold"]).toBeGreaterThanOrEqual(1_000_000);
+    expect(figures["homing_mail_queue_bytes hold"]).toBeLessThan(1_200_000);
     expect(figures["homing_mail_queue_oldest_seconds deferred"]).toBeGreaterThanOrEqual(0);
     expect(figures["homing_mail_queue_oldest_seconds deferred"]).toBeLessThan(60);
   });

@@ -1,13 +1,17 @@
+import { utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { emptyReport } from "../../../appliance/reaper-report.ts";
-import { commonSize, makeRoom } from "../../../services/reaper/disk-room.ts";
+import { commonSize, type Disk, makeRoom } from "../../../services/reaper/disk-room.ts";
 import type { Sweep } from "../../../services/reaper/expiry.ts";
+import { readQueueBytes } from "../../../services/reaper/queue-room.ts";
 import { sizeOf } from "../../../services/reaper/rules.ts";
 import { makeStore, type TestStore } from "./store.ts";
 
 const [large, middle, small] = ["large0000@_a.test", "middle000@_a.test", "small0000@_a.test"];
 const reserve = 100_000;
+const full: Disk = { freeBytes: () => 0, reserve, queueBytes: 0 };
 
 /** Ten, five and one message of 50 kB, the newest of each of today. */
 function fill(store: TestStore): void {
@@ -32,7 +36,7 @@ it("does nothing while there is room", () => {
   using store = makeStore();
   fill(store);
   const sweep = store.sweep();
-  expect(makeRoom(sweep, () => reserve * 1.5, reserve)).toBe(true);
+  expect(makeRoom(sweep, { ...full, freeBytes: () => reserve * 1.5 })).toBe(true);
   expect(sweep.report.removed.room.messages).toBe(0);
   expect(store.log).toEqual([]);
 });
@@ -40,7 +44,7 @@ it("does nothing while there is room", () => {
 it("takes from the largest mailboxes first, until twice of what is needed is free", () => {
   using store = makeStore();
   fill(store);
-  expect(makeRoom(store.sweep(), disk(store, 60_000), reserve)).toBe(true);
+  expect(makeRoom(store.sweep(), { ...full, freeBytes: disk(store, 60_000) })).toBe(true);
   expect([large, middle, small].map((address) => store.days(address!).length)).toEqual([7, 5, 1]);
 });
 
@@ -48,7 +52,7 @@ it("goes on when messages took less of the disk than their size", () => {
   using store = makeStore();
   fill(store);
   const free = disk(store, 100_000, 0.4);
-  expect(makeRoom(store.sweep(), free, reserve)).toBe(true);
+  expect(makeRoom(store.sweep(), { ...full, freeBytes: free })).toBe(true);
   expect(free()).toBeGreaterThanOrEqual(reserve * 2);
   const left = [large, middle, small].map((address) => store.days(address!).length);
   expect(left[0]! - left[1]!).toBeLessThanOrEqual(1);
@@ -58,16 +62,50 @@ it("goes on when messages took less of the disk than their size", () => {
 it("spares the messages of the last hours, and says when that is not enough", () => {
   using store = makeStore();
   fill(store);
-  expect(makeRoom(store.sweep(), () => 0, reserve)).toBe(false);
+  expect(makeRoom(store.sweep(), full)).toBe(false);
   expect([large, middle, small].map((address) => store.days(address!))).toEqual([[1, 0], [1, 0], [0]]);
   expect(store.log.join("")).toMatch(/^<4>the disk is nearly full .*still=true/);
+});
+
+it("deletes nobody's mail for what fills the queue", () => {
+  using store = makeStore();
+  fill(store);
+  const sweep = store.sweep();
+  expect(makeRoom(sweep, { ...full, queueBytes: reserve * 1.5 })).toBe(false);
+  expect(sweep.report.removed.room.messages).toBe(0);
+  expect(store.log.join("")).toMatch(
+    /^<4>the disk is nearly full with mail that waits in the queue bytes=150000/,
+  );
+});
+
+it("makes as much room as would be missing were the queue empty", () => {
+  using store = makeStore();
+  fill(store);
+  makeRoom(store.sweep(), { freeBytes: disk(store, 20_000), reserve, queueBytes: 40_000 });
+  expect([large, middle, small].map((address) => store.days(address!).length)).toEqual([7, 5, 1]);
+});
+
+it("reads what the queue takes, and nothing from before the last hour", () => {
+  using store = makeStore();
+  const path = join(store.folder, "queue.prom");
+  expect(readQueueBytes(path)).toBe(0);
+  const line = (name: string, state: string, value: number) =>
+    `homing_mail_queue_${name}{state="${state}"} ${value}\n`;
+  writeFileSync(
+    path,
+    `# TYPE homing_mail_queue_bytes gauge\n${line("messages", "active", 7)}${line("bytes", "active", 4096)}${line("bytes", "hold", 1e12)}`,
+  );
+  expect(readQueueBytes(path)).toBe(1e12 + 4096);
+  const long = Date.now() / 1000 - 2 * 3600;
+  utimesSync(path, long, long);
+  expect(readQueueBytes(path)).toBe(0);
 });
 
 it("removes nothing in a dry run", () => {
   using store = makeStore();
   fill(store);
   const sweep: Sweep = store.sweep({}, emptyReport(true));
-  makeRoom(sweep, disk(store, 60_000), reserve);
+  makeRoom(sweep, { ...full, freeBytes: disk(store, 60_000) });
   expect(sweep.report.removed.room).toEqual({ messages: 3, bytes: 150_000 });
   expect(store.days(large!)).toHaveLength(10);
 });

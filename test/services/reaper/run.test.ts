@@ -32,6 +32,7 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
     now,
     freeBytes: () => 1e12,
     reserve: 1e6,
+    queueBytes: 0,
     log: createLog((line) => store.log.push(line)),
     ...changes,
   };
