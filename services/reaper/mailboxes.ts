@@ -11,7 +11,7 @@ export type StoredMessage = Readonly<{
   path: string;
   /** When it was stored, by the relay's clock of then, in Unix seconds. What a client says (INTERNALDATE) is not in the name. */
   stamp: number;
-  /** In bytes, as it was sent; on the disk it is compressed. 0 when the name does not tell. */
+  /** In bytes, as it was sent and the quota counts it; on the disk it is compressed. 0 when the name does not tell. */
   size: number;
   isUnfinished: boolean;
 }>;
@@ -29,8 +29,11 @@ export type Mailboxes = Readonly<{
   has(address: string): boolean;
 }>;
 
-/** `TIME.UNIQUE.HOST,S=SIZE,W=SIZE:2,FLAGS`; ten digits reach until the year 2286. */
-const messageName = /^(\d{9,10})\.[^,:]+(?:,S=(\d{1,12}))?/;
+/**
+ * `TIME.UNIQUE.HOST,S=SIZE,W=SIZE:2,FLAGS`; ten digits reach until the year 2286. W counts each end of a line as CRLF, as
+ * Dovecot's quota does (driver `count`); S as in the file, where it is LF: one or two per cent less.
+ */
+const messageName = /^(\d{9,10})\.[^,:]+(?:,S=(\d{1,12}))?(?:,W=(\d{1,12}))?/;
 
 /** What the account service takes for an address (services/auth/rules.ts), as far as it matters for a path. */
 const addressName = /^[a-z0-9_][a-z0-9._-]*@[a-z0-9._-]+$/;
@@ -82,7 +85,7 @@ function collect(folder: string, isUnfinished: boolean, into: StoredMessage[]): 
     into.push({
       path: `${folder}/${name}`,
       stamp: Number(parts[1]),
-      size: Number(parts[2] ?? 0),
+      size: Number(parts[3] ?? parts[2] ?? 0),
       isUnfinished,
     });
   }

@@ -66,8 +66,9 @@ export function isBeyond({ bytes, messages }: Limits, percent: number, limits: L
   return bytes >= share.bytes || messages >= share.messages;
 }
 
+/** Rounded down as Dovecot does: it says once that a share is reached, and not again at the next message. */
 function shareOf({ bytes, messages }: Limits, percent: number): Limits {
-  return { bytes: (bytes / 100) * percent, messages: (messages / 100) * percent };
+  return { bytes: Math.floor((bytes * percent) / 100), messages: Math.floor((messages * percent) / 100) };
 }
 
 /** The oldest messages without which the others are within the limits, sparing those of the last `keepNewestHours`. */

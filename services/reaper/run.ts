@@ -70,8 +70,7 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
       ? await withAccounts(() => findLeaving(accountParts, config.accounts.deleteIdleAfterDays, idleAges))
       : undefined;
   if (isSure && mode === "expire") sweepAll(sweep);
-  if (mode === "full") purgeNoted(sweep, parts.notes, parts.notes.take(), isSure);
-  if (mode === "room") purgeNoted(sweep, parts.notes, parts.notes.takeAgain(), isSure);
+  if (mode === "full" || mode === "room") purgeNoted(sweep, mode, parts.notes, isSure);
   // After the mailboxes: deliveries that were under way when an account began to leave have ended.
   if (leaving !== undefined) await withAccounts(() => deleteAccounts(accountParts, leaving));
   if (isSure && (mode === "expire" || mode === "room")) makeRoom(sweep, parts);
@@ -81,14 +80,22 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
 }
 
 /**
- * Makes the noted mailboxes smaller; one whose messages are too young for that, or may be, is looked at again. Notes are
- * taken away in any case: while there is one, systemd starts the next run.
+ * Makes the noted mailboxes smaller; one whose messages are too young for that, or may be, is looked at again, and so is
+ * one that is not as full as Dovecot said, for Dovecot says it only once. Notes are taken away in any case: while there is
+ * one, systemd starts the next run.
  */
-function purgeNoted(sweep: Sweep, notes: FullNotes, addresses: readonly string[], isSure: boolean): void {
-  for (const address of addresses) {
-    sweep.report.mailboxes++;
+function purgeNoted(sweep: Sweep, mode: "full" | "room", notes: FullNotes, isSure: boolean): void {
+  const { report, settings, limits } = sweep;
+  for (const address of mode === "full" ? notes.take() : notes.takeAgain()) {
+    report.mailboxes++;
+    const before = report.removed.full.messages;
     const left = isSure ? attempt(sweep, () => sweepMailbox(sweep, address)) : undefined;
-    if (left === undefined || isBeyond(left, sweep.settings.purgeAbovePercent, sweep.limits))
+    const isUnchanged = report.removed.full.messages === before;
+    if (
+      left === undefined ||
+      isBeyond(left, settings.purgeAbovePercent, limits) ||
+      (mode === "full" && isUnchanged)
+    )
       notes.again(address);
   }
 }

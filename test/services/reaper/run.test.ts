@@ -54,6 +54,28 @@ it("makes a noted mailbox smaller, and looks again at one whose messages are too
   expect(foldersIn(again)).toEqual([]);
 });
 
+it("looks again at a mailbox that Dovecot calls nearly full and that is not", async () => {
+  using store = makeStore();
+  for (const days of [4, 3, 2]) store.add(alice, days, 200_000);
+  const { parts, full, again } = makeParts(store);
+  writeFileSync(join(full, alice), "");
+  await runReaper("full", false, parts);
+  expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
+  // What was being delivered then.
+  store.add(alice, 0, 200_000);
+  await runReaper("room", false, parts);
+  expect(store.days(alice)).toEqual([3, 2, 0]);
+  expect(foldersIn(again)).toEqual([]);
+  // A mailbox that was made smaller, or stayed small, is looked at no more.
+  for (const days of [1.5, 1.4]) store.add(alice, days, 100_000);
+  writeFileSync(join(full, alice), "");
+  await runReaper("full", false, parts);
+  expect(foldersIn(again)).toEqual([]);
+  writeFileSync(join(again, alice), "");
+  await runReaper("room", false, parts);
+  expect(foldersIn(again)).toEqual([]);
+});
+
 it("keeps a note for later while the clock cannot be believed, for systemd starts a run for each", async () => {
   using store = makeStore();
   for (let i = 0; i < 9; i++) store.add(alice, 30, 100_000);
