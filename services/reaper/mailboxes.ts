@@ -36,7 +36,7 @@ export type Mailboxes = Readonly<{
 const messageName = /^(\d{9,10})\.[^,:]+(?:,S=(\d{1,12}))?(?:,W=(\d{1,12}))?/;
 
 /** What the account service takes for an address (services/auth/rules.ts), as far as it matters for a path. */
-const addressName = /^[a-z0-9_][a-z0-9._-]*@[a-z0-9._-]+$/;
+const addressName = /^[a-z0-9_-][a-z0-9._-]*@[a-z0-9._-]+$/;
 
 /**
  * Everything is done by calls that wait: this program does nothing else, and a promise for each of a million files would

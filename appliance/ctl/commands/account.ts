@@ -28,6 +28,7 @@ export const account: CtlCommand = {
   --yes             delete without asking
   --json            print the result for programs; of a list, a line for each account. Days are Unix seconds
 
+An address that begins with “-” stands behind “--”: account show -- -ADDRESS
 A state is “active”, “blocked”, or “leaving” while it is being deleted.
 `,
   async run(args, io) {

@@ -90,7 +90,7 @@ describe("homing-ctl account", () => {
       return run(program, args);
     });
     expect((await at.run("account", "block", user)).code).toBe(0);
-    expect(ran).toContain(`doveadm kick ${user}`);
+    expect(ran).toContain(`doveadm kick -- ${user}`);
     runAs(async (program, args) =>
       args.includes("who")
         ? { code: 0, stdout: JSON.stringify([{ username: user }]), stderr: "" }
@@ -100,6 +100,20 @@ describe("homing-ctl account", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("still open");
     expect(at.store.findState(user)).toBe("blocked");
+  });
+
+  it("knows an address that begins with a hyphen from an option", async () => {
+    const hyphen = "-abcdefgh@chat.example.org";
+    await at.store.create(hyphen, "hash", today);
+    expect((await at.run("account", "block", "--", hyphen)).code).toBe(0);
+    expect(at.store.findState(hyphen)).toBe("blocked");
+    expect(ran).toEqual(
+      expect.arrayContaining([`doveadm kick -- ${hyphen}`, `doveadm -f json who -1 -- ${hyphen}`]),
+    );
+    expect((await at.run("account", "show", "--", hyphen)).stdout).toContain(
+      `${hyphen}\nState:       blocked`,
+    );
+    expect((await at.run("account", "show", hyphen)).code).toBe(2);
   });
 
   it("deletes only after a yes, and says that the mail is still there while it is", async () => {
