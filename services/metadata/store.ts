@@ -7,6 +7,9 @@ import { openDatabase } from "../lib/database.ts";
 
 const secondsPerDay = 86_400;
 
+/** For the lock of another process, milliseconds: homing-ctl reads days, nobody else writes. Mail waits meanwhile. */
+const LOCK_WAIT_MS = 200;
+
 /** Devices of one account. Whoever sets more loses the oldest: nobody fills the disk with tokens. */
 const maxTokensPerAccount = 32;
 
@@ -56,6 +59,8 @@ export type MetadataStore = Readonly<{
   lastLogin(address: string): number | undefined;
   /** Makes all changes or none. @throws Error of SQLite */
   apply(changes: readonly Change[], now: number): void;
+  /** What would make all that is here in another store. */
+  all(): Change[];
   close(): void;
 }>;
 
@@ -70,6 +75,7 @@ export function openMetadataStore(
   // A power cut may cost the last changes: a phone then tells its token anew at its next start, and a day
   // of login is written again at the next login. That spares SD cards a flush per login.
   const database = openDatabase(path, { durability: "normal", migrations });
+  database.exec(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}`);
   const findTokens = database.prepare(
     "SELECT token FROM device_tokens WHERE address = ? AND mailbox = ? AND day > ? ORDER BY day, token",
   );
@@ -91,6 +97,10 @@ export function openMetadataStore(
   const findToken = database.prepare("SELECT 1 FROM device_tokens WHERE token = ? AND day > ? LIMIT 1");
   const forgetToken = database.prepare("DELETE FROM device_tokens WHERE token = ?");
   const forgetExpired = database.prepare("DELETE FROM device_tokens WHERE day <= ?");
+  const listTokens = database.prepare(
+    "SELECT address, mailbox, token FROM device_tokens ORDER BY day, token",
+  );
+  const listLogins = database.prepare("SELECT address, day FROM last_logins");
   const countTokens = database.prepare("SELECT count(*) AS count FROM device_tokens WHERE day > ?");
   const countLogins = database.prepare(
     "SELECT count(*) AS count FROM last_logins WHERE day > ? AND NOT (address >= ? AND address < ?)",
@@ -124,6 +134,18 @@ export function openMetadataStore(
     }
   };
 
+  const transact = (changes: readonly Change[], now: number): void => {
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      for (const change of changes) applyOne(change, now);
+      database.exec("COMMIT");
+    } catch (cause) {
+      // A full disk may have ended the transaction already.
+      if (database.isTransaction) database.exec("ROLLBACK");
+      throw cause;
+    }
+  };
+
   return {
     tokens: (address, mailbox, now) =>
       findTokens.all(address, mailbox, expiredUntil(now)).map(({ token }) => String(token)),
@@ -146,18 +168,26 @@ export function openMetadataStore(
     }),
     apply(changes, now) {
       if (changes.length === 0) return;
-      database.exec("BEGIN IMMEDIATE");
+      // On the disk before the name is free for somebody else: the account list is synced with each change. One flush of
+      // the log, of what stands in it from before too; a checkpoint would wait for readers and write all its pages.
+      const isForGood = changes.some(({ kind }) => kind === "forget-account");
+      if (isForGood) database.exec("PRAGMA synchronous = FULL");
       try {
-        for (const change of changes) applyOne(change, now);
-        database.exec("COMMIT");
-      } catch (cause) {
-        // A full disk may have ended the transaction already.
-        if (database.isTransaction) database.exec("ROLLBACK");
-        throw cause;
+        transact(changes, now);
+      } finally {
+        if (isForGood) database.exec("PRAGMA synchronous = NORMAL");
       }
-      // On the disk before the name is free for somebody else: the account list is synced with each change.
-      if (changes.some(({ kind }) => kind === "forget-account")) database.exec("PRAGMA wal_checkpoint(FULL)");
     },
+    all: () => [
+      ...listTokens.all().map(({ address, mailbox, token }) => ({
+        kind: "add-token" as const,
+        ...{ address: String(address), mailbox: String(mailbox), token: String(token) },
+      })),
+      ...listLogins.all().map(({ address, day }) => ({
+        kind: "login" as const,
+        ...{ address: String(address), time: Number(day) },
+      })),
+    ],
     close: () => database.close(),
   };
 }

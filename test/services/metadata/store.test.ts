@@ -1,6 +1,7 @@
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Change, type MetadataStore, openMetadataStore } from "../../../services/metadata/store.ts";
 
@@ -56,15 +57,18 @@ describe("metadata store", () => {
     expect(store.tokens(address, other, now)).toEqual([]);
   });
 
-  it("forgets all of an account that is gone, in the file itself, and nothing of others", async () => {
+  it("forgets all of an account that is gone, and nothing of others, with somebody in the midst of reading", async () => {
     const other = "other0000@chat.example.org";
     const login = (of: string): Change => ({ kind: "login", address: of, time: now });
     const otherToken: Change = { kind: "add-token", address: other, mailbox, token: "others" };
     store.apply([token("phone"), login(address), login(other), otherToken], now);
+    using reader = new DatabaseSync(join(folder, "metadata.sqlite"), { readOnly: true });
+    reader.exec("BEGIN");
+    expect(reader.prepare("SELECT count(*) AS count FROM last_logins").get()).toEqual({ count: 2 });
     store.apply([{ kind: "forget-account", address }], now);
-    // As after a power cut that took what was not synced.
+    // As after a power cut.
     const copy = join(folder, "copy.sqlite");
-    await copyFile(join(folder, "metadata.sqlite"), copy);
+    for (const end of ["", "-wal"]) await copyFile(join(folder, `metadata.sqlite${end}`), copy + end);
     const later = openMetadataStore(copy, { keepTokenDays: 60 });
     for (const one of [store, later]) {
       expect(one.tokens(address, mailbox, now)).toEqual([]);
