@@ -122,6 +122,8 @@ export const runPaths = {
   newsSocket: `${runDirectory}/news.sock`,
   /** What the metadata service keeps over its own restarts, not over the system's: 0700 homing-courier. */
   metadataState: `${runDirectory}/metadata-state`,
+  /** Why metadata cannot be kept; there only while it is so. In a folder of homing-courier that others can read. */
+  metadataProblem: `${runDirectory}/transport/metadata-problem`,
   /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
   metrics: `${runDirectory}/metrics`,
   /** Empty; there where the private network may ask services/metrics. */

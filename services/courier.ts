@@ -4,9 +4,9 @@
  * of them holds a key or a password; Postfix, Dovecot and one another are all that call them. No others share a process,
  * and this is the only place that knows of several.
  */
-import "./metadata/main.ts";
 import "./door/main.ts";
 import "./transport/main.ts";
+import "./metadata/main.ts";
 import { giveMemoryBack } from "./lib/memory.ts";
 
 giveMemoryBack();

@@ -71,6 +71,11 @@ export function statusChecks(seen: Seen, now: number): Check[] {
     about((one) => one === "import"),
     undefined,
   );
+  add(
+    "push",
+    about((one) => one === "metadata"),
+    undefined,
+  );
   checks.push({ name: "queue", ok: true, text: queueText(queued), mend: null });
   if (expiry !== undefined) checks.push(expiryCheck(expiry, now));
   return checks;

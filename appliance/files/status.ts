@@ -53,6 +53,7 @@ ${lookAtWifi}
   [ ! -e "$root${runPaths.certificateProblem}" ] || echo "certificate $(cksum <"$root${runPaths.certificateProblem}")"
   [ ! -e "$root${runPaths.certificateRefused}" ] || echo "names $(cksum <"$root${runPaths.certificateRefused}")"
   [ ! -e "$root${runPaths.canaryProblem}" ] || echo "canary $(cksum <"$root${runPaths.canaryProblem}")"
+  [ ! -e "$root${runPaths.metadataProblem}" ] || echo "metadata $(cksum <"$root${runPaths.metadataProblem}")"
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"
 } >"$state.new"
 [ "$(cat "$state.new")" != "$(cat "$state" 2>/dev/null)" ]

@@ -26,6 +26,8 @@ export type Status = Readonly<{
   certificateProblem?: string | undefined;
   /** Names that the certificate lacks, and why; mail works without them. */
   certificateRefused?: string | undefined;
+  /** Why push tokens and last logins cannot be kept. */
+  metadataProblem?: string | undefined;
   /** What the canary saw last; missing before its first run. */
   canary?: CanaryVerdict | undefined;
 }>;
@@ -44,6 +46,7 @@ export type About =
   | "disk-repaired"
   | "import"
   | "certificate"
+  | "metadata"
   | `unit ${string}`
   | `canary ${CanaryStepName}`;
 
@@ -127,7 +130,8 @@ function downFindings({ units, configureProblem }: Status): Finding[] {
 }
 
 function troubles(status: Status): Finding[] {
-  const { relay, room, wifi, readOnly, repaired, importProblem, certificateProblem } = status;
+  const { relay, room, wifi, readOnly, repaired, importProblem, certificateProblem, metadataProblem } =
+    status;
   const findings: Finding[] = [];
   const add = (about: About, text: string) => findings.push({ about, lines: linesOf(text) });
   if (wifi !== undefined) add("wifi", `Wi-Fi network “${relay?.network ?? ""}”: ${wifiWords[wifi]}`);
@@ -160,6 +164,12 @@ function troubles(status: Status): Finding[] {
       about: "certificate",
       lines: linesOf(certificateProblem).map((line, i) => (i === 0 ? `certificate: ${line}` : line)),
     });
+  if (metadataProblem !== undefined) {
+    add(
+      "metadata",
+      `mail goes on, but push tokens and last logins are kept in memory only, and idle accounts stay: ${metadataProblem}`,
+    );
+  }
   return [...findings, ...canaryFindings(status)];
 }
 

@@ -136,6 +136,7 @@ if (import.meta.main) {
     importProblem: await textOf(runPaths.importProblem),
     certificateProblem: await textOf(runPaths.certificateProblem),
     certificateRefused: await textOf(runPaths.certificateRefused),
+    metadataProblem: await textOf(runPaths.metadataProblem),
     canary: verdictOf(await textOf(runPaths.canaryVerdict)),
   };
   const page = statusPage(status);

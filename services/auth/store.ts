@@ -8,9 +8,9 @@ import type { AccountState, ListedAccount } from "../../appliance/account-states
 import { canaryRange } from "../../appliance/canary.ts";
 import { DatabaseError, openDatabase, openDatabaseAlone } from "../lib/database.ts";
 import type { Log } from "../lib/log.ts";
+import { isOneOf, sqliteErrors } from "../lib/sqlite-errors.ts";
 import { accountMigrations } from "./account-schema.ts";
 import { createInviteList, type InviteList } from "./invites.ts";
-import { isOneOf, sqliteErrors } from "./sqlite-errors.ts";
 import type { InviteUse, ListChange, ListOutcome } from "./store-writer.ts";
 import { AccountListError, createWriter, threadIdleMs } from "./writer-thread.ts";
 

@@ -43,7 +43,8 @@ export function countMetadata(
     store.forgetExpired(now());
     const found = store.count(now(), activeDays);
     tokens.set(found.tokens);
-    for (const [i, days] of activeDays.entries()) active.set(found.active[i] ?? 0, { days: String(days) });
+    // None while the store is away: an old number tells more than a wrong one.
+    for (const [i, count] of found.active.entries()) active.set(count, { days: String(activeDays[i]) });
     queued.set(queues.reduce((sum, queue) => sum + queue.size(), 0));
   };
   look();

@@ -3,7 +3,9 @@
  * and nothing of the account. Called by notifier.ts, which has two: one in memory for first attempts, which spares a card
  * the writing, and one on the disk for what did not succeed at once.
  */
-import { openDatabase } from "../lib/database.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { DatabaseError, openDatabase } from "../lib/database.ts";
+import { isOneOf, sqliteErrors } from "../lib/sqlite-errors.ts";
 
 /** Times are Unix seconds, with fractions. */
 export type Notification = Readonly<{
@@ -41,9 +43,17 @@ export type NotificationQueue = Readonly<{
   close(): void;
 }>;
 
-/** Opens or makes the database at `path`; a power cut may take its last changes. @throws DatabaseError */
+/** What is in the file is not what SQLite wrote. */
+export class DamagedQueueError extends DatabaseError {
+  override name = "DamagedQueueError";
+}
+
+/**
+ * Opens or makes the database at `path`; a power cut may take its last changes. It is small, so it is read through.
+ * @throws DamagedQueueError; DatabaseError, or that of the file system, when it cannot be used otherwise
+ */
 export function openNotificationQueue(path: string): NotificationQueue {
-  const database = openDatabase(path, { durability: "normal", migrations });
+  const database = openSound(path);
   const put = database.prepare(
     `INSERT INTO notifications (token, since, tries, due) VALUES (?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET since = excluded.since, tries = excluded.tries, due = excluded.due`,
@@ -61,6 +71,21 @@ export function openNotificationQueue(path: string): NotificationQueue {
     size: () => Number(count.get()?.count),
     close: () => database.close(),
   };
+}
+
+function openSound(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = openDatabase(path, { durability: "normal", migrations });
+    const found = String(database.prepare("PRAGMA quick_check(1)").get()?.quick_check);
+    if (found !== "ok") throw new DamagedQueueError(`${path}: ${found}`);
+    return database;
+  } catch (cause) {
+    database?.close();
+    const reason = cause instanceof DatabaseError ? cause.cause : cause;
+    if (!isOneOf(reason, sqliteErrors.damage)) throw cause;
+    throw new DamagedQueueError(`${path}: ${(reason as Error).message}`, { cause });
+  }
 }
 
 function rows(found: readonly Record<string, unknown>[]): Notification[] {

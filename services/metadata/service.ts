@@ -1,7 +1,9 @@
 /**
  * Puts the metadata service together: a Dovecot dict server on a unix socket, and notifications for phones. Called by main.ts on the device and, with other paths, by tests.
  */
+
 import { Resolver } from "node:dns/promises";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
@@ -13,13 +15,15 @@ import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
 import { countMetadata } from "./count.ts";
 import { createDictionary } from "./dictionary.ts";
+import { openKeptQueue } from "./kept-queue.ts";
 import { serveLines } from "./line-session.ts";
 import { createNewsAnswers } from "./news-session.ts";
 import { openNotificationQueue } from "./notification-queue.ts";
 import { createNotifier } from "./notifier.ts";
 import { createProxyPost } from "./proxy-post.ts";
 import { serveSession } from "./session.ts";
-import { type MetadataStore, openMetadataStore } from "./store.ts";
+import type { MetadataStore } from "./store.ts";
+import { openStoreWithSpare } from "./store-with-spare.ts";
 import { answersStun } from "./stun.ts";
 import { announceTurn, type Turn } from "./turn.ts";
 
@@ -27,8 +31,10 @@ export type MetadataOptions = Readonly<{
   settingsPath: string;
   /** Outlives a reboot: tokens, last logins, notifications that failed. */
   dataDirectory: string;
-  /** Outlives a restart of the service: notifications that were not tried yet. */
+  /** Outlives a restart of the service: notifications that were not tried yet, and what the disk does not take. */
   stateDirectory: string;
+  /** Where the status page finds why tokens and logins cannot be kept; there only while it is so. */
+  problemPath: string;
   /** Certificates of authorities, PEM. */
   rootsPath: string;
   /** The TURN server; read only where the settings want one. */
@@ -38,49 +44,77 @@ export type MetadataOptions = Readonly<{
   log: Log;
 }>;
 
-/** Starts the service; resolves when it listens. @throws SettingsError, DatabaseError, SocketInUseError */
+/**
+ * Starts the service; resolves when it listens. A store that cannot be used does not keep it from that.
+ * @throws SettingsError, SocketInUseError, or DatabaseError of a file in memory; nothing is left open then.
+ */
 export async function startMetadataService(options: MetadataOptions): Promise<readonly ShutdownStep[]> {
   const { log, counters, listen } = options;
   const config = await loadRelayConfig(options.settingsPath);
-  const store = openMetadataStore(join(options.dataDirectory, "metadata.sqlite"), config.push);
-  const turn = await openTurn(options, config);
-  const dictionary = createDictionary({ config, store, turn: turn.value, now });
-  const push = await openPush(options, config, store);
-  const counting = countMetadata({ counters, store, queues: push.queues, now, log });
-  const listening = async (target: ListenTarget, serve: (socket: Socket) => void): Promise<ShutdownStep> => {
-    const server = createServer(serve);
-    const connections = trackConnections(server);
-    await listenSocket(server, target);
-    return { name: `close connections (${target.name})`, run: () => connections.close() };
-  };
-  const news = createNewsAnswers(push.told);
-  const closing = [
-    await listening(listen.dict, (socket) => serveSession(socket, { dictionary, log })),
-    await listening(listen.news, (socket) => serveLines(socket, { answer: news, log })),
-  ];
+  /** The last one opened first. */
+  const steps: ShutdownStep[] = [{ name: "write the counters", run: () => counters.close() }];
+  const opened = (name: string, run: ShutdownStep["run"]) => void steps.unshift({ name, run });
+  try {
+    const store = openStore(options, config);
+    opened("close the metadata store", () => store.close());
+    const turn = openTurn(options, config);
+    opened("end looking for the TURN server", turn.stop);
+    const dictionary = createDictionary({ config, store, turn: turn.value, now });
+    const push = await openPush(options, config, store);
+    opened("end notifications", push.close);
+    const counting = countMetadata({ counters, store, queues: push.queues, now, log });
+    opened("end counting", counting.stop);
+    const listening = async (target: ListenTarget, serve: (socket: Socket) => void): Promise<void> => {
+      const server = createServer(serve);
+      const connections = trackConnections(server);
+      await listenSocket(server, target);
+      opened(`close connections (${target.name})`, () => connections.close());
+    };
+    const news = createNewsAnswers(push.told);
+    await listening(listen.dict, (socket) => serveSession(socket, { dictionary, log }));
+    await listening(listen.news, (socket) => serveLines(socket, { answer: news, log }));
+  } catch (cause) {
+    for (const { run } of steps) await run();
+    throw cause;
+  }
   log.info("answering for metadata", { domain: config.domain, push: config.push.enabled });
-  return [
-    ...closing,
-    { name: "end notifications", run: push.close },
-    { name: "end counting", run: counting.stop },
-    { name: "end looking for the TURN server", run: turn.stop },
-    { name: "close the metadata store", run: () => store.close() },
-    { name: "write the counters", run: () => counters.close() },
-  ];
+  return steps;
 }
 
 function now(): number {
   return Date.now() / 1000;
 }
 
+function openStore(options: MetadataOptions, config: RelayConfig): MetadataStore {
+  const { problemPath, log } = options;
+  return openStoreWithSpare({
+    path: join(options.dataDirectory, "metadata.sqlite"),
+    sparePath: join(options.stateDirectory, "metadata.sqlite"),
+    keepTokenDays: config.push.keepTokenDays,
+    tell(problem) {
+      try {
+        rmSync(problemPath, { force: true });
+        if (problem === undefined) return;
+        writeFileSync(problemPath, `${problem}\n`);
+        // The services' umask hides their files from others.
+        chmodSync(problemPath, 0o644);
+      } catch (cause) {
+        log.error("cannot tell the status page of the metadata", { path: problemPath }, cause);
+      }
+    },
+    now,
+    log,
+  });
+}
+
 /** The announcing of the TURN server, if the settings want one. */
-async function openTurn({ turn, log }: MetadataOptions, config: RelayConfig): Promise<Turn> {
+function openTurn({ turn, log }: MetadataOptions, config: RelayConfig): Turn {
   if (!config.turn.enabled) return { value: () => undefined, stop: () => {} };
   const resolver = new Resolver();
   return announceTurn({
     domain: config.domain,
     port: turn.port,
-    secret: await readFile(turn.secretPath, "utf8"),
+    readSecret: () => readFile(turn.secretPath, "utf8"),
     resolve: async (domain) => {
       const found = await Promise.allSettled([resolver.resolve4(domain), resolver.resolve6(domain)]);
       return found.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
@@ -94,8 +128,13 @@ async function openTurn({ turn, log }: MetadataOptions, config: RelayConfig): Pr
 /** The notifications, if the settings want them. Otherwise what was there of them is forgotten. */
 async function openPush(options: MetadataOptions, config: RelayConfig, store: MetadataStore) {
   const { counters, log } = options;
+  const roots = await readFile(options.rootsPath);
   const fresh = openNotificationQueue(join(options.stateDirectory, "notifications.sqlite"));
-  const waiting = openNotificationQueue(join(options.dataDirectory, "notifications.sqlite"));
+  const waiting = openKeptQueue({
+    path: join(options.dataDirectory, "notifications.sqlite"),
+    sparePath: join(options.stateDirectory, "notifications-waiting.sqlite"),
+    log,
+  });
   const queues = [fresh, waiting];
   const closeQueues = () => {
     for (const queue of queues) queue.close();
@@ -105,7 +144,7 @@ async function openPush(options: MetadataOptions, config: RelayConfig, store: Me
     store.forgetAllTokens();
     return { queues, told: () => {}, close: closeQueues };
   }
-  const proxy = createProxyPost({ url: config.push.proxyUrl, roots: await readFile(options.rootsPath) });
+  const proxy = createProxyPost({ url: config.push.proxyUrl, roots });
   const notifier = createNotifier({
     fresh,
     waiting,

@@ -21,7 +21,8 @@ export type Turn = Readonly<{
 export type TurnOptions = Readonly<{
   domain: string;
   port: number;
-  secret: string;
+  /** What credentials are made of. Rejects while there is none. */
+  readSecret: () => Promise<string>;
   /** The addresses that clients find for the domain. */
   resolve: (domain: string) => Promise<readonly string[]>;
   answersStun: (address: string, port: number) => Promise<boolean>;
@@ -33,12 +34,26 @@ export type TurnOptions = Readonly<{
 
 /** Looks at once and then again and again, until `stop`. */
 export function announceTurn(options: TurnOptions): Turn {
-  const { domain, port, secret, log } = options;
+  const { domain, port, log } = options;
+  let secret: string | undefined;
+  let secretTrouble: string | undefined;
   let isReachable: boolean | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
 
+  const hasSecret = async (): Promise<boolean> => {
+    try {
+      secret ??= await options.readSecret();
+    } catch (cause) {
+      const trouble = (cause as Error).message;
+      if (trouble !== secretTrouble)
+        log.error("without its secret no client is told of the TURN server", {}, cause);
+      secretTrouble = trouble;
+    }
+    return secret !== undefined;
+  };
   const look = async (): Promise<boolean> => {
+    if (!(await hasSecret())) return false;
     const addresses = await options.resolve(domain);
     const answers = await Promise.all(addresses.map((address) => options.answersStun(address, port)));
     return answers.includes(true);
@@ -62,7 +77,7 @@ export function announceTurn(options: TurnOptions): Turn {
 
   return {
     value() {
-      if (isReachable !== true) return undefined;
+      if (isReachable !== true || secret === undefined) return undefined;
       const end = String(Math.floor(options.now()) + CREDENTIAL_SECONDS);
       const password = createHmac("sha1", secret).update(end).digest("base64");
       return `${domain}:${port}:${end}:${password}`;

@@ -79,6 +79,7 @@ describe("homing-ctl status", () => {
       { about: "certificate", lines: ["certificate: Forward port 80.", "It waits."] },
       { about: "disk-full", lines: ["the disk is full: mail is refused"] },
       { about: "import", lines: ["NOT TAKEN OVER"] },
+      { about: "metadata", lines: ["mail goes on, but: damaged"] },
     ];
     const checks = statusChecks(
       { ...fine, canary: failing("certificate"), facts: { ...fine.facts, findings } },
@@ -89,6 +90,7 @@ describe("homing-ctl status", () => {
       "certificate: Forward port 80. It waits.",
       "disk: the disk is full: mail is refused",
       "settings: NOT TAKEN OVER",
+      "push: mail goes on, but: damaged",
     ]);
   });
 

@@ -108,6 +108,11 @@ describe("the status page", () => {
       /^homing: certificate: Forward port 80\.$/,
     ],
     [
+      "a file of metadata that cannot be used",
+      { metadataProblem: "/data/x is damaged\n" },
+      /^homing: mail goes on, but push tokens .* stay: \/data\/x is damaged$/,
+    ],
+    [
       "a canary that found something",
       {
         canary: {

@@ -75,6 +75,35 @@ it("tells again what was not answered when the service went away, and what came 
   expect(lines).toHaveLength(1);
 });
 
+it("tells no more to a service that takes all and answers nothing, until it does", async () => {
+  await listen();
+  answers = false;
+  const most = 10_000;
+  for (let i = 0; i < most; i++) news.tell(`a${i}@a.test`);
+  await expect.poll(() => heard.length).toBe(most);
+  for (let i = 0; i < 5; i++) news.tell(`b${i}@a.test`);
+  for (const socket of open) socket.write("noted\n");
+  await expect.poll(() => heard.length).toBe(most + 1);
+  for (const socket of open) socket.write("noted\n".repeat(most));
+  await expect.poll(() => heard.length).toBe(most + 5);
+});
+
+it("comes less and less often to a service that hangs up, and says so once", async () => {
+  const came: number[] = [];
+  server = createServer((socket) => {
+    came.push(performance.now());
+    socket.destroy();
+  });
+  server.listen(path);
+  await once(server, "listening");
+  for (let i = 0; i < 3; i++) news.tell(`a${i}@a.test`);
+  await expect.poll(() => came.length, { timeout: 10_000 }).toBe(5);
+  const pauses = came.slice(1).map((time, i) => time - came[i]!);
+  // Timers may come a millisecond early.
+  for (const [i, pause] of pauses.entries()) expect(pause).toBeGreaterThan(20 * 2 ** i - 2);
+  expect(lines).toHaveLength(1);
+});
+
 it("writes nothing that could be another command", async () => {
   await listen();
   news.tell("a@a.test\nmail b@a.test");

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +42,7 @@ describe("the metadata service", () => {
       settingsPath: join(folder, "relay.json"),
       dataDirectory: folder,
       stateDirectory,
+      problemPath: join(folder, "problem"),
       rootsPath: systemRootsPath,
       turn: { secretPath: join(folder, "turn-secret"), port: 3478 },
       listen: { dict: { name: "metadata", path }, news: { name: "news", path: newsPath } },
@@ -146,6 +147,40 @@ describe("the metadata service", () => {
     socket.on("error", resolve).on("close", resolve).resume();
     await closed;
     expect(await tell(newsPath, "mail abc@_a.test\n")).toBe("noted\n");
+    await stop();
+  });
+
+  it("answers clients with damaged files, without the secret for calls, and says what is wrong", async () => {
+    const garbage = "not a database".repeat(1000);
+    for (const name of ["metadata.sqlite", "notifications.sqlite"])
+      await writeFile(join(folder, name), garbage);
+    await configure(`${settings}[turn]\nenabled = true\n`);
+    const { path, newsPath, stop } = await start();
+    const server = `shared/${guid}/vendor/vendor.dovecot/pvt/server/vendor/deltachat`;
+    expect(await ask(path, `L${server}/maxsmtprecipients\tabc@_a.test\n`)).toBe("O77\n");
+    expect(await ask(path, `L${server}/turn\tabc@_a.test\n`)).toBe("N\n");
+    expect(await setToken(path, "abc@_a.test", "phone")).toBe("O1\n");
+    expect(await ask(path, `Lpriv/${guid}/devicetoken\tabc@_a.test\n`)).toBe("Ophone\n");
+    expect(await ask(path, "Lshared/last-login/abc@_a.test\tabc@_a.test\n")).toMatch(/^F/);
+    expect(await tell(newsPath, "mail nobody@_a.test\n")).toBe("noted\n");
+    await stop();
+    const text = (name: string) => readFile(join(folder, name), "utf8");
+    expect(await text("problem")).toMatch(/^cannot use the database .*metadata\.sqlite/);
+    expect(await text("metadata.sqlite")).toBe(garbage);
+    expect(await text("notifications.sqlite.damaged")).toBe(garbage);
+    await rm(join(folder, "metadata.sqlite"));
+    const later = await start();
+    expect(await ask(later.path, `Lpriv/${guid}/devicetoken\tabc@_a.test\n`)).toBe("Ophone\n");
+    expect(await readdir(folder)).not.toContain("problem");
+    await later.stop();
+  });
+
+  it("leaves nothing open when it cannot start, so that it can be tried again", async () => {
+    await writeFile(join(folder, "news.sock"), "in the way");
+    await expect(start()).rejects.toThrow(/is not a socket/);
+    await rm(join(folder, "news.sock"));
+    const { path, stop } = await start();
+    expect(await setToken(path, "abc@_a.test", "phone")).toBe("O1\n");
     await stop();
   });
 

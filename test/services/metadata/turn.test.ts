@@ -57,14 +57,21 @@ it("knows at once that nobody is there", async () => {
 it("tells clients of a server that answers at one of the relay's addresses, and of none that does not", async () => {
   const lines: string[] = [];
   let addresses: string[] = [];
+  let secrets: string[] = [];
   const turn: Turn = announceTurn({
-    ...{ domain: "_a.test", port, secret: "secret", answersStun, now: () => now, lookEveryMs: 20 },
+    ...{ domain: "_a.test", port, answersStun, now: () => now, lookEveryMs: 20 },
+    readSecret: async () => {
+      if (secrets[0] === undefined) throw new Error("there is no secret");
+      return secrets[0];
+    },
     resolve: async () => addresses,
     log: createLog((line) => void lines.push(line)),
   });
-  await expect.poll(() => lines.length).toBe(1);
+  await expect.poll(() => lines.length).toBe(2);
+  expect(lines[0]).toContain("there is no secret");
   expect(turn.value()).toBeUndefined();
   addresses = ["127.0.0.1"];
+  secrets = ["secret"];
   await expect.poll(turn.value).toBeDefined();
   // As the core reads it: host, port, end, password, parted by colons.
   const [host, at, end, password, ...rest] = turn.value()!.split(":");
