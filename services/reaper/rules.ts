@@ -18,8 +18,8 @@ export type Removal = Readonly<{ message: StoredMessage; reason: Reason }>;
 
 export type Settings = RelayConfig["messages"];
 
-/** What the clock says: now, and when a message with such a stamp came at the earliest (clock.ts). Unix seconds. */
-export type Ages = Readonly<{ now: number; cameAt(stamp: number): number }>;
+/** What the clock says: now, and when something with such a stamp came at the earliest (clock.ts). Unix seconds. */
+export type Ages = Readonly<{ now: number; cameAt(stamp: number, until?: number): number }>;
 
 /** What a mailbox may hold, as Dovecot counts it. */
 export type Limits = Readonly<{ bytes: number; messages: number }>;
@@ -84,7 +84,8 @@ export function oldestBeyond(
   const gone: StoredMessage[] = [];
   const oldestFirst = messages
     .map((message) => ({ message, came: cameAt(message.stamp) }))
-    .sort((a, b) => a.came - b.came);
+    // Of those that count as equally old, by their stamps.
+    .sort((a, b) => a.came - b.came || a.message.stamp - b.message.stamp);
   for (const { message, came } of oldestFirst) {
     if ((bytes <= limits.bytes && count <= limits.messages) || came >= spared) break;
     gone.push(message);

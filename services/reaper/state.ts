@@ -15,6 +15,7 @@ export function readClockState(path: string, onDamage: (cause: unknown) => void)
       value.lastRun,
       value.trustedSince,
       ...value.doubts.flatMap(({ from, to, real }) => [from, to, real]),
+      ...(value.pauses ?? []).flatMap(({ end, seconds }) => [end, seconds]),
     ];
     if (value.ahead !== undefined) numbers.push(value.ahead.upTo, value.ahead.since);
     if (!numbers.every(Number.isFinite) || typeof value.wasSynced !== "boolean")

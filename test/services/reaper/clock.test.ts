@@ -14,8 +14,8 @@ const age = (judgement: ReturnType<typeof judgeClock>, stamp: number, at = now) 
   (at - judgement.cameAt(stamp)) / DAY;
 
 describe("a clock that a time server has set", () => {
-  it("is believed at the first run, from day to day, and after months without power", () => {
-    for (const last of [undefined, kept(), kept({ lastRun: now - 300 * DAY })]) {
+  it("is believed at the first run, from day to day, and after a day without power", () => {
+    for (const last of [undefined, kept(), kept({ lastRun: now - 2 * DAY })]) {
       const judgement = judgeClock({ now, syncedAt: now - 60 }, last);
       expect(judgement.refusal).toBeUndefined();
       expect(age(judgement, now - 21 * DAY)).toBe(21);
@@ -28,15 +28,64 @@ describe("a clock that a time server has set", () => {
     expect(age(judgement, now - 401 * DAY)).toBe(0);
   });
 
+  it("makes nothing older for the time that the relay was off, however long, but for a day", () => {
+    const judgement = judgeClock({ now, syncedAt: now - 60 }, kept({ lastRun: now - 300 * DAY }));
+    expect(judgement.refusal).toBeUndefined();
+    expect(age(judgement, now - 310 * DAY)).toBeCloseTo(11);
+    // Between the last run and now it was on for a while, nobody knows when.
+    expect(age(judgement, now - 299 * DAY)).toBe(0);
+    expect(age(judgement, now - 60)).toBe(0);
+    // From then on everything ages again, and the next such time is another one.
+    const later = judgeClock(
+      { now: now + 5 * DAY, syncedAt: now },
+      { ...judgement.state(), lastRun: now + 4 * DAY },
+    );
+    expect(age(later, now - 310 * DAY, now + 5 * DAY)).toBeCloseTo(16);
+    expect(age(later, now - 60, now + 5 * DAY)).toBe(5);
+    const again = judgeClock({ now: now + 65 * DAY, syncedAt: now }, later.state());
+    expect(age(again, now - 310 * DAY, now + 65 * DAY)).toBeCloseTo(17);
+    expect(age(again, now + 2 * DAY, now + 65 * DAY)).toBeCloseTo(4);
+  });
+
+  it("deletes at last on a relay that is on for a day now and then, and keeps a bounded state", () => {
+    let state = kept();
+    for (let week = 1; week <= 200; week++)
+      state = judgeClock({ now: now + week * 10 * DAY, syncedAt: now }, state).state();
+    const end = now + 2_000 * DAY;
+    const judgement = judgeClock({ now: end, syncedAt: now }, state);
+    expect(age(judgement, end - 210 * DAY, end)).toBeCloseTo(21);
+    expect(age(judgement, now, end)).toBeGreaterThan(60);
+    expect(state.pauses).toHaveLength(64);
+  });
+
+  it("takes back what it believed when it was ahead by months for a while", () => {
+    const ahead = judgeClock({ now: now + 200 * DAY, syncedAt: now }, kept());
+    expect(age(ahead, now - DAY, now + 200 * DAY)).toBeCloseTo(1, 0);
+    const right = judgeClock({ now: now + DAY, syncedAt: now }, ahead.state());
+    expect(right.refusal).toBeUndefined();
+    expect(age(right, now - 100 * DAY, now + DAY)).toBe(0);
+    const later = judgeClock(
+      { now: now + 22 * DAY, syncedAt: now },
+      { ...right.state(), lastRun: now + 21 * DAY },
+    );
+    expect(age(later, now - DAY, now + 22 * DAY)).toBe(21);
+  });
+
   it("makes nothing older that came before it was set, in this boot or in earlier runs", () => {
-    // Two months without power; the clock began where it had stopped, and was set after five minutes.
-    const began = now - 60 * DAY;
+    // A day and a half without power; the clock began where it had stopped, and was set after five minutes.
+    const began = now - 1.5 * DAY;
     const signs = { now, syncedAt: now - 600, boot: { clockSaid: began, was: now - 900 } };
-    const judgement = judgeClock(signs, kept({ lastRun: began - DAY }));
+    const judgement = judgeClock(signs, kept({ lastRun: began - 0.4 * DAY }));
     expect(judgement.refusal).toBeUndefined();
     expect(age(judgement, began + 200)).toBeCloseTo(600 / DAY, 6);
-    expect(age(judgement, began - 3_600)).toBeCloseTo(60, 0);
-    const later = judgeClock({ now: now + 19 * DAY, syncedAt: now }, judgement.state());
+    expect(age(judgement, began - 3_600)).toBeCloseTo(1.5, 1);
+    // Of a day it is known only that something came in it.
+    const day = Math.floor((began + 200) / DAY) * DAY;
+    expect((now - judgement.cameAt(day, day + DAY - 1)) / DAY).toBeCloseTo(600 / DAY, 6);
+    const later = judgeClock(
+      { now: now + 19 * DAY, syncedAt: now },
+      { ...judgement.state(), lastRun: now + 18 * DAY },
+    );
     expect(age(later, began + 200, now + 19 * DAY)).toBeCloseTo(19, 1);
     // Weeks without a time server in which the reaper ran.
     const unsynced = judgeClock({ now, syncedAt: now }, kept({ lastRun: now - 30 * DAY, wasSynced: false }));
