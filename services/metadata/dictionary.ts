@@ -57,6 +57,8 @@ export function createDictionary(
       }
       case "last-login":
         return store.lastLogin(parsed.user)?.toString();
+      case "logins-since":
+        return store.loginsSince().toString();
       case "unknown":
         return undefined;
     }

@@ -5,6 +5,7 @@
  *                                  IMAP METADATA of the server (RFC 5464): /shared/vendor/deltachat/<name> on ""
  *   priv/<mailbox guid>/devicetoken  /private/devicetoken on INBOX: a phone's address for push notifications
  *   shared/last-login/<user>         Dovecot's last_login plugin; removed: the account is gone (services/reaper)
+ *   shared/logins-since              since when those are noted (services/reaper)
  */
 
 /** Dovecot gives the server's own attributes this place among those of the INBOX. */
@@ -16,11 +17,13 @@ export type DictKey =
   | Readonly<{ kind: "server"; name: string }>
   | Readonly<{ kind: "device-token"; mailbox: string }>
   | Readonly<{ kind: "last-login"; user: string }>
+  | Readonly<{ kind: "logins-since" }>
   | Readonly<{ kind: "unknown" }>;
 
 export function parseKey(key: string): DictKey {
   const lastLogin = /^shared\/last-login\/(.+)$/.exec(key);
   if (lastLogin) return { kind: "last-login", user: lastLogin[1]! };
+  if (key === "shared/logins-since") return { kind: "logins-since" };
   const [, scope, mailbox, name] = /^(shared|priv)\/([0-9a-f]{32})\/(.+)$/.exec(key) ?? [];
   if (mailbox === undefined || name === undefined) return { kind: "unknown" };
   if (scope === "shared" && name.startsWith(ourServerPrefix)) {

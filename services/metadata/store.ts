@@ -13,6 +13,12 @@ const LOCK_WAIT_MS = 200;
 /** Devices of one account. Whoever sets more loses the oldest: nobody fills the disk with tokens. */
 const maxTokensPerAccount = 32;
 
+/**
+ * A day of login that is later than today's was noted by a clock that ran ahead, or today's by one that is behind. Kept is
+ * the later one, or a clock that is behind would make an account look idle; unless it is so much later. Seconds.
+ */
+const mostAhead = 366 * secondsPerDay;
+
 const migrations = [
   `CREATE TABLE device_tokens (
      address TEXT NOT NULL,
@@ -29,6 +35,12 @@ const migrations = [
    ) STRICT, WITHOUT ROWID`,
   // Whoever has a token that its proxy does not know any more is looked for by it.
   `CREATE INDEX device_tokens_by_token ON device_tokens (token)`,
+  // Of logins before this day nothing can be known here: it was made, or made anew, on that day. Unix seconds.
+  `CREATE TABLE logins_since (
+     only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+     day INTEGER NOT NULL
+   ) STRICT;
+   INSERT INTO logins_since VALUES (1, unixepoch() / 86400 * 86400)`,
 ] as const;
 
 /** One change; a transaction of the dict protocol is a list of them. */
@@ -57,6 +69,8 @@ export type MetadataStore = Readonly<{
   count(now: number, days: readonly number[]): Readonly<{ tokens: number; active: readonly number[] }>;
   /** The start of the day of the last login, Unix seconds. */
   lastLogin(address: string): number | undefined;
+  /** The start of the day since when logins are noted here: the file may be younger than the accounts. Unix seconds. */
+  loginsSince(): number;
   /** Makes all changes or none. @throws Error of SQLite */
   apply(changes: readonly Change[], now: number): void;
   /** What would make all that is here in another store. */
@@ -110,8 +124,9 @@ export function openMetadataStore(
   // A second login of the day writes nothing at all.
   const setLogin = database.prepare(
     `INSERT INTO last_logins (address, day) VALUES (?, ?)
-     ON CONFLICT DO UPDATE SET day = excluded.day WHERE day <> excluded.day`,
+     ON CONFLICT DO UPDATE SET day = excluded.day WHERE day < excluded.day OR day > excluded.day + ${mostAhead}`,
   );
+  const findSince = database.prepare("SELECT day FROM logins_since");
 
   const expiredUntil = (now: number): number => dayOf(now) - keepTokenDays * secondsPerDay;
 
@@ -153,6 +168,7 @@ export function openMetadataStore(
       const row = findLogin.get(address);
       return row === undefined ? undefined : Number(row.day);
     },
+    loginsSince: () => Number(findSince.get()!.day),
     tokensOf: (address, now) =>
       findTokensOf.all(address, expiredUntil(now)).map(({ token }) => String(token)),
     hasToken: (token, now) => findToken.get(token, expiredUntil(now)) !== undefined,

@@ -21,6 +21,8 @@ export type AccountList = Readonly<{
 
 /** What services/metadata keeps of accounts (last-logins.ts). */
 export type LastLogins = Readonly<{
+  /** Start of the UTC day since when logins are kept, Unix seconds: of earlier ones nothing is known. */
+  since(): Promise<number>;
   /** Start of the UTC day of the last login, Unix seconds, or undefined; in the order of the addresses. */
   read(addresses: readonly string[]): Promise<(number | undefined)[]>;
   /** Forgets logins and push tokens; on the disk when it resolves. */
@@ -41,6 +43,8 @@ export type AccountParts = Readonly<{
 const BATCH = 500;
 /** Changes of the account list under way: a flush of the card for all of them, and a connection for each. */
 const CHANGES_AT_ONCE = 32;
+/** Days up to here are waited for, later ones are nonsense: as services/metadata/store.ts has it. Seconds. */
+const MOST_AHEAD = 366 * SECONDS_PER_DAY;
 
 /**
  * Marks idle accounts as leaving; resolves to all that are leaving.
@@ -66,10 +70,11 @@ export async function findLeaving(
   parts.report.accounts.asked = leaving.length;
   if (ages === undefined) return leaving;
   const idle: string[] = [];
+  const since = old.length > 0 ? await parts.lastLogins.since() : 0;
   for (let i = 0; i < old.length; i += BATCH) {
     const addresses = old.slice(i, i + BATCH).map(({ address }) => address);
     const days = await parts.lastLogins.read(addresses);
-    idle.push(...addresses.filter((_, j) => days[j] === undefined || isPast(days[j], idleAfterDays, ages)));
+    idle.push(...addresses.filter((_, j) => isPast(days[j] ?? since, idleAfterDays, ages)));
   }
   if (idle.length === 0) return leaving;
   // A client may hold one connection for months.
@@ -91,7 +96,9 @@ async function inGroups(
 
 /** Whether a whole day is so long ago, at its latest moment. */
 function isPast(day: number, days: number, { now, cameAt }: Ages): boolean {
-  const latest = Math.max(cameAt(day), cameAt(Math.min(now, day + SECONDS_PER_DAY - 1)));
+  // Noted by a clock that ran ahead. Later logins may not be (services/metadata/store.ts).
+  if (day > now && day <= now + MOST_AHEAD) return false;
+  const latest = cameAt(day, Math.max(day, Math.min(now, day + SECONDS_PER_DAY - 1)));
   return now - latest > days * SECONDS_PER_DAY;
 }
 

@@ -10,6 +10,7 @@ const GREETING = "H4\t0\t0\t\tlastlogin\n";
 /** In one transaction; the service takes no more. */
 const CHANGES = 64;
 
+const sinceKey = "shared/logins-since";
 const key = (address: string) => `shared/last-login/${address}`;
 
 export function createLastLogins(path: string): LastLogins {
@@ -19,6 +20,13 @@ export function createLastLogins(path: string): LastLogins {
     return conversation;
   };
   return {
+    async since() {
+      await using conversation = open();
+      conversation.say(`L${sinceKey}\t\n`);
+      const answer = await conversation.line();
+      if (!/^O\d{1,12}$/.test(answer)) throw refused(answer);
+      return Number(answer.slice(1));
+    },
     async read(addresses) {
       await using conversation = open();
       conversation.say(addresses.map((address) => `L${key(address)}\t${address}\n`).join(""));

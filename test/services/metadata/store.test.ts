@@ -86,6 +86,27 @@ describe("metadata store", () => {
     expect(store.lastLogin(address)).toBe(Math.floor(now / day) * day);
   });
 
+  it("keeps the later day of login when the clock is behind", () => {
+    store.apply([{ kind: "login", address, time: now }], now);
+    store.apply([{ kind: "login", address, time: now - 60 * day }], now);
+    expect(store.lastLogin(address)).toBe(Math.floor(now / day) * day);
+  });
+
+  it("knows since when it notes logins: not since before it was moved aside, or made by an older version", async () => {
+    const today = () => Math.floor(Date.now() / 1000 / day) * day;
+    const before = today();
+    const made = [store.loginsSince()];
+    const path = join(folder, "older.sqlite");
+    openMetadataStore(path, { keepTokenDays: 60 }).close();
+    const older = new DatabaseSync(path);
+    older.exec("DROP TABLE logins_since; PRAGMA user_version = 2");
+    older.close();
+    const newer = openMetadataStore(path, { keepTokenDays: 60 });
+    made.push(newer.loginsSince());
+    newer.close();
+    for (const since of made) expect([before, today()]).toContain(since);
+  });
+
   it("counts tokens that have not expired, and people by the day of their last login", () => {
     const login = (of: string, daysAgo: number): Change => ({
       ...{ kind: "login", address: `${of}@chat.example.org`, time: now - daysAgo * day },

@@ -6,7 +6,7 @@ import { type AccountParts, deleteAccounts, findLeaving } from "../../../service
 import { DAY, foldersIn, makeStore, now, type TestStore } from "./store.ts";
 
 const today = Math.floor(now / DAY) * DAY;
-const ages = { now, cameAt: (stamp: number) => Math.min(stamp, now) };
+const ages = { now, cameAt: (stamp: number, until = stamp) => Math.min(until, now) };
 const log = createLog(() => {});
 
 /** Accounts by name: days since they were made and since the last login, and their state. */
@@ -48,6 +48,7 @@ function makeWorld(store: TestStore, world: World, failAt = Number.POSITIVE_INFI
       },
     },
     lastLogins: {
+      since: async () => today - 500 * DAY,
       read: async (addresses) => addresses.map((address) => logins.get(address)),
       async forget(addresses) {
         step();
@@ -87,6 +88,18 @@ it("finds who had no login for too long, but none that is blocked or connected, 
   );
   expect([...rows.values()].filter(({ state }) => state === "leaving")).toHaveLength(3);
   expect(parts.report.accounts).toEqual({ idle: 2, asked: 1 });
+});
+
+it("takes nobody for idle whose logins it cannot know of, since what is kept of them is younger", async () => {
+  using store = makeStore();
+  const { parts } = makeWorld(store, { ...world, ahead: { made: 400, login: -100 } });
+  const find = async (since: number) => {
+    const lastLogins = { ...parts.lastLogins, since: async () => today - since * DAY };
+    const dry = { ...parts, lastLogins, report: emptyReport(true) };
+    return (await findLeaving(dry, 90, ages)).sort();
+  };
+  expect(await find(91)).toEqual(["asked", "idle", "never"].map((name) => `${name}@_a.test`));
+  expect(await find(3)).toEqual(["asked", "idle"].map((name) => `${name}@_a.test`));
 });
 
 it("changes nothing in a dry run", async () => {

@@ -22,7 +22,7 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
       leave: async () => {},
       forget: async () => {},
     },
-    lastLogins: { read: async () => [], forget: async () => {} },
+    lastLogins: { since: async () => 0, read: async () => [], forget: async () => {} },
     connected: async () => new Set(),
     notes: openFullNotes(full, again),
     clock: {

@@ -86,6 +86,7 @@ it("reads last logins by the thousand, and has accounts forgotten", async () => 
   const days = await lastLogins.read(addresses);
   const today = Math.floor(now / DAY) * DAY;
   expect(days).toEqual(addresses.map((_, i) => (i % 3 === 0 ? today : undefined)));
+  expect(await lastLogins.since()).toBe(store.loginsSince());
   await lastLogins.forget(addresses.slice(0, 500));
   expect((await lastLogins.read(addresses)).filter((day) => day !== undefined)).toHaveLength(167);
   store.close();
