@@ -40,8 +40,8 @@ esac
 } as const;
 
 /**
- * Whether there is something to do, so that Node starts only then: the daily run; a mailbox to look at again; or less free
- * space than one and a half times what Postfix demands (disk-room.ts).
+ * Whether there is something to do, so that Node starts only then: the daily run; a mailbox to look at again, or one that
+ * Dovecot noted and no run has taken; or less free space than one and a half times what Postfix demands (disk-room.ts).
  */
 export const reaperDueScript = {
   path: `${programDirectory}/reaper-due`,
@@ -53,6 +53,7 @@ set -eu
 [ "$1" = look ] || exit 0
 root=\${2:-}
 [ -z "$(ls -A "$root${runPaths.reaperAgain}")" ] || exit 0
+[ -z "$(ls -A "$root${runPaths.reaperFull}")" ] || exit 0
 # Written by each daily run. What seems to come from tomorrow was written before the clock was set.
 state=$root${reaperStatePath}
 [ -n "$(find "$state" -mmin -${DAY_MINUTES} -mmin +-1 2>/dev/null)" ] || exit 0
@@ -80,7 +81,8 @@ export function reaperUnits(hide: readonly string[]): Record<string, string> {
 const reaperService = (hide: readonly string[]) => `[Unit]
 Description=Delete what is old (%i)
 Requires=homing-configure.service
-Wants=homing-auth-reaper.socket homing-metadata.socket
+# The path unit gives up when runs fail at once and over and over; the next look has it try again.
+Wants=homing-auth-reaper.socket homing-metadata.socket homing-reaper-full.path
 After=homing-configure.service homing-auth-reaper.socket homing-metadata.socket dovecot.service
 # As often as Dovecot has a note.
 ${neverGiveUp}
@@ -129,7 +131,7 @@ Description=See when a mailbox is nearly full
 
 [Path]
 DirectoryNotEmpty=${runPaths.reaperFull}
-# A note that cannot be taken away must not start it over and over.
+# A note that no run takes must not start one over and over.
 TriggerLimitIntervalSec=10s
 TriggerLimitBurst=20
 Unit=homing-reaper@full.service

@@ -1,31 +1,37 @@
 /**
  * Notes about mailboxes that are nearly full: empty files named by address in two folders in memory. Dovecot's quota
- * warning makes one in `full` (appliance/files/reaper.ts), which starts a run; a mailbox that cannot be made smaller yet,
- * because all in it is of the last hours, is noted in `again`. Called by run.ts.
+ * warning makes one in `full` (appliance/files/reaper.ts), which starts a run. The run first of all moves it to `again`:
+ * while there is one in `full`, systemd starts the next run, were it that each fails. In `again` it stays until the mailbox
+ * was made smaller, which cannot be as long as all in it is of the last hours. Called by main.ts and run.ts.
  */
 import { closeSync, openSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 export type FullNotes = Readonly<{
-  /** Takes the notes of Dovecot, or those of earlier runs. */
+  /** Moves Dovecot's notes to `again`. Returns their addresses. */
   take(): string[];
-  takeAgain(): string[];
-  again(address: string): void;
+  /** Addresses of all notes in `again`. */
+  waiting(): string[];
+  /** Takes the note in `again` away. */
+  done(address: string): void;
 }>;
 
 /** More than that are left for the next run; each is a mailbox of hundreds of megabytes. */
 const MOST_AT_ONCE = 10_000;
 
 export function openFullNotes(full: string, again: string): FullNotes {
-  const takeFrom = (folder: string): string[] => {
-    const names = readdirSync(folder).slice(0, MOST_AT_ONCE);
-    // Before the mailbox is looked at: what is noted meanwhile is a new note.
-    for (const name of names) rmSync(join(folder, name), { force: true, recursive: true });
-    return names.filter((name) => name.includes("@"));
-  };
+  const remove = (path: string) => rmSync(path, { force: true, recursive: true });
+  const isAddress = (name: string) => name.includes("@");
   return {
-    take: () => takeFrom(full),
-    takeAgain: () => takeFrom(again),
-    again: (address) => closeSync(openSync(join(again, address), "w")),
+    take() {
+      const names = readdirSync(full).slice(0, MOST_AT_ONCE);
+      for (const name of names) {
+        remove(join(full, name));
+        if (isAddress(name)) closeSync(openSync(join(again, name), "w"));
+      }
+      return names.filter(isAddress);
+    },
+    waiting: () => readdirSync(again).filter(isAddress).slice(0, MOST_AT_ONCE),
+    done: (address) => remove(join(again, address)),
   };
 }

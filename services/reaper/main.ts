@@ -40,6 +40,9 @@ const mode = dryRun
     : runModes.find((known) => known === argument);
 if (mode === undefined) throw new Error(`usage: reaper.mjs ${runModes.join("|")}|look|dry-run`);
 
+const notes = openFullNotes(runPaths.reaperFull, runPaths.reaperAgain);
+// Before anything that may fail (full-notes.ts).
+const noted = mode === "full" || mode === "room" ? notes.take() : [];
 const config = await loadRelayConfig();
 const state = readClockState(reaperStatePath, (cause) =>
   log.warn("what was kept of the last run is damaged", { cause: String(cause) }),
@@ -53,7 +56,8 @@ const report = await runReaper(mode, dryRun, {
   accounts: createAccountList(runPaths.reaperSocket),
   lastLogins: createLastLogins(runPaths.metadataSocket),
   connected: () => readConnected(runPaths.whoIsConnected),
-  notes: openFullNotes(runPaths.reaperFull, runPaths.reaperAgain),
+  notes,
+  noted,
   clock,
   now: signs.now,
   freeBytes: () => {

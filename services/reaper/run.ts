@@ -3,7 +3,7 @@
  *
  *   expire    everything: accounts, messages, room on the disk. Once a day
  *   full      the mailboxes that Dovecot named as nearly full (full-notes.ts)
- *   room      those of them that could not be made smaller then, and the disk when it is nearly full. Often
+ *   room      those of them, and of earlier notes, that are not smaller yet, and the disk when it is nearly full. Often
  *   leaving   accounts that somebody asked to delete
  */
 import { emptyReport, type ReaperReport } from "../../appliance/reaper-report.ts";
@@ -30,6 +30,8 @@ export type RunParts = Readonly<{
   /** Who has a connection open right now. */
   connected(): Promise<ReadonlySet<string>>;
   notes: FullNotes;
+  /** What Dovecot noted before this run, taken by main.ts. */
+  noted: readonly string[];
   clock: ClockJudgement;
   /** Unix seconds. */
   now: number;
@@ -70,7 +72,7 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
       ? await withAccounts(() => findLeaving(accountParts, config.accounts.deleteIdleAfterDays, idleAges))
       : undefined;
   if (isSure && mode === "expire") sweepAll(sweep);
-  if (mode === "full" || mode === "room") purgeNoted(sweep, mode, parts.notes, isSure);
+  if (mode === "full" || mode === "room") purgeNoted(sweep, mode, parts, isSure);
   // After the mailboxes: deliveries that were under way when an account began to leave have ended.
   if (leaving !== undefined) await withAccounts(() => deleteAccounts(accountParts, leaving));
   if (isSure && (mode === "expire" || mode === "room")) makeRoom(sweep, parts);
@@ -81,21 +83,22 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
 
 /**
  * Makes the noted mailboxes smaller; one whose messages are too young for that, or may be, is looked at again, and so is
- * one that is not as full as Dovecot said, for Dovecot says it only once. Notes are taken away in any case: while there is
- * one, systemd starts the next run.
+ * one that is not as full as Dovecot said, for Dovecot says it only once.
  */
-function purgeNoted(sweep: Sweep, mode: "full" | "room", notes: FullNotes, isSure: boolean): void {
+function purgeNoted(
+  sweep: Sweep,
+  mode: "full" | "room",
+  { notes, noted }: Pick<RunParts, "notes" | "noted">,
+  isSure: boolean,
+): void {
   const { report, settings, limits } = sweep;
-  for (const address of mode === "full" ? notes.take() : notes.takeAgain()) {
+  const fresh = new Set(noted);
+  for (const address of mode === "full" ? noted : notes.waiting()) {
     report.mailboxes++;
     const before = report.removed.full.messages;
     const left = isSure ? attempt(sweep, () => sweepMailbox(sweep, address)) : undefined;
     const isUnchanged = report.removed.full.messages === before;
-    if (
-      left === undefined ||
-      isBeyond(left, settings.purgeAbovePercent, limits) ||
-      (mode === "full" && isUnchanged)
-    )
-      notes.again(address);
+    const isFull = left === undefined || isBeyond(left, settings.purgeAbovePercent, limits);
+    if (!isFull && !(isUnchanged && fresh.has(address))) notes.done(address);
   }
 }

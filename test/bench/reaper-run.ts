@@ -35,6 +35,7 @@ const report = await runReaper("expire", kind === "dry", {
   lastLogins: createLastLogins(join(folder, "metadata.sock")),
   connected: async () => new Set(),
   notes: openFullNotes(folder, folder),
+  noted: [],
   clock: judgeClock({ now, syncedAt: now }, undefined),
   now,
   freeBytes: () => Number.POSITIVE_INFINITY,

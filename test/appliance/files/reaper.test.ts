@@ -55,8 +55,12 @@ describe.skipIf(process.platform !== "linux")("the scripts of the reaper", () =>
       writeFileSync(join(root, runPaths.room), `1 ${reserve}\n`);
       expect(isDue("look")).toBe(due);
     }
-    writeFileSync(join(root, runPaths.reaperAgain, "a@_a.test"), "");
-    expect(isDue("look")).toBe(true);
+    for (const notes of [runPaths.reaperAgain, runPaths.reaperFull]) {
+      writeFileSync(join(root, notes, "a@_a.test"), "");
+      expect(isDue("look")).toBe(true);
+      rmSync(join(root, notes, "a@_a.test"));
+      expect(isDue("look")).toBe(false);
+    }
   });
 
   it("note mailboxes by address and nothing else", () => {

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import type { ListedAccount } from "../../../appliance/account-states.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { openFullNotes } from "../../../services/reaper/full-notes.ts";
-import { type RunParts, runReaper } from "../../../services/reaper/run.ts";
+import { type RunMode, type RunParts, runReaper } from "../../../services/reaper/run.ts";
 import { foldersIn, makeStore, now, settings, type TestStore } from "./store.ts";
 
 const alice = "alice0000@chat.example.org";
@@ -25,6 +25,7 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
     lastLogins: { since: async () => 0, read: async () => [], forget: async () => {} },
     connected: async () => new Set(),
     notes: openFullNotes(full, again),
+    noted: [],
     clock: {
       cameAt: (stamp) => stamp,
       state: () => ({ lastRun: now, wasSynced: true, trustedSince: 0, doubts: [] }),
@@ -39,17 +40,21 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
   return { parts, full, again };
 }
 
+/** As main.ts does it. */
+const run = (mode: RunMode, parts: RunParts) =>
+  runReaper(mode, false, { ...parts, noted: mode === "expire" ? [] : parts.notes.take() });
+
 it("makes a noted mailbox smaller, and looks again at one whose messages are too young", async () => {
   using store = makeStore();
   for (let i = 0; i < 8; i++) store.add(alice, 0.5, 100_000);
   const { parts, full, again } = makeParts(store);
   writeFileSync(join(full, alice), "");
-  await runReaper("full", false, parts);
+  await run("full", parts);
   expect(store.days(alice)).toHaveLength(8);
   expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
   // A day later.
   const later = { ...parts, now: now + 86_400 };
-  await runReaper("room", false, later);
+  await run("room", later);
   expect(store.days(alice)).toHaveLength(7);
   expect(foldersIn(again)).toEqual([]);
 });
@@ -59,21 +64,41 @@ it("looks again at a mailbox that Dovecot calls nearly full and that is not", as
   for (const days of [4, 3, 2]) store.add(alice, days, 200_000);
   const { parts, full, again } = makeParts(store);
   writeFileSync(join(full, alice), "");
-  await runReaper("full", false, parts);
+  await run("full", parts);
   expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
   // What was being delivered then.
   store.add(alice, 0, 200_000);
-  await runReaper("room", false, parts);
+  await run("room", parts);
   expect(store.days(alice)).toEqual([3, 2, 0]);
   expect(foldersIn(again)).toEqual([]);
   // A mailbox that was made smaller, or stayed small, is looked at no more.
   for (const days of [1.5, 1.4]) store.add(alice, days, 100_000);
   writeFileSync(join(full, alice), "");
-  await runReaper("full", false, parts);
+  await run("full", parts);
   expect(foldersIn(again)).toEqual([]);
   writeFileSync(join(again, alice), "");
-  await runReaper("room", false, parts);
+  await run("room", parts);
   expect(foldersIn(again)).toEqual([]);
+});
+
+it("keeps a note through a run that fails, but not where it would start the next", async () => {
+  using store = makeStore();
+  for (const days of [5, 4, 3, 2]) store.add(alice, days, 200_000);
+  const { parts, full, again } = makeParts(store);
+  writeFileSync(join(full, alice), "");
+  mkdirSync(join(full, "something-else"));
+  expect(parts.notes.take()).toEqual([alice]);
+  // What failed then has taken the note already.
+  expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
+  await run("room", parts);
+  expect(store.days(alice)).toEqual([4, 3, 2]);
+  expect(foldersIn(again)).toEqual([]);
+  // And a look takes what no run for notes has taken.
+  for (const days of [2, 2]) store.add(alice, days, 100_000);
+  writeFileSync(join(full, alice), "");
+  await run("room", parts);
+  expect([foldersIn(full), foldersIn(again)]).toEqual([[], []]);
+  expect(store.days(alice)).toEqual([3, 2, 2, 2]);
 });
 
 it("keeps a note for later while the clock cannot be believed, for systemd starts a run for each", async () => {
@@ -83,7 +108,7 @@ it("keeps a note for later while the clock cannot be believed, for systemd start
   writeFileSync(join(full, alice), "");
   const unsure = { ...parts, clock: { ...parts.clock, refusal: "it is 1970" } };
   for (const mode of ["full", "room", "expire"] as const) {
-    const report = await runReaper(mode, false, unsure);
+    const report = await run(mode, unsure);
     expect(report).toMatchObject({
       refusal: "it is 1970",
       removed: { age: { messages: 0 }, full: { messages: 0 } },
@@ -105,7 +130,7 @@ it("deletes old mail though the account service does not answer, and says that s
     forget: async () => {},
   };
   const { parts } = makeParts(store, { accounts });
-  expect(await runReaper("expire", false, parts)).toMatchObject({
+  expect(await run("expire", parts)).toMatchObject({
     failures: 1,
     removed: { age: { messages: 1 } },
   });
