@@ -125,6 +125,11 @@ export function openStoreWithSpare(options: SpareOptions): MetadataStore {
       if (store === undefined) throw new StoreAwayError(`${path} cannot be used: ${toldOf}`);
       return days.length === 0 ? undefined : Math.max(...days);
     },
+    loginsSince() {
+      const [since] = ask((one) => one.loginsSince());
+      if (store === undefined) throw new StoreAwayError(`${path} cannot be used: ${toldOf}`);
+      return since!;
+    },
     count(...which) {
       const [found] = ask((one) => one.count(...which));
       // Of logins the spare knows the fewest.
