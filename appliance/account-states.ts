@@ -4,7 +4,7 @@
  */
 
 /**
- * "blocked": nobody can log in to it and it gets no mail; what it has stays until it is unblocked.
+ * "blocked": nobody can log in to it and it gets no mail; it stays until it is unblocked, its mail as long as other mail does.
  * "leaving": it is being deleted. To everybody it is gone, but nobody can have its name before its mail and tokens are.
  */
 export const accountStates = ["active", "blocked", "leaving"] as const;
@@ -17,4 +17,6 @@ export type ListedAccount = Readonly<{
   /** Start of the UTC day on which it was made, Unix seconds. */
   createdDay: number;
   state: AccountState;
+  /** Start of the UTC day on which it was unblocked last: until then nobody could log in. Unix seconds. */
+  unblockedDay?: number;
 }>;

@@ -2,7 +2,7 @@
  * What is asked about accounts on two sockets: by homing-ctl (control-server.ts), and by services/reaper, which may take
  * accounts away and nothing else (reaper-server.ts). Everything is in force, and on disk, when it is answered.
  *
- *   GET /accounts                    200, a line of JSON for each: {"address", "createdDay", "state"}
+ *   GET /accounts                    200, a line of JSON for each: {"address", "createdDay", "state", "unblockedDay"?}
  *   GET /accounts/ADDRESS            200 the same for one
  *   POST /accounts/ADDRESS/block     200 the same: from now on nobody logs in, and no mail comes in
  *   POST /accounts/ADDRESS/unblock   200 the same

@@ -44,4 +44,6 @@ export const accountMigrations = [
    CREATE INDEX unused_accounts_by_token ON unused_accounts (token_hash)`,
   // NULL: an ordinary one (appliance/account-states.ts).
   `ALTER TABLE accounts ADD COLUMN state TEXT CHECK (state IN ('blocked', 'leaving'))`,
+  // Start of the UTC day on which it was unblocked last, Unix seconds; NULL: never. Until then nobody could log in.
+  `ALTER TABLE accounts ADD COLUMN unblocked_day INTEGER`,
 ] as const;

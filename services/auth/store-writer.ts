@@ -47,8 +47,8 @@ export type ListChange =
   | Readonly<{ kind: "revoke-invite"; id: number }>
   | Readonly<{ kind: "choose-mode"; mode: string; settingsMode: string }>
   | Readonly<{ kind: "forget-mode" }>
-  /** One that is leaving stays so. */
-  | Readonly<{ kind: "set-state"; address: string; state: AccountState }>
+  /** One that is leaving stays so. `day`: today, in Unix seconds. */
+  | Readonly<{ kind: "set-state"; address: string; state: AccountState; day: number }>
   /** Takes the row of an account that is leaving away. */
   | Readonly<{ kind: "forget"; address: string }>;
 
@@ -108,7 +108,10 @@ const chooseMode = database.prepare(
    ON CONFLICT (only_one) DO UPDATE SET mode = excluded.mode, settings_mode = excluded.settings_mode`,
 );
 const setState = database.prepare(
-  "UPDATE accounts SET state = nullif(?1, 'active') WHERE address = ?2 AND (state IS NOT 'leaving' OR ?1 = 'leaving')",
+  `UPDATE accounts SET
+     state = nullif(?1, 'active'),
+     unblocked_day = CASE WHEN state = 'blocked' AND ?1 = 'active' THEN ?3 ELSE unblocked_day END
+   WHERE address = ?2 AND (state IS NOT 'leaving' OR ?1 = 'leaving')`,
 );
 const forget = database.prepare("DELETE FROM accounts WHERE address = ? AND state = 'leaving'");
 const forgetMode = database.prepare("DELETE FROM sign_up_choice");
@@ -155,7 +158,7 @@ function make(change: ListChange): ListOutcome {
     case "forget-mode":
       return { made: forgetMode.run().changes === 1 };
     case "set-state":
-      return { made: setState.run(change.state, change.address).changes === 1 };
+      return { made: setState.run(change.state, change.address, change.day).changes === 1 };
     case "forget":
       return { made: forget.run(change.address).changes === 1 };
   }

@@ -43,8 +43,11 @@ export type AccountStore = Readonly<{
    * meanwhile may be in it or not. @throws Error of SQLite
    */
   list(): Iterable<readonly ListedAccount[]>;
-  /** False when there is no such account, or it is leaving: from there no way leads back. @throws as create does. */
-  setState(address: string, state: AccountState): Promise<boolean>;
+  /**
+   * False when there is no such account, or it is leaving: from there no way leads back. `now` in Unix seconds.
+   * @throws as create does.
+   */
+  setState(address: string, state: AccountState, now?: number): Promise<boolean>;
   /** Takes an account off the list, from when on its name is free. False unless it was leaving. @throws as create does. */
   forget(address: string): Promise<boolean>;
   /**
@@ -191,7 +194,8 @@ export function openAccountStore(options: AccountStoreOptions): AccountStore {
         after = last.address;
       }
     },
-    setState: async (address, state) => (await change({ kind: "set-state", address, state })).made,
+    setState: async (address, state, now = Date.now() / 1000) =>
+      (await change({ kind: "set-state", address, state, day: dayOf(now) })).made,
     forget: async (address) => (await change({ kind: "forget", address })).made,
     async create(address, password, now) {
       return (await change({ kind: "add", address, password, createdDay: dayOf(now) })).made;
@@ -246,7 +250,12 @@ function stateOf({ state }: Row): AccountState {
 }
 
 function listed(row: Row): ListedAccount {
-  return { address: String(row.address), createdDay: Number(row.created_day), state: stateOf(row) };
+  return {
+    address: String(row.address),
+    createdDay: Number(row.created_day),
+    state: stateOf(row),
+    ...(row.unblocked_day !== null && { unblockedDay: Number(row.unblocked_day) }),
+  };
 }
 
 function dayOf(now: number): number {
@@ -267,9 +276,11 @@ function openReader(path: string, log: Log): Reader {
     database.exec(`PRAGMA busy_timeout = ${lookUpBusyMs}`);
     return {
       database,
-      find: database.prepare("SELECT address, password, created_day, state FROM accounts WHERE address = ?"),
+      find: database.prepare(
+        "SELECT address, password, created_day, state, unblocked_day FROM accounts WHERE address = ?",
+      ),
       listAfter: database.prepare(
-        `SELECT address, created_day, state FROM accounts WHERE address > ? AND ${isPeoples} ORDER BY address LIMIT ?`,
+        `SELECT address, created_day, state, unblocked_day FROM accounts WHERE address > ? AND ${isPeoples} ORDER BY address LIMIT ?`,
       ),
       findUnused: database.prepare("SELECT 1 FROM unused_accounts WHERE address = ?"),
       alone,

@@ -59,11 +59,12 @@ export async function findLeaving(
   const old: ListedAccount[] = [];
   for await (const account of parts.accounts.list()) {
     if (account.state === "leaving") leaving.push(account.address);
-    // Who is blocked cannot log in and keeps everything.
+    // Who is blocked cannot log in.
     else if (
       account.state !== "blocked" &&
       ages !== undefined &&
-      isPast(account.createdDay, idleAfterDays, ages)
+      isPast(account.createdDay, idleAfterDays, ages) &&
+      isPast(account.unblockedDay ?? account.createdDay, idleAfterDays, ages)
     )
       old.push(account);
   }

@@ -20,9 +20,9 @@ export const account: CtlCommand = {
   help: `
   list              all accounts: made on, last logged in on, state, address
   show ADDRESS      the same of one, and how much is in its mailbox
-  block ADDRESS     nobody can log in to it any more, and mail for it is refused. What is in it stays. Sessions
-                    that are open end
-  unblock ADDRESS   takes that back
+  block ADDRESS     nobody can log in to it any more, and mail for it is refused. It is not deleted however
+                    long that lasts; its mail is when it is too old. Sessions that are open end
+  unblock ADDRESS   takes that back; counts as a login
   delete ADDRESS    deletes the account with all of its mail, at once and for good. Its name is then free
 
   --yes             delete without asking
@@ -120,7 +120,7 @@ async function block(io: CtlIo, given: string, { json }: { json: boolean }): Pro
   if (json) writeJson(io, { address, state });
   else
     io.stdout.write(
-      terminalLine(`${address} is blocked. Its mail stays: homing-ctl account unblock ${address}`),
+      terminalLine(`${address} is blocked. To take that back: homing-ctl account unblock ${address}`),
     );
 }
 

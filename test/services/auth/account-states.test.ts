@@ -57,6 +57,20 @@ describe("an account that is blocked", () => {
     expect(accounts.exists(user)).toBe(true);
   });
 
+  it("tells from then on when it was unblocked, and never when it was not", async () => {
+    const [before, later] = [1_800_000_123, 1_810_000_000];
+    await at.store.create(user, "hash", before);
+    await at.store.setState(user, "active", later);
+    await at.store.setState(user, "blocked", later);
+    const made = { address: user, createdDay: 1_799_971_200 };
+    expect(at.store.findListed(user)).toEqual({ ...made, state: "blocked" });
+    await at.store.setState(user, "active", later);
+    const unblocked = { ...made, state: "active", unblockedDay: 1_809_993_600 };
+    expect(at.store.findListed(user)).toEqual(unblocked);
+    await at.store.setState(user, "blocked", later + 100 * 86_400);
+    expect([...at.store.list()].flat()).toEqual([{ ...unblocked, state: "blocked" }]);
+  });
+
   it("is so for a login whose password is being compared just then", async () => {
     await at.create().verify(right);
     const queue: HashQueue = {

@@ -10,14 +10,18 @@ const ages = { now, cameAt: (stamp: number, until = stamp) => Math.min(until, no
 const log = createLog(() => {});
 
 /** Accounts by name: days since they were made and since the last login, and their state. */
-type World = Record<string, { made: number; login?: number; state?: ListedAccount["state"] }>;
+type World = Record<
+  string,
+  { made: number; login?: number; state?: ListedAccount["state"]; unblocked?: number }
+>;
 
 /** Both services in memory; `failAt` ends everything at that step, as a crash does. */
 function makeWorld(store: TestStore, world: World, failAt = Number.POSITIVE_INFINITY) {
   const rows = new Map(
-    Object.entries(world).map(([name, { made, state = "active" }]): [string, ListedAccount] => {
+    Object.entries(world).map(([name, { made, state = "active", unblocked }]): [string, ListedAccount] => {
       const address = `${name}@_a.test`;
-      return [address, { address, createdDay: today - made * DAY, state }];
+      const unblockedDay = unblocked === undefined ? {} : { unblockedDay: today - unblocked * DAY };
+      return [address, { address, createdDay: today - made * DAY, state, ...unblockedDay }];
     }),
   );
   const logins = new Map(
@@ -100,6 +104,17 @@ it("takes nobody for idle whose logins it cannot know of, since what is kept of 
   };
   expect(await find(91)).toEqual(["asked", "idle", "never"].map((name) => `${name}@_a.test`));
   expect(await find(3)).toEqual(["asked", "idle"].map((name) => `${name}@_a.test`));
+});
+
+it("counts from the day on which an account was unblocked, for nobody could log in before", async () => {
+  using store = makeStore();
+  const login = { made: 400, login: 300 };
+  const { parts } = makeWorld(store, {
+    back: { ...login, unblocked: 89 },
+    away: { ...login, unblocked: 92 },
+    never: { made: 400, unblocked: 0 },
+  });
+  expect(await findLeaving(parts, 90, ages)).toEqual(["away@_a.test"]);
 });
 
 it("changes nothing in a dry run", async () => {
