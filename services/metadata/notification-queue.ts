@@ -33,6 +33,7 @@ const migrations = [
 export type NotificationQueue = Readonly<{
   /** Takes the place of what is there for that token. @throws Error of SQLite */
   put(notification: Notification): void;
+  find(token: string): Notification | undefined;
   remove(token: string): void;
   /** The one that is due first, among those whose token is none of `except`. */
   first(except: Tokens): Notification | undefined;
@@ -58,11 +59,13 @@ export function openNotificationQueue(path: string): NotificationQueue {
     `INSERT INTO notifications (token, since, tries, due) VALUES (?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET since = excluded.since, tries = excluded.tries, due = excluded.due`,
   );
+  const find = database.prepare("SELECT token, since, tries, due FROM notifications WHERE token = ?");
   const remove = database.prepare("DELETE FROM notifications WHERE token = ?");
   const list = database.prepare("SELECT token, since, tries, due FROM notifications ORDER BY due LIMIT ?");
   const count = database.prepare("SELECT count(*) AS count FROM notifications");
   return {
     put: ({ token, since, tries, due }) => void put.run(token, since, tries, due),
+    find: (token) => rows(find.all(token))[0],
     remove: (token) => void remove.run(token),
     // No more than those can stand in front of it.
     first: (except) => rows(list.all(except.size + 1)).find(({ token }) => !except.has(token)),

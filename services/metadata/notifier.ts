@@ -5,7 +5,8 @@
  * A token that is not taken waits 8^n seconds after its n-th attempt, until that would be later than the settings allow.
  * A proxy that fails is asked by one request at a time, with growing pauses; when it answers again, the number of
  * requests at the same time grows by one with each that succeeds. So neither one that hangs nor one that comes back
- * after a day is met by a crowd.
+ * after a day is met by a crowd. The proxies of chatmail also answer 500 for the token of a phone that is gone, so one
+ * such answer says something of its token, and those for several accounts in a row something of the proxy.
  */
 import type { Counters } from "../lib/counters.ts";
 import { describeError, type Log } from "../lib/log.ts";
@@ -20,6 +21,12 @@ const BACK_OFF_BASE = 8;
 const BACK_OFF_SPREAD = 0.25;
 /** After failures of the proxy in a row: 1, 2, 4 … seconds. Nobody is woken later than by the last of these. */
 const MAX_PAUSE_S = 30;
+/** Where the proxy does answer (5xx), it may as well be the tokens: the next one is asked for sooner. Seconds. */
+const MAX_ANSWERED_PAUSE_S = 4;
+/** So many accounts, with a first attempt each, get a 5xx in a row from a proxy that fails. One has up to 32 tokens. */
+const ACCOUNTS_OF_A_FAILURE = 5;
+/** New mail leads a token back to this step of its back-off, and not to its beginning: it may be no phone's any more. */
+const STEP_OF_NEW_MAIL = 2;
 /** What a proxy may ask for with Retry-After. In seconds. */
 const MAX_RETRY_AFTER_S = 3600;
 /** The log tells of trouble with the proxy so often. Milliseconds. */
@@ -38,6 +45,8 @@ export type NotifierOptions = Readonly<{
   post: (token: string) => Promise<ProxyAnswer>;
   hasToken: (token: string) => boolean;
   forgetToken: (token: string) => void;
+  /** Whose device has it, if any. */
+  accountOf: (token: string) => string | undefined;
   /** How long after the newest message it is still worth waking a phone, in seconds. */
   retrySeconds: number;
   /** Unix time in seconds. */
@@ -49,7 +58,7 @@ export type NotifierOptions = Readonly<{
 }>;
 
 export type Notifier = Readonly<{
-  /** There is mail for the devices with these tokens. What was queued before counts as told anew. */
+  /** There is mail for the devices with these tokens. What was queued before counts as told anew, but not its attempts. */
   notify: (tokens: readonly string[]) => void;
   /** Begins with what an earlier process left. */
   start: () => void;
@@ -65,9 +74,11 @@ export function createNotifier(options: NotifierOptions): Notifier {
   let atOnce = 1;
   /** Of the proxy, in a row. */
   let failures = 0;
+  /** Since it took a token last: whose first attempt got a 5xx. */
+  const refusedAccounts = new Set<string | undefined>();
   /** By performance.now(), which no clock set back can make far away. */
   let pausedUntil = Number.NEGATIVE_INFINITY;
-  let toldAt = Number.NEGATIVE_INFINITY;
+  const toldAt = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
   let isStopping = false;
   let isStopped = false;
@@ -84,21 +95,27 @@ export function createNotifier(options: NotifierOptions): Notifier {
     pausedUntil = performance.now() + seconds * 1000;
   };
   const tell = (text: string, reason: string): void => {
-    if (performance.now() - toldAt < TELL_EVERY_MS) return;
-    toldAt = performance.now();
+    if (performance.now() - (toldAt.get(text) ?? Number.NEGATIVE_INFINITY) < TELL_EVERY_MS) return;
+    toldAt.set(text, performance.now());
     log.warn(text, { reason });
   };
 
-  const failed = (reason: string): void => {
+  const failed = (reason: string, maxPause: number): void => {
     // From here on what comes is kept on the disk, for this may take long.
     if (failures === 0) keepFresh();
     atOnce = 1;
-    pause(Math.min(MAX_PAUSE_S, 2 ** Math.min(failures, 10)));
+    pause(Math.min(maxPause, 2 ** Math.min(failures, 10)));
     failures += 1;
-    requests.add({ outcome: "failed" });
     tell("the notification proxy does not take tokens, phones sleep on", reason);
   };
+  /** The proxy answered 5xx. */
+  const failedFor = ({ token, tries }: Notification, reason: string): void => {
+    if (tries === 0) refusedAccounts.add(options.accountOf(token));
+    if (failures > 0 || refusedAccounts.size >= ACCOUNTS_OF_A_FAILURE) failed(reason, MAX_ANSWERED_PAUSE_S);
+    else tell("the notification proxy fails for a token", reason);
+  };
   const answered = (): void => {
+    refusedAccounts.clear();
     if (failures > 0) log.info("the notification proxy answers again", { failures });
     failures = 0;
     atOnce = Math.min(MAX_AT_ONCE, atOnce + 1);
@@ -116,13 +133,24 @@ export function createNotifier(options: NotifierOptions): Notifier {
     givenUp.add();
   };
 
+  const inBackOff = (token: string): Notification | undefined => {
+    try {
+      const found = waiting.find(token);
+      return found !== undefined && found.tries > 0 ? found : undefined;
+    } catch {
+      // What cannot be read is told of by work(); the news can be noted in the other queue.
+      return undefined;
+    }
+  };
+
   /** What an attempt came to. `answer` is an Error when there was none. */
   const finish = (notification: Notification, answer: ProxyAnswer | Error): void => {
     const { token } = notification;
     const isAgain = underWay.get(token)?.isAgain === true;
     underWay.delete(token);
     if (answer instanceof Error) {
-      failed(describeError(answer));
+      requests.add({ outcome: "failed" });
+      failed(describeError(answer), MAX_PAUSE_S);
       tryLater(notification, isAgain);
       return;
     }
@@ -143,7 +171,9 @@ export function createNotifier(options: NotifierOptions): Notifier {
       tell("the notification proxy refuses a token", `status ${status}`);
       tryLater(notification, isAgain);
     } else {
-      failed(`status ${status}`);
+      requests.add({ outcome: "failed" });
+      if (status >= 500) failedFor(notification, `status ${status}`);
+      else failed(`status ${status}`, MAX_PAUSE_S);
       tryLater(notification, isAgain, Math.min(retryAfter, MAX_RETRY_AFTER_S));
     }
   };
@@ -205,7 +235,12 @@ export function createNotifier(options: NotifierOptions): Notifier {
       for (const token of tokens) {
         const current = underWay.get(token);
         if (current !== undefined) current.isAgain = true;
-        queue.put({ token, since: time, tries: 0, due: time });
+        const old = inBackOff(token);
+        if (old === undefined) queue.put({ token, since: time, tries: 0, due: time });
+        else {
+          const due = Math.min(old.due, time + BACK_OFF_BASE ** STEP_OF_NEW_MAIL);
+          waiting.put({ token, since: time, tries: Math.min(old.tries, STEP_OF_NEW_MAIL), due });
+        }
       }
       if (tokens.length > 0) work(() => {});
     },

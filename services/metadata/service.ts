@@ -151,6 +151,7 @@ async function openPush(options: MetadataOptions, config: RelayConfig, store: Me
     post: proxy.post,
     hasToken: (token) => store.hasToken(token, now()),
     forgetToken: store.forgetToken,
+    accountOf: store.accountOf,
     retrySeconds: config.push.retryHours * 3600,
     now,
     counters,

@@ -120,6 +120,7 @@ export function openStoreWithSpare(options: SpareOptions): MetadataStore {
     tokens: (...which) => allOf(ask((one) => one.tokens(...which))),
     tokensOf: (...which) => allOf(ask((one) => one.tokensOf(...which))),
     hasToken: (...which) => ask((one) => one.hasToken(...which)).includes(true),
+    accountOf: (token) => ask((one) => one.accountOf(token)).find((address) => address !== undefined),
     lastLogin(address) {
       const days = ask((one) => one.lastLogin(address)).filter((day) => day !== undefined);
       if (store === undefined) throw new StoreAwayError(`${path} cannot be used: ${toldOf}`);

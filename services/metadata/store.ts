@@ -59,6 +59,8 @@ export type MetadataStore = Readonly<{
   tokensOf(address: string, now: number): string[];
   /** Whether some device has the token, and renewed it in time. */
   hasToken(token: string, now: number): boolean;
+  /** The account of a device that has the token. */
+  accountOf(token: string): string | undefined;
   /** It belongs to no device any more, whoever had it. */
   forgetToken(token: string): void;
   /** Forgets the tokens that have expired. */
@@ -109,6 +111,7 @@ export function openMetadataStore(
     "SELECT DISTINCT token FROM device_tokens WHERE address = ? AND day > ? ORDER BY token",
   );
   const findToken = database.prepare("SELECT 1 FROM device_tokens WHERE token = ? AND day > ? LIMIT 1");
+  const findAccount = database.prepare("SELECT address FROM device_tokens WHERE token = ? LIMIT 1");
   const forgetToken = database.prepare("DELETE FROM device_tokens WHERE token = ?");
   const forgetExpired = database.prepare("DELETE FROM device_tokens WHERE day <= ?");
   const listTokens = database.prepare(
@@ -172,6 +175,10 @@ export function openMetadataStore(
     tokensOf: (address, now) =>
       findTokensOf.all(address, expiredUntil(now)).map(({ token }) => String(token)),
     hasToken: (token, now) => findToken.get(token, expiredUntil(now)) !== undefined,
+    accountOf(token) {
+      const row = findAccount.get(token);
+      return row && String(row.address);
+    },
     forgetToken: (token) => void forgetToken.run(token),
     forgetExpired: (now) => void forgetExpired.run(expiredUntil(now)),
     forgetAllTokens: () => database.exec("DELETE FROM device_tokens"),

@@ -22,6 +22,8 @@ let open: number;
 let mostOpen: number;
 /** What the proxy answers at once; undefined: what the test says by `end`. */
 let answer: number | Error | undefined;
+/** For some tokens it is another one. */
+let answerTo: (token: string) => number | undefined;
 let forgotten: string[];
 let known: (token: string) => boolean;
 let lines: string[];
@@ -41,7 +43,8 @@ const post = (token: string): Promise<ProxyAnswer> => {
     else resolve({ status: what, retryAfter });
   };
   attempts.push({ token, at: now() - start, end });
-  if (answer !== undefined) end(answer);
+  const said = answerTo(token) ?? answer;
+  if (said !== undefined) end(said);
   return promise;
 };
 
@@ -57,6 +60,8 @@ function openNotifier(retryHours = 5): Notifier {
   const made = createNotifier({
     ...{ ...queues, post, forgetToken, retrySeconds: retryHours * HOUR, now, counters, log },
     hasToken: (token) => known(token),
+    // "b-1" is a device of "b".
+    accountOf: (token) => token.split("-")[0],
     random: () => 0,
   });
   made.start();
@@ -80,6 +85,7 @@ beforeEach(async () => {
   [attempts, forgotten, lines, closeCounters, open, mostOpen] = [[], [], [], [], 0, 0];
   answer = 200;
   known = () => true;
+  answerTo = () => undefined;
   notifier = openNotifier();
 });
 afterEach(async () => {
@@ -145,16 +151,89 @@ it("keeps the news of mail that came while a request was under way that failed",
   expect(waits()).toBe(0);
 });
 
-it("tries at once when there is new mail, also for a token that waits for its next attempt", async () => {
-  answer = 400;
-  notifier.notify(["phone"]);
-  await pass(1);
+it.each([400, 500])(
+  "tries a token that got %i soon again when there is new mail, but not for each",
+  async (status) => {
+    answer = status;
+    notifier.notify(["phone"]);
+    await pass(600);
+    expect(attempts.map(({ at }) => Math.round(at))).toEqual([0, 8, 72, 584]);
+    attempts = [];
+    for (let seconds = 0; seconds < 640; seconds++) {
+      notifier.notify(["phone"]);
+      await pass(1);
+    }
+    expect(attempts.length).toBeGreaterThanOrEqual(9);
+    expect(attempts.length).toBeLessThanOrEqual(10);
+    answer = 200;
+    notifier.notify(["phone"]);
+    await pass(65);
+    expect(waits()).toBe(0);
+    attempts = [];
+    notifier.notify(["phone"]);
+    expect(attempts).toHaveLength(1);
+    await pass(0);
+  },
+);
+
+it("goes on trying after the last mail, however often it failed before", async () => {
+  answer = 500;
+  for (let hours = 0; hours < 24; hours++) {
+    notifier.notify(["phone"]);
+    await pass(HOUR);
+  }
+  expect(waits()).toBe(1);
   answer = 200;
-  notifier.notify(["phone"]);
-  expect(attempts).toHaveLength(2);
-  await pass(HOUR);
-  expect(attempts).toHaveLength(2);
+  await pass(2 * HOUR);
   expect(waits()).toBe(0);
+  expect(counters.text()).not.toContain("homing_push_given_up_total 1");
+});
+
+it.each([
+  ["one account", 32, () => "b"],
+  ["four accounts", 32, (i: number) => `b${i % 4}`],
+])("wakes a phone at once beside dead tokens of %s that get 500", async (_what, count, account) => {
+  answerTo = (token) => (token === "phone" ? 200 : 500);
+  const dead = Array.from({ length: count }, (_, i) => `${account(i)}-${i}`);
+  for (let time = 0; time < 3; time++) {
+    attempts = [];
+    notifier.notify([...dead, "phone"]);
+    await pass(1);
+    expect(attempts.map(({ token }) => token)).toContain("phone");
+    await pass(100);
+  }
+});
+
+it("wakes a phone soon beside dead tokens of many accounts, and at once when they come again", async () => {
+  answerTo = (token) => (token === "phone" ? 200 : 500);
+  notifier.notify([...tokens(32).map((token) => `${token.slice(6)}-x`), "phone"]);
+  await pass(120);
+  expect(attempts.map(({ token }) => token)).toContain("phone");
+  attempts = [];
+  notifier.notify([...tokens(32).map((token) => `${token.slice(6)}-x`), "phone"]);
+  await pass(1);
+  expect(attempts.map(({ token }) => token)).toContain("phone");
+});
+
+it("takes 500 for the first attempts of five accounts in a row for a proxy that fails", async () => {
+  answer = 500;
+  notifier.notify(["a-1", "a-2", "b-1", "c-1", "d-1"]);
+  await pass(1);
+  expect(lines.filter((line) => line.includes("does not take tokens"))).toEqual([]);
+  // Who waits is no news.
+  await pass(10);
+  answerTo = (token) => (token === "e-1" ? 200 : undefined);
+  notifier.notify(["e-1"]);
+  await pass(0);
+  notifier.notify(["f-1", "g-1", "h-1", "i-1"]);
+  await pass(1);
+  expect(lines.filter((line) => line.includes("does not take tokens"))).toEqual([]);
+  attempts = [];
+  notifier.notify(["j-1", ...tokens(100)]);
+  await pass(60);
+  expect(lines.filter((line) => line.includes("does not take tokens"))).toHaveLength(1);
+  expect(mostOpen).toBeLessThanOrEqual(2);
+  expect(attempts.length).toBeLessThanOrEqual(1 + 60 / 4 + 3);
 });
 
 it("forgets a token that the proxy does not know any more", async () => {
