@@ -9,9 +9,11 @@
  *   POST /accounts/ADDRESS/leave     200 the same: gone for everybody, but its name is not free; nothing leads back
  *   DELETE /accounts/ADDRESS         200 of an account that was leaving: its name is free
  *
- * 404 {"text"} when there is no such account, 409 {"text"} when its state does not allow it.
+ * 404 {"text"} when there is no such account, 409 {"text"} when its state does not allow it, or it is the canary's, which
+ * is neither blocked nor deleted: the relay would take itself for broken, and services/reaper does not know the canary.
  */
 import type { AccountState } from "../../appliance/account-states.ts";
+import { isCanaryAddress } from "../../appliance/canary.ts";
 import type { Log } from "../lib/log.ts";
 import { BadRequestError, type Reply } from "./json-server.ts";
 import { normaliseAddress } from "./rules.ts";
@@ -55,6 +57,11 @@ export function createAccountRequests(
       return before;
     }
     const state = stateAfter[verb]!;
+    if (state !== "active" && isCanaryAddress(address))
+      throw new BadRequestError(
+        409,
+        `${address} is the relay's own: with it the relay sends itself messages`,
+      );
     if (!(await store.setState(address, state))) {
       // Gone since, or leaving already.
       show(address);

@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { beforeEach, describe, expect, it } from "vitest";
+import { canaryAddress } from "../../../appliance/canary.ts";
 import { askControlLines } from "../../../appliance/ctl/control-client.ts";
 import { listenSocket } from "../../../services/lib/listen.ts";
 import { useCtl } from "./running-ctl.ts";
@@ -164,6 +165,15 @@ describe("homing-ctl account", () => {
     expect(stderr).toContain(why);
     expect(at.store.findState(user)).toBe("active");
     expect(ran).toEqual([]);
+  });
+
+  it.each([["block"], ["delete", "--yes"]])("does not %s the canary", async (verb, ...options) => {
+    const canary = canaryAddress("abc123xyz", "chat.example.org");
+    await at.store.create(canary, "hash", today);
+    const { code, stdout, stderr } = await at.run("account", verb, canary, ...options);
+    expect([code, stdout, ran]).toEqual([1, "", []]);
+    expect(stderr).toContain("is the relay's own");
+    expect(at.store.findState(canary)).toBe("active");
   });
 
   it("says so when a list breaks off", async () => {
