@@ -45,6 +45,16 @@ const deniedPeers = [
   "2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 ] as const;
 
+/**
+ * What a line usually gets of IPv6 at least (RIPE-690): a home's other networks are in it too, not only the relay's own.
+ * A multiple of 4, like all that the script below reckons with.
+ */
+const HOME_PREFIX_BITS = 56;
+/** A route to more than this is a default route by another name: no home has so much. */
+const LARGEST_NETWORK_BITS = { ip4: 8, ip6: 32 } as const;
+/** A route to less than the usual network of a link is one to a host, which may be anywhere. */
+const LINK_BITS = 64;
+
 /** The text of turnserver.conf. */
 export function turnConf({ domain, turn }: RelayConfig, secret: string): string {
   return `# Made at every boot from relay.toml; changes here are lost.
@@ -83,8 +93,50 @@ userdb=${runPaths.turnState}/nobody
 }
 
 /**
- * Prints what the server is to be told of addresses, an option a line: those of the machine that lead out, and behind a
- * router the public one that the DNS shows. Run by both units, so that a change shows.
+ * awk(1): the range of public addresses that each prefix on stdin (`2001:db8:1:2::/64`, `192.0.2.0/24`) is in, for denied-peer-ip.
+ * Awk knows no arithmetic of bits: IPv6 is cut at a hexadecimal digit, which takes at most some networks too many.
+ */
+const networksProgram = `
+function ip6(text, bits,    groups, n, i, digits, gaps, kept) {
+  if (bits < ${LARGEST_NETWORK_BITS.ip6}) return
+  if (bits > ${HOME_PREFIX_BITS}) bits = ${HOME_PREFIX_BITS}
+  n = split(text, groups, ":")
+  for (i = 1; i <= n; i++) {
+    if (groups[i] != "") digits = digits substr("0000" groups[i], length(groups[i]) + 1)
+    else if (!gaps++) digits = digits substr("00000000000000000000000000000000", 1, 4 * (8 - filled(groups, n)))
+  }
+  kept = substr(digits, 1, int(bits / 4))
+  print with(kept, "0") "-" with(kept, "f")
+}
+function filled(groups, n,    i, count) {
+  for (i = 1; i <= n; i++) count += groups[i] != ""
+  return count
+}
+function with(kept, digit,    text, i) {
+  while (length(kept) < 32) kept = kept digit
+  for (i = 1; i < 32; i += 4) text = text (i > 1 ? ":" : "") substr(kept, i, 4)
+  return text
+}
+function ip4(text, bits,    bytes, number, size) {
+  if (bits < ${LARGEST_NETWORK_BITS.ip4} || bits > 31) return
+  split(text, bytes, ".")
+  number = ((bytes[1] * 256 + bytes[2]) * 256 + bytes[3]) * 256 + bytes[4]
+  size = 2 ^ (32 - bits)
+  number -= number % size
+  print dotted(number) "-" dotted(number + size - 1)
+}
+function dotted(number) {
+  return int(number / 16777216) "." int(number / 65536) % 256 "." int(number / 256) % 256 "." number % 256
+}
+{ split($1, part, "/") }
+part[1] ~ /^[23][0-9a-f][0-9a-f][0-9a-f]:/ { ip6(part[1], part[2]) }
+part[1] ~ /^[0-9]+[.][0-9.]+$/ { ip4(part[1], part[2]) }
+`;
+
+/**
+ * Prints what the server is to be told of addresses, an option a line: those of the machine that lead out, behind a
+ * router the public one that the DNS shows, and the networks that the machine is in, where no call may lead: with global
+ * addresses too they are somebody's home, behind his firewall. Run by both units, so that a change shows.
  */
 export const turnAddressesScript = {
   path: `${programDirectory}/turn-addresses`,
@@ -105,6 +157,17 @@ public=$(echo "$shown" | sed -n 's/^\\([0-9.]*\\) .*/\\1/p' | head -n 1)
 if [ -n "$four" ] && [ -n "$public" ] && ! ip -o -4 addr show to "$public/32" | grep -q .; then
   echo "--external-ip=$public/$four"
 fi
+# Both ends of a call may be relayed here; what else listens here, the firewall keeps from it.
+[ -z "$four" ] || echo "--allowed-peer-ip=$four"
+[ -z "$six" ] || echo "--allowed-peer-ip=$six"
+networks() {
+  ip -o -4 addr show scope global | awk '{ print $4 }'
+  ip -o -6 addr show scope global | awk '{ print $4 }'
+  ip -o -4 route show scope link | awk '$1 ~ "/" { print $1 }'
+  ip -o -6 route show | awk '$1 ~ "/" { split($1, part, "/"); if (part[2] <= ${LINK_BITS}) print $1 }'
+}
+ranges=$(networks | awk '${networksProgram}' | sort -u)
+for range in $ranges; do echo "--denied-peer-ip=$range"; done
 `,
 } as const;
 

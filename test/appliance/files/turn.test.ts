@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import {
   turnAddressesScript,
@@ -6,6 +9,7 @@ import {
   turnLookScript,
   turnStartScript,
 } from "../../../appliance/files/turn.ts";
+import { runPaths } from "../../../appliance/layout.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 
 const config = parseRelayConfig(
@@ -33,6 +37,80 @@ it.each([turnAddressesScript, turnStartScript, turnLookScript])(
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   },
 );
+
+/** What the script prints where `ip` and the DNS say so; `ip` knows the words after its options. */
+async function addressOptions(said: Readonly<Record<string, string>>, shown: string): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), "homing-turn-"));
+  try {
+    const program = (name: string, text: string) =>
+      writeFile(join(folder, name), `#!/bin/sh\n${text}`, { mode: 0o755 });
+    const answers = Object.entries(said).map(
+      ([words, text]) => `"${words}") cat <<'END'\n${text}\nEND\n;;\n`,
+    );
+    await program("ip", `case "$*" in\n${answers.join("")}esac\n`);
+    await program("getent", `echo "${shown} STREAM _a.test"\n`);
+    await writeFile(join(folder, "domain"), "_a.test\n");
+    const script = turnAddressesScript.content.replace(runPaths.turnDomain, join(folder, "domain"));
+    const env = { PATH: `${folder}:${process.env.PATH}` };
+    const { status, stdout, stderr } = spawnSync("sh", [], { input: script, env, encoding: "utf8" });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    return stdout.trim().split("\n");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+it("lets no call lead to others in the relay's home, by whatever address", async () => {
+  const options = await addressOptions(
+    {
+      "-o -4 route get 192.0.2.1": "192.0.2.1 via 192.168.7.1 dev eth0 src 192.168.7.20 uid 916",
+      "-o -6 route get 2001:db8::1":
+        "2001:db8::1 from :: via fe80::1 dev eth0 proto ra src 2a00:1:2:45a3::20 metric 1024",
+      "-o -4 addr show scope global": "2: eth0    inet 192.168.7.20/24 brd 192.168.7.255 scope global eth0",
+      "-o -6 addr show scope global": [
+        "2: eth0    inet6 2a00:1:2:45a3::20/64 scope global dynamic mngtmpaddr",
+        "2: eth0    inet6 fd00::20/64 scope global",
+      ].join("\n"),
+      "-o -4 route show scope link": "192.168.7.0/24 dev eth0 proto kernel src 192.168.7.20",
+      "-o -6 route show": [
+        "2a00:1:2:45a3::/64 dev eth0 proto ra metric 1024",
+        "2a00:7::/48 via fe80::1 dev eth0 proto ra metric 1024",
+        "2a09::5/128 via fe80::1 dev eth0 metric 1024",
+        "2000::/3 via fe80::1 dev eth0 metric 1024",
+        "fe80::/64 dev eth0 proto kernel metric 256",
+        "default via fe80::1 dev eth0 proto ra metric 1024",
+      ].join("\n"),
+    },
+    "198.51.100.7",
+  );
+  expect(options).toEqual([
+    "--listening-ip=192.168.7.20",
+    "--listening-ip=2a00:1:2:45a3::20",
+    "--external-ip=198.51.100.7/192.168.7.20",
+    "--allowed-peer-ip=192.168.7.20",
+    "--allowed-peer-ip=2a00:1:2:45a3::20",
+    "--denied-peer-ip=192.168.7.0-192.168.7.255",
+    "--denied-peer-ip=2a00:0001:0002:4500:0000:0000:0000:0000-2a00:0001:0002:45ff:ffff:ffff:ffff:ffff",
+    "--denied-peer-ip=2a00:0007:0000:0000:0000:0000:0000:0000-2a00:0007:0000:ffff:ffff:ffff:ffff:ffff",
+  ]);
+});
+
+it("lets no call lead to the public IPv4 addresses beside the relay's", async () => {
+  const options = await addressOptions(
+    {
+      "-o -4 route get 192.0.2.1": "192.0.2.1 via 203.0.113.65 dev eth0 src 203.0.113.77 uid 916",
+      "-o -4 addr show scope global": "2: eth0    inet 203.0.113.77/27 scope global eth0",
+      "-o -4 addr show to 203.0.113.77/32": "2: eth0    inet 203.0.113.77/27 scope global eth0",
+      "-o -4 route show scope link": "203.0.113.64/27 dev eth0 proto kernel src 203.0.113.77",
+    },
+    "203.0.113.77",
+  );
+  expect(options).toEqual([
+    "--listening-ip=203.0.113.77",
+    "--allowed-peer-ip=203.0.113.77",
+    "--denied-peer-ip=203.0.113.64-203.0.113.95",
+  ]);
+});
 
 it.each([
   ["first_port = 60000", "turn.last_port: found 49407; allowed: at least first_port, which is 60000"],
