@@ -44,7 +44,7 @@ export type ClockState = Readonly<{
 export type ClockSigns = Readonly<{
   /** Unix seconds. */
   now: number;
-  /** When a time server set the clock in this boot; undefined when none has. */
+  /** When a time server first set the clock in this boot; undefined when none has. */
   syncedAt: number | undefined;
   /** What the clock said early in this boot, and when that was by the clock of now. Unix seconds. */
   boot?: Readonly<{ clockSaid: number; was: number }>;

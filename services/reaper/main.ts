@@ -3,24 +3,19 @@
  * `dry-run` says what a daily run would delete. Ends when it is done; the units are in appliance/files/reaper.ts, what a
  * mode does stands in run.ts. Exit code 1: something could not be done.
  */
-import { lstatSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { readFileSync, statfsSync, statSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { uptime } from "node:os";
 import { join } from "node:path";
 import { replaceDurably } from "../../appliance/durable.ts";
 import { mostMessages } from "../../appliance/files/capacity.ts";
-import {
-  clockSyncedPath,
-  dataPaths,
-  reaperStatePath,
-  runDirectory,
-  runPaths,
-} from "../../appliance/layout.ts";
+import { clockSyncedPath, dataPaths, reaperStatePath, runPaths } from "../../appliance/layout.ts";
 import type { ReaperReport } from "../../appliance/reaper-report.ts";
 import { createLog } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { createAccountList } from "./account-list.ts";
-import { type ClockSigns, judgeClock } from "./clock.ts";
+import { judgeClock } from "./clock.ts";
+import { readClockSigns } from "./clock-signs.ts";
 import { openFullNotes } from "./full-notes.ts";
 import { createLastLogins } from "./last-logins.ts";
 import { openMailboxes } from "./mailboxes.ts";
@@ -47,7 +42,12 @@ const config = await loadRelayConfig();
 const state = readClockState(reaperStatePath, (cause) =>
   log.warn("what was kept of the last run is damaged", { cause: String(cause) }),
 );
-const signs = readClockSigns();
+const signs = readClockSigns({
+  now: Date.now() / 1000,
+  uptime: uptime(),
+  synced: clockSyncedPath,
+  early: runPaths.reaperSocket,
+});
 const clock = judgeClock(signs, state);
 const report = await runReaper(mode, dryRun, {
   config,
@@ -89,18 +89,6 @@ function dueMode(): RunMode {
   const last = statSync(reaperStatePath, { throwIfNoEntry: false });
   const hours = last === undefined ? Number.POSITIVE_INFINITY : (Date.now() - last.mtimeMs) / 3_600_000;
   return hours < 0 || hours >= 23 ? "expire" : "room";
-}
-
-function readClockSigns(): ClockSigns {
-  const now = Date.now() / 1000;
-  const synced = statSync(clockSyncedPath, { throwIfNoEntry: false });
-  // Made in memory when this boot began, so that it has the time of then (statx(2), btime).
-  const born = lstatSync(runDirectory).birthtimeMs / 1000;
-  return {
-    now,
-    syncedAt: synced === undefined ? undefined : synced.mtimeMs / 1000,
-    ...(born > 0 && { boot: { clockSaid: born, was: now - uptime() } }),
-  };
 }
 
 /** Free bytes that Postfix demands: the second number of the file that the status scripts read. */
