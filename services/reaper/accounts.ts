@@ -8,6 +8,7 @@ import type { ListedAccount } from "../../appliance/account-states.ts";
 import type { ReaperReport } from "../../appliance/reaper-report.ts";
 import type { Log } from "../lib/log.ts";
 import type { Mailboxes } from "./mailboxes.ts";
+import { nameless } from "./nameless.ts";
 import { type Ages, SECONDS_PER_DAY } from "./rules.ts";
 
 /** The account list, as services/auth keeps it (account-list.ts). */
@@ -115,7 +116,7 @@ export async function deleteAccounts(parts: AccountParts, leaving: readonly stri
         emptied.push(address);
       } catch (cause) {
         report.failures++;
-        log.error("cannot delete the mail of an account", {}, cause);
+        log.error("cannot delete the mail of an account", {}, nameless(cause));
       }
     }
     await lastLogins.forget(emptied);

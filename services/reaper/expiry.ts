@@ -5,6 +5,7 @@
 import type { ReaperReport } from "../../appliance/reaper-report.ts";
 import type { Log } from "../lib/log.ts";
 import type { Mailboxes } from "./mailboxes.ts";
+import { nameless } from "./nameless.ts";
 import {
   type Ages,
   findOld,
@@ -60,7 +61,8 @@ export function attempt<T>({ report, log }: Pick<Sweep, "report" | "log">, work:
     return work();
   } catch (cause) {
     report.failures++;
-    if (report.failures === 1) log.error("cannot remove what is to go; others may follow", {}, cause);
+    if (report.failures === 1)
+      log.error("cannot remove what is to go; others may follow", {}, nameless(cause));
     return undefined;
   }
 }
