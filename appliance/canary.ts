@@ -55,5 +55,26 @@ export type CanaryVerdict = Readonly<{
   steps: readonly CanaryStep[];
 }>;
 
+/**
+ * A verdict as its file has it. Whoever took over the probe may write there what they like: undefined for what is none, so
+ * that the status page is made all the same.
+ */
+export function readVerdict(text: string | undefined): CanaryVerdict | undefined {
+  try {
+    const verdict = JSON.parse(text ?? "") as CanaryVerdict;
+    const isWhole = verdict.steps.every(
+      ({ name, ok, seconds, detail, mend }) =>
+        canarySteps.includes(name) &&
+        typeof ok === "boolean" &&
+        Number.isFinite(seconds) &&
+        typeof detail === "string" &&
+        (mend === null || typeof mend === "string"),
+    );
+    return isWhole && Number.isFinite(verdict.time) ? verdict : undefined;
+  } catch {
+    return undefined; // none yet, or none at all
+  }
+}
+
 /** Steps that may fail on a relay that is as it should be, for want of others: no reason to take back an update. */
 export const stepsOfOthers: ReadonlySet<CanaryStepName> = new Set(["dns", "clock"]);

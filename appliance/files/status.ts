@@ -3,7 +3,8 @@
  * Raspberry Pi. A timer runs `look`, some processes of a few milliseconds; only when what it sees has changed, the
  * page is made anew (appliance/life/status.ts) and shown. Nothing of it stays in memory in between.
  */
-import { nodeBinary, programDirectory, runDirectory, runPaths } from "../layout.ts";
+import { dirname } from "node:path";
+import { dataPaths, nodeBinary, programDirectory, runDirectory, runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { bytesPerFile, demandedPercentOfDisk } from "./capacity.ts";
 import { queueReserveBytes } from "./postfix-main.ts";
@@ -18,11 +19,22 @@ export function roomFile(config: RelayConfig): string {
   return `${config.signUp.minFreeDiskBytes} ${queueReserveBytes(config)}\n`;
 }
 
+/** Directories with secrets: the page tells of what others wrote, and nothing that lies there may ever get into it. */
+const hidden = [
+  ...[dataPaths.accounts, dataPaths.mail, dataPaths.metadata, dataPaths.dkim, dataPaths.canary],
+  ...[runPaths.acmeAccountKey, runPaths.tlsKey, runPaths.dkimKey, runPaths.authSecret, runPaths.wifi].map(
+    (path) => dirname(path),
+  ),
+  dirname(runPaths.turnSecret),
+];
+
 const lookScript = (units: readonly string[]) => `#!/bin/sh
 # look [ROOT]: writes what the status page depends on to ${runPaths.state}.new. Exit code 1: nothing changed since the
 # page was shown. Called by homing-status.service as its condition; ROOT is for tests.
 set -eu
 root=\${1:-}
+# What of a file says that it is another one. It lies in a folder of others: it is not opened, and no link is followed.
+sign() { ! is=$(stat -c '%i %Y %s' "$root$2" 2>/dev/null) || echo "$1 $is"; }
 state=$root${runPaths.state}
 # The first time the addresses are worth waiting for; a relay without network says so as well.
 [ -e "$state" ] || "$root/usr/lib/systemd/systemd-networkd-wait-online" --any --timeout=20 >/dev/null 2>&1 || true
@@ -50,10 +62,10 @@ ${lookAtWifi}
   ip -oneline address show up scope global | awk '{ sub("/.*", "", $4); print "address", $4 }'
   [ ! -e "$root${runPaths.room}" ] || room
   [ ! -e "$root${runPaths.wifi}" ] || wifi
-  [ ! -e "$root${runPaths.certificateProblem}" ] || echo "certificate $(cksum <"$root${runPaths.certificateProblem}")"
-  [ ! -e "$root${runPaths.certificateRefused}" ] || echo "names $(cksum <"$root${runPaths.certificateRefused}")"
-  [ ! -e "$root${runPaths.canaryProblem}" ] || echo "canary $(cksum <"$root${runPaths.canaryProblem}")"
-  [ ! -e "$root${runPaths.metadataProblem}" ] || echo "metadata $(cksum <"$root${runPaths.metadataProblem}")"
+  sign certificate ${runPaths.certificateProblem}
+  sign names ${runPaths.certificateRefused}
+  sign canary ${runPaths.canaryProblem}
+  sign metadata ${runPaths.metadataProblem}
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"
 } >"$state.new"
 [ "$(cat "$state.new")" != "$(cat "$state" 2>/dev/null)" ]
@@ -109,9 +121,9 @@ export const statusScripts = (units: readonly string[]) => [
 /**
  * The network is that of the machine because `look` asks for its addresses; even privileged commands of a unit are in
  * the unit's network. Only the program reads what strangers may have had a hand in (settings, texts of errors), so it
- * is in the sandbox.
+ * is in the sandbox. `hide`: directories with secrets of others.
  */
-export const statusService = `[Unit]
+export const statusService = (hide: readonly string[]) => `[Unit]
 Description=Say on the console how the relay is
 After=homing.target
 
@@ -129,7 +141,7 @@ TimeoutStartSec=2min
 DeviceAllow=char-tty* rw
 DeviceAllow=char-hvc rw
 DeviceAllow=/dev/console rw
-${sandboxLines({ network: "host", write: [runDirectory] })}
+${sandboxLines({ network: "host", write: [runDirectory], hide: [...hide, ...hidden] })}
 
 [Install]
 WantedBy=multi-user.target

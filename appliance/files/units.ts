@@ -140,7 +140,7 @@ export function homingUnits(): Record<string, string> {
     ...wifiUnits(secretDirectories),
     ...startOrderUnits(),
     "homing.target": homingTarget,
-    "homing-status.service": statusService,
+    "homing-status.service": statusService(secretDirectories),
     "homing-status.timer": statusTimer,
   };
 }

@@ -94,7 +94,8 @@ async function ownCertificate(
 async function tell({ at, say }: Device, problem: string): Promise<void> {
   say(problem);
   await mkdir(dirname(at(runPaths.certificateProblem)), { recursive: true });
-  await writeFile(at(runPaths.certificateProblem), `${problem}\n`, { mode: 0o644 });
+  // In a folder of homing-certs: what was there is removed, and a link that came since leads root nowhere.
+  await writeFile(at(runPaths.certificateProblem), `${problem}\n`, { mode: 0o644, flag: "wx" });
 }
 
 /**

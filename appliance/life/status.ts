@@ -3,11 +3,12 @@
  * (appliance/files/status.ts). Run by homing-status.service after the boot and after every change. The first line,
  * "homing: ready" or "homing: NOT READY", is what people and tests wait for.
  */
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
-import type { CanaryVerdict } from "../canary.ts";
+import { readVerdict } from "../canary.ts";
 import { askControl } from "../ctl/control-client.ts";
 import { dataRepairedPath, HOMING_VERSION, ports, runPaths } from "../layout.ts";
+import { readOthersFile } from "../others-file.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { type SignUpMode, signUpModes } from "../sign-up-modes.ts";
 import { readIfPresent } from "./disk.ts";
@@ -62,7 +63,10 @@ export function statusPage(status: Status): Page {
           .map((text) => `a name is missing in the certificate: ${text}`)),
     ...(isReady && relay !== undefined ? nextLines(relay, addresses) : []),
   ];
-  return { lines: lines.map((line) => `homing: ${line}`), light: isHealthy ? "healthy" : "attention" };
+  return {
+    lines: lines.map((line) => `homing: ${line.replaceAll(/\p{Cc}/gu, " ")}`),
+    light: isHealthy ? "healthy" : "attention",
+  };
 }
 
 /** RFC 1918, RFC 3927: where services/web shows the page at home (from-home.ts there). */
@@ -118,11 +122,17 @@ async function currentMode(config: RelayConfig): Promise<SignUpMode> {
   return signUpModes.find((known) => known === mode) ?? config.signUp.mode;
 }
 
-function verdictOf(text: string | undefined): CanaryVerdict | undefined {
-  return text === undefined ? undefined : (JSON.parse(text) as CanaryVerdict);
+/** Whole or not at all: services/web and homing-ctl read while this writes. */
+async function replace(path: string, content: string, mode: number): Promise<void> {
+  const aside = `${path}.new`;
+  await writeFile(aside, content);
+  await chmod(aside, mode);
+  await rename(aside, path);
 }
 
 if (import.meta.main) {
+  // In folders of services that look at what strangers send; this runs as root, and what it reads is shown.
+  const othersText = (path: string) => readOthersFile(path, (reason) => console.error(reason));
   const textOf = async (path: string) => (await readIfPresent(path))?.toString();
   const settings = await textOf(runPaths.relayConfig);
   const config = settings === undefined ? undefined : (JSON.parse(settings) as RelayConfig);
@@ -134,17 +144,16 @@ if (import.meta.main) {
     repaired: (await textOf(dataRepairedPath)) !== undefined,
     configureProblem: await textOf(runPaths.configureProblem),
     importProblem: await textOf(runPaths.importProblem),
-    certificateProblem: await textOf(runPaths.certificateProblem),
-    certificateRefused: await textOf(runPaths.certificateRefused),
-    metadataProblem: await textOf(runPaths.metadataProblem),
-    canary: verdictOf(await textOf(runPaths.canaryVerdict)),
+    certificateProblem: othersText(runPaths.certificateProblem),
+    certificateRefused: othersText(runPaths.certificateRefused),
+    canary: readVerdict(othersText(runPaths.canaryVerdict)),
+    metadataProblem: othersText(runPaths.metadataProblem),
   };
   const page = statusPage(status);
   const forScreen = [...page.lines, ...homeLines(status.addresses, await textOf(runPaths.homePin))];
-  await writeFile(runPaths.statusPage, forScreen.map((line) => `${line}\n`).join(""), { mode: 0o600 });
-  await writeFile(runPaths.light, `${page.light}\n`);
+  await replace(runPaths.statusPage, forScreen.map((line) => `${line}\n`).join(""), 0o600);
+  await replace(runPaths.light, `${page.light}\n`, 0o644);
   // services/web reads it too.
-  await writeFile(runPaths.statusFacts, `${JSON.stringify(statusFacts(status))}\n`, { mode: 0o644 });
-  await chmod(runPaths.statusFacts, 0o644);
+  await replace(runPaths.statusFacts, `${JSON.stringify(statusFacts(status))}\n`, 0o644);
   for (const line of page.lines) console.log(line);
 }

@@ -5,6 +5,7 @@
 import { chmod, rename, rm, writeFile } from "node:fs/promises";
 import type { CertificateChain } from "../../appliance/certificate-chain.ts";
 import type { CertificateReport } from "../../appliance/certificate-report.ts";
+import { readIfPresent } from "../../appliance/life/disk.ts";
 import { createCounters } from "../lib/counters.ts";
 import type { Log } from "../lib/log.ts";
 import type { CertificateState } from "./state.ts";
@@ -30,10 +31,10 @@ export type Report = Readonly<{
 export async function writeReport(paths: ReportPaths, report: Report, log: Log): Promise<void> {
   const { problem, chain, nextLook } = report;
   if (problem === undefined) await rm(paths.problem, { force: true });
-  else await replace(paths.problem, `${problem}${presentText(chain)}\n`);
+  else await replaceIfOther(paths.problem, `${problem}${presentText(chain)}\n`);
   const refused = Object.values(report.state.refused).map(({ text }) => `${text}\n`);
   if (refused.length === 0) await rm(paths.refused, { force: true });
-  else await replace(paths.refused, refused.join(""));
+  else await replaceIfOther(paths.refused, refused.join(""));
   await replace(paths.report, `${JSON.stringify(forOperator(report))}\n`);
   await replace(paths.next, `${Math.ceil(nextLook / 1000)}\n`);
   await writeCounters(paths.metrics, report, log);
@@ -61,6 +62,11 @@ function presentText(chain: CertificateChain | undefined): string {
     return " Until then the relay shows a self-signed certificate, which Delta Chat does not accept.";
   }
   return ` The present certificate is valid until ${chain.notAfter.toISOString().slice(0, 10)}.`;
+}
+
+/** The same text stays the same file, by which `look` knows that the page is as it was (appliance/files/status.ts). */
+async function replaceIfOther(path: string, content: string): Promise<void> {
+  if ((await readIfPresent(path))?.toString() !== content) await replace(path, content);
 }
 
 /** Nothing here has to outlive a power cut. */

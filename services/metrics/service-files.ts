@@ -2,8 +2,9 @@
  * The files in which the relay's services write what they count (services/lib/counters.ts), all together. Every service
  * may write there, so none is trusted: a file that is not what it should be is left out. Called by scrape.ts.
  */
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, type Stats } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { useOthersFile } from "../../appliance/others-file.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { type Family, MetricsTextError, parseFamilies } from "./text-format.ts";
 
@@ -26,21 +27,15 @@ export function createServiceFiles(folder: string, log: Log): (taken: ReadonlySe
   const read = new Map<string, Readonly<{ version: string; families: readonly Family[] }>>();
 
   const familiesOf = (name: string): readonly Family[] => {
-    const path = join(folder, name);
-    // Nobody leads us elsewhere by a link, or holds us up by a pipe.
-    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const status = fstatSync(file);
+    return useOthersFile(join(folder, name), MAX_FILE_BYTES, (status, text) => {
       const version = `${status.ino} ${status.mtimeMs} ${status.size}`;
       const before = read.get(name);
       if (before?.version === version) return before.families;
       read.delete(name);
-      const families = parseFamilies(textOf(file, status));
+      const families = parseFamilies(text());
       read.set(name, { version, families });
       return families;
-    } finally {
-      closeSync(file);
-    }
+    });
   };
 
   /** `taken`: names of families that may not come from here. */
@@ -71,14 +66,4 @@ export function createServiceFiles(folder: string, log: Log): (taken: ReadonlySe
     }
     return { families: [...families.values()], good: names.length - broken, broken };
   };
-}
-
-function textOf(file: number, status: Stats): string {
-  if (!status.isFile()) throw new MetricsTextError("it is no file");
-  if (status.size > MAX_FILE_BYTES) throw new MetricsTextError(`it has more than ${MAX_FILE_BYTES} bytes`);
-  // It may grow meanwhile.
-  const buffer = Buffer.alloc(status.size + 1);
-  const length = readSync(file, buffer, 0, buffer.length, 0);
-  if (length > status.size) throw new MetricsTextError("it grows while it is read");
-  return buffer.toString("utf8", 0, length);
 }

@@ -21,7 +21,7 @@ export async function writeReport(paths: ReportPaths, verdict: CanaryVerdict): P
   await replace(paths.verdict, `${JSON.stringify(verdict)}\n`);
   const problems = problemLines(verdict);
   if (problems.length === 0) await rm(paths.problem, { force: true });
-  else await replace(paths.problem, problems.map((line) => `${line}\n`).join(""));
+  else await replaceIfOther(paths.problem, problems.map((line) => `${line}\n`).join(""));
   await replace(paths.metrics, figures(verdict, history));
 }
 
@@ -113,6 +113,11 @@ export function figures(verdict: CanaryVerdict, history: History): string {
     }),
   );
   return `${lines.join("\n")}\n`;
+}
+
+/** The same text stays the same file, by which `look` knows that the page is as it was (appliance/files/status.ts). */
+async function replaceIfOther(path: string, content: string): Promise<void> {
+  if ((await readIfPresent(path))?.toString() !== content) await replace(path, content);
 }
 
 /** For all to read; nothing here has to outlive a power cut. */

@@ -21,7 +21,7 @@ export type SignUpAnswer =
 /** `link` is missing unless an invitation is needed. */
 export type HomeAnswer =
   | Readonly<{ result: "made"; mode: SignUpMode; link?: string }>
-  | Readonly<{ result: "refused"; status: number; retrySeconds?: number }>;
+  | Readonly<{ result: "refused"; status: number; reason: string; retrySeconds?: number }>;
 
 export type AccountClient = Readonly<{
   /** `invitation` and `proof` are empty where there is none. */

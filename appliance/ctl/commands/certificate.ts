@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { promisify } from "node:util";
 import type { CertificateReport } from "../../certificate-report.ts";
 import { certificateLookedPath, runPaths } from "../../layout.ts";
-import { readIfPresent } from "../../life/disk.ts";
+import { readOthersFile } from "../../others-file.ts";
 import { type CtlCommand, CtlUsageError, parseCtlArgs, terminalLine, writeJson } from "../command.ts";
 import { ControlError } from "../control-client.ts";
 
@@ -24,7 +24,9 @@ Shows which names are certified until when, when the certificate will be renewed
     if (more.length > 0 || (action !== undefined && action !== "retry"))
       throw new CtlUsageError(`there is no “${positionals.join(" ")}”`);
     if (action === "retry") await retry();
-    const text = (await readIfPresent(runPaths.certificateReport))?.toString();
+    const text = readOthersFile(runPaths.certificateReport, (reason) =>
+      io.stderr.write(terminalLine(reason)),
+    );
     if (text === undefined) {
       throw new ControlError(
         "nothing is known of a certificate of an authority: the settings want none, or the relay has just started",

@@ -3,14 +3,15 @@ import { execFile } from "node:child_process";
 import { readdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { CanaryVerdict } from "../../canary.ts";
+import { readVerdict } from "../../canary.ts";
 import { dataDirectory, dataPaths, runPaths } from "../../layout.ts";
-import { readIfPresent } from "../../life/disk.ts";
 import type { StatusFacts } from "../../life/judgement.ts";
+import { readOthersFile } from "../../others-file.ts";
 import type { ReaperReport } from "../../reaper-report.ts";
 import {
   AttentionNeeded,
   type CtlCommand,
+  type CtlIo,
   CtlUsageError,
   parseCtlArgs,
   terminalLine,
@@ -46,7 +47,7 @@ Exit code 0: all is well. 1: something needs you, and it says what.
     await start("homing-status.service").catch((error: Error) => {
       throw new ControlError(`cannot look: ${error.message.trim()}`, { cause: error });
     });
-    const seen = await lookAtRelay();
+    const seen = await lookAtRelay(io);
     const checks = statusChecks(seen, io.now());
     const needed = checks.filter(({ ok }) => !ok).length;
     if (values.json) {
@@ -57,20 +58,21 @@ Exit code 0: all is well. 1: something needs you, and it says what.
   },
 };
 
-async function lookAtRelay(): Promise<Seen> {
-  const jsonOf = async <T>(path: string): Promise<T | undefined> => {
-    const text = (await readIfPresent(path))?.toString();
+async function lookAtRelay(io: CtlIo): Promise<Seen> {
+  const textOf = (path: string) => readOthersFile(path, (reason) => io.stderr.write(terminalLine(reason)));
+  const jsonOf = <T>(path: string): T | undefined => {
+    const text = textOf(path);
     return text === undefined ? undefined : (JSON.parse(text) as T);
   };
-  const facts = await jsonOf<StatusFacts>(runPaths.statusFacts);
+  const facts = jsonOf<StatusFacts>(runPaths.statusFacts);
   if (facts === undefined)
     throw new ControlError("nothing is known yet: see `journalctl --unit homing-status`");
   const { bavail, blocks, bsize } = await statfs(dataDirectory);
   return {
     facts,
-    canary: await jsonOf<CanaryVerdict>(runPaths.canaryVerdict),
+    canary: readVerdict(textOf(runPaths.canaryVerdict)),
     queued: await countQueued(),
-    expiry: await jsonOf<ReaperReport>(runPaths.reaperReport),
+    expiry: jsonOf<ReaperReport>(runPaths.reaperReport),
     disk: { free: bavail * bsize, size: blocks * bsize },
   };
 }

@@ -50,11 +50,12 @@ export function invitationHtml(page: HomePage, link: string | undefined, isInvit
 
 function lookedText({ words, canary, now }: HomePage): string {
   if (canary === undefined) return words.notLooked;
-  const seconds = canary.steps
-    .filter(({ name, ok }) => ok && (name === "submission" || name === "delivery"))
-    .reduce((sum, step) => sum + step.seconds, 0);
+  const way = canary.steps.filter(({ name }) => name === "submission" || name === "delivery");
+  const isDelivered = way.some(({ name }) => name === "delivery") && way.every(({ ok }) => ok);
+  const seconds = way.reduce((sum, step) => sum + step.seconds, 0);
   const minutes = Math.max(0, Math.round((now - canary.time) / 60));
-  return words.looked.replace("{{minutes}}", String(minutes)).replace("{{seconds}}", seconds.toFixed(2));
+  const text = isDelivered ? words.looked : words.notDelivered;
+  return text.replace("{{minutes}}", String(minutes)).replace("{{seconds}}", seconds.toFixed(2));
 }
 
 function findingHtml(words: HomeWords, { about, lines }: StatusFacts["findings"][number]): string {

@@ -3,9 +3,9 @@
  * invitation is shown to whoever knows the PIN on the relay's screen, which services/auth checks. Called by service.ts.
  */
 import { domainToUnicode } from "node:url";
-import type { CanaryVerdict } from "../../../appliance/canary.ts";
-import { readIfPresent } from "../../../appliance/life/disk.ts";
+import { readVerdict } from "../../../appliance/canary.ts";
 import type { StatusFacts } from "../../../appliance/life/judgement.ts";
+import { readOthersFile } from "../../../appliance/others-file.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { AccountClient } from "../account-client.ts";
 import { type Answer, HttpProblem, type RequestHead, readWholeBody } from "../exchange.ts";
@@ -41,13 +41,15 @@ export type HomeParts = Readonly<{
 
 export function createHomeSite(parts: HomeParts): HomeSite {
   const { domain, accounts, log } = parts;
-  const pageFor = async (head: RequestHead): Promise<HomePage> => {
+  const readText = (path: string) =>
+    readOthersFile(path, (reason) => log.warn("no part of the page at home", { reason }));
+  const pageFor = (head: RequestHead): HomePage => {
     const language = chooseLanguage(head.headers.get("accept-language") ?? "", Object.keys(homeWords));
     return {
       ...{ language, domain: domainToUnicode(domain) || domain, now: Date.now() / 1000 },
       words: homeWords[language]!,
-      facts: await readJson<StatusFacts>(parts.facts),
-      canary: await readJson<CanaryVerdict>(parts.canary),
+      facts: factsIn(readText(parts.facts)),
+      canary: readVerdict(readText(parts.canary)),
     };
   };
 
@@ -73,7 +75,7 @@ export function createHomeSite(parts: HomeParts): HomeSite {
       {
         "/": {
           GET: async (head) => {
-            const page = await pageFor(head);
+            const page = pageFor(head);
             return html(200, page.language, statusPageHtml(page));
           },
         },
@@ -82,7 +84,7 @@ export function createHomeSite(parts: HomeParts): HomeSite {
           POST: async (request) => {
             if (!isFromOwnPage(request)) throw new HttpProblem(403, "this form was sent by another page");
             const fields = new URLSearchParams((await readWholeBody(request)).toString());
-            return await invite(await pageFor(request), fields.get("pin") ?? "");
+            return await invite(pageFor(request), fields.get("pin") ?? "");
           },
         },
       },
@@ -90,14 +92,17 @@ export function createHomeSite(parts: HomeParts): HomeSite {
   };
 }
 
-function refusalText(words: HomeWords, { retrySeconds }: { retrySeconds?: number }): string {
-  if (retrySeconds === undefined) return words.wrongPin;
+function refusalText(
+  words: HomeWords,
+  { reason, retrySeconds }: { reason: string; retrySeconds?: number },
+): string {
+  if (reason === "wrong-pin") return words.wrongPin;
+  if (retrySeconds === undefined) return words.listFull;
   return words.tooMany.replace("{{minutes}}", String(Math.ceil(retrySeconds / 60)));
 }
 
-async function readJson<T>(path: string): Promise<T | undefined> {
-  const text = (await readIfPresent(path))?.toString();
-  return text === undefined ? undefined : (JSON.parse(text) as T);
+function factsIn(text: string | undefined): StatusFacts | undefined {
+  return text === undefined ? undefined : (JSON.parse(text) as StatusFacts);
 }
 
 /** "same-origin": with the relay's usual "no-referrer", browsers send the form with the origin "null" (Fetch §3.1.1). */

@@ -9,6 +9,8 @@ export type HomeWords = Readonly<{
   unknown: string;
   /** {{minutes}} and {{seconds}} are filled in. */
   looked: string;
+  /** {{minutes}} is filled in. */
+  notDelivered: string;
   notLooked: string;
   details: string;
   checked: string;
@@ -27,6 +29,7 @@ export type HomeWords = Readonly<{
   wrongPin: string;
   /** {{minutes}} is filled in. */
   tooMany: string;
+  listFull: string;
   failed: string;
   qrLabel: string;
   back: string;
@@ -37,6 +40,7 @@ const en: HomeWords = {
   needsYou: "Your relay needs you",
   unknown: "Nothing is known of your relay yet. Look again in a minute.",
   looked: "{{minutes}} min ago it sent itself a message: {{seconds}} s.",
+  notDelivered: "{{minutes}} min ago it could not send itself a message.",
   notLooked: "It has just started and has not tried to send a message yet.",
   details: "What the relay says",
   checked: "What works",
@@ -105,6 +109,8 @@ const en: HomeWords = {
   closed: "Sign-up is closed: nobody can get a profile now.",
   wrongPin: "That is not the PIN.",
   tooMany: "Too many wrong PINs. Try again in {{minutes}} min.",
+  listFull:
+    "There are too many invitations already. Whoever runs the relay can withdraw some (homing-ctl invite revoke).",
   failed: "That did not work just now. Try again in a minute.",
   qrLabel: "QR code for a new profile",
   back: "Back",
@@ -115,6 +121,7 @@ const de: HomeWords = {
   needsYou: "Dein Relay braucht dich",
   unknown: "Über dein Relay ist noch nichts bekannt. Sieh in einer Minute noch einmal nach.",
   looked: "Vor {{minutes}} min hat es sich selbst eine Nachricht geschickt: {{seconds}} s.",
+  notDelivered: "Vor {{minutes}} min konnte es sich keine Nachricht schicken.",
   notLooked: "Es ist gerade erst gestartet und hat noch keine Nachricht verschickt.",
   details: "Was das Relay sagt (englisch)",
   checked: "Was geht",
@@ -196,6 +203,8 @@ const de: HomeWords = {
   closed: "Die Anmeldung ist geschlossen: Zurzeit bekommt niemand ein Profil.",
   wrongPin: "Das ist nicht die PIN.",
   tooMany: "Zu viele falsche PINs. Versuch es in {{minutes}} min noch einmal.",
+  listFull:
+    "Es gibt schon zu viele Einladungen. Wer das Relay betreibt, kann welche zurückziehen (homing-ctl invite revoke).",
   failed: "Das ging gerade nicht. Versuch es in einer Minute noch einmal.",
   qrLabel: "QR-Code für ein neues Profil",
   back: "Zurück",

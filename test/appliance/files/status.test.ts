@@ -1,11 +1,12 @@
 /** The scripts that look and shine, run by a real shell; what they call of the system is replaced by small programs. */
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { roomFile, statusScripts } from "../../../appliance/files/status.ts";
-import { runPaths } from "../../../appliance/layout.ts";
+import { homingUnits } from "../../../appliance/files/units.ts";
+import { dataPaths, runPaths } from "../../../appliance/layout.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 
 const onPosix = describe.skipIf(process.platform === "win32");
@@ -28,6 +29,13 @@ function run(name: string, args: string[], env: NodeJS.ProcessEnv = process.env)
   });
   return { status, stderr };
 }
+
+it("makes the page where no key can be read", () => {
+  const unit = homingUnits()["homing-status.service"]!;
+  const hidden = /^InaccessiblePaths=(.*)$/m.exec(unit)?.[1]?.split(" ");
+  for (const path of [dataPaths.relay, dataPaths.tls, dataPaths.ssh, dirname(runPaths.acmeAccountKey)])
+    expect(hidden).toContain(`-${path}`);
+});
 
 onPosix("the light", () => {
   const led = (name: string, file: string) => readFile(join(folder, name, file), "utf8");
@@ -70,7 +78,8 @@ onPosix("a look", () => {
     const programs = {
       systemctl: `printf '${states}\\n'; exit 3`,
       ip: "printf '2: eth0 inet 192.0.2.5/24 brd x\\n2: eth0 inet6 2001:db8::5/64 scope global\\n'",
-      stat: `echo ${disk}`,
+      // Of a file, its number says that it is another one.
+      stat: `case $1 in --file-system) echo ${disk} ;; *) for f; do :; done; ls -id "$f" ;; esac`,
       findmnt: "exit 1",
     };
     for (const [name, body] of Object.entries(programs)) {
@@ -104,6 +113,23 @@ onPosix("a look", () => {
     states = "active\\nfailed";
     expect(await look()).toBe(true);
     expect(await seen()).toContain("unit b.service failed\n");
+  });
+
+  it("sees that a problem is another one, and opens nothing that a service put there", async () => {
+    const problem = join(folder, runPaths.certificateProblem);
+    const line = async () => (await seen()).split("\n").find((one) => one.startsWith("certificate "));
+    await mkdir(dirname(problem), { recursive: true });
+    await writeFile(problem, "Forward port 80.\n");
+    await look();
+    const first = await line();
+    expect(first).toBeDefined();
+    await look();
+    expect(await line()).toBe(first);
+    // Whoever opens a pipe waits for somebody who writes.
+    expect(spawnSync("mkfifo", [`${problem}.new`]).status).toBe(0);
+    await rename(`${problem}.new`, problem);
+    await look();
+    expect(await line()).not.toBe(first);
   });
 
   it.each([

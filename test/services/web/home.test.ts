@@ -1,12 +1,15 @@
 /** The status page at home, as browsers and others in and outside of the network get it, with the real account service. */
-import { writeFile } from "node:fs/promises";
+import { rm, symlink, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { CanaryVerdict } from "../../../appliance/canary.ts";
 import type { StatusFacts } from "../../../appliance/life/judgement.ts";
+import { createLog } from "../../../services/lib/log.ts";
 import type { RequestHead } from "../../../services/web/exchange.ts";
 import { isFromHome } from "../../../services/web/home/from-home.ts";
+import { createHomeSite } from "../../../services/web/home/home-site.ts";
 import { homeWords } from "../../../services/web/home/home-words.ts";
 import { domain, homePin, type RunningSignUp, runSignUp } from "./running-sign-up.ts";
 
@@ -74,9 +77,9 @@ describe("the status page at home", () => {
     ...{ time: Math.floor(Date.now() / 1000) - 120, ok: true, works: true },
     steps: [{ name: "delivery", ok: true, seconds: 0.25, detail: "seen", mend: null }],
   };
-  const show = async (change: Partial<StatusFacts> = {}) => {
+  const show = async (change: Partial<StatusFacts> = {}, seen = canary) => {
     await writeFile(join(running.folder, "status.json"), JSON.stringify({ ...facts, ...change }));
-    await writeFile(join(running.folder, "verdict.json"), JSON.stringify(canary));
+    await writeFile(join(running.folder, "verdict.json"), JSON.stringify(seen));
   };
   beforeEach(() => show());
 
@@ -127,6 +130,28 @@ describe("the status page at home", () => {
     expect(text).not.toContain("<script>");
   });
 
+  it.each([[[]], [[{ ...canary.steps[0]!, ok: false }]]])(
+    "says that no message came when the relay could not send itself one",
+    async (steps) => {
+      await show({ isHealthy: false }, { ...canary, ok: false, works: false, steps });
+      const { text } = await ask("/");
+      expect(text).toContain("2 min ago it could not send itself a message.");
+      expect(text).not.toContain("sent itself a message:");
+    },
+  );
+
+  it("is shown all the same when what the relay saw is a link to something else, or no verdict", async () => {
+    const path = join(running.folder, "verdict.json");
+    await writeFile(path, '{"steps":[{"name":"x"}]}');
+    expect((await ask("/")).text).toContain("has not tried to send a message yet");
+    await rm(path);
+    await symlink(join(running.folder, "secret"), path);
+    const { status, text } = await ask("/");
+    expect(status).toBe(200);
+    expect(text).toContain("has not tried to send a message yet");
+    await rm(path);
+  });
+
   it("is nothing for other names, which are led to the relay as ever", async () => {
     const { status, headers } = await ask("/", { host: "evil.example" });
     expect(status).toBe(301);
@@ -155,6 +180,27 @@ describe("the status page at home", () => {
     ["the relay's public pages", { origin: `https://${domain}` }],
   ])("takes no PIN from %s", async (_who, headers) => {
     expect((await enter(homePin, headers)).status).toBe(403);
+  });
+
+  it("does not call the right PIN wrong when there are too many invitations", async () => {
+    const home = createHomeSite({
+      ...{ domain, pages: {}, log: createLog(() => {}) },
+      facts: join(running.folder, "status.json"),
+      canary: join(running.folder, "verdict.json"),
+      accounts: {
+        homeInvitation: async () => ({ result: "refused", status: 429, reason: "too-many" }),
+      },
+    });
+    const origin = "http://homing.local";
+    const answer = await home.routes.get("/invite")!.POST!({
+      ...headOf("192.168.1.20", "homing.local"),
+      headers: { get: (name) => (name === "origin" ? origin : undefined), all: () => [origin] },
+      parameter: "",
+      body: Readable.from([Buffer.from(`pin=${homePin}`)]),
+    });
+    expect(answer.status).toBe(429);
+    expect(answer.body).toContain(homeWords.en!.listFull);
+    expect(answer.body).not.toContain(homeWords.en!.wrongPin);
   });
 
   it("lets nobody guess the PIN, and then not even who knows it", async () => {
