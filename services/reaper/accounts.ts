@@ -7,6 +7,7 @@
 import type { ListedAccount } from "../../appliance/account-states.ts";
 import type { ReaperReport } from "../../appliance/reaper-report.ts";
 import type { Log } from "../lib/log.ts";
+import type { GoneNames } from "./gone-names.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import { nameless } from "./nameless.ts";
 import { type Ages, SECONDS_PER_DAY } from "./rules.ts";
@@ -36,6 +37,9 @@ export type AccountParts = Readonly<{
   /** Who has a connection open right now. */
   connected(): Promise<ReadonlySet<string>>;
   mailboxes: Mailboxes;
+  gone: GoneNames;
+  /** Unix seconds. */
+  now: number;
   report: ReaperReport;
   log: Log;
 }>;
@@ -44,6 +48,8 @@ export type AccountParts = Readonly<{
 const BATCH = 500;
 /** Changes of the account list under way: a flush of the card for all of them, and a connection for each. */
 const CHANGES_AT_ONCE = 32;
+/** No delivery takes so long (Dovecot's LMTP server gives up on a silent client after minutes). Seconds. */
+const LATEST_DELIVERY = 3_600;
 /** Days up to here are waited for, later ones are nonsense: as services/metadata/store.ts has it. Seconds. */
 const MOST_AHEAD = 366 * SECONDS_PER_DAY;
 
@@ -58,7 +64,10 @@ export async function findLeaving(
 ): Promise<string[]> {
   const leaving: string[] = [];
   const old: ListedAccount[] = [];
+  const gone = parts.gone.read();
+  const taken = new Set<string>();
   for await (const account of parts.accounts.list()) {
+    if (gone.has(account.address)) taken.add(account.address);
     if (account.state === "leaving") leaving.push(account.address);
     // Who is blocked cannot log in.
     else if (
@@ -69,6 +78,8 @@ export async function findLeaving(
     )
       old.push(account);
   }
+  // Only now: the list was not cut off.
+  removeLate(parts, gone, taken);
   parts.report.accounts.asked = leaving.length;
   if (ages === undefined) return leaving;
   const idle: string[] = [];
@@ -81,10 +92,31 @@ export async function findLeaving(
   if (idle.length === 0) return leaving;
   // A client may hold one connection for months.
   const connected = await parts.connected();
-  const gone = idle.filter((address) => !connected.has(address));
-  if (!parts.report.dryRun) await inGroups(gone, (address) => parts.accounts.leave(address));
-  parts.report.accounts.idle = gone.length;
-  return [...leaving, ...gone];
+  const going = idle.filter((address) => !connected.has(address));
+  if (!parts.report.dryRun) await inGroups(going, (address) => parts.accounts.leave(address));
+  parts.report.accounts.idle = going.length;
+  return [...leaving, ...going];
+}
+
+/** Takes away what was delivered to accounts that were gone by then, where nobody has the name (gone-names.ts). */
+function removeLate(
+  { mailboxes, gone, now, report, log }: AccountParts,
+  names: ReadonlyMap<string, number>,
+  taken: ReadonlySet<string>,
+): void {
+  if (report.dryRun || names.size === 0) return;
+  const left = new Map(names);
+  for (const [address, since] of names) {
+    if (!taken.has(address) && Math.abs(now - since) < LATEST_DELIVERY) continue;
+    try {
+      if (!taken.has(address) && mailboxes.has(address)) mailboxes.removeAccount(address);
+      left.delete(address);
+    } catch (cause) {
+      report.failures++;
+      log.error("cannot delete what came late for an account that is gone", {}, nameless(cause));
+    }
+  }
+  gone.keep(left);
 }
 
 /** The account list syncs its changes together when they come together. */
@@ -120,8 +152,9 @@ export async function deleteAccounts(parts: AccountParts, leaving: readonly stri
       }
     }
     await lastLogins.forget(emptied);
+    parts.gone.note(emptied, parts.now);
     await inGroups(emptied, (address) => {
-      // A message that was just being delivered when the account began to leave.
+      // A message that was just being delivered when the account began to leave; one that still is: gone-names.ts.
       if (mailboxes.has(address)) mailboxes.removeAccount(address);
       return accounts.forget(address);
     });

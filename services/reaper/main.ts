@@ -17,6 +17,7 @@ import { createAccountList } from "./account-list.ts";
 import { judgeClock } from "./clock.ts";
 import { readClockSigns } from "./clock-signs.ts";
 import { openFullNotes } from "./full-notes.ts";
+import { openGoneNames } from "./gone-names.ts";
 import { createLastLogins } from "./last-logins.ts";
 import { openMailboxes } from "./mailboxes.ts";
 import { readQueueBytes } from "./queue-room.ts";
@@ -58,6 +59,7 @@ const report = await runReaper(mode, dryRun, {
   connected: () => readConnected(runPaths.whoIsConnected),
   notes,
   noted,
+  gone: openGoneNames(join(runPaths.reaper, "gone")),
   clock,
   now: signs.now,
   freeBytes: () => {

@@ -14,6 +14,7 @@ import type { ClockJudgement } from "./clock.ts";
 import { makeRoom } from "./disk-room.ts";
 import { attempt, type Sweep, sweepAll, sweepMailbox } from "./expiry.ts";
 import type { FullNotes } from "./full-notes.ts";
+import type { GoneNames } from "./gone-names.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import { isBeyond, type Limits } from "./rules.ts";
 
@@ -30,6 +31,7 @@ export type RunParts = Readonly<{
   /** Who has a connection open right now. */
   connected(): Promise<ReadonlySet<string>>;
   notes: FullNotes;
+  gone: GoneNames;
   /** What Dovecot noted before this run, taken by main.ts. */
   noted: readonly string[];
   clock: ClockJudgement;

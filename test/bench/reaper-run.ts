@@ -9,6 +9,7 @@ import { createLog } from "../../services/lib/log.ts";
 import { createAccountList } from "../../services/reaper/account-list.ts";
 import { judgeClock } from "../../services/reaper/clock.ts";
 import { openFullNotes } from "../../services/reaper/full-notes.ts";
+import { openGoneNames } from "../../services/reaper/gone-names.ts";
 import { createLastLogins } from "../../services/reaper/last-logins.ts";
 import { openMailboxes } from "../../services/reaper/mailboxes.ts";
 import { runReaper } from "../../services/reaper/run.ts";
@@ -36,6 +37,7 @@ const report = await runReaper("expire", kind === "dry", {
   connected: async () => new Set(),
   notes: openFullNotes(folder, folder),
   noted: [],
+  gone: openGoneNames(join(folder, "gone")),
   clock: judgeClock({ now, syncedAt: now }, undefined),
   now,
   freeBytes: () => Number.POSITIVE_INFINITY,

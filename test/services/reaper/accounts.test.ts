@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { ListedAccount } from "../../../appliance/account-states.ts";
 import { emptyReport } from "../../../appliance/reaper-report.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { type AccountParts, deleteAccounts, findLeaving } from "../../../services/reaper/accounts.ts";
+import { openGoneNames } from "../../../services/reaper/gone-names.ts";
 import { DAY, foldersIn, makeStore, now, type TestStore } from "./store.ts";
 
 const today = Math.floor(now / DAY) * DAY;
@@ -67,6 +69,8 @@ function makeWorld(store: TestStore, world: World, failAt = Number.POSITIVE_INFI
         store.mailboxes.removeAccount(address);
       },
     },
+    gone: openGoneNames(join(store.folder, "gone")),
+    now,
     report: emptyReport(false),
     log,
   };
@@ -157,4 +161,41 @@ it("frees a name only when nothing is left of it, wherever it was killed before"
     expect(foldersIn(`${store.folder}/mail`)).toEqual([...again.rows.keys(), "index"].sort());
     expect(foldersIn(`${store.folder}/mail/index`)).toEqual([...again.rows.keys()].sort());
   }
+});
+
+it("takes away what was delivered when an account was gone by then, but nothing of the next of that name", async () => {
+  using store = makeStore();
+  const [alice, bob, carol] = ["alice", "bob", "carol"].map((name) => `${name}@_a.test`) as [
+    string,
+    string,
+    string,
+  ];
+  const { parts, rows } = makeWorld(store, {
+    alice: { made: 1, state: "leaving" },
+    bob: { made: 1, state: "leaving" },
+  });
+  await deleteAccounts(parts, await findLeaving(parts, 90, ages));
+  // Three deliveries end; somebody takes the name of bob. Carol's row is not there for a reason that nobody knows.
+  for (const address of [alice, bob, carol]) store.add(address, 0, 100);
+  rows.set(bob, { address: bob, createdDay: today, state: "active" });
+  const look = async (hours: number, changes: Partial<AccountParts> = {}) => {
+    await findLeaving({ ...parts, now: now + hours * 3_600, ...changes }, 90, ages).catch(() => {});
+    return store.mailboxes.addresses().sort();
+  };
+  expect(await look(0.5)).toEqual([alice, bob, carol]);
+  const cutOff: AccountParts["accounts"] = {
+    ...parts.accounts,
+    // biome-ignore lint/correctness/useYield: it fails before.
+    list: async function* () {
+      throw new Error("cut off");
+    },
+  };
+  expect(await look(2, { accounts: cutOff })).toEqual([alice, bob, carol]);
+  expect(await look(2, { report: emptyReport(true) })).toEqual([alice, bob, carol]);
+  expect(await look(2)).toEqual([bob, carol]);
+  // Forgotten: it is not looked at again.
+  store.add(alice, 0, 100);
+  rows.delete(bob);
+  expect(await look(4)).toEqual([alice, bob, carol]);
+  expect(parts.gone.read().size).toBe(0);
 });

@@ -4,6 +4,7 @@ import { expect, it } from "vitest";
 import type { ListedAccount } from "../../../appliance/account-states.ts";
 import { createLog } from "../../../services/lib/log.ts";
 import { openFullNotes } from "../../../services/reaper/full-notes.ts";
+import { openGoneNames } from "../../../services/reaper/gone-names.ts";
 import { type RunMode, type RunParts, runReaper } from "../../../services/reaper/run.ts";
 import { foldersIn, makeStore, now, settings, type TestStore } from "./store.ts";
 
@@ -26,6 +27,7 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
     connected: async () => new Set(),
     notes: openFullNotes(full, again),
     noted: [],
+    gone: openGoneNames(join(store.folder, "gone")),
     clock: {
       cameAt: (stamp) => stamp,
       state: () => ({ lastRun: now, wasSynced: true, trustedSince: 0, doubts: [] }),
