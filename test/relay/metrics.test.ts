@@ -127,7 +127,15 @@ describeRelays("the figures of a relay", { "_a.test": { settings } }, (ring) => 
   describe.skipIf(!hasPrometheus)(`a real Prometheus${hasPrometheus ? "" : " (needs prometheus)"}`, () => {
     it("finds nothing to say against them, scrapes them, and has every series that dashboard and alerts ask for", async () => {
       await relay().exec("systemctl start homing-probe.service", { anyExitCode: true });
-      const text = await (await scrape()).text();
+      const { everywhere } = await wantedSeries();
+      // Services write what they count some seconds after their start.
+      const text = await waitFor("every service wrote what it counts", TIMEOUT, async () => {
+        const said = await (await scrape()).text();
+        const there = seriesNamesOf(said);
+        const missing = everywhere.filter((name) => !there.has(name));
+        if (missing.length > 0) throw new Error(`no ${missing.join(", ")}`);
+        return said;
+      });
       const checked = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
       expect(`${checked.status} ${checked.stdout}${checked.stderr}`).toBe("0 ");
 
@@ -172,9 +180,6 @@ scrape_configs:
       } finally {
         prometheus.kill("SIGTERM");
       }
-      const there = seriesNamesOf(text);
-      const { everywhere } = await wantedSeries();
-      expect(everywhere.filter((name) => !there.has(name))).toEqual([]);
     });
   });
 });
