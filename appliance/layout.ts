@@ -76,7 +76,10 @@ export const certificateStatePath = `${dataPaths.certificates}/state.json`;
 /** When to look again, in seconds since 1970: a small script reads it, so that Node starts only when it is time. */
 export const certificateNextPath = `${dataPaths.certificates}/next`;
 
-/** What services/reaper keeps of its last daily run, which counts as that long ago as this is old. */
+/**
+ * What services/reaper keeps of its last daily run, which counts as that long ago as this is old: for the reaper itself,
+ * for homing-ctl status and for services/metrics, which see when it was written, and no more.
+ */
 export const reaperStatePath = `${dataPaths.reaper}/state.json`;
 
 /** Made by systemd-timesyncd once the clock was set by a time server (systemd-timesyncd.service(8)). */

@@ -157,7 +157,7 @@ h ${dataPaths.mailIndex} - - - - +j
 r! ${dataPaths.mailIndex}/*/.*/dovecot-uidlist.lock
 d ${dataPaths.canary} 0700 ${users.probe.name} ${users.probe.name}
 d ${dirname(runPaths.canaryVerdict)} 0755 ${users.probe.name} ${users.probe.name}
-d ${dataPaths.reaper} 0700 ${users.vmail.name} ${users.vmail.name}
+d ${dataPaths.reaper} 0755 ${users.vmail.name} ${users.vmail.name}
 d ${runPaths.reaper} 0755 ${users.vmail.name} ${users.vmail.name}
 d ${runPaths.reaperFull} 0700 ${users.vmail.name} ${users.vmail.name}
 d ${runPaths.reaperAgain} 0700 ${users.vmail.name} ${users.vmail.name}

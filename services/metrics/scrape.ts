@@ -5,6 +5,7 @@
 import Registry, { type RegisteredMetric } from "prom-client/lib/registry.js";
 import type { Log } from "../lib/log.ts";
 import { createCertificateLook } from "./certificate.ts";
+import { lastDeletion } from "./deletion.ts";
 import { deviceFamilies } from "./device.ts";
 import { askDovecot, dovecotFamilies } from "./dovecot.ts";
 import { gauge } from "./families.ts";
@@ -50,7 +51,8 @@ export function createScrape(options: ScrapeOptions): (format: Format) => Promis
 
   return async (format) => {
     const [dovecot, certificate] = await Promise.all([fromDovecot(), lookAtCertificate()]);
-    const own = [...deviceFamilies(options.root), ...(certificate ? [certificate] : []), ...dovecot];
+    const once = [certificate, lastDeletion(options.root)].filter((family) => family !== undefined);
+    const own = [...deviceFamilies(options.root), ...once, ...dovecot];
     const aboutThis = (good: number, broken: number) => [
       gauge("homing_dovecot_up", "1 when Dovecot told what it counts.", [[dovecotAnswers ? 1 : 0]])!,
       gauge(

@@ -9,9 +9,8 @@ import type { ReaperReport } from "../../appliance/reaper-report.ts";
 import { createCounters } from "../lib/counters.ts";
 import type { Log } from "../lib/log.ts";
 
-/** Of the last daily run. */
+/** Of the last daily run. When it was, services/metrics tells: that is known over reboots. */
 const lastRunGauges = {
-  homing_reaper_last_run_timestamp_seconds: "When the last daily run was, Unix time.",
   homing_reaper_run_duration_seconds: "How long it took.",
   homing_reaper_clock_trusted: "1 when it believed the clock, 0 when nothing went by its age.",
 };
@@ -69,7 +68,6 @@ function addUp(totals: Totals, mode: string, report: ReaperReport): Totals {
   add("failures", report.failures);
   add(`runs mode ${mode}`, 1);
   const lastRun: Record<keyof typeof lastRunGauges, number> = {
-    homing_reaper_last_run_timestamp_seconds: report.time,
     homing_reaper_run_duration_seconds: report.seconds,
     homing_reaper_clock_trusted: report.refusal === undefined ? 1 : 0,
   };

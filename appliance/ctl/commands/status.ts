@@ -1,10 +1,10 @@
 /** `homing-ctl status`: one screen of what works, what does not, and what to do. */
 import { execFile } from "node:child_process";
-import { readdir, statfs } from "node:fs/promises";
+import { lstat, readdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { readVerdict } from "../../canary.ts";
-import { dataDirectory, dataPaths, runPaths } from "../../layout.ts";
+import { dataDirectory, dataPaths, reaperStatePath, runPaths } from "../../layout.ts";
 import type { StatusFacts } from "../../life/judgement.ts";
 import { readOthersFile } from "../../others-file.ts";
 import type { ReaperReport } from "../../reaper-report.ts";
@@ -73,8 +73,34 @@ async function lookAtRelay(io: CtlIo): Promise<Seen> {
     canary: readVerdict(textOf(runPaths.canaryVerdict)),
     queued: await countQueued(),
     expiry: jsonOf<ReaperReport>(runPaths.reaperReport),
+    lastExpiry: await timeOf(reaperStatePath),
+    expiryTimerSeconds: await secondsSinceStartOf("homing-reaper.timer"),
     disk: { free: bavail * bsize, size: blocks * bsize },
   };
+}
+
+/** When a file was written, in Unix seconds; undefined when there is none. */
+async function timeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await lstat(path)).mtimeMs / 1000;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw cause;
+  }
+}
+
+/** 0 for a unit that was never started. By the clock that counts from the kernel's start, which nobody sets. */
+async function secondsSinceStartOf(unit: string): Promise<number> {
+  const property = "ActiveEnterTimestampMonotonic";
+  const { stdout } = await promisify(execFile)("systemctl", [
+    "show",
+    unit,
+    "--value",
+    "--property",
+    property,
+  ]);
+  const microseconds = Number(stdout.trim());
+  return microseconds > 0 ? Math.max(0, Number(process.hrtime.bigint() / 1_000n) - microseconds) / 1e6 : 0;
 }
 
 /** Messages that wait. deferred and hold have a folder for each first letter. */

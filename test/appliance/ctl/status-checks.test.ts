@@ -29,7 +29,7 @@ const fine: Seen = {
   },
   canary,
   queued: 0,
-  expiry: undefined,
+  ...{ expiry: undefined, lastExpiry: 1_000_000 - 4 * 3600, expiryTimerSeconds: 100_000 },
   disk: { free: 12e9, size: 29e9 },
 };
 const now = canary.time + 240;
@@ -56,6 +56,7 @@ describe("homing-ctl status", () => {
         "  ok     clock        set by a time server",
         "  ok     disk         12.0 GB of 29.0 GB free",
         "  ok     queue        no message waits",
+        "  ok     expiry       last done 4 h ago",
         "",
       ].join("\n"),
     );
@@ -112,8 +113,25 @@ describe("homing-ctl status", () => {
     expect(text({ ...fine, expiry: { ...report, failures: 1 } })).toContain("1 failed");
     const refused = { ...report, refusal: "the clock is not set" };
     expect(text({ ...fine, expiry: refused })).toContain(
-      "ok     expiry       nothing goes by its age: the clock is not set",
+      "ok     expiry       nothing goes by its age today: the clock is not set",
     );
+  });
+
+  it("asks for attention when the deletion of old mail is dead, but not before it had its time", () => {
+    const never = { ...fine, lastExpiry: undefined };
+    expect(text({ ...never, expiryTimerSeconds: 8 * 3600 })).toContain(
+      "  ok     expiry       not done yet: comes by itself within an hour\n",
+    );
+    expect(text(never)).toMatch(
+      / {2}WRONG {2}expiry +nothing old was ever deleted\n +→ see `journalctl -t homing-reaper`/,
+    );
+    const long = { ...fine, lastExpiry: now - 80 * 3600 };
+    expect(text({ ...long, expiryTimerSeconds: 600 })).toContain(
+      "  ok     expiry       last done 80 h ago\n",
+    );
+    expect(text(long)).toContain("  WRONG  expiry       nothing old was deleted for 3 days\n");
+    // What was done for single mailboxes does not hide it.
+    expect(text({ ...long, expiry: { ...emptyReport(false), time: now } })).toContain("WRONG  expiry");
   });
 
   it("says of a device that is no relay only why", () => {

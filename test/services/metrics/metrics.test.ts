@@ -1,6 +1,6 @@
 /** The service that tells Prometheus how a relay does, over real sockets, with a folder for /proc, /sys, /run and /data. */
 import { createHash, generateKeyPairSync, X509Certificate } from "node:crypto";
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -115,6 +115,8 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     await put("sys/fs/cgroup/system.slice/homing-auth.service/memory.events", "oom 1\noom_kill 1\n");
     await put("sys/fs/cgroup/system.slice/ssh.service/memory.current", "1\n");
     await put("run/homing/light", "attention\n");
+    await put("data/reaper/state.json", "{}");
+    await utimes(join(root, "data/reaper/state.json"), 1_800_000_000, 1_800_000_000.5);
     await put("run/systemd/timesync/synchronized", "");
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const keyPem = String(privateKey.export({ type: "pkcs8", format: "pem" }));
@@ -144,6 +146,7 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
       'homing_service_memory_bytes{service="homing-auth"} 123456',
       'homing_service_memory_kills_total{service="homing-auth"} 1',
       "homing_needs_attention 1",
+      "homing_reaper_last_run_timestamp_seconds 1800000000",
       "homing_clock_synchronized 1",
       `homing_certificate_not_after_seconds ${notAfter}`,
       'homing_metrics_files{state="good"} 1',
@@ -157,7 +160,7 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
 
   it("says nothing of what a machine does not have, and goes on without Dovecot", async () => {
     const text = await scrape();
-    expect(text).not.toMatch(/undervoltage|temperature|card_|throttled|needs_attention|not_after|NaN/);
+    expect(text).not.toMatch(/undervoltage|temperature|card_|throttled|needs_attention|not_after|reaper|NaN/);
     expect(text).toContain('slot="unknown"} 1\n');
     expect(text).toContain("homing_dovecot_up 0\n");
     expect(text).toContain("homing_clock_synchronized 0\n");
