@@ -67,7 +67,7 @@ const report = await runReaper(mode, dryRun, {
     return bavail * bsize;
   },
   reserve: readReserve(),
-  queueBytes: readQueueBytes(runPaths.queueFigures),
+  queueBytes: readQueueBytes(runPaths.queueFigures, log),
   log,
 });
 if (!dryRun) {

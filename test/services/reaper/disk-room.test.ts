@@ -1,4 +1,4 @@
-import { utimesSync, writeFileSync } from "node:fs";
+import { rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
@@ -88,17 +88,23 @@ it("makes as much room as would be missing were the queue empty", () => {
 it("reads what the queue takes, and nothing from before the last hour", () => {
   using store = makeStore();
   const path = join(store.folder, "queue.prom");
-  expect(readQueueBytes(path)).toBe(0);
+  expect(readQueueBytes(path, store.sweep().log)).toBe(0);
   const line = (name: string, state: string, value: number) =>
     `homing_mail_queue_${name}{state="${state}"} ${value}\n`;
   writeFileSync(
     path,
     `# TYPE homing_mail_queue_bytes gauge\n${line("messages", "active", 7)}${line("bytes", "active", 4096)}${line("bytes", "hold", 1e12)}`,
   );
-  expect(readQueueBytes(path)).toBe(1e12 + 4096);
+  expect(readQueueBytes(path, store.sweep().log)).toBe(1e12 + 4096);
   const long = Date.now() / 1000 - 2 * 3600;
   utimesSync(path, long, long);
-  expect(readQueueBytes(path)).toBe(0);
+  expect(readQueueBytes(path, store.sweep().log)).toBe(0);
+  expect(store.log).toEqual([]);
+  // Put there by another service.
+  rmSync(path);
+  symlinkSync("/etc/passwd", path);
+  expect(readQueueBytes(path, store.sweep().log)).toBe(0);
+  expect(store.log.join("")).toMatch(/^<4>what the queue takes of the disk cannot be read/);
 });
 
 it("removes nothing in a dry run", () => {
