@@ -21,6 +21,12 @@ export const turnSettings = z
       LAST_PORT,
     ),
     lastPort: whole("Last of these ports: each end of a call takes one.", 49_407, FIRST_USER_PORT, LAST_PORT),
+    maxMegabits: whole(
+      "Megabits a second, each way, for all calls together: mail needs some of your line too. An end with video takes 3.",
+      20,
+      1,
+      10_000,
+    ),
   })
   .prefault({});
 

@@ -9,6 +9,7 @@ import { metricsListen, ports, sshPort, turnPort, users } from "../layout.ts";
  * IPv6 sources count by /64, the smallest network a provider gives out.
  */
 const newConnections = "100/second burst 500 packets";
+const BYTES_PER_MEGABIT = 125_000;
 /** Datagrams of new conversations of one source: each call is some, while its ways are tried. */
 const newDatagrams = "100/second burst 500 packets";
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
@@ -27,8 +28,8 @@ export type FirewallOptions = Readonly<{
   metrics: boolean;
   /** One source may hold so many to the relay's ports at the same time. */
   connections: number;
-  /** Opens the UDP ports of the TURN server: its own and those of calls. */
-  turn?: Readonly<{ firstPort: number; lastPort: number }> | undefined;
+  /** Opens the UDP ports of the TURN server, its own and those of calls, to so much in a second. */
+  turn?: Readonly<{ firstPort: number; lastPort: number; maxMegabits: number }> | undefined;
 }>;
 
 /** The rule set. */
@@ -62,6 +63,13 @@ export function nftablesConf(options: FirewallOptions): string {
   }
 `;
   const turnPorts = options.turn && `{ ${turnPort}, ${options.turn.firstPort}-${options.turn.lastPort} }`;
+  /*
+   * All calls together. It is what comes in that is counted: each datagram goes out again once, and coturn ends a call
+   * when the kernel refuses to send. The kernel saves up a second's worth, so a picture that begins a video comes through.
+   * Before the rule on conversations, which would let all datagrams but the first pass.
+   */
+  const turnLimit = `
+    udp dport ${turnPorts} limit rate over ${(options.turn?.maxMegabits ?? 0) * BYTES_PER_MEGABIT} bytes/second drop`;
   const turnRule = `
     udp dport ${turnPorts} jump turn`;
   const turnChain = `
@@ -126,7 +134,7 @@ ${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
   chain input {
     type filter hook input priority filter; policy drop;
 
-    iif "lo" accept
+    iif "lo" accept${turnPorts ? turnLimit : ""}
     ct state vmap { established : accept, related : accept, invalid : drop }
 
     # RFC 4890: IPv6 does not work without these; neighbours are never behind a router.

@@ -7,9 +7,12 @@ import type { RelayConfig } from "../relay-config.ts";
 import { neverGiveUp, restartLines, sandboxLines } from "./sandbox.ts";
 import { loginUnit, startsLater } from "./start-order.ts";
 
-/** Bytes a second of one end of a call, both ways together: video of a phone takes a third. */
-const MAX_BYTES_PER_SECOND = 1_000_000;
-/** Ends of calls under one credential. A client has one, or some while it tries its ways. */
+/**
+ * Bytes a second of one end of a call, each way: WebRTC's video asks for 2.5 Mbit/s at most. All calls together are kept
+ * to what is set by the firewall, for coturn's `bps-capacity` takes this much of it for each end, whatever that end sends.
+ */
+const MAX_BYTES_PER_SECOND = 400_000;
+/** Ends of calls under one credential, which is an account's. A client has one, or some while it tries its ways. */
 const MAX_ENDS_OF_CREDENTIAL = 12;
 /** Seconds after which a client has to prove itself anew. */
 const NONCE_SECONDS = 600;

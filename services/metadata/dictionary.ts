@@ -34,14 +34,14 @@ export function createDictionary(
   parts: Readonly<{
     config: RelayConfig;
     store: MetadataStore;
-    /** What clients are told of the TURN server, if anything. */
-    turn: () => string | undefined;
+    /** What an account's clients are told of the TURN server, if anything. */
+    turn: (account: string) => string | undefined;
     /** Unix time in seconds. */
     now: () => number;
   }>,
 ): Dictionary {
   const { config, store, now } = parts;
-  const serverValues = new Map<string, () => string | undefined>([
+  const serverValues = new Map<string, (user: string) => string | undefined>([
     ["maxsmtprecipients", () => String(config.messages.maxRecipients)],
     ["turn", parts.turn],
   ]);
@@ -50,7 +50,7 @@ export function createDictionary(
     const parsed = parseKey(key);
     switch (parsed.kind) {
       case "server":
-        return serverValues.get(parsed.name)?.();
+        return serverValues.get(parsed.name)?.(user);
       case "device-token": {
         const tokens = store.tokens(user, parsed.mailbox, now());
         return tokens.length === 0 ? undefined : tokens.join(" ");

@@ -1,6 +1,7 @@
 /**
- * What clients are told of the relay's TURN server: name, port and credentials for two days, made as coturn's
- * `use-auth-secret` wants them (draft-uberti-behave-turn-rest-00 §2.2): the name is when they end, the password its HMAC.
+ * What clients are told of the relay's TURN server: name, port and credentials for two days and up to half a day more, made
+ * as coturn's `use-auth-secret` wants them (draft-uberti-behave-turn-rest-00 §2.2): the name is when they end, the password
+ * its HMAC.
  * Nothing is said while the server does not answer where clients would look for it. Called by service.ts.
  */
 import { createHmac } from "node:crypto";
@@ -8,13 +9,18 @@ import type { Log } from "../lib/log.ts";
 
 /** The core asks anew at its next connection from half a day before the end on; one connection may last a day. */
 const CREDENTIAL_SECONDS = 2 * 86_400;
+/**
+ * An account's name is the same for so long, so that coturn's quota counts the account's calls, however often it asks.
+ * Nothing but digits may tell names apart: the core wants a number, and takes the rest of `time:more` for the password.
+ */
+const NAME_SECONDS = 43_200;
 /** Between two looks while it answers, and while it does not, as at the start. Milliseconds. */
 const LOOK_EVERY_MS = 60_000;
 const LOOK_FOR_IT_EVERY_MS = 10_000;
 
 export type Turn = Readonly<{
-  /** The value of /shared/vendor/deltachat/turn; undefined while there is nobody to go to. */
-  value: () => string | undefined;
+  /** The value of /shared/vendor/deltachat/turn for an account; undefined while there is nobody to go to. */
+  value: (account: string) => string | undefined;
   stop: () => void;
 }>;
 
@@ -76,9 +82,9 @@ export function announceTurn(options: TurnOptions): Turn {
   void lookAgain();
 
   return {
-    value() {
+    value(account) {
       if (isReachable !== true || secret === undefined) return undefined;
-      const end = String(Math.floor(options.now()) + CREDENTIAL_SECONDS);
+      const end = String(endFor(account, secret, options.now()));
       const password = createHmac("sha1", secret).update(end).digest("base64");
       return `${domain}:${port}:${end}:${password}`;
     },
@@ -87,4 +93,11 @@ export function announceTurn(options: TurnOptions): Turn {
       clearTimeout(timer);
     },
   };
+}
+
+/** Unix time in seconds. Accounts change names at moments of their own, or one could use up the calls of all. */
+function endFor(account: string, secret: string, now: number): number {
+  const moment = createHmac("sha256", secret).update(`account ${account}`).digest().readUIntBE(0, 6);
+  const earliest = Math.floor(now) + CREDENTIAL_SECONDS;
+  return earliest + ((moment - (earliest % NAME_SECONDS) + NAME_SECONDS) % NAME_SECONDS);
 }

@@ -97,7 +97,7 @@ const defaults: RelayConfig = {
     keepTokenDays: 90,
     retryHours: 5,
   },
-  turn: { enabled: false, firstPort: 49_152, lastPort: 49_407 },
+  turn: { enabled: false, firstPort: 49_152, lastPort: 49_407, maxMegabits: 20 },
 };
 
 describe("parseRelayConfig", () => {

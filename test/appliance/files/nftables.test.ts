@@ -52,11 +52,20 @@ describe("the firewall", () => {
   });
 
   it("opens the ports of calls only where the relay helps with them", () => {
-    const turn = { firstPort: 50_000, lastPort: 50_100 };
+    const turn = { firstPort: 50_000, lastPort: 50_100, maxMegabits: 20 };
     expect(nftablesConf({ ssh: false, metrics: false, connections: 500 })).not.toContain("udp dport { 3478");
     expect(nftablesConf({ ssh: false, metrics: false, connections: 500, turn })).toContain(
       "udp dport { 3478, 50000-50100 } jump turn",
     );
+  });
+
+  it("keeps all calls together to what is set, those that have begun too", () => {
+    const turn = { firstPort: 50_000, lastPort: 50_100, maxMegabits: 20 };
+    const rules = nftablesConf({ ssh: false, metrics: false, connections: 500, turn });
+    const limit = rules.indexOf("udp dport { 3478, 50000-50100 } limit rate over 2500000 bytes/second drop");
+    expect(limit).toBeGreaterThan(rules.indexOf('iif "lo" accept'));
+    expect(limit).toBeLessThan(rules.indexOf("ct state vmap"));
+    expect(nftablesConf({ ssh: false, metrics: false, connections: 500 })).not.toContain("bytes/second");
   });
 
   it.skipIf(!nftWorks).each([true, false])(
@@ -67,7 +76,7 @@ describe("the firewall", () => {
           ssh,
           metrics: ssh,
           connections: 120,
-          turn: ssh ? { firstPort: 50_000, lastPort: 50_100 } : undefined,
+          turn: ssh ? { firstPort: 50_000, lastPort: 50_100, maxMegabits: 20 } : undefined,
         }),
       );
       expect(result.stderr).toBe("");

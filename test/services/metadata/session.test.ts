@@ -35,7 +35,12 @@ describe("a dict connection", () => {
     store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
     path = join(folder, "metadata.sock");
     const config = parseRelayConfig(`domain = "_a.test"\n${settings}`, "relay.toml");
-    const dictionary = createDictionary({ config, store, turn: () => turn, now: () => now });
+    const dictionary = createDictionary({
+      config,
+      store,
+      turn: (account) => turn && `${turn} of ${account}`,
+      now: () => now,
+    });
     listener = createServer((socket) => {
       serveSession(socket, { dictionary, log: createLog((line) => log.push(line)) });
     });

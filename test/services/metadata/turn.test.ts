@@ -69,15 +69,42 @@ it("tells clients of a server that answers at one of the relay's addresses, and 
   });
   await expect.poll(() => lines.length).toBe(2);
   expect(lines[0]).toContain("there is no secret");
-  expect(turn.value()).toBeUndefined();
+  const value = () => turn.value("abc@_a.test");
+  expect(value()).toBeUndefined();
   addresses = ["127.0.0.1"];
   secrets = ["secret"];
-  await expect.poll(turn.value).toBeDefined();
+  await expect.poll(value).toBeDefined();
   // As the core reads it: host, port, end, password, parted by colons.
-  const [host, at, end, password, ...rest] = turn.value()!.split(":");
-  expect([host, Number(at), Number(end), rest]).toEqual(["_a.test", port, now + 2 * 86_400, []]);
+  const [host, at, end, password, ...rest] = value()!.split(":");
+  expect([host, Number(at), rest]).toEqual(["_a.test", port, []]);
+  expect(end).toMatch(/^\d+$/);
   expect(password).toBe(createHmac("sha1", "secret").update(end!).digest("base64"));
   addresses = [];
-  await expect.poll(turn.value).toBeUndefined();
+  await expect.poll(value).toBeUndefined();
+  turn.stop();
+});
+
+it("gives an account one name at a time, for at least two days, and others other ones", async () => {
+  let time = now;
+  const turn: Turn = announceTurn({
+    ...{ domain: "_a.test", port, answersStun, now: () => time, lookEveryMs: 20 },
+    readSecret: async () => "secret",
+    resolve: async () => ["127.0.0.1"],
+    log: createLog(() => {}),
+  });
+  const nameOf = (account: string) => Number(turn.value(account)?.split(":")[2]);
+  await expect.poll(() => nameOf("abc@_a.test")).toBeGreaterThan(0);
+  const names: number[] = [];
+  const day = 86_400;
+  for (; time < now + day; time += 300) {
+    const end = nameOf("abc@_a.test");
+    expect(end - time).toBeGreaterThanOrEqual(2 * day);
+    expect(end - time).toBeLessThan(2.5 * day);
+    if (!names.includes(end)) names.push(end);
+  }
+  // However often it asks: a day has three of them at most, half a day apart.
+  expect(names.slice(1).map((end, i) => end - names[i]!)).toEqual(names.slice(1).map(() => day / 2));
+  const accounts = Array.from({ length: 20 }, (_, i) => `account${i}@_a.test`);
+  expect(new Set(accounts.map(nameOf)).size).toBe(20);
   turn.stop();
 });
