@@ -2,7 +2,7 @@
  * SSH for the administrators that relay.toml names: keys only, root only (sshd_config(5)). Without a key
  * there is no authorized_keys file, the service does not start and its port is closed.
  */
-import { dataPaths } from "../layout.ts";
+import { dataPaths, metricsListen } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 
 export const authorizedKeysPath = "/etc/ssh/authorized_keys";
@@ -29,7 +29,9 @@ MaxAuthTries 3
 MaxStartups 5:30:20
 X11Forwarding no
 AllowAgentForwarding no
-AllowTcpForwarding no
+# What a relay tells Prometheus (docs/metrics.md), and nothing else.
+AllowTcpForwarding local
+PermitOpen ${metricsListen.host}:${metricsListen.port}
 PermitTunnel no
 PermitUserEnvironment no
 AcceptEnv LANG LC_*
