@@ -100,7 +100,9 @@ kernel.unprivileged_bpf_disabled = 1
 net.core.bpf_jit_harden = 2
 kernel.yama.ptrace_scope = 2
 fs.protected_fifos = 2
+fs.protected_hardlinks = 1
 fs.protected_regular = 2
+fs.protected_symlinks = 1
 fs.suid_dumpable = 0
 # No routing, no redirects, no source routes; spoofed sources are dropped.
 net.ipv4.conf.all.rp_filter = 2

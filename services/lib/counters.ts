@@ -3,7 +3,7 @@
  * where an exporter finds them. Called by the services; nothing listens for it. What is counted never names a
  * person: no address, no account.
  */
-import { chmod, rename, writeFile } from "node:fs/promises";
+import { chmod, rename, rm, writeFile } from "node:fs/promises";
 import type { Log } from "./log.ts";
 
 /** A change is in the file after so long at the latest; an exporter is commonly asked that often. Milliseconds. */
@@ -53,7 +53,9 @@ export function createCounters(options: Readonly<{ path: string; log: Log; every
   const write = async (): Promise<void> => {
     const aside = `${path}.new`;
     try {
-      await writeFile(aside, text());
+      // All services write in that folder: a link or a file of another one that lies there is not written through.
+      await rm(aside, { force: true });
+      await writeFile(aside, text(), { flag: "wx" });
       // The services' umask hides their files from others.
       await chmod(aside, 0o644);
       await rename(aside, path);

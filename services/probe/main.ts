@@ -60,6 +60,7 @@ await writeReport(
     metrics: join(runPaths.metrics, "canary.prom"),
   },
   verdict,
+  log,
 );
 for (const { name, detail } of failed) log.warn("the canary found something wrong", { step: name, detail });
 process.exitCode = verdict.works ? 0 : 1;

@@ -5,6 +5,7 @@
 import { chmod, rename, rm, writeFile } from "node:fs/promises";
 import { type CanaryVerdict, canarySteps } from "../../appliance/canary.ts";
 import { readIfPresent } from "../../appliance/life/disk.ts";
+import { describeError, type Log } from "../lib/log.ts";
 
 /** Upper bounds in seconds: a message to oneself takes 0.1 s on a quiet PC and some seconds on a busy Raspberry Pi 3. */
 const bounds = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
@@ -15,14 +16,18 @@ export type History = { ok: number; failed: number; steps: Record<string, StepHi
 
 export type ReportPaths = Readonly<{ verdict: string; problem: string; history: string; metrics: string }>;
 
-export async function writeReport(paths: ReportPaths, verdict: CanaryVerdict): Promise<void> {
+/** @throws what the writing of the verdict throws; figures that cannot be written say nothing about the relay */
+export async function writeReport(paths: ReportPaths, verdict: CanaryVerdict, log: Log): Promise<void> {
   const history = addRun(readHistory((await readIfPresent(paths.history))?.toString()), verdict);
   await replace(paths.history, JSON.stringify(history));
   await replace(paths.verdict, `${JSON.stringify(verdict)}\n`);
   const problems = problemLines(verdict);
   if (problems.length === 0) await rm(paths.problem, { force: true });
   else await replaceIfOther(paths.problem, problems.map((line) => `${line}\n`).join(""));
-  await replace(paths.metrics, figures(verdict, history));
+  // All services write in that folder.
+  await replace(paths.metrics, figures(verdict, history)).catch((cause: unknown) =>
+    log.warn("cannot write the figures", { path: paths.metrics, cause: describeError(cause) }),
+  );
 }
 
 /** For the console: the same text as long as the same is wrong, whatever the times. */
@@ -123,7 +128,9 @@ async function replaceIfOther(path: string, content: string): Promise<void> {
 /** For all to read; nothing here has to outlive a power cut. */
 async function replace(path: string, content: string): Promise<void> {
   const aside = `${path}.new`;
-  await writeFile(aside, content);
+  // No link that another service put there is followed.
+  await rm(aside, { force: true });
+  await writeFile(aside, content, { flag: "wx" });
   await chmod(aside, 0o644);
   await rename(aside, path);
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -89,6 +89,16 @@ describe("counters", () => {
     await counters.close();
     expect(await readFile(path, "utf8")).toContain(`homing_open ${value}\n`);
     expect(lines.filter((line) => line.includes("cannot write the counters"))).toHaveLength(1);
+  });
+
+  it("are written through no link that another service made", async () => {
+    await writeFile(`${path}.other`, "of another service");
+    await symlink(`${path}.other`, `${path}.new`);
+    const counters = createCounters({ path, log });
+    counters.counter("homing_taken_total", "x").add();
+    await counters.close();
+    expect(await readFile(path, "utf8")).toContain("homing_taken_total 1\n");
+    expect(await readFile(`${path}.other`, "utf8")).toBe("of another service");
   });
 
   it("refuse names that Prometheus does not know, doubles, shrinking and labels without end", () => {

@@ -1,6 +1,10 @@
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CanaryVerdict } from "../../../appliance/canary.ts";
-import { addRun, figures, problemLines, readHistory } from "../../../services/probe/report.ts";
+import { createLog } from "../../../services/lib/log.ts";
+import { addRun, figures, problemLines, readHistory, writeReport } from "../../../services/probe/report.ts";
 
 const verdict: CanaryVerdict = {
   ...{ time: 1_800_000_000, ok: false, works: true },
@@ -49,5 +53,27 @@ describe("the canary's report", () => {
   it("says what is wrong and what to do, in the same words as long as the same is wrong", () => {
     expect(problemLines(verdict)).toEqual(["no A record. publish it"]);
     expect(problemLines({ ...verdict, time: 1 })).toEqual(problemLines(verdict));
+  });
+
+  it("writes the verdict though another service keeps it from writing its figures", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "homing-report-"));
+    const lines: string[] = [];
+    try {
+      const at = (name: string) => join(folder, name);
+      const paths = { verdict: at("v"), problem: at("p"), history: at("h"), metrics: at("canary.prom") };
+      await mkdir(at("canary.prom"));
+      await writeFile(at("other"), "of another service");
+      await symlink(at("other"), at("v.new"));
+      await writeReport(
+        paths,
+        verdict,
+        createLog((line) => lines.push(line)),
+      );
+      expect(JSON.parse(await readFile(paths.verdict, "utf8"))).toEqual(verdict);
+      expect(await readFile(at("other"), "utf8")).toBe("of another service");
+      expect(lines).toEqual([expect.stringContaining("cannot write the figures")]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
