@@ -164,6 +164,8 @@ export const runPaths = {
   /** Mailboxes that are nearly full, an empty file by address: noted by Dovecot, and to be looked at again. */
   reaperFull: `${runDirectory}/reaper/full`,
   reaperAgain: `${runDirectory}/reaper/again`,
+  /** There once services/reaper has kept for how long the clock was wrong in this boot. */
+  reaperClockKept: `${runDirectory}/reaper/clock-kept`,
   /** What the last run deleted, and what one would delete that was asked for (ReaperReport in appliance/reaper-report.ts). */
   reaperReport: `${runDirectory}/reaper/report.json`,
   reaperWould: `${runDirectory}/reaper/would.json`,

@@ -3,7 +3,15 @@
  * mailbox is nearly full, and when somebody asks. Nothing of it stays in memory. Put into the root file system by
  * appliance/rootfs.ts.
  */
-import { dataPaths, nodeBinary, programDirectory, reaperStatePath, runPaths, users } from "../layout.ts";
+import {
+  clockSyncedPath,
+  dataPaths,
+  nodeBinary,
+  programDirectory,
+  reaperStatePath,
+  runPaths,
+  users,
+} from "../layout.ts";
 import { neverGiveUp, sandboxLines } from "./sandbox.ts";
 import type { NodeSettings } from "./service-unit.ts";
 import { startsLater } from "./start-order.ts";
@@ -41,7 +49,8 @@ esac
 
 /**
  * Whether there is something to do, so that Node starts only then: the daily run; a mailbox to look at again, or one that
- * Dovecot noted and no run has taken; or less free space than one and a half times what Postfix demands (disk-room.ts).
+ * Dovecot noted and no run has taken; less free space than one and a half times what Postfix demands (disk-room.ts); or,
+ * once in a boot, that a time server set the clock.
  */
 export const reaperDueScript = {
   path: `${programDirectory}/reaper-due`,
@@ -54,6 +63,8 @@ set -eu
 root=\${2:-}
 [ -z "$(ls -A "$root${runPaths.reaperAgain}")" ] || exit 0
 [ -z "$(ls -A "$root${runPaths.reaperFull}")" ] || exit 0
+# A time server set the clock in this boot, and for how long it was wrong before is not kept yet (state.ts).
+[ ! -e "$root${clockSyncedPath}" ] || [ -e "$root${runPaths.reaperClockKept}" ] || exit 0
 # Written by each daily run. What seems to come from tomorrow was written before the clock was set.
 state=$root${reaperStatePath}
 [ -n "$(find "$state" -mmin -${DAY_MINUTES} -mmin +-1 2>/dev/null)" ] || exit 0

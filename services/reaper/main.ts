@@ -7,7 +7,6 @@ import { readFileSync, statfsSync, statSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { uptime } from "node:os";
 import { join } from "node:path";
-import { replaceDurably } from "../../appliance/durable.ts";
 import { mostMessages } from "../../appliance/files/capacity.ts";
 import { clockSyncedPath, dataPaths, reaperStatePath, runPaths } from "../../appliance/layout.ts";
 import type { ReaperReport } from "../../appliance/reaper-report.ts";
@@ -23,7 +22,7 @@ import { openMailboxes } from "./mailboxes.ts";
 import { readQueueBytes } from "./queue-room.ts";
 import { type RunMode, runModes, runReaper } from "./run.ts";
 import { readConnected } from "./sessions.ts";
-import { readClockState } from "./state.ts";
+import { keepDoubts, readClockState, writeClockState } from "./state.ts";
 import { writeCounters } from "./totals.ts";
 
 const log = createLog();
@@ -72,8 +71,9 @@ const report = await runReaper(mode, dryRun, {
 });
 if (!dryRun) {
   // Only a run that looked at everything has seen all stamps that are ahead of the clock.
-  if (mode === "expire")
-    await replaceDurably(reaperStatePath, `${JSON.stringify(clock.state())}\n`, { mode: 0o600 });
+  if (mode === "expire") await writeClockState(reaperStatePath, clock.state());
+  else await keepDoubts(reaperStatePath, state, clock.state().doubts);
+  if (signs.syncedAt !== undefined) await writeFile(runPaths.reaperClockKept, "", { mode: 0o644 });
   await writeCounters({
     report,
     mode,

@@ -1,9 +1,10 @@
 /**
- * Reads what the reaper keeps of its last run, over reboots (clock.ts). Called by main.ts, which writes it. A state that
- * cannot be read counts as none: the clock then has to show itself right once more.
+ * Reads and writes what the reaper keeps of its last run through all mailboxes, over reboots (clock.ts). Called by main.ts. A
+ * state that cannot be read counts as none: the clock then has to show itself right once more.
  */
-import { readFileSync } from "node:fs";
-import type { ClockState } from "./clock.ts";
+import { readFileSync, statSync, utimesSync } from "node:fs";
+import { replaceDurably } from "../../appliance/durable.ts";
+import type { ClockState, Doubt } from "./clock.ts";
 
 /** Undefined when there is none, or it is damaged; `onDamage` hears of that. */
 export function readClockState(path: string, onDamage: (cause: unknown) => void): ClockState | undefined {
@@ -25,6 +26,25 @@ export function readClockState(path: string, onDamage: (cause: unknown) => void)
     onDamage(cause);
     return undefined;
   }
+}
+
+export async function writeClockState(path: string, state: ClockState): Promise<void> {
+  await replaceDurably(path, `${JSON.stringify(state)}\n`, { mode: 0o600 });
+}
+
+/**
+ * Keeps for how long clocks were wrong, by a run of another kind: a second start of the system may come before the next
+ * daily run. When that is due goes by the file's time, which stays.
+ */
+export async function keepDoubts(
+  path: string,
+  last: ClockState | undefined,
+  doubts: readonly Doubt[],
+): Promise<void> {
+  if (last === undefined || JSON.stringify(doubts) === JSON.stringify(last.doubts)) return;
+  const { atimeMs, mtimeMs } = statSync(path);
+  await writeClockState(path, { ...last, doubts });
+  utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
 }
 
 function readIfThere(path: string): string | undefined {

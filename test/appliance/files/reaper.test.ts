@@ -2,10 +2,10 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fullNoteScript, reaperDueScript } from "../../../appliance/files/reaper.ts";
-import { dataPaths, reaperStatePath, runPaths } from "../../../appliance/layout.ts";
+import { clockSyncedPath, dataPaths, reaperStatePath, runPaths } from "../../../appliance/layout.ts";
 
 const HOUR = 3_600;
 
@@ -61,6 +61,18 @@ describe.skipIf(process.platform !== "linux")("the scripts of the reaper", () =>
       rmSync(join(root, notes, "a@_a.test"));
       expect(isDue("look")).toBe(false);
     }
+  });
+
+  it("start one in each boot in which a time server set the clock", () => {
+    ranAgo(1);
+    const touch = (path: string) => {
+      mkdirSync(join(root, dirname(path)), { recursive: true });
+      writeFileSync(join(root, path), "");
+    };
+    touch(clockSyncedPath);
+    expect(isDue("look")).toBe(true);
+    touch(runPaths.reaperClockKept);
+    expect(isDue("look")).toBe(false);
   });
 
   it("note mailboxes by address and nothing else", () => {
