@@ -127,6 +127,8 @@ export const runPaths = {
   metadataState: `${runDirectory}/metadata-state`,
   /** Why metadata cannot be kept; there only while it is so. In a folder of homing-courier that others can read. */
   metadataProblem: `${runDirectory}/transport/metadata-problem`,
+  /** Why no client is told of the TURN server; there only while it is so. Beside it. */
+  turnProblem: `${runDirectory}/transport/turn-problem`,
   /** A file NAME.prom of each service that counts (services/lib/counters.ts). */
   metrics: `${runDirectory}/metrics`,
   /** Empty; there where the private network may ask services/metrics. */

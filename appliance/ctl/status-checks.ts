@@ -85,6 +85,11 @@ export function statusChecks(seen: Seen, now: number): Check[] {
     about((one) => one === "metadata"),
     undefined,
   );
+  add(
+    "calls",
+    about((one) => one === "turn"),
+    undefined,
+  );
   checks.push({ name: "queue", ok: true, text: queueText(queued), mend: null });
   checks.push(expiryCheck(seen, now));
   return checks;

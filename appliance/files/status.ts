@@ -66,6 +66,7 @@ ${lookAtWifi}
   sign names ${runPaths.certificateRefused}
   sign canary ${runPaths.canaryProblem}
   sign metadata ${runPaths.metadataProblem}
+  sign turn ${runPaths.turnProblem}
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"
 } >"$state.new"
 [ "$(cat "$state.new")" != "$(cat "$state" 2>/dev/null)" ]

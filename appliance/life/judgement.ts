@@ -8,7 +8,7 @@ import type { SignUpMode } from "../sign-up-modes.ts";
 /** What was seen. */
 export type Status = Readonly<{
   /** Missing when the settings could not be read. */
-  relay?: Readonly<{ domain: string; signUp: SignUpMode; network?: string }>;
+  relay?: Readonly<{ domain: string; signUp: SignUpMode; network?: string; udpPorts?: string | undefined }>;
   units: readonly Readonly<{ unit: string; state: string }>[];
   addresses: readonly string[];
   room: "enough" | "no-sign-up" | "none";
@@ -28,6 +28,8 @@ export type Status = Readonly<{
   certificateRefused?: string | undefined;
   /** Why push tokens and last logins cannot be kept. */
   metadataProblem?: string | undefined;
+  /** Why the TURN server that the settings want helps nobody. */
+  turnProblem?: string | undefined;
   /** What the canary saw last; missing before its first run. */
   canary?: CanaryVerdict | undefined;
 }>;
@@ -47,6 +49,7 @@ export type About =
   | "import"
   | "certificate"
   | "metadata"
+  | "turn"
   | `unit ${string}`
   | `canary ${CanaryStepName}`;
 
@@ -130,8 +133,17 @@ function downFindings({ units, configureProblem }: Status): Finding[] {
 }
 
 function troubles(status: Status): Finding[] {
-  const { relay, room, wifi, readOnly, repaired, importProblem, certificateProblem, metadataProblem } =
-    status;
+  const {
+    relay,
+    room,
+    wifi,
+    readOnly,
+    repaired,
+    importProblem,
+    certificateProblem,
+    metadataProblem,
+    turnProblem,
+  } = status;
   const findings: Finding[] = [];
   const add = (about: About, text: string) => findings.push({ about, lines: linesOf(text) });
   if (wifi !== undefined) add("wifi", `Wi-Fi network “${relay?.network ?? ""}”: ${wifiWords[wifi]}`);
@@ -168,6 +180,14 @@ function troubles(status: Status): Finding[] {
     add(
       "metadata",
       `mail goes on, but push tokens and last logins are kept in memory only, and idle accounts stay: ${metadataProblem}`,
+    );
+  }
+  if (turnProblem !== undefined) {
+    add(
+      "turn",
+      `calls get no help, for no client is told of the TURN server: ${turnProblem.trim()}. Does your router forward the ` +
+        `UDP ports ${relay?.udpPorts ?? "of [turn]"}, and lead back to them from inside (hairpin)? If it cannot, set ` +
+        "enabled = false in [turn].",
     );
   }
   return [...findings, ...canaryFindings(status)];

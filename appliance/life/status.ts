@@ -7,7 +7,7 @@ import { chmod, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { readVerdict } from "../canary.ts";
 import { askControl } from "../ctl/control-client.ts";
-import { dataRepairedPath, HOMING_VERSION, ports, runPaths } from "../layout.ts";
+import { dataRepairedPath, HOMING_VERSION, ports, runPaths, turnPort } from "../layout.ts";
 import { readOthersFile } from "../others-file.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { type SignUpMode, signUpModes } from "../sign-up-modes.ts";
@@ -90,7 +90,10 @@ const signUpSteps: Readonly<Record<SignUpMode, string>> = {
 };
 
 /** What the owner has to do, in the order in which it works. */
-function nextLines({ domain, signUp }: NonNullable<Status["relay"]>, addresses: readonly string[]): string[] {
+function nextLines(
+  { domain, signUp, udpPorts }: NonNullable<Status["relay"]>,
+  addresses: readonly string[],
+): string[] {
   const ipv4 = addresses.filter(isIPv4);
   const ipv6 = addresses.filter((address) => !isIPv4(address) && !privateIpv6.test(address));
   const publicIpv4 = ipv4.filter((address) => !privateIpv4.test(address));
@@ -100,11 +103,12 @@ function nextLines({ domain, signUp }: NonNullable<Status["relay"]>, addresses: 
     ...(inside === undefined ? [] : ["A with the public address of your router"]),
     ...ipv6.map((address) => `AAAA ${address}`),
   ];
+  const portText = `TCP ports ${portList}${udpPorts === undefined ? "" : ` and the UDP ports ${udpPorts}`}`;
   const steps = [
     `in the DNS, publish the records of dns-records.txt in your relay folder${records.length > 0 ? `; address: ${records.join(", ")}` : ""}`,
-    ...(inside === undefined ? [] : [`in your router, forward the TCP ports ${portList} to ${inside}`]),
+    ...(inside === undefined ? [] : [`in your router, forward the ${portText} to ${inside}`]),
     ...(ipv6.length > 0
-      ? [`in your router's firewall, if any, let the TCP ports ${portList} in to ${ipv6.join(", ")}`]
+      ? [`in your router's firewall, if any, let the ${portText} in to ${ipv6.join(", ")}`]
       : []),
     signUpSteps[signUp].replace("DOMAIN", domain),
   ];
@@ -139,7 +143,14 @@ if (import.meta.main) {
   const status: Status = {
     ...readState(await readFile(`${runPaths.state}.new`, "utf8")),
     ...(config && {
-      relay: { domain: config.domain, signUp: await currentMode(config), network: config.wifi.network },
+      relay: {
+        domain: config.domain,
+        signUp: await currentMode(config),
+        network: config.wifi.network,
+        udpPorts: config.turn.enabled
+          ? `${turnPort}, ${config.turn.firstPort}-${config.turn.lastPort}`
+          : undefined,
+      },
     }),
     repaired: (await textOf(dataRepairedPath)) !== undefined,
     configureProblem: await textOf(runPaths.configureProblem),
@@ -148,6 +159,7 @@ if (import.meta.main) {
     certificateRefused: othersText(runPaths.certificateRefused),
     canary: readVerdict(othersText(runPaths.canaryVerdict)),
     metadataProblem: othersText(runPaths.metadataProblem),
+    turnProblem: config?.turn.enabled ? othersText(runPaths.turnProblem) : undefined,
   };
   const page = statusPage(status);
   const forScreen = [...page.lines, ...homeLines(status.addresses, await textOf(runPaths.homePin))];

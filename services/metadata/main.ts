@@ -22,7 +22,7 @@ async function start(): Promise<void> {
       stateDirectory: runPaths.metadataState,
       problemPath: runPaths.metadataProblem,
       rootsPath: systemRootsPath,
-      turn: { secretPath: runPaths.turnSecret, port: turnPort },
+      turn: { secretPath: runPaths.turnSecret, port: turnPort, problemPath: runPaths.turnProblem },
       listen: {
         dict: { name: "metadata", path: runPaths.metadataSocket },
         news: { name: "news", path: runPaths.newsSocket },

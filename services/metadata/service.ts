@@ -37,8 +37,8 @@ export type MetadataOptions = Readonly<{
   problemPath: string;
   /** Certificates of authorities, PEM. */
   rootsPath: string;
-  /** The TURN server; read only where the settings want one. */
-  turn: Readonly<{ secretPath: string; port: number }>;
+  /** The TURN server; read only where the settings want one. `problemPath`: why no client is told of it, as above. */
+  turn: Readonly<{ secretPath: string; port: number; problemPath: string }>;
   listen: Readonly<{ dict: ListenTarget; news: ListenTarget }>;
   counters: Counters;
   log: Log;
@@ -86,25 +86,29 @@ function now(): number {
 }
 
 function openStore(options: MetadataOptions, config: RelayConfig): MetadataStore {
-  const { problemPath, log } = options;
   return openStoreWithSpare({
     path: join(options.dataDirectory, "metadata.sqlite"),
     sparePath: join(options.stateDirectory, "metadata.sqlite"),
     keepTokenDays: config.push.keepTokenDays,
-    tell(problem) {
-      try {
-        rmSync(problemPath, { force: true });
-        if (problem === undefined) return;
-        writeFileSync(problemPath, `${problem}\n`);
-        // The services' umask hides their files from others.
-        chmodSync(problemPath, 0o644);
-      } catch (cause) {
-        log.error("cannot tell the status page of the metadata", { path: problemPath }, cause);
-      }
-    },
+    tell: teller(options.problemPath, options.log),
     now,
-    log,
+    log: options.log,
   });
+}
+
+/** Writes for the status page what is wrong, and takes it away when nothing is. */
+function teller(path: string, log: Log): (problem: string | undefined) => void {
+  return (problem) => {
+    try {
+      rmSync(path, { force: true });
+      if (problem === undefined) return;
+      writeFileSync(path, `${problem}\n`);
+      // The services' umask hides their files from others.
+      chmodSync(path, 0o644);
+    } catch (cause) {
+      log.error("cannot tell the status page what is wrong", { path }, cause);
+    }
+  };
 }
 
 /** The announcing of the TURN server, if the settings want one. */
@@ -121,6 +125,7 @@ function openTurn({ turn, log }: MetadataOptions, config: RelayConfig): Turn {
     },
     answersStun,
     now,
+    tell: teller(turn.problemPath, log),
     log,
   });
 }

@@ -14,6 +14,8 @@ const CREDENTIAL_SECONDS = 2 * 86_400;
  * Nothing but digits may tell names apart: the core wants a number, and takes the rest of `time:more` for the password.
  */
 const NAME_SECONDS = 43_200;
+/** Nobody is told of a silence before: it takes some time after the start, and after a change of address. Milliseconds. */
+const LONG_SILENCE_MS = 600_000;
 /** Between two looks while it answers, and while it does not, as at the start. Milliseconds. */
 const LOOK_EVERY_MS = 60_000;
 const LOOK_FOR_IT_EVERY_MS = 10_000;
@@ -34,8 +36,11 @@ export type TurnOptions = Readonly<{
   answersStun: (address: string, port: number) => Promise<boolean>;
   /** Unix time in seconds. */
   now: () => number;
+  /** Why clients have not been told of it for a long time; undefined when they are, and at the start. */
+  tell: (problem: string | undefined) => void;
   log: Log;
   lookEveryMs?: number;
+  longSilenceMs?: number | undefined;
 }>;
 
 /** Looks at once and then again and again, until `stop`. */
@@ -58,15 +63,33 @@ export function announceTurn(options: TurnOptions): Turn {
     }
     return secret !== undefined;
   };
-  const look = async (): Promise<boolean> => {
-    if (!(await hasSecret())) return false;
+  /** What keeps clients from it, if anything. */
+  const look = async (): Promise<string | undefined> => {
+    if (!(await hasSecret())) return "what its passwords are made of cannot be read";
     const addresses = await options.resolve(domain);
+    if (addresses.length === 0) return `the DNS has no address of ${domain}`;
     const answers = await Promise.all(addresses.map((address) => options.answersStun(address, port)));
-    return answers.includes(true);
+    return answers.includes(true)
+      ? undefined
+      : `nothing answers at ${addresses.join(", ")}, UDP port ${port}`;
+  };
+  /** By a clock that nobody sets. */
+  let silentSince: number | undefined;
+  let hasTold: boolean | undefined;
+  const tellOf = (problem: string | undefined): void => {
+    if (problem === undefined) silentSince = undefined;
+    else silentSince ??= performance.now();
+    const isLong =
+      silentSince !== undefined &&
+      performance.now() - silentSince >= (options.longSilenceMs ?? LONG_SILENCE_MS);
+    if (isLong !== hasTold) options.tell(isLong ? problem : undefined);
+    hasTold = isLong;
   };
   const lookAgain = async (): Promise<void> => {
-    const now = await look();
+    const problem = await look();
     if (isStopped) return;
+    tellOf(problem);
+    const now = problem === undefined;
     if (now !== isReachable) {
       if (now) log.info("the TURN server answers: calls can go through it", { domain, port });
       else

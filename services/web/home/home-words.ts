@@ -68,6 +68,7 @@ const en: HomeWords = {
     import: ["New settings were not taken over", "Correct the folder “relay” on the card and start again."],
     certificate: ["It has no valid certificate", "Until it has one, Delta Chat does not connect."],
     metadata: ["It cannot remember whom to wake", "Mail goes on, but some phones may hear of it late."],
+    turn: ["It cannot help with calls", "Mail goes on. What it says below tells which ports to forward."],
     unit: ["A part of it does not run", "It tries again by itself. If this stays, switch it off and on."],
     canary: ["It found something wrong with itself", "What it says below tells more."],
     "canary login": ["Nobody can log in", "It tries again by itself. If this stays, switch it off and on."],
@@ -155,6 +156,7 @@ const de: HomeWords = {
       "Es kann sich nicht merken, wen es wecken soll",
       "Mail geht weiter, aber manche Telefone merken es vielleicht erst spät.",
     ],
+    turn: ["Bei Anrufen kann es nicht helfen", "Die Post läuft. Welche Ports freizugeben sind, steht unten."],
     unit: [
       "Ein Teil davon läuft nicht",
       "Es versucht es von selbst wieder. Bleibt es so, schalte es aus und ein.",

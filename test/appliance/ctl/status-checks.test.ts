@@ -81,6 +81,7 @@ describe("homing-ctl status", () => {
       { about: "disk-full", lines: ["the disk is full: mail is refused"] },
       { about: "import", lines: ["NOT TAKEN OVER"] },
       { about: "metadata", lines: ["mail goes on, but: damaged"] },
+      { about: "turn", lines: ["calls get no help"] },
     ];
     const checks = statusChecks(
       { ...fine, canary: failing("certificate"), facts: { ...fine.facts, findings } },
@@ -92,6 +93,7 @@ describe("homing-ctl status", () => {
       "disk: the disk is full: mail is refused",
       "settings: NOT TAKEN OVER",
       "push: mail goes on, but: damaged",
+      "calls: calls get no help",
     ]);
   });
 

@@ -47,6 +47,13 @@ describe("the status page", () => {
     },
   );
 
+  it("names the ports of calls too where the relay helps with them", () => {
+    const relay = { domain: "chat.example.org", signUp: "open", udpPorts: "3478, 49152-49407" } as const;
+    const text = pageOf({ relay, addresses: ["192.168.178.5", "2001:db8::5"] }).lines.join("\n");
+    expect(text).toContain("465, 587, 993 and the UDP ports 3478, 49152-49407 to 192.168.178.5\n");
+    expect(text).toContain("465, 587, 993 and the UDP ports 3478, 49152-49407 in to 2001:db8::5\n");
+  });
+
   it.each(["172.15.0.5", "172.32.0.5", "100.63.0.5", "100.128.0.5", "11.0.0.5"])(
     "takes %s for a public address",
     (address) => {
@@ -111,6 +118,14 @@ describe("the status page", () => {
       "a file of metadata that cannot be used",
       { metadataProblem: "/data/x is damaged\n" },
       /^homing: mail goes on, but push tokens .* stay: \/data\/x is damaged$/,
+    ],
+    [
+      "a TURN server of which nobody hears",
+      {
+        relay: { domain: "chat.example.org", signUp: "open", udpPorts: "3478, 49152-49407" },
+        turnProblem: "nothing answers at 192.0.2.9, UDP port 3478\n",
+      },
+      /^homing: calls get no help, .*: nothing answers at 192\.0\.2\.9, .* UDP ports 3478, 49152-49407, and lead back/,
     ],
     [
       "a canary that found something",

@@ -44,7 +44,11 @@ describe("the metadata service", () => {
       stateDirectory,
       problemPath: join(folder, "problem"),
       rootsPath: systemRootsPath,
-      turn: { secretPath: join(folder, "turn-secret"), port: 3478 },
+      turn: {
+        secretPath: join(folder, "turn-secret"),
+        port: 3478,
+        problemPath: join(folder, "turn-problem"),
+      },
       listen: { dict: { name: "metadata", path }, news: { name: "news", path: newsPath } },
       counters,
       log,

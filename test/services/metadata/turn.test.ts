@@ -59,7 +59,7 @@ it("tells clients of a server that answers at one of the relay's addresses, and 
   let addresses: string[] = [];
   let secrets: string[] = [];
   const turn: Turn = announceTurn({
-    ...{ domain: "_a.test", port, answersStun, now: () => now, lookEveryMs: 20 },
+    ...{ domain: "_a.test", port, answersStun, now: () => now, lookEveryMs: 20, tell: () => {} },
     readSecret: async () => {
       if (secrets[0] === undefined) throw new Error("there is no secret");
       return secrets[0];
@@ -87,7 +87,7 @@ it("tells clients of a server that answers at one of the relay's addresses, and 
 it("gives an account one name at a time, for at least two days, and others other ones", async () => {
   let time = now;
   const turn: Turn = announceTurn({
-    ...{ domain: "_a.test", port, answersStun, now: () => time, lookEveryMs: 20 },
+    ...{ domain: "_a.test", port, answersStun, now: () => time, lookEveryMs: 20, tell: () => {} },
     readSecret: async () => "secret",
     resolve: async () => ["127.0.0.1"],
     log: createLog(() => {}),
@@ -107,4 +107,30 @@ it("gives an account one name at a time, for at least two days, and others other
   const accounts = Array.from({ length: 20 }, (_, i) => `account${i}@_a.test`);
   expect(new Set(accounts.map(nameOf)).size).toBe(20);
   turn.stop();
+});
+
+it("tells why no client hears of it, not before a long silence, and when that is over", async () => {
+  const told: (string | undefined)[] = [];
+  let addresses: string[] = [];
+  let answers = false;
+  const announce = (longSilenceMs?: number) =>
+    announceTurn({
+      ...{ domain: "_a.test", port, now: () => now, lookEveryMs: 5, longSilenceMs },
+      ...{ answersStun: async () => answers, readSecret: async () => "secret" },
+      resolve: async () => addresses,
+      tell: (problem) => void told.push(problem),
+      log: createLog(() => {}),
+    });
+  const turn = announce(30);
+  await expect.poll(() => told).toEqual([undefined, "the DNS has no address of _a.test"]);
+  answers = true;
+  addresses = ["127.0.0.1"];
+  await expect.poll(() => told.slice(2)).toEqual([undefined]);
+  answers = false;
+  await expect.poll(() => told.slice(3)).toEqual([`nothing answers at 127.0.0.1, UDP port ${port}`]);
+  turn.stop();
+  told.length = 0;
+  const patient = announce();
+  await expect.poll(() => told).toEqual([undefined]);
+  patient.stop();
 });
