@@ -50,7 +50,7 @@ export type CanaryVerdict = Readonly<{
   time: number;
   /** Nothing is wrong. */
   ok: boolean;
-  /** Nothing is wrong with the relay itself: what only others can mend (DNS, time servers) does not count. */
+  /** Mail and port 443 are as they should be, and the run came to its end: what `stepsOfOthers` are about does not count. */
   works: boolean;
   steps: readonly CanaryStep[];
 }>;
@@ -76,5 +76,11 @@ export function readVerdict(text: string | undefined): CanaryVerdict | undefined
   }
 }
 
-/** Steps that may fail on a relay that is as it should be, for want of others: no reason to take back an update. */
-export const stepsOfOthers: ReadonlySet<CanaryStepName> = new Set(["dns", "clock"]);
+/**
+ * Steps that may fail on a relay that is as it should be, for want of DNS, time servers, a certificate authority or room:
+ * no reason to take back an update. What a disk does to mail, the steps of mail tell.
+ */
+export const stepsOfOthers: ReadonlySet<CanaryStepName> = new Set(["certificate", "dns", "clock", "disk"]);
+
+/** A run comes every ten minutes and takes eight at most; without one for so long, nobody knows how the relay is. Seconds. */
+export const canaryPatience = 1_800;

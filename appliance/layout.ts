@@ -101,6 +101,8 @@ export const runPaths = {
   statusPage: `${runDirectory}/status-page`,
   /** Eight digits on the screen, by which the page at home gives invitations; of this boot, 0440 root:homing-auth. */
   homePin: `${runDirectory}/home-pin`,
+  /** Since when `look` has seen the canary's present verdict: seconds since the start, and which. */
+  canarySeen: `${runDirectory}/canary-seen`,
   /** The same as JSON (StatusFacts in life/judgement.ts), 0644: no secret is in it. */
   statusFacts: `${runDirectory}/status.json`,
   light: `${runDirectory}/light`,

@@ -9,7 +9,7 @@ import { socketUnit, unixSocket } from "./service-unit.ts";
 import { loginUnit, startsLater } from "./start-order.ts";
 
 /** Above the sum of all that the steps may wait for (services/probe/limits.ts). */
-const LONGEST_RUN = "6min";
+const LONGEST_RUN = "8min";
 
 /** Unit file text by unit name. `hide`: directories with secrets of others. */
 export function probeUnits(hide: readonly string[]): Record<string, string> {

@@ -4,6 +4,7 @@
  * page is made anew (appliance/life/status.ts) and shown. Nothing of it stays in memory in between.
  */
 import { dirname } from "node:path";
+import { canaryPatience } from "../canary.ts";
 import { dataPaths, nodeBinary, programDirectory, runDirectory, runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { bytesPerFile, demandedPercentOfDisk } from "./capacity.ts";
@@ -51,6 +52,19 @@ END
   fi
 }
 
+# Whether the canary has told nothing new for too long. By the time since the start: the clock may be set meanwhile.
+canary() {
+  read -r up rest <"$root/proc/uptime" || return 0
+  up=\${up%%.*}
+  is=$(stat -c '%i %Y %s' "$root${runPaths.canaryVerdict}" 2>/dev/null) || is=none
+  { read -r since was <"$root${runPaths.canarySeen}"; } 2>/dev/null || was=
+  if [ "$is" != "$was" ]; then
+    since=$up
+    echo "$up $is" >"$root${runPaths.canarySeen}"
+  fi
+  [ $((up - since)) -lt ${canaryPatience} ] || echo "canary-old"
+}
+
 ${lookAtWifi}
 
 {
@@ -65,6 +79,7 @@ ${lookAtWifi}
   sign certificate ${runPaths.certificateProblem}
   sign names ${runPaths.certificateRefused}
   sign canary ${runPaths.canaryProblem}
+  [ ! -e "$root${runPaths.relayConfig}" ] || canary
   sign metadata ${runPaths.metadataProblem}
   sign turn ${runPaths.turnProblem}
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"

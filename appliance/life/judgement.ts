@@ -32,6 +32,8 @@ export type Status = Readonly<{
   turnProblem?: string | undefined;
   /** What the canary saw last; missing before its first run. */
   canary?: CanaryVerdict | undefined;
+  /** It has told nothing new for half an hour (canaryPatience), or nothing at all since the start. */
+  canaryOld: boolean;
 }>;
 
 export const wifiTroubles = ["no-card", "out-of-reach", "refused"] as const;
@@ -51,6 +53,7 @@ export type About =
   | "metadata"
   | "turn"
   | `unit ${string}`
+  | "canary-old"
   | `canary ${CanaryStepName}`;
 
 /** Something that needs somebody, in words for the owner: what is wrong and how to mend it. */
@@ -188,6 +191,14 @@ function troubles(status: Status): Finding[] {
       `calls get no help, for no client is told of the TURN server: ${turnProblem.trim()}. Does your router forward the ` +
         `UDP ports ${relay?.udpPorts ?? "of [turn]"}, and lead back to them from inside (hairpin)? If it cannot, set ` +
         "enabled = false in [turn].",
+    );
+  }
+  // Without settings it does not run.
+  if (status.canaryOld && relay !== undefined && status.configureProblem === undefined) {
+    add(
+      "canary-old",
+      "the canary has told nothing for half an hour: nobody knows whether mail works. See `systemctl status " +
+        "homing-probe.timer homing-probe.service`",
     );
   }
   return [...findings, ...canaryFindings(status)];

@@ -27,8 +27,10 @@ const portList = Object.values(ports)
   .toSorted((a, b) => a - b)
   .join(", ");
 
-/** The state file in its lines: "unit NAME STATE", "address ADDRESS", "room none|no-sign-up", "wifi TROUBLE", "data read-only". */
-export function readState(text: string): Pick<Status, "units" | "addresses" | "room" | "wifi" | "readOnly"> {
+/** The state file in its lines: "unit NAME STATE", "address ADDRESS", "room none|no-sign-up", "wifi TROUBLE", "data read-only", "canary-old". */
+export function readState(
+  text: string,
+): Pick<Status, "units" | "addresses" | "room" | "wifi" | "readOnly" | "canaryOld"> {
   const lines = text.split("\n").map((line) => line.split(" "));
   const of = (kind: string) => lines.filter(([first]) => first === kind);
   const room = of("room")[0]?.[1];
@@ -40,6 +42,7 @@ export function readState(text: string): Pick<Status, "units" | "addresses" | "r
     room: room === "none" || room === "no-sign-up" ? room : "enough",
     wifi: wifiTroubles.find((trouble) => trouble === of("wifi")[0]?.[1]),
     readOnly: of("data").length > 0,
+    canaryOld: of("canary-old").length > 0,
   };
 }
 

@@ -5,7 +5,6 @@
 import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CanaryVerdict, stepsOfOthers } from "../../appliance/canary.ts";
 import {
   clockSyncedPath,
   dataDirectory,
@@ -22,7 +21,7 @@ import { lookAtDoors } from "./doors.ts";
 import { lookUpMs } from "./limits.ts";
 import { lookAtClock, lookAtDisk } from "./machine.ts";
 import { lookAtMail } from "./mail.ts";
-import { writeReport } from "./report.ts";
+import { verdictOf, writeReport } from "./report.ts";
 import { createSteps } from "./steps.ts";
 
 /** The relay itself: from inside, many routers lead nowhere when its public address is asked for. */
@@ -33,25 +32,27 @@ const { domain, dkim } = await loadRelayConfig();
 const secrets: string[] = [];
 const steps = createSteps(() => secrets);
 
-await lookAtMail({
-  ...{ domain, host, steps },
-  folder: dataPaths.canary,
-  accountSocket: runPaths.canarySocket,
-  onAddress: (address) => secrets.push(address, address.slice(0, address.indexOf("@"))),
-});
-const shown = await lookAtDoors({ domain, host }, steps);
+// Whatever happens there is a verdict: without one nobody would hear of it for half an hour.
+await steps.guard("submission", () =>
+  lookAtMail({
+    ...{ domain, host, steps },
+    folder: dataPaths.canary,
+    accountSocket: runPaths.canarySocket,
+    onAddress: (address) => secrets.push(address, address.slice(0, address.indexOf("@"))),
+  }),
+);
+const shown = await steps.guard("port-443", () => lookAtDoors({ domain, host }, steps));
 const names = new Resolver({ timeout: lookUpMs, tries: 1 });
-await lookAtDns({ ...{ domain, names, shown, steps }, dkim: await signingKey(dkim) });
-await lookAtClock(domain, clockSyncedPath, steps);
-await lookAtDisk({ data: dataDirectory, writable: dataPaths.canary, room: runPaths.room }, steps);
+await steps.guard("dns", async () =>
+  lookAtDns({ ...{ domain, names, shown, steps }, dkim: await signingKey(dkim) }),
+);
+await steps.guard("clock", () => lookAtClock(domain, clockSyncedPath, steps));
+await steps.guard("disk", () =>
+  lookAtDisk({ data: dataDirectory, writable: dataPaths.canary, room: runPaths.room }, steps),
+);
 
 const failed = steps.done.filter(({ ok }) => !ok);
-const verdict: CanaryVerdict = {
-  time: Math.floor(Date.now() / 1000),
-  ok: failed.length === 0,
-  works: failed.every(({ name }) => stepsOfOthers.has(name)),
-  steps: steps.done,
-};
+const verdict = verdictOf(steps, Math.floor(Date.now() / 1000));
 await writeReport(
   {
     verdict: runPaths.canaryVerdict,

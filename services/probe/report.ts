@@ -3,9 +3,10 @@
  * figures for Prometheus, whose histogram goes on from run to run. Called by main.ts.
  */
 import { chmod, rename, rm, writeFile } from "node:fs/promises";
-import { type CanaryVerdict, canarySteps } from "../../appliance/canary.ts";
+import { type CanaryVerdict, canarySteps, stepsOfOthers } from "../../appliance/canary.ts";
 import { readIfPresent } from "../../appliance/life/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
+import type { Steps } from "./steps.ts";
 
 /** Upper bounds in seconds: a message to oneself takes 0.1 s on a quiet PC and some seconds on a busy Raspberry Pi 3. */
 const bounds = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
@@ -15,6 +16,17 @@ type StepHistory = { failed: number; sum: number; count: number; within: number[
 export type History = { ok: number; failed: number; steps: Record<string, StepHistory> };
 
 export type ReportPaths = Readonly<{ verdict: string; problem: string; history: string; metrics: string }>;
+
+/** @param time Unix seconds. A run that broke off says nothing good of the relay, whichever step it was. */
+export function verdictOf({ done, isWhole }: Pick<Steps, "done" | "isWhole">, time: number): CanaryVerdict {
+  const failed = done.filter(({ ok }) => !ok);
+  return {
+    time,
+    ok: failed.length === 0 && isWhole(),
+    works: failed.every(({ name }) => stepsOfOthers.has(name)) && isWhole(),
+    steps: done,
+  };
+}
 
 /** @throws what the writing of the verdict throws; figures that cannot be written say nothing about the relay */
 export async function writeReport(paths: ReportPaths, verdict: CanaryVerdict, log: Log): Promise<void> {
@@ -81,7 +93,7 @@ export function figures(verdict: CanaryVerdict, history: History): string {
   family(
     "homing_canary_works",
     "gauge",
-    "1 when the relay itself worked, whatever the DNS and time servers say.",
+    "1 when mail and port 443 worked, whatever certificate, DNS, clock and disk are like.",
     [` ${Number(verdict.works)}`],
   );
   family("homing_canary_run_seconds", "gauge", "End of the last run, in seconds since 1970.", [

@@ -1,5 +1,5 @@
 /** Runs the steps of the canary one after the other and writes down how each went. Used by all that look at something. */
-import type { CanaryStep, CanaryStepName } from "../../appliance/canary.ts";
+import { type CanaryStep, type CanaryStepName, canarySteps } from "../../appliance/canary.ts";
 
 /** What was seen is wrong, and what to do about it. Both are shown to the operator. */
 export class Finding extends Error {
@@ -15,6 +15,10 @@ export type Steps = Readonly<{
   done: CanaryStep[];
   /** Notes how `look` went; what it found, or undefined when it threw. It tells what was seen by `see`. */
   take<T>(name: CanaryStepName, look: (see: (detail: string) => void) => Promise<T>): Promise<T | undefined>;
+  /** Goes on after what `look` throws between its steps: `name` failed then, or the next one if that is noted already. */
+  guard<T>(name: CanaryStepName, look: () => Promise<T>): Promise<T | undefined>;
+  /** Nothing was thrown between steps. */
+  isWhole(): boolean;
 }>;
 
 /** A detail is one line of a terminal. */
@@ -25,12 +29,25 @@ const notShown = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu;
 /** @param secrets what no detail may hold: the name of the canary. */
 export function createSteps(secrets: () => readonly string[] = () => []): Steps {
   const done: CanaryStep[] = [];
+  let isWhole = true;
   const shown = (text: string): string => {
     const open = secrets().reduce((rest, secret) => rest.replaceAll(secret, "…"), text);
     return open.replaceAll(notShown, " ").slice(0, maxDetail);
   };
-  return {
+  const steps: Steps = {
     done,
+    isWhole: () => isWhole,
+    async guard(name, look) {
+      try {
+        return await look();
+      } catch (cause) {
+        isWhole = false;
+        const isDone = (one: CanaryStepName) => done.some((step) => step.name === one);
+        const next = isDone(name) ? canarySteps.find((one) => !isDone(one)) : name;
+        if (next !== undefined) await steps.take(next, () => Promise.reject(cause));
+        return undefined;
+      }
+    },
     async take(name, look) {
       const begin = performance.now();
       let detail = "";
@@ -51,4 +68,5 @@ export function createSteps(secrets: () => readonly string[] = () => []): Steps 
       }
     },
   };
+  return steps;
 }

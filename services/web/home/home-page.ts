@@ -26,7 +26,7 @@ export function statusPageHtml(page: HomePage): string {
     page,
     heading,
     [
-      `<p>${escapeHtml(lookedText(page))}</p>`,
+      lookedHtml(page),
       ...facts.findings.map((finding) => findingHtml(words, finding)),
       checkedHtml(page),
       ...(facts.addresses.length === 0
@@ -48,14 +48,15 @@ export function invitationHtml(page: HomePage, link: string | undefined, isInvit
   return layout(page, words.inviteTitle, `<p>${escapeHtml(text)}</p>${code}${address}${back}`);
 }
 
-function lookedText({ words, canary, now }: HomePage): string {
-  if (canary === undefined) return words.notLooked;
+function lookedHtml({ words, facts, canary, now }: HomePage): string {
+  if (canary === undefined) return isCanaryOld(facts) ? "" : `<p>${escapeHtml(words.notLooked)}</p>`;
   const way = canary.steps.filter(({ name }) => name === "submission" || name === "delivery");
   const isDelivered = way.some(({ name }) => name === "delivery") && way.every(({ ok }) => ok);
   const seconds = way.reduce((sum, step) => sum + step.seconds, 0);
   const minutes = Math.max(0, Math.round((now - canary.time) / 60));
   const text = isDelivered ? words.looked : words.notDelivered;
-  return text.replace("{{minutes}}", String(minutes)).replace("{{seconds}}", seconds.toFixed(2));
+  const filled = text.replace("{{minutes}}", String(minutes)).replace("{{seconds}}", seconds.toFixed(2));
+  return `<p>${escapeHtml(filled)}</p>`;
 }
 
 function findingHtml(words: HomeWords, { about, lines }: StatusFacts["findings"][number]): string {
@@ -67,7 +68,13 @@ function findingHtml(words: HomeWords, { about, lines }: StatusFacts["findings"]
 </section>`;
 }
 
-function checkedHtml({ words, canary }: HomePage): string {
+/** Then a finding says so, and what worked once is nothing that works. */
+function isCanaryOld(facts: StatusFacts | undefined): boolean {
+  return facts?.findings.some(({ about }) => about === "canary-old") ?? false;
+}
+
+function checkedHtml({ words, facts, canary }: HomePage): string {
+  if (isCanaryOld(facts)) return "";
   const right = (canary?.steps ?? []).filter(({ ok }) => ok).map(({ name }) => words.steps[name] ?? name);
   if (right.length === 0) return "";
   return `<p>${escapeHtml(words.checked)}: ${escapeHtml(right.join(", "))}</p>`;

@@ -98,7 +98,8 @@ describe("homing-ctl status", () => {
   });
 
   it("asks for attention when the canary does not come any more, and for none before it came first", () => {
-    expect(text(fine, canary.time + 1_801)).toMatch(
+    const findings = [{ about: "canary-old", lines: ["the canary has told nothing for half an hour"] }];
+    expect(text({ ...fine, facts: { ...fine.facts, findings } }, canary.time + 1_801)).toMatch(
       /^chat\.example\.org needs attention[\s\S]*WRONG {2}canary/,
     );
     expect(text({ ...fine, canary: undefined })).toMatch(

@@ -132,6 +132,30 @@ onPosix("a look", () => {
     expect(await line()).not.toBe(first);
   });
 
+  it("sees that the canary has told nothing new for half an hour, whatever the clock says", async () => {
+    const verdict = join(folder, runPaths.canaryVerdict);
+    const lookAt = async (uptime: number) => {
+      await writeFile(join(folder, "proc/uptime"), `${uptime}.25 1000.00\n`);
+      await look();
+      return (await seen()).split("\n").includes("canary-old");
+    };
+    const tell = async () => {
+      await writeFile(`${verdict}.new`, "{}");
+      await rename(`${verdict}.new`, verdict);
+    };
+    await mkdir(join(folder, "proc"));
+    await mkdir(dirname(verdict), { recursive: true });
+    // Not before there are settings.
+    expect([await lookAt(20), await lookAt(9000)]).toEqual([false, false]);
+    await writeFile(join(folder, runPaths.relayConfig), "{}");
+    // None since the start.
+    expect([await lookAt(9020), await lookAt(10_819), await lookAt(10_820)]).toEqual([false, false, true]);
+    await tell();
+    expect([await lookAt(10_840), await lookAt(12_639), await lookAt(12_640)]).toEqual([false, false, true]);
+    await rm(verdict);
+    expect(await lookAt(12_660)).toBe(false);
+  });
+
   it.each([
     // 4 GB: sign-up wants 1 GB, mail 8 messages of the largest size (250 MB).
     ["244141 1000000 4096 900000", ""],

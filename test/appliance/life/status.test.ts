@@ -13,6 +13,7 @@ const fine: Status = {
   room: "enough",
   readOnly: false,
   repaired: false,
+  canaryOld: false,
 };
 const { relay: _relay, ...noRelay } = fine;
 const pageOf = (change: Partial<Status>) => statusPage({ ...fine, ...change });
@@ -137,12 +138,26 @@ describe("the status page", () => {
       },
       /^homing: canary: no A\. To mend it: publish it$/,
     ],
+    ["a canary that does not come", { canaryOld: true }, /^homing: the canary has told nothing for half an/],
     ["a folder that was not taken over", { importProblem: "NOT TAKEN OVER: x\ny\n" }, /^homing: y$/],
   ])("is ready with %s, but asks for attention", (_what, change, line) => {
     const { lines, light } = pageOf(change);
     expect(lines[0]).toMatch(/^homing: ready/);
     expect(lines).toContainEqual(expect.stringMatching(line));
     expect(light).toBe("attention");
+  });
+
+  it("expects no canary where there is no relay", () => {
+    const { lines } = pageOf({ canaryOld: true, configureProblem: "there is no relay.\n" });
+    expect(lines.join("\n")).not.toContain("canary");
+  });
+
+  it("shows nothing that a terminal would obey", () => {
+    const steps = [
+      { name: "dns", ok: false, seconds: 1, detail: "\u001b[2Jgone\u009b", mend: null },
+    ] as const;
+    const { lines } = pageOf({ canary: { time: 0, ok: false, works: true, steps } });
+    expect(lines.join("")).not.toMatch(/\p{Cc}/u);
   });
 
   it("says which names the certificate lacks, and asks nobody for anything", () => {
@@ -174,8 +189,11 @@ describe("the status page", () => {
       addresses: ["192.0.2.5", "2001:db8::5"],
       room: "none",
       readOnly: false,
+      canaryOld: false,
     });
     expect(readState("data read-only\n")).toMatchObject({ room: "enough", readOnly: true });
+    expect(readState("canary 1 2 3\ncanary-old\n").canaryOld).toBe(true);
+    expect(readState("canary 1 2 3\n").canaryOld).toBe(false);
   });
 });
 

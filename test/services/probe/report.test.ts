@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CanaryVerdict } from "../../../appliance/canary.ts";
 import { createLog } from "../../../services/lib/log.ts";
-import { addRun, figures, problemLines, readHistory, writeReport } from "../../../services/probe/report.ts";
+import {
+  addRun,
+  figures,
+  problemLines,
+  readHistory,
+  verdictOf,
+  writeReport,
+} from "../../../services/probe/report.ts";
+import { createSteps } from "../../../services/probe/steps.ts";
 
 const verdict: CanaryVerdict = {
   ...{ time: 1_800_000_000, ok: false, works: true },
@@ -13,6 +21,44 @@ const verdict: CanaryVerdict = {
     { name: "dns", ok: false, seconds: 4, detail: "no A record", mend: "publish it" },
   ],
 };
+
+describe("the canary's verdict", () => {
+  it.each([
+    ["dns", true],
+    ["certificate", true],
+    ["disk", true],
+    ["clock", true],
+    ["delivery", false],
+    ["port-443", false],
+  ] as const)("on a relay whose %s is wrong: it works, %s", async (name, works) => {
+    const steps = createSteps();
+    await steps.take("login", async () => {});
+    await steps.take(name, () => Promise.reject(new Error("wrong")));
+    expect(verdictOf(steps, 7)).toMatchObject({ time: 7, ok: false, works });
+  });
+
+  it("is that it does not work when a run breaks off between two steps, and names the next", async () => {
+    const steps = createSteps();
+    await steps.guard("submission", async () => {
+      await steps.take("login", async () => {});
+      throw new Error("no key");
+    });
+    await steps.guard("dns", async () => {
+      await steps.take("dns", async () => {});
+      throw new Error("no end");
+    });
+    expect(verdictOf(steps, 7)).toMatchObject({ ok: false, works: false });
+    expect(steps.done.map(({ name, ok, detail }) => `${name} ${ok} ${detail}`)).toEqual([
+      "login true ",
+      "submission false no key",
+      "dns true ",
+      "delivery false no end",
+    ]);
+    const key = createSteps();
+    await key.guard("dns", () => Promise.reject(new Error("no public key")));
+    expect(verdictOf(key, 7)).toMatchObject({ ok: false, works: false });
+  });
+});
 
 describe("the canary's report", () => {
   it("counts on from run to run, each time in the bucket it belongs to", () => {

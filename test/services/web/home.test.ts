@@ -140,6 +140,14 @@ describe("the status page at home", () => {
     },
   );
 
+  it("praises nothing that a canary saw which does not come any more", async () => {
+    const findings = [{ about: "canary-old", lines: ["the canary has told nothing for half an hour"] }];
+    await show({ isHealthy: false, findings });
+    const { text } = await ask("/");
+    expect(text).toContain("<h2>It does not test itself any more</h2>");
+    expect(text).not.toContain("What works");
+  });
+
   it("is shown all the same when what the relay saw is a link to something else, or no verdict", async () => {
     const path = join(running.folder, "verdict.json");
     await writeFile(path, '{"steps":[{"name":"x"}]}');
