@@ -2,6 +2,7 @@
  * Writing that survives a power cut, for the device and for the builder's computer. A file's name is on the medium
  * only once its directory was synced too (fsync(2)). Used by life/disk.ts, services/dkim and the installer.
  */
+import { constants } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -17,8 +18,10 @@ export async function replaceDurably(
   attributes: FileAttributes,
 ): Promise<void> {
   const temporary = `${path}.new`;
-  // Without O_EXCL: a file left over by a power cut is simply written again.
-  const file = await open(temporary, "w", attributes.mode);
+  // Without O_EXCL: a file left over by a power cut is simply written again. But root writes through no link that lies in
+  // a folder of others (/data/tls is that of homing-certs); Windows knows no such flag.
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | (constants.O_NOFOLLOW ?? 0);
+  const file = await open(temporary, flags, attributes.mode);
   try {
     await setAttributes(file, attributes);
     await file.writeFile(content);
