@@ -137,6 +137,10 @@ export const runPaths = {
   metricsNetwork: `${runDirectory}/metrics-network`,
   /** Where Dovecot tells services/metrics what it counts, over HTTP. */
   dovecotStats: "/run/dovecot/stats-metrics",
+  /** Where services/door delivers. */
+  dovecotLmtp: "/run/dovecot/lmtp",
+  /** Where services/door asks whether a message is in a mailbox. */
+  dovecotLook: "/run/dovecot/doveadm-look",
   /** Where services/mux hands TLS connections to services/web, with a PROXY header in front. */
   webSocket: `${runDirectory}/web.sock`,
   /**

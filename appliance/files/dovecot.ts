@@ -10,12 +10,6 @@ import { imapConnections, type Machine, mostImapConnections, mostMessages } from
 import { dovecotAuthLuaPath } from "./dovecot-auth-lua.ts";
 import { fullNoteScript } from "./reaper.ts";
 
-/** Where services/door delivers. */
-export const lmtpSocketPath = "/run/dovecot/lmtp";
-
-/** Where services/door asks whether a message is in a mailbox. */
-export const mailboxLookPath = "/run/dovecot/doveadm-look";
-
 /** Dovecot's name for the script that notes a mailbox as nearly full. */
 const fullNoteService = "note-full-mailbox";
 
@@ -245,7 +239,7 @@ service lmtp {
 # Who asks here may search mailboxes and see who is connected, and do nothing else of what doveadm can.
 doveadm_allowed_commands = search who
 service doveadm {
-  unix_listener ${basename(mailboxLookPath)} {
+  unix_listener ${basename(runPaths.dovecotLook)} {
     mode = 0600
     user = ${users.courier.name}
   }

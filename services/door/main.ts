@@ -3,7 +3,6 @@
  * Postfix comes here with every message for an account of this relay.
  */
 import { join } from "node:path";
-import { lmtpSocketPath, mailboxLookPath } from "../../appliance/files/dovecot.ts";
 import { dataPaths, runPaths } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
@@ -13,8 +12,8 @@ import { startDoorService } from "./service.ts";
 const log = createLog();
 const stop = await startDoorService({
   listen: { name: "door", path: runPaths.doorSocket },
-  lmtpPath: lmtpSocketPath,
-  lookPath: mailboxLookPath,
+  lmtpPath: runPaths.dovecotLmtp,
+  lookPath: runPaths.dovecotLook,
   newsPath: runPaths.newsSocket,
   listPath: join(dataPaths.door, "delivered"),
   counters: createCounters({ path: join(runPaths.metrics, "door.prom"), log }),

@@ -6,7 +6,6 @@
 import { randomBytes } from "node:crypto";
 import { loadavg } from "node:os";
 import { join } from "node:path";
-import { lmtpSocketPath } from "../../appliance/files/dovecot.ts";
 import { runPaths } from "../../appliance/layout.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
@@ -29,7 +28,7 @@ const settings = { sending: { perMinute: 100_000, burst: 10_000 } };
 
 const ways = {
   "through the door": runPaths.doorSocket,
-  "straight to Dovecot": lmtpSocketPath,
+  "straight to Dovecot": runPaths.dovecotLmtp,
 } as const;
 
 type Result = Readonly<{ relayCpu: number; doorCpu: number; p50: number; p90: number }>;
@@ -39,7 +38,7 @@ async function measure(): Promise<void> {
   const relay = await network.startRelay("_a.test", { settings });
   const [sender, receiver] = [await makeAccount(relay), await makeAccount(relay)];
   // Dovecot's socket is the door's alone.
-  await relay.exec(["chmod", "666", lmtpSocketPath]);
+  await relay.exec(["chmod", "666", runPaths.dovecotLmtp]);
   console.log(`\nLoad average before: ${loadavg()[0]!.toFixed(1)}\n`);
   const results = new Map<string, Result[]>();
   for (let round = 0; round < ROUNDS; round++) {
