@@ -55,6 +55,8 @@ export async function bundlePrograms(
       entryPoints: [join(project, entry)],
       // Names in the output are relative to it: the same bytes wherever the project lies.
       absWorkingDir: project,
+      // Nor does what the project's tsconfig.json says make other bytes: modules are strict without being told.
+      tsconfigRaw: {},
       bundle: true,
       metafile: true,
       write: false,
