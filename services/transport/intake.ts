@@ -102,6 +102,8 @@ export function createIntake(options: IntakeOptions): { server: Server; close: (
     log.debug("a connection of Postfix broke off", { reason: error.message }),
   );
   server.connect = (socket: Socket, socketOptions) => {
+    // Several replies to commands that came together are several writes: each would wait 40 ms for the other side's ACK.
+    socket.setNoDelay(true);
     const connection = new SMTPConnection(server, socket, socketOptions);
     server.connections.add(connection);
     connection.on("error", (error: Error) => server.emit("error", error));

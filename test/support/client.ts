@@ -138,6 +138,8 @@ export async function createClient(name: string): Promise<Client> {
     },
     [Symbol.asyncDispose]: async () => {
       await rpc.stopIo(accountId);
+      // Its event loop may ask once more when the process has ended (EPIPE).
+      chat.transport.input.on("error", () => {});
       chat.close();
     },
   };
