@@ -11,6 +11,8 @@ export default defineConfig({
           include: ["test/{appliance,image,installer,services,support}/**/*.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          // By itself vitest leaves one processor free, which is half of two.
+          maxWorkers: availableParallelism(),
         },
       },
       {

@@ -50,7 +50,10 @@ export type CanaryVerdict = Readonly<{
   time: number;
   /** Nothing is wrong. */
   ok: boolean;
-  /** Mail and port 443 are as they should be, and the run came to its end: what `stepsOfOthers` are about does not count. */
+  /**
+   * Mail and port 443 are as they should be, and the run came to its end: what `stepsOfOthers` are about does not count, nor
+   * that Postfix takes no mail while the disk is full.
+   */
   works: boolean;
   steps: readonly CanaryStep[];
 }>;
@@ -78,7 +81,7 @@ export function readVerdict(text: string | undefined): CanaryVerdict | undefined
 
 /**
  * Steps that may fail on a relay that is as it should be, for want of DNS, time servers, a certificate authority or room:
- * no reason to take back an update. What a disk does to mail, the steps of mail tell.
+ * no reason to take back an update.
  */
 export const stepsOfOthers: ReadonlySet<CanaryStepName> = new Set(["certificate", "dns", "clock", "disk"]);
 

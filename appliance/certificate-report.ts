@@ -18,3 +18,21 @@ export type CertificateReport = Readonly<{
   problem: string | null;
   nextLook: number;
 }>;
+
+/** What a Date can be (ECMA-262 §21.4.1.1). Milliseconds. */
+const LATEST_DATE = 8.64e15;
+
+/** Whether a report is one: it lies where whoever took over the service may write what they like. */
+export function isCertificateReport(report: CertificateReport): boolean {
+  const isDate = (time: number) => Number.isInteger(time) && Math.abs(time) <= LATEST_DATE;
+  const isText = (value: unknown) => typeof value === "string";
+  const { authority, account, names, notAfter, renewAt, refused, problem, nextLook } = report;
+  return (
+    isText(authority) &&
+    Array.isArray(names) &&
+    [account, problem].every((text) => text === null || isText(text)) &&
+    [...names, ...Object.values(refused)].every(isText) &&
+    [notAfter, renewAt].every((time) => time === null || isDate(time)) &&
+    isDate(nextLook)
+  );
+}

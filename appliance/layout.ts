@@ -63,9 +63,6 @@ export const dataPaths = {
 /** The selector of the DKIM key that took over; missing before the first change of keys. Written by services/dkim. */
 export const dkimStatePath = `${dataPaths.dkim}/signing`;
 
-/** Push tokens and last logins. Written by services/metadata. */
-export const lastLoginsPath = `${dataPaths.metadata}/metadata.sqlite`;
-
 /** The certificate chain that Postfix and Dovecot show; its key is runPaths.tlsKey. */
 export const tlsCertificatePath = `${dataPaths.tls}/certificate.pem`;
 
@@ -103,6 +100,8 @@ export const runPaths = {
   homePin: `${runDirectory}/home-pin`,
   /** Since when `look` has seen the canary's present verdict: seconds since the start, and which. */
   canarySeen: `${runDirectory}/canary-seen`,
+  /** The same for what services/reaper keeps of its last daily run. */
+  reaperSeen: `${runDirectory}/reaper-seen`,
   /** The same as JSON (StatusFacts in life/judgement.ts), 0644: no secret is in it. */
   statusFacts: `${runDirectory}/status.json`,
   light: `${runDirectory}/light`,
@@ -165,8 +164,11 @@ export const runPaths = {
   signUpSocket: `${runDirectory}/sign-up.sock`,
   /** Where services/reaper asks Dovecot who is connected. */
   whoIsConnected: "/run/dovecot/doveadm-who",
-  /** What waits in Postfix' queue, as Prometheus reads it (files/metrics-figures.ts); services/reaper reads it too. */
-  queueFigures: `${runDirectory}/metrics/queue.prom`,
+  /**
+   * What waits in Postfix' queue, as Prometheus reads it (files/metrics-figures.ts). By it services/reaper spares mail, so
+   * that it lies in a folder of postfix, where no other service writes.
+   */
+  queueFigures: `${runDirectory}/queue-figures/queue.prom`,
   /** What services/reaper keeps from run to run, not over a reboot: 0755 vmail. */
   reaper: `${runDirectory}/reaper`,
   /** Mailboxes that are nearly full, an empty file by address: noted by Dovecot, and to be looked at again. */
@@ -174,8 +176,10 @@ export const runPaths = {
   reaperAgain: `${runDirectory}/reaper/again`,
   /** There once services/reaper has kept for how long the clock was wrong in this boot. */
   reaperClockKept: `${runDirectory}/reaper/clock-kept`,
-  /** What the last run deleted, and what one would delete that was asked for (ReaperReport in appliance/reaper-report.ts). */
+  /** What the last daily run deleted, and what one would delete (ReaperReport in appliance/reaper-report.ts). */
   reaperReport: `${runDirectory}/reaper/report.json`,
+  /** There while a run could not work on all mailboxes and accounts, and no later one has come to them. */
+  reaperFailed: `${runDirectory}/reaper/failed`,
   reaperWould: `${runDirectory}/reaper/would.json`,
   /** Where homing-ctl speaks to the account service: 0600 root. */
   controlSocket: `${runDirectory}/control.sock`,
@@ -278,6 +282,9 @@ export const muxBackends = {
 
 /** Open only on a relay that helps with calls (RFC 8656 §4), by UDP. */
 export const turnPort = 3478;
+
+/** Of multicast DNS (RFC 6762 §2): homing.local. UDP. */
+export const mdnsPort = 5353;
 
 /** Open only on a relay that has keys of administrators. */
 export const sshPort = 22;

@@ -42,6 +42,27 @@ export function readOthersFile(path: string, warn: (reason: string) => void): st
   }
 }
 
+/**
+ * The file's content as JSON; undefined when there is none, or none that can be believed, of which `warn` is told.
+ * `isWhole` looks at all that is used of it, and may stumble over what is missing.
+ */
+export function readOthersJson<T>(
+  path: string,
+  isWhole: (value: T) => boolean,
+  warn: (reason: string) => void,
+): T | undefined {
+  const text = readOthersFile(path, warn);
+  if (text === undefined) return undefined;
+  try {
+    const value = JSON.parse(text) as T;
+    if (isWhole(value)) return value;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError || cause instanceof TypeError)) throw cause;
+  }
+  warn(`${path} is left out: it is not what it should be`);
+  return undefined;
+}
+
 function textOf(file: number, status: Stats, maxBytes: number): string {
   if (!status.isFile()) throw new OthersFileError("it is no file");
   if (status.size > maxBytes) throw new OthersFileError(`it has more than ${maxBytes} bytes`);

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { certificateSettings, checkCertificates, type Refuse } from "./certificate-settings.ts";
+import { clientSettings } from "./client-settings.ts";
 import { contactUri } from "./contact.ts";
 import { deletionIsEnforced } from "./deletion.ts";
 import { DomainError, parseDomain } from "./domain.ts";
@@ -232,6 +233,7 @@ const settings = z.object({
   metrics: metricsSettings,
   push: pushSettings,
   turn: turnSettings,
+  clients: clientSettings,
 });
 
 /** Rules between two settings. `path` is where the mistake is shown. */

@@ -1,7 +1,7 @@
 /** The settings of [turn]: help for calls between phones that cannot reach each other. A part of relay-settings.ts. */
 import * as z from "zod";
 import type { Refuse } from "./certificate-settings.ts";
-import { turnPort } from "./layout.ts";
+import { mdnsPort, turnPort } from "./layout.ts";
 import { whole, yesNo } from "./setting-notes.ts";
 
 /** Below are the ports of other services (RFC 6335 §6). */
@@ -35,10 +35,14 @@ export function checkTurn({ firstPort, lastPort }: z.output<typeof turnSettings>
   if (lastPort < firstPort) {
     refuse(["turn", "lastPort"], `found ${lastPort}; allowed: at least first_port, which is ${firstPort}`);
   }
-  if (firstPort <= turnPort && turnPort <= lastPort) {
-    refuse(
-      ["turn", "firstPort"],
-      `found ${firstPort}; allowed: ports without ${turnPort}, which is that of TURN itself`,
-    );
-  }
+  const taken = [
+    [turnPort, "TURN itself"],
+    [mdnsPort, "homing.local, for the network at home alone"],
+  ] as const;
+  for (const [port, use] of taken)
+    if (firstPort <= port && port <= lastPort)
+      refuse(
+        ["turn", "firstPort"],
+        `found ${firstPort}; allowed: ports without ${port}, which is that of ${use}`,
+      );
 }

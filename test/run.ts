@@ -29,6 +29,8 @@ type Ring = Readonly<{
   builds?: readonly Architecture[];
   /** Command line put before Node's, when the tests have to run inside something. */
   wrapper?: readonly string[];
+  /** In how many parts it runs side by side, each inside a wrapper of its own; one where it is not said. */
+  parts?: number;
 }>;
 
 const rings: readonly Ring[] = [
@@ -107,6 +109,8 @@ const rings: readonly Ring[] = [
       ...["setpriv", "--pdeathsig", "TERM", "--"],
       ...[process.execPath, "--disable-warning=ExperimentalWarning", "test/relay/run.ts"],
     ],
+    // One file after the other, each with relays of its own, waits for half of its time.
+    parts: 2,
   },
   {
     name: "boot",
@@ -139,7 +143,16 @@ const allRingsDemanded = process.env.HOMING_ALL_RINGS === "1";
 /** What no package mends: a kernel without this file system. The boot ring has one that mounts it. */
 const lacksOfKernel = /\(needs root and a kernel with vfat\)$/;
 
-type Counts = { passed: number; failed: number; skipped: number };
+type Counts = Readonly<{ passed: number; failed: number; skipped: number }>;
+
+function sum(counts: readonly Counts[]): Counts {
+  const total = (of: (one: Counts) => number) => counts.reduce((before, one) => before + of(one), 0);
+  return {
+    passed: total(({ passed }) => passed),
+    failed: total(({ failed }) => failed),
+    skipped: total(({ skipped }) => skipped),
+  };
+}
 
 /** What vitest's JSON reporter writes, as far as it is read here. */
 type VitestReport = {
@@ -181,8 +194,17 @@ function run(command: string, args: readonly string[]): Promise<number> {
   });
 }
 
+/** Runs a ring; in one part when `extra` says which of its tests. */
 async function runRing(ring: Ring, reports: string, extra: readonly string[]): Promise<Counts> {
-  const report = join(reports, `${ring.name}.json`);
+  const parts = extra.length > 0 ? 1 : (ring.parts ?? 1);
+  const shards = Array.from({ length: parts }, (_, index) => `${index + 1}/${parts}`);
+  return sum(await Promise.all(shards.map((shard) => runPart(ring, { shard, reports, extra }))));
+}
+
+type Part = Readonly<{ shard: string; reports: string; extra: readonly string[] }>;
+
+async function runPart(ring: Ring, { shard, reports, extra }: Part): Promise<Counts> {
+  const report = join(reports, `${ring.name}-${shard.replace("/", "-of-")}.json`);
   const [command, ...args] = [
     ...(ring.wrapper ?? []),
     process.execPath,
@@ -191,6 +213,7 @@ async function runRing(ring: Ring, reports: string, extra: readonly string[]): P
     "run",
     "--project",
     ring.name,
+    `--shard=${shard}`,
     "--reporter=default",
     "--reporter=json",
     `--outputFile.json=${report}`,
@@ -251,7 +274,7 @@ async function main(args: readonly string[]): Promise<number> {
   const extra = wanted.length > 0 ? args.slice(1) : args;
   await mkdir(join(project, "test", "output"), { recursive: true });
   const reports = await mkdtemp(join(tmpdir(), "homing-test-"));
-  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const counts: Counts[] = [];
   try {
     // The first ring looks into the packages that are there.
     if (chosen === rings) await fetchPackagesOf(["amd64", "arm64"]);
@@ -259,11 +282,11 @@ async function main(args: readonly string[]): Promise<number> {
       if (interrupted) break;
       console.log(`\nRing "${ring.name}": ${ring.what}`);
       const missing = await installPrerequisites(ring.prerequisites);
-      if (missing !== undefined && allRingsDemanded) total.failed += 1;
+      if (missing !== undefined && allRingsDemanded) counts.push({ passed: 0, failed: 1, skipped: 0 });
       if (missing !== undefined && ring.prerequisites.required) {
         const skipped = await countTests(ring, reports);
         console.log(`Ring "${ring.name}" skipped (${skipped} tests): ${missing}`);
-        total.skipped += skipped;
+        counts.push({ passed: 0, failed: 0, skipped });
         continue;
       }
       if (missing !== undefined) {
@@ -271,16 +294,14 @@ async function main(args: readonly string[]): Promise<number> {
         console.log(`Some tests will be skipped${verdict}: ${missing}`);
       }
       if (ring.builds) await fetchPackagesOf(ring.builds);
-      const counts = await runRing(ring, reports, extra);
-      total.passed += counts.passed;
-      total.failed += counts.failed;
-      total.skipped += counts.skipped;
+      counts.push(await runRing(ring, reports, extra));
     }
   } finally {
     await rm(reports, { recursive: true, force: true });
   }
-  console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  return total.failed === 0 && total.passed > 0 && !interrupted ? 0 : 1;
+  const { passed, failed, skipped } = sum(counts);
+  console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return failed === 0 && passed > 0 && !interrupted ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));

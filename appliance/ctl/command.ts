@@ -13,10 +13,12 @@ export type CtlIo = Readonly<{
   stderr: { write(text: string): unknown };
   ask: AskControl;
   askLines: AskControlLines;
-  /** Of services/metadata. */
-  lastLogins(): LastLogins;
+  /** Of services/metadata. `tell` hears once why days are not known. */
+  lastLogins(tell: (problem: string) => void): LastLogins;
   /** Runs one of the device's programs to its end. @throws ControlError when it cannot be started. */
   run(program: string, args: readonly string[]): Promise<ProgramEnd>;
+  /** The same for what says a lot: its lines. @throws ControlError, also when it fails at its end. */
+  runLines(program: string, args: readonly string[]): AsyncIterable<string>;
   /** Whether the operator says yes to a question; never where nobody can be asked. */
   confirm(question: string): Promise<boolean>;
   /** Waits so many milliseconds. */

@@ -5,7 +5,7 @@
  */
 import { rm } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { HOMING_VERSION, lastLoginsPath, runPaths } from "../layout.ts";
+import { HOMING_VERSION, runPaths } from "../layout.ts";
 import { nearestName } from "../nearest.ts";
 import { AttentionNeeded, type CtlCommand, type CtlIo, CtlUsageError } from "./command.ts";
 import { account } from "./commands/account.ts";
@@ -16,7 +16,7 @@ import { signUp } from "./commands/sign-up.ts";
 import { status } from "./commands/status.ts";
 import { askControl, askControlLines, ControlError } from "./control-client.ts";
 import { openLastLogins } from "./last-logins.ts";
-import { confirm, runProgram } from "./terminal.ts";
+import { confirm, runProgram, runProgramLines } from "./terminal.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -95,8 +95,9 @@ if (import.meta.main) {
     stderr: process.stderr,
     ask: askControl(runPaths.controlSocket),
     askLines: askControlLines(runPaths.controlSocket),
-    lastLogins: () => openLastLogins(lastLoginsPath),
+    lastLogins: (tell) => openLastLogins(runPaths.metadataSocket, tell),
     run: runProgram,
+    runLines: runProgramLines,
     confirm,
     pause: (ms) => setTimeout(ms),
     // Without what it was made of, the page counts as changed (appliance/files/status.ts).

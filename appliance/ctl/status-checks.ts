@@ -24,19 +24,12 @@ export type Seen = Readonly<{
   expiry: ReaperReport | undefined;
   /** When the last daily one was, Unix seconds; missing before the first of all. */
   lastExpiry: number | undefined;
-  /** How long its timer has run since the start, in seconds. */
-  expiryTimerSeconds: number;
   /** Of the data partition, in bytes. */
   disk: Readonly<{ free: number; size: number }>;
 }>;
 
 /** The way of a message counts as one. */
 const mailSteps: readonly CanaryStepName[] = ["login", "submission", "delivery", "content", "removal"];
-
-/** A day late may be a relay that is off now and then. Days. */
-const oldExpiry = 3;
-/** The timer looks within the first half hour; a run takes six hours at most (files/reaper.ts). Seconds. */
-const longestExpiry = 8 * 3_600;
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 
@@ -93,7 +86,9 @@ export function statusChecks(seen: Seen, now: number): Check[] {
     undefined,
   );
   checks.push({ name: "queue", ok: true, text: queueText(queued), mend: null });
-  checks.push(expiryCheck(seen, now));
+  const trouble = about((one) => one.startsWith("reaper-"));
+  add("expiry", trouble, undefined);
+  if (trouble.length === 0) checks.push(expiryCheck(seen, now));
   return checks;
 }
 
@@ -143,13 +138,8 @@ function queueText(queued: number): string {
   return `${queued} ${queued === 1 ? "message waits" : "messages wait"}: \`mailq\` says what for`;
 }
 
-function expiryCheck({ expiry, lastExpiry, expiryTimerSeconds }: Seen, now: number): Check {
+function expiryCheck({ expiry, lastExpiry }: Seen, now: number): Check {
   const hours = lastExpiry === undefined ? undefined : Math.max(0, Math.round((now - lastExpiry) / 3600));
-  if (expiryTimerSeconds > longestExpiry && (hours === undefined || hours > oldExpiry * 24)) {
-    const since = hours === undefined ? "was ever deleted" : `was deleted for ${Math.floor(hours / 24)} days`;
-    const mend = "see `journalctl -t homing-reaper`; `homing-ctl expire` tries it now";
-    return { name: "expiry", ok: false, text: `nothing old ${since}`, mend };
-  }
   if (expiry !== undefined) return expiryReportCheck(expiry, now);
   const text =
     hours === undefined ? "not done yet: comes by itself within an hour" : `last done ${hours} h ago`;

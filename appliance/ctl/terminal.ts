@@ -1,5 +1,6 @@
 /** How homing-ctl asks its operator, and runs the device's programs. Called by main.ts. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
 import type { ProgramEnd } from "./command.ts";
 import { ControlError } from "./control-client.ts";
@@ -16,6 +17,23 @@ export function runProgram(program: string, args: readonly string[]): Promise<Pr
       else reject(new ControlError(`${program}: ${error?.message}`, { cause: error }));
     });
   });
+}
+
+/** Its lines as they come; its complaints go to the operator. @throws ControlError when it cannot be started, or fails. */
+export async function* runProgramLines(program: string, args: readonly string[]): AsyncIterable<string> {
+  const child = spawn(program, [...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const end = once(child, "close").catch((cause) => {
+    throw new ControlError(`${program}: ${cause.message}`, { cause });
+  });
+  // It is awaited below; a failure must not count as nobody's until then.
+  end.catch(() => {});
+  try {
+    yield* createInterface({ input: child.stdout });
+    const [code] = await end;
+    if (code !== 0) throw new ControlError(`${program} failed`);
+  } finally {
+    child.kill();
+  }
 }
 
 /** True for “yes” in full, typed at a terminal. */

@@ -15,16 +15,18 @@ export type Machine = Readonly<{
  * 0.09 MB of page tables (test/bench/idle-imap.ts).
  */
 const imapConnectionBytes = 2_000_000;
-/** The rest is for a relay without clients, 150 MB of 512 MiB (test/bench/memory.ts), for mail on its way and files. */
-const imapShareOfMemory = 0.5;
+/** A relay without clients, its kernel included (test/bench/memory.ts). */
+const idleRelayBytes = 250_000_000;
+/** Of what is left: the rest is for mail on its way and for files. Together they stay below Dovecot's limit (debian-units.ts). */
+const imapShareOfRest = 0.35;
 /** A relay for a household works on any machine that boots. */
-const leastImapConnections = 100;
+const leastImapConnections = 60;
 /** Beyond it the login processes have no more places (dovecot.ts). */
 export const mostImapConnections = 5000;
 
 /** Logged-in IMAP connections at the same time. A Delta Chat client keeps one or two, and opens two more at times. */
 export function imapConnections({ memoryBytes }: Machine): number {
-  const room = Math.floor((memoryBytes * imapShareOfMemory) / imapConnectionBytes);
+  const room = Math.floor(((memoryBytes - idleRelayBytes) * imapShareOfRest) / imapConnectionBytes);
   return Math.min(mostImapConnections, Math.max(leastImapConnections, room));
 }
 

@@ -75,10 +75,9 @@ ${restartLines}
 ${startsFirst}
 # Room for all its processes; it may not raise the limit itself.
 LimitNPROC=16384
-# Its idle connections have half of the memory (capacity.ts). Above that it is slowed down, then one of its processes is
-# ended, before memory runs out for the rest of the relay.
-MemoryHigh=65%
-MemoryMax=75%
+# More than what its idle connections may have (capacity.ts): above it one of its processes is ended. Nothing slows it down
+# before (MemoryHigh=): that would only make it hold on for longer.
+MemoryMax=40%
 ${mailServerLines({
   write: [dataPaths.mail, "-/var/lib/dovecot", "/run"],
   hide: [
@@ -175,7 +174,7 @@ ${limitLines("login", "64M")}
 const limitDropIns: Readonly<Record<string, string>> = {
   "dbus.service": `[Service]\n${limitLines("login", "64M")}\n`,
   "systemd-journald.service": `[Service]\n${limitLines("login", "96M")}\n`,
-  "user.slice": "[Slice]\nMemoryMax=50%\n",
+  "user.slice": "[Slice]\nMemoryMax=40%\n",
 };
 
 /** The time of the last synchronisation survives a power cut: a Raspberry Pi has no clock of its own. */

@@ -1,4 +1,5 @@
 /** The units of services/metrics and of the scripts that count beside it (metrics-figures.ts). Listed in units.ts. */
+import { dirname } from "node:path";
 import { dataPaths, metricsListen, nodeBinary, programDirectory, runPaths, users } from "../layout.ts";
 import { queueFiguresScript, storeFiguresScript } from "./metrics-figures.ts";
 import { neverGiveUp, sandboxLines } from "./sandbox.ts";
@@ -14,6 +15,7 @@ export function metricsUnits(hide: readonly string[]): Record<string, string> {
       what: "Count the messages in the queue",
       user: "postfix",
       script: queueFiguresScript.path,
+      write: dirname(runPaths.queueFigures),
       hide: [...hide, dataPaths.accounts, dataPaths.mail, dataPaths.metadata],
     }),
     "homing-queue-figures.timer": figuresTimer(
@@ -25,6 +27,7 @@ export function metricsUnits(hide: readonly string[]): Record<string, string> {
       what: "Count the messages in the mailboxes",
       user: users.vmail.name,
       script: storeFiguresScript.path,
+      write: runPaths.metrics,
       hide: [...hide, dataPaths.accounts, dataPaths.postfix, dataPaths.metadata],
     }),
     // A card is read through for it.
@@ -102,7 +105,7 @@ ${sandboxLines({
 `;
 
 const figuresService = (
-  unit: Readonly<{ what: string; user: string; script: string; hide: readonly string[] }>,
+  unit: Readonly<{ what: string; user: string; script: string; write: string; hide: readonly string[] }>,
 ) => `[Unit]
 Description=${unit.what}
 After=homing-configure.service
@@ -119,7 +122,7 @@ Nice=19
 IOSchedulingClass=idle
 CPUWeight=idle
 TimeoutStartSec=30min
-${sandboxLines({ network: "none", memory: "20%", write: [runPaths.metrics], hide: unit.hide })}
+${sandboxLines({ network: "none", memory: "20%", write: [unit.write], hide: unit.hide })}
 `;
 
 const figuresTimer = (what: string, first: string, every: string) => `[Unit]

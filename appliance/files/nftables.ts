@@ -2,7 +2,7 @@
  * The firewall (nftables(8)): everything that comes in is dropped but for the relay's own ports. A rule set
  * without SSH is part of the root file system, the one that fits the settings is written at boot.
  */
-import { metricsListen, ports, sshPort, turnPort, users } from "../layout.ts";
+import { mdnsPort, metricsListen, ports, sshPort, turnPort, users } from "../layout.ts";
 
 /**
  * New connections one source may open: a hall full of phones behind one address is served, a flood is not.
@@ -14,6 +14,10 @@ const BYTES_PER_MEGABIT = 125_000;
 const newDatagrams = "100/second burst 500 packets";
 /** SSH is for one administrator; counted by source, or any scanner would lock the administrator out. */
 const newSshConnections = "10/minute burst 20 packets";
+
+/** Forgets a source so long after its last new conversation. */
+const oneMinute = `
+    timeout 1m`;
 
 /** Who is at home, or comes by a tunnel: RFC 1918, link-local (RFC 3927, RFC 4291), unique local (RFC 4193). */
 const privateSources = {
@@ -41,27 +45,6 @@ export function nftablesConf(options: FirewallOptions): string {
   const metricsRules = `
     tcp dport ${port} ip saddr { ${privateSources.ip} } accept
     tcp dport ${port} ip6 saddr { ${privateSources.ip6} } accept`;
-  const sshChain = `
-  set ssh4 {
-    type ipv4_addr
-    size 65536
-    flags dynamic, timeout
-    timeout 1m
-  }
-
-  set ssh6 {
-    type ipv6_addr
-    size 65536
-    flags dynamic, timeout
-    timeout 1m
-  }
-
-  chain ssh {
-    add @ssh4 { ip saddr limit rate over ${newSshConnections} } drop
-    add @ssh6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newSshConnections} } drop
-    accept
-  }
-`;
   const turnPorts = options.turn && `{ ${turnPort}, ${options.turn.firstPort}-${options.turn.lastPort} }`;
   /*
    * All calls together. It is what comes in that is counted: each datagram goes out again once, and coturn ends a call
@@ -72,27 +55,7 @@ export function nftablesConf(options: FirewallOptions): string {
     udp dport ${turnPorts} limit rate over ${(options.turn?.maxMegabits ?? 0) * BYTES_PER_MEGABIT} bytes/second drop`;
   const turnRule = `
     udp dport ${turnPorts} jump turn`;
-  const turnChain = `
-  set turn4 {
-    type ipv4_addr
-    size 65536
-    flags dynamic, timeout
-    timeout 1m
-  }
-
-  set turn6 {
-    type ipv6_addr
-    size 65536
-    flags dynamic, timeout
-    timeout 1m
-  }
-
-  chain turn {
-    add @turn4 { ip saddr limit rate over ${newDatagrams} } drop
-    add @turn6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${newDatagrams} } drop
-    accept
-  }
-
+  const turnChain = `${limitedChain("turn", newDatagrams)}
   # Behind a router the TURN server lets calls lead to this machine's own address, for the other end of a call may be
   # there: but to nothing else that listens here.
   chain output {
@@ -105,32 +68,10 @@ export function nftablesConf(options: FirewallOptions): string {
 flush ruleset
 
 table inet homing {
-  set sources4 {
-    type ipv4_addr
-    size 65536
-    flags dynamic, timeout
-    timeout 1m
-  }
-
-  set sources6 {
-    type ipv6_addr
-    size 65536
-    flags dynamic, timeout
-    timeout 1m
-  }
-
-  set open4 {
-    type ipv4_addr
-    size 65536
-    flags dynamic
-  }
-
-  set open6 {
-    type ipv6_addr
-    size 65536
-    flags dynamic
-  }
-${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
+${sourceSet("sources4", "ipv4_addr", oneMinute)}
+${sourceSet("sources6", "ipv6_addr", oneMinute)}
+${sourceSet("open4", "ipv4_addr")}
+${sourceSet("open6", "ipv6_addr")}${options.ssh ? limitedChain("ssh", newSshConnections) : ""}${turnPorts ? turnChain : ""}
   chain input {
     type filter hook input priority filter; policy drop;
 
@@ -150,8 +91,8 @@ ${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
     # homing.local, for the network at home alone (RFC 6762 §11).
-    ip saddr { ${privateSources.ip} } udp dport 5353 limit rate 50/second burst 100 packets accept
-    ip6 saddr { ${privateSources.ip6} } udp dport 5353 limit rate 50/second burst 100 packets accept
+    ip saddr { ${privateSources.ip} } udp dport ${mdnsPort} limit rate 50/second burst 100 packets accept
+    ip6 saddr { ${privateSources.ip6} } udp dport ${mdnsPort} limit rate 50/second burst 100 packets accept
 
     tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}${options.metrics ? metricsRules : ""}${turnPorts ? turnRule : ""}
   }
@@ -175,5 +116,27 @@ ${options.ssh ? sshChain : ""}${turnPorts ? turnChain : ""}
     type filter hook forward priority filter; policy drop;
   }
 }
+`;
+}
+
+function sourceSet(name: string, type: "ipv4_addr" | "ipv6_addr", timeout = ""): string {
+  return `  set ${name} {
+    type ${type}
+    size 65536
+    flags dynamic${timeout && `, timeout${timeout}`}
+  }
+`;
+}
+
+/** A chain that lets each source begin so many conversations, and its two sets. */
+function limitedChain(name: "ssh" | "turn", rate: string): string {
+  return `
+${sourceSet(`${name}4`, "ipv4_addr", oneMinute)}
+${sourceSet(`${name}6`, "ipv6_addr", oneMinute)}
+  chain ${name} {
+    add @${name}4 { ip saddr limit rate over ${rate} } drop
+    add @${name}6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over ${rate} } drop
+    accept
+  }
 `;
 }

@@ -64,6 +64,8 @@ function identity(config: RelayConfig): Parameters {
     inet_protocols: "all",
     queue_directory: `${dataPaths.postfix}/queue`,
     data_directory: `${dataPaths.postfix}/state`,
+    // Never used twice: homing-ctl lists messages and then names some to postsuper(1), while others come and go.
+    enable_long_queue_ids: "yes",
     smtpd_banner: "$myhostname ESMTP",
     mail_name: "Homing",
     // Programs on the device have no reason to send mail.

@@ -49,7 +49,7 @@ esac
 
 /**
  * Whether there is something to do, so that Node starts only then: the daily run; a mailbox to look at again, or one that
- * Dovecot noted and no run has taken; less free space than one and a half times what Postfix demands (disk-room.ts); or,
+ * Dovecot noted and no run has taken; something that a run left undone, for the status page tells of it; less free space than one and a half times what Postfix demands (disk-room.ts); or,
  * once in a boot, that a time server set the clock.
  */
 export const reaperDueScript = {
@@ -63,6 +63,7 @@ set -eu
 root=\${2:-}
 [ -z "$(ls -A "$root${runPaths.reaperAgain}")" ] || exit 0
 [ -z "$(ls -A "$root${runPaths.reaperFull}")" ] || exit 0
+[ ! -e "$root${runPaths.reaperFailed}" ] || exit 0
 # A time server set the clock in this boot, and for how long it was wrong before is not kept yet (state.ts).
 [ ! -e "$root${clockSyncedPath}" ] || [ -e "$root${runPaths.reaperClockKept}" ] || exit 0
 # Written by each daily run. What seems to come from tomorrow was written before the clock was set.

@@ -5,7 +5,14 @@
  */
 import { dirname } from "node:path";
 import { canaryPatience } from "../canary.ts";
-import { dataPaths, nodeBinary, programDirectory, runDirectory, runPaths } from "../layout.ts";
+import {
+  dataPaths,
+  nodeBinary,
+  programDirectory,
+  reaperStatePath,
+  runDirectory,
+  runPaths,
+} from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { bytesPerFile, demandedPercentOfDisk } from "./capacity.ts";
 import { queueReserveBytes } from "./postfix-main.ts";
@@ -14,6 +21,11 @@ import { lookAtWifi } from "./wifi.ts";
 
 /** From a change to the page, at most; each look takes a Pi 3 a tenth of a second. */
 const lookEverySeconds = 20;
+
+/** Deletion's timer looks within the first half hour; a run takes six hours at most (reaper.ts). */
+const longestDeletionSeconds = 8 * 3_600;
+/** A daily run that is a day late may be of a relay that is off now and then. */
+const oldDeletionMinutes = 3 * 24 * 60;
 
 /** What the script `look` compares free room with: two numbers of bytes, for sign-up and for mail. */
 export function roomFile(config: RelayConfig): string {
@@ -52,17 +64,29 @@ END
   fi
 }
 
-# Whether the canary has told nothing new for too long. By the time since the start: the clock may be set meanwhile.
-canary() {
-  read -r up rest <"$root/proc/uptime" || return 0
+# unchanged FILE SEEN: for how many seconds FILE is the same, or missing, as SEEN keeps it. By the time since the start: the
+# clock may be set meanwhile.
+unchanged() {
+  read -r up rest <"$root/proc/uptime" || { echo 0; return 0; }
   up=\${up%%.*}
-  is=$(stat -c '%i %Y %s' "$root${runPaths.canaryVerdict}" 2>/dev/null) || is=none
-  { read -r since was <"$root${runPaths.canarySeen}"; } 2>/dev/null || was=
+  is=$(stat -c '%i %Y %s' "$root$1" 2>/dev/null) || is=none
+  { read -r since was <"$root$2"; } 2>/dev/null || was=
   if [ "$is" != "$was" ]; then
     since=$up
-    echo "$up $is" >"$root${runPaths.canarySeen}"
+    echo "$up $is" >"$root$2"
   fi
-  [ $((up - since)) -lt ${canaryPatience} ] || echo "canary-old"
+  echo $((up - since))
+}
+
+canary() {
+  [ "$(unchanged ${runPaths.canaryVerdict} ${runPaths.canarySeen})" -lt ${canaryPatience} ] || echo "canary-old"
+}
+
+# What seems to come from tomorrow was written before the clock was set.
+reaper() {
+  [ ! -e "$root${runPaths.reaperFailed}" ] || echo "reaper failed"
+  [ "$(unchanged ${reaperStatePath} ${runPaths.reaperSeen})" -ge ${longestDeletionSeconds} ] || return 0
+  [ -n "$(find "$root${reaperStatePath}" -mmin -${oldDeletionMinutes} 2>/dev/null)" ] || echo "reaper old"
 }
 
 ${lookAtWifi}
@@ -79,7 +103,7 @@ ${lookAtWifi}
   sign certificate ${runPaths.certificateProblem}
   sign names ${runPaths.certificateRefused}
   sign canary ${runPaths.canaryProblem}
-  [ ! -e "$root${runPaths.relayConfig}" ] || canary
+  [ ! -e "$root${runPaths.relayConfig}" ] || { canary; reaper; }
   sign metadata ${runPaths.metadataProblem}
   sign turn ${runPaths.turnProblem}
   ! findmnt --noheadings --options ro "$root/data" >/dev/null 2>&1 || echo "data read-only"

@@ -137,6 +137,7 @@ fs.inotify.max_user_watches = 262144
  */
 const tmpfiles = `d ${runDirectory} 0755 root root
 d ${runPaths.metrics} 1777 root root
+d ${dirname(runPaths.queueFigures)} 0755 postfix postfix
 d ${runPaths.milterState} 0700 ${users.milter.name} ${users.milter.name}
 d ${runPaths.metadataState} 0700 ${users.courier.name} ${users.courier.name}
 d ${runPaths.turnState} 0755 ${users.turn.name} ${users.turn.name}

@@ -16,6 +16,8 @@ const MAX_BYTES_PER_SECOND = 400_000;
 const MAX_ENDS_OF_CREDENTIAL = 12;
 /** Seconds after which a client has to prove itself anew. */
 const NONCE_SECONDS = 600;
+/** Far more than some addresses and networks take. */
+const MOST_ADDRESS_BYTES = 65_536;
 /** Between two looks at the addresses; each costs some processes of a millisecond. */
 const LOOK_EVERY = "2min";
 
@@ -154,7 +156,8 @@ six=$(source_of -6 2001:db8::1)
 case "$six" in 2* | 3*) ;; *) six= ;; esac
 [ -n "$four$six" ] || { echo "the machine has no address that leads out" >&2; exit 1; }
 shown=$(getent ahosts "$domain")
-public=$(echo "$shown" | sed -n 's/^\\([0-9.]*\\) .*/\\1/p' | head -n 1)
+# Name servers tell several in turns.
+public=$(echo "$shown" | sed -n 's/^\\([0-9.]*\\) .*/\\1/p' | sort | head -n 1)
 [ -z "$four" ] || echo "--listening-ip=$four"
 [ -z "$six" ] || echo "--listening-ip=$six"
 if [ -n "$four" ] && [ -n "$public" ] && ! ip -o -4 addr show to "$public/32" | grep -q .; then
@@ -180,7 +183,8 @@ export const turnStartScript = {
   content: `#!/bin/sh
 # turn-start: becomes the TURN server. Called by homing-turn.service.
 set -eu
-${turnAddressesScript.path} >${runPaths.turnState}/addresses
+# For turn-look: root without a capability, who reads what everybody may.
+(umask 022 && ${turnAddressesScript.path} >${runPaths.turnState}/addresses)
 # Words of the script above, without blanks or wildcards.
 exec /usr/bin/turnserver -c ${runPaths.turnConf} $(cat ${runPaths.turnState}/addresses)
 `,
@@ -192,10 +196,16 @@ export const turnLookScript = {
   mode: 0o755,
   content: `#!/bin/sh
 # turn-look: starts the TURN server again when the machine's addresses, or the one in the DNS, are others than it has.
+# A look that finds no IPv4 address in the DNS changes nothing.
 # Called by homing-turn-look.service.
 set -eu
 now=$(${turnAddressesScript.path}) || exit 0
-[ "$now" = "$(cat ${runPaths.turnState}/addresses)" ] || systemctl try-restart homing-turn.service
+# In a folder of the server's: no link is followed, no pipe waited for, and no more read than there can be.
+was=$(dd if=${runPaths.turnState}/addresses iflag=nofollow,nonblock bs=${MOST_ADDRESS_BYTES} count=1 status=none) || was=
+[ "$now" != "$was" ] || exit 0
+# The lookup of the public IPv4 address may fail alone: that it is missing is no reason to break off calls.
+[ "$now" != "$(printf '%s\\n' "$was" | grep -v '^--external-ip=')" ] || exit 0
+systemctl try-restart homing-turn.service
 `,
 } as const;
 

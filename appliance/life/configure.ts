@@ -23,11 +23,10 @@ import {
 } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { certificateSource, relayFilePaths, relayKeyPaths } from "../relay-files.ts";
-import { webFolderName } from "../web-files.ts";
-import { type Disk, readIfPresent, realDisk } from "./disk.ts";
+import { type Disk, readIfPresent, readIfReadable, realDisk } from "./disk.ts";
 import { ImportError } from "./import-error.ts";
 import type { ImportPlaces } from "./import-relay.ts";
-import { readWebFolder } from "./import-web.ts";
+import { layOutWebPages } from "./import-web.ts";
 import { keepCertificate } from "./keep-certificate.ts";
 import { readKeptSettings } from "./kept-settings.ts";
 import { type Owners, readOwners } from "./owners.ts";
@@ -73,10 +72,10 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
     machine,
     program,
   };
-  await requireKnownData(device);
+  const dataVersion = await requireKnownData(device);
   await takeOverRelay(device);
   const config = await readSettings(device);
-  await keepDataVersion(device);
+  await keepDataVersion(device, dataVersion);
   await keepMachineId(device);
   const { keyPem } = await keepCertificate(device, config);
   if (config.ssh.authorizedKeys.length > 0) await keepSshHostKey(device);
@@ -84,7 +83,7 @@ export async function configureDevice(options: ConfigureOptions): Promise<RelayC
   await writeWifi(device, config);
   await writeTurn(device, config);
   await writeConfiguration(device, config);
-  await writeWebPages(device);
+  await layOutWebPages(device);
   say(`this is the relay ${config.domain}`);
   return config;
 }
@@ -107,15 +106,16 @@ async function requireDataPartition(folder: string): Promise<void> {
 }
 
 /** Version of the data and the system that wrote it; version 0 when that is not said or cannot be read. */
-async function readDataVersion({ at }: Device) {
-  const [version = "", by = ""] = (await readIfPresent(at(dataPaths.version)))?.toString().split("\n") ?? [];
+async function readDataVersion({ at, say }: Device) {
+  const text = (await readIfReadable(at(dataPaths.version), say))?.toString();
+  const [version = "", by = ""] = text?.split("\n") ?? [];
   return { version: /^\d{1,9}$/.test(version) ? Number(version) : 0, by };
 }
 
-/** The initramfs asks first, so that nothing is written; a container has none. */
-async function requireKnownData(device: Device): Promise<void> {
+/** What the version is. The initramfs asks first, so that nothing is written; a container has none. */
+async function requireKnownData(device: Device): Promise<number> {
   const { version, by } = await readDataVersion(device);
-  if (version <= DATA_VERSION) return;
+  if (version <= DATA_VERSION) return version;
   throw new ConfigureError(
     `the data partition is of version ${version} (${by}), this system knows version ${DATA_VERSION} at most: ` +
       "start a newer one",
@@ -123,10 +123,10 @@ async function requireKnownData(device: Device): Promise<void> {
 }
 
 /** Only once there is a relay: an empty partition belongs to any version. */
-async function keepDataVersion(device: Device): Promise<void> {
-  if ((await readDataVersion(device)).version === DATA_VERSION) return;
+async function keepDataVersion({ at, disk }: Device, found: number): Promise<void> {
+  if (found === DATA_VERSION) return;
   const content = `${DATA_VERSION}\nHoming ${HOMING_VERSION}\n`;
-  await device.disk.put(device.at(dataPaths.version), content, { mode: 0o444 });
+  await disk.put(at(dataPaths.version), content, { mode: 0o444 });
 }
 
 /** Names of files that people's computers leave in a folder are listed up to this many. */
@@ -220,7 +220,7 @@ async function readSettings(device: Device): Promise<RelayConfig> {
  */
 async function keepMachineId({ at, say, disk }: Device): Promise<void> {
   const current = (await readIfPresent(at("/etc/machine-id")))?.toString().trim() ?? "";
-  const kept = (await readIfPresent(at(dataPaths.machineId)))?.toString().trim();
+  const kept = (await readIfReadable(at(dataPaths.machineId), say))?.toString().trim();
   if (kept === undefined && /^[0-9a-f]{32}$/.test(current)) {
     await disk.put(at(dataPaths.machineId), `${current}\n`, { mode: 0o444 });
   } else if (kept !== current) {
@@ -230,7 +230,7 @@ async function keepMachineId({ at, say, disk }: Device): Promise<void> {
 
 async function keepSshHostKey({ at, say, disk }: Device): Promise<void> {
   const path = at(sshHostKeyPath);
-  if ((await readIfPresent(path)) !== undefined) return;
+  if (await isThere(path)) return;
   // Made in memory, since a power cut must not leave half a key. The private key comes last.
   await mkdir(at(runDirectory), { recursive: true });
   const folder = await mkdtemp(at(`${runDirectory}/ssh-`));
@@ -282,7 +282,7 @@ async function writeSecrets(device: Device, config: RelayConfig, tlsKeyPem: stri
 }
 
 /** For services/certificates, which runs only where they are. */
-async function writeAuthorityKeys({ at, disk }: Device, config: RelayConfig): Promise<void> {
+async function writeAuthorityKeys({ at, disk, say }: Device, config: RelayConfig): Promise<void> {
   if (certificateSource(config) !== "acme") {
     await rm(at(dirname(runPaths.acmeAccountKey)), { recursive: true, force: true });
     return;
@@ -294,7 +294,8 @@ async function writeAuthorityKeys({ at, disk }: Device, config: RelayConfig): Pr
     [runPaths.acmeAccountKey, acmeAccountKey],
   ] as const;
   for (const [path, from] of pairs) {
-    const content = from === null ? undefined : await readIfPresent(at(`${dataPaths.relay}/${from}`));
+    // What asks the authority says what it lacks; mail goes without.
+    const content = from === null ? undefined : await readIfReadable(at(`${dataPaths.relay}/${from}`), say);
     await disk.put(at(path), content ?? "", { mode: 0o600 });
   }
 }
@@ -306,12 +307,4 @@ async function writeConfiguration({ at, disk, owners, machine }: Device, config:
     await disk.makeDirectory(at(dirname(file.path)), { mode: 0o755 });
     await disk.put(at(file.path), file.content, attributes);
   }
-}
-
-/** The operator's page files, where services/web may read them: it sees nothing of the relay folder. */
-async function writeWebPages({ at, disk }: Device): Promise<void> {
-  const to = at(runPaths.web);
-  await rm(to, { recursive: true, force: true });
-  const web = await readWebFolder(at(`${dataPaths.relay}/${webFolderName}`));
-  await web?.copyTo(to, disk, { directory: 0o755, file: 0o644 });
 }

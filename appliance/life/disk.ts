@@ -68,3 +68,11 @@ export async function readIfPresent(path: string): Promise<Buffer | undefined> {
     throw error;
   }
 }
+
+/** The same for what a relay does without, or makes anew: an error of the disk is only said. */
+export async function readIfReadable(path: string, say: (text: string) => void): Promise<Buffer | undefined> {
+  return readIfPresent(path).catch((error: unknown) => {
+    say(`going on without ${path}, which cannot be read: ${String(error)}`);
+    return undefined;
+  });
+}

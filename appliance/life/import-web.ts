@@ -1,13 +1,16 @@
 /**
  * The operator's page files on their way from the boot partition to the data partition. A folder `web` replaces the
  * whole of the one before; where there is none, that one stays, as keys do. Called by import-relay.ts, and at every boot
- * by configure.ts, which lays a copy out for services/web.
+ * by configure.ts, for services/web's copy.
  */
-import { lstat, readdir, readFile } from "node:fs/promises";
+import { lstat, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { dataPaths, runPaths } from "../layout.ts";
 import { isWebFilePath, tooMuchWeb, unusableWebPath, webFolderName } from "../web-files.ts";
 import type { Disk } from "./disk.ts";
 import { ImportError } from "./import-error.ts";
+
+type Device = Readonly<{ at(path: string): string; say(text: string): void; disk: Disk }>;
 
 export type WebImport = Readonly<{
   /** All that is taken over, folders as well, relative to the relay folder. */
@@ -58,6 +61,20 @@ export async function readWebFolder(folder: string): Promise<WebImport | undefin
       }
     },
   };
+}
+
+/** Where services/web may read them: it sees nothing of the relay folder. What goes wrong with them stops no relay. */
+export async function layOutWebPages({ at, disk, say }: Device): Promise<void> {
+  const to = at(runPaths.web);
+  await rm(to, { recursive: true, force: true });
+  try {
+    const web = await readWebFolder(at(`${dataPaths.relay}/${webFolderName}`));
+    await web?.copyTo(to, disk, { directory: 0o755, file: 0o644 });
+  } catch (error) {
+    // Half of them could lead into nothing; those of the image are whole.
+    await rm(to, { recursive: true, force: true });
+    say(`going on with the pages of Homing, for the relay's own cannot be laid out: ${String(error)}`);
+  }
 }
 
 function relativeTo(folder: string, path: string): string {

@@ -34,10 +34,15 @@ export type Status = Readonly<{
   canary?: CanaryVerdict | undefined;
   /** It has told nothing new for half an hour (canaryPatience), or nothing at all since the start. */
   canaryOld: boolean;
+  /** The daily deletion is dead ("old"), or could not work on everything. */
+  reaper?: ReaperTrouble | undefined;
 }>;
 
 export const wifiTroubles = ["no-card", "out-of-reach", "refused"] as const;
 export type WifiTrouble = (typeof wifiTroubles)[number];
+
+export const reaperTroubles = ["old", "failed"] as const;
+export type ReaperTrouble = (typeof reaperTroubles)[number];
 
 /** What a finding is about; for a unit the rest is its name, for the canary its step. */
 export type About =
@@ -53,6 +58,7 @@ export type About =
   | "metadata"
   | "turn"
   | `unit ${string}`
+  | `reaper-${ReaperTrouble}`
   | "canary-old"
   | `canary ${CanaryStepName}`;
 
@@ -98,6 +104,13 @@ const wifiWords: Readonly<Record<WifiTrouble, string>> = {
     "not found. Is its name in relay.toml right, in small and capital letters? Is it in reach, with WPA2, or open = true " +
     "when it has no password? Does “hidden” fit?",
   refused: "it does not let the relay in. Is the password in keys/wifi-password.txt right?",
+};
+
+const reaperWords: Readonly<Record<ReaperTrouble, string>> = {
+  old:
+    "nothing old was deleted for three days, or ever: the disk fills up. See `journalctl -t homing-reaper`; " +
+    "`homing-ctl expire` tries it now",
+  failed: "what is old could not be deleted everywhere. See `journalctl -t homing-reaper`",
 };
 
 export function judge(status: Status): Judgement {
@@ -193,8 +206,10 @@ function troubles(status: Status): Finding[] {
         "enabled = false in [turn].",
     );
   }
-  // Without settings it does not run.
-  if (status.canaryOld && relay !== undefined && status.configureProblem === undefined) {
+  // Without settings neither of the next two runs.
+  const runs = relay !== undefined && status.configureProblem === undefined;
+  if (status.reaper !== undefined && runs) add(`reaper-${status.reaper}`, reaperWords[status.reaper]);
+  if (status.canaryOld && runs) {
     add(
       "canary-old",
       "the canary has told nothing for half an hour: nobody knows whether mail works. See `systemctl status " +

@@ -18,7 +18,7 @@ import { checkOwnerFiles, OwnerFileError } from "../owner-files.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { certificateSource, ownerFilePaths, relayFilePaths } from "../relay-files.ts";
 import { certificateServes, selfSignedCertificate } from "./certificate.ts";
-import { type Disk, readIfPresent } from "./disk.ts";
+import { type Disk, readIfReadable } from "./disk.ts";
 
 type Device = Readonly<{ at(path: string): string; say(text: string): void; disk: Disk; now: Date }>;
 
@@ -45,7 +45,7 @@ async function chooseCertificate(device: Device, config: RelayConfig): Promise<{
   }
   const { at, say, now } = device;
   const keyPem = await readFile(at(`${dataPaths.relay}/${relayFilePaths(config).tlsKey}`), "utf8");
-  const present = (await readIfPresent(at(tlsCertificatePath)))?.toString();
+  const present = (await readIfReadable(at(tlsCertificatePath), say))?.toString();
   const input = { domain: config.domain, keyPem, now };
   const mayStay =
     present !== undefined && (isAuthoritys(present, config, keyPem) || certificateServes(present, input));
@@ -56,8 +56,8 @@ async function chooseCertificate(device: Device, config: RelayConfig): Promise<{
   return { keyPem };
 }
 
-async function show({ at, disk }: Device, pem: string): Promise<void> {
-  if ((await readIfPresent(at(tlsCertificatePath)))?.toString() === pem) return;
+async function show({ at, disk, say }: Device, pem: string): Promise<void> {
+  if ((await readIfReadable(at(tlsCertificatePath), say))?.toString() === pem) return;
   await disk.put(at(tlsCertificatePath), pem, { mode: 0o644 });
 }
 
@@ -68,7 +68,7 @@ async function ownCertificate(
 ): Promise<{ chain: CertificateChain; keyPem: string } | undefined> {
   const contents = new Map<string, string>();
   for (const path of ownerFilePaths(config)) {
-    const content = await readIfPresent(device.at(`${dataPaths.relay}/${path}`));
+    const content = await readIfReadable(device.at(`${dataPaths.relay}/${path}`), device.say);
     if (content !== undefined) contents.set(path, content.toString());
   }
   try {

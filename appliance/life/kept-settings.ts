@@ -1,19 +1,19 @@
 /**
  * The settings as an earlier start read them, from the same relay.toml and by the same program. Called by configure.ts at
  * every boot: reader and schema of relay.toml are half of what the program costs, and are only loaded when one of the two
- * has changed, or the file that keeps the settings is damaged.
+ * has changed, or the file that keeps the settings is damaged or cannot be read.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { RelayConfig } from "../relay-config.ts";
-import { type Disk, readIfPresent } from "./disk.ts";
+import { type Disk, readIfReadable } from "./disk.ts";
 
 /** Where settings are kept, and the program that reads them: what another one kept is not used. */
 export type SettingsKeep = Readonly<{ path: string; program: string }>;
 
 /**
  * The settings in `toml`; `name` is that file's, for errors. Throws RelayConfigError. Without `keep` they are read anew.
- * That they cannot be kept is only said: the relay has them.
+ * That they cannot be kept, or read where they were kept, is only said: the relay has them.
  */
 export async function readKeptSettings(
   { toml, name }: Readonly<{ toml: Uint8Array; name: string }>,
@@ -31,7 +31,7 @@ export async function readKeptSettings(
     [program, toml, json]
       .reduce((hash, part) => hash.update(createHash("sha256").update(part).digest()), createHash("sha256"))
       .digest("hex");
-  const [kept = "", json = ""] = (await readIfPresent(keep.path))?.toString().split("\n") ?? [];
+  const [kept = "", json = ""] = (await readIfReadable(keep.path, say))?.toString().split("\n") ?? [];
   if (kept === seal(json)) return JSON.parse(json) as RelayConfig;
   const config = await parse();
   const fresh = JSON.stringify(config);

@@ -12,7 +12,7 @@ import { readOthersFile } from "../others-file.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { type SignUpMode, signUpModes } from "../sign-up-modes.ts";
 import { readIfPresent } from "./disk.ts";
-import { judge, type Status, statusFacts, wifiTroubles } from "./judgement.ts";
+import { judge, reaperTroubles, type Status, statusFacts, wifiTroubles } from "./judgement.ts";
 
 export type Page = Readonly<{ lines: readonly string[]; light: "healthy" | "attention" }>;
 
@@ -27,10 +27,10 @@ const portList = Object.values(ports)
   .toSorted((a, b) => a - b)
   .join(", ");
 
-/** The state file in its lines: "unit NAME STATE", "address ADDRESS", "room none|no-sign-up", "wifi TROUBLE", "data read-only", "canary-old". */
+/** The state file in its lines: "unit NAME STATE", "address ADDRESS", "room none|no-sign-up", "wifi TROUBLE", "data read-only", "canary-old", "reaper TROUBLE". */
 export function readState(
   text: string,
-): Pick<Status, "units" | "addresses" | "room" | "wifi" | "readOnly" | "canaryOld"> {
+): Pick<Status, "units" | "addresses" | "room" | "wifi" | "readOnly" | "canaryOld" | "reaper"> {
   const lines = text.split("\n").map((line) => line.split(" "));
   const of = (kind: string) => lines.filter(([first]) => first === kind);
   const room = of("room")[0]?.[1];
@@ -43,6 +43,7 @@ export function readState(
     wifi: wifiTroubles.find((trouble) => trouble === of("wifi")[0]?.[1]),
     readOnly: of("data").length > 0,
     canaryOld: of("canary-old").length > 0,
+    reaper: reaperTroubles.find((trouble) => of("reaper").some(([, one]) => one === trouble)),
   };
 }
 

@@ -9,7 +9,7 @@ import { dataPaths, runPaths } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { relayFilePaths } from "../relay-files.ts";
 import { wifiKey, wifiPasswordOf, wifiPasswordProblem } from "../wifi.ts";
-import { type Disk, readIfPresent } from "./disk.ts";
+import { type Disk, readIfReadable } from "./disk.ts";
 
 type Device = Readonly<{ at(path: string): string; say(text: string): void; disk: Disk }>;
 
@@ -25,7 +25,7 @@ export async function writeWifi({ at, say, disk }: Device, config: RelayConfig):
   let key: string | null = null;
   if (wifiPassword !== null) {
     const password = wifiPasswordOf(
-      (await readIfPresent(at(`${dataPaths.relay}/${wifiPassword}`)))?.toString() ?? "",
+      (await readIfReadable(at(`${dataPaths.relay}/${wifiPassword}`), say))?.toString() ?? "",
     );
     const problem = wifiPasswordProblem(password);
     if (problem !== undefined) {

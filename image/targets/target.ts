@@ -78,6 +78,8 @@ export type BootLayout = Readonly<{
   loaderName: string;
   /** Consoles of a start by UEFI, the one that programs write to last. */
   consoles: readonly string[];
+  /** Further words of the kernel's command line. */
+  kernelWords?: readonly string[];
   /** Further files by path. */
   files?: ReadonlyMap<string, Uint8Array | string>;
   /** Makes the partition bootable by a BIOS. */
@@ -90,14 +92,14 @@ export type BootLayout = Readonly<{
  */
 export function bootPartition(
   { boot, relay, time }: DiskContent,
-  { loaderName, consoles, files = new Map(), biosLoader }: BootLayout,
+  { loaderName, consoles, kernelWords = [], files = new Map(), biosLoader }: BootLayout,
 ): Region[] {
   const all = new Map<string, Uint8Array>([
     [`EFI/BOOT/${loaderName}`, boot.bootLoader],
     ["a/vmlinuz", boot.kernel],
     ["a/initrd", boot.initramfs],
   ]);
-  const options = kernelOptions(relay, consoles);
+  const options = [kernelOptions(relay, consoles), ...kernelWords].join(" ");
   const biosFiles = biosLoader ? [...syslinuxFiles(biosLoader), ...biosSettings(options)] : [];
   for (const [path, content] of [...loaderFiles(options), ...biosFiles, ...files]) {
     all.set(path, typeof content === "string" ? new TextEncoder().encode(content) : content);

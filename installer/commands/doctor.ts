@@ -17,8 +17,14 @@ import { findForwarding } from "../reachability/forward.ts";
 import { forwardingQuestion, forwardingText } from "../reachability/forwarding-text.ts";
 import type { Grade } from "../reachability/grade.ts";
 import { type LineWorld, type ProbedHost, usualLineWorld } from "../reachability/line-world.ts";
-import { lookAtLine } from "../reachability/look.ts";
+import { type LineOptions, lookAtLine } from "../reachability/look.ts";
 import { nonceSecret } from "../reachability/nonce-secret.ts";
+import {
+  type CallPorts,
+  callPortsOf,
+  MAX_ASKED_CALL_PORTS,
+  routerPorts,
+} from "../reachability/relay-ports.ts";
 import { reportText } from "../reachability/report-text.ts";
 
 const options = {
@@ -46,7 +52,7 @@ export const command: Command = {
   name: "doctor",
   summary: "look at this line to the Internet: what a relay on it could do",
   usage:
-    "doctor [FOLDER] [--json] [OPTIONS], doctor --map [--to ADDRESS] [--yes], doctor --unmap [--to ADDRESS]",
+    "doctor [FOLDER] [--json] [OPTIONS], doctor [FOLDER] --map [--to ADDRESS] [--yes], doctor [FOLDER] --unmap [--to ADDRESS]",
   help: `
   Run it on the line on which the relay will be. It finds the addresses that the Internet sees, whether a router or
   the provider translates them, and whether mail servers and relays can be reached; then says what the line is good
@@ -62,10 +68,12 @@ export const command: Command = {
             2  when the options make no sense
             3  when nothing shows whether a relay could be reached; the report says how to find out
 
-  FOLDER              a relay's folder, whose domain is looked at too; or where an image would be put. Its free space
-                      is looked at; the current folder's otherwise
-  --map               have the router forward the relay's TCP ports
-  --unmap             take back what --map did for the same address
+  FOLDER              a relay's folder, whose domain is looked at too, and which ports it needs for calls; or where an
+                      image would be put. Its free space is looked at; the current folder's otherwise
+  --map               have the router forward the relay's TCP ports; with a FOLDER whose relay.toml switches calls on
+                      ([turn]), the UDP ports for them too, a range of ${MAX_ASKED_CALL_PORTS} at most
+  --unmap             take back what --map did for the same address: by UPnP all that its list shows, by PCP and
+                      NAT-PMP, which show none, the same ports; name the same FOLDER for those of calls
   --to ADDRESS        to this local address, the relay's; otherwise to this computer's own. Many routers forward only
                       to the device that asks; then the report says what to enter by hand
   --yes               do not ask
@@ -80,16 +88,17 @@ export const command: Command = {
     const { values, positionals } = parseCommandArgs(args, options);
     const [folder, ...more] = positionals;
     if (more.length > 0) throw new UsageError(`doctor takes one folder; what is “${more.join(" ")}”?`);
+    const relay = folder === undefined ? null : await relayIn(folder);
     if (values.map || values.unmap) {
-      if (folder !== undefined)
-        throw new UsageError(`the router is not told of a folder; what is “${folder}”?`);
-      return forward(values, io);
+      if (folder !== undefined && relay === null)
+        throw new UsageError(`there is no relay.toml in ${folder}, which would tell the ports`);
+      return forward(values, relay?.callPorts ?? null, io);
     }
     if (values.to !== undefined || values.yes)
       throw new UsageError("--to and --yes belong to --map or --unmap");
     const world = worldOf(values);
-    const domain = folder === undefined ? null : await domainIn(folder);
-    const report = await lookAtLine(world, { directory: folder ?? ".", domain }, io.signal);
+    const { domain, callPorts } = relay ?? { domain: null, callPorts: null };
+    const report = await lookAtLine(world, { directory: folder ?? ".", domain, callPorts }, io.signal);
     const text = values.json
       ? `${JSON.stringify(report, undefined, 2)}\n`
       : reportText(report, painterFor(io.stdout, io.env));
@@ -98,8 +107,8 @@ export const command: Command = {
   },
 };
 
-/** Null where no relay is, or one whose domain is in no public DNS. Throws what parseRelayConfig throws. */
-async function domainIn(folder: string): Promise<string | null> {
+/** Null where no relay is; the domain is, where it is in no public DNS. Throws what parseRelayConfig throws. */
+async function relayIn(folder: string): Promise<Pick<LineOptions, "domain" | "callPorts"> | null> {
   const found = await stat(folder).catch(() => undefined);
   if (found?.isDirectory() !== true) throw new UsageError(`there is no folder ${folder}`);
   const path = join(folder, "relay.toml");
@@ -108,11 +117,11 @@ async function domainIn(folder: string): Promise<string | null> {
     throw error;
   });
   if (settings === undefined) return null;
-  const { domain } = parseRelayConfig(settings, path);
-  return isTestDomain(domain) ? null : domain;
+  const config = parseRelayConfig(settings, path);
+  return { domain: isTestDomain(config.domain) ? null : config.domain, callPorts: callPortsOf(config) };
 }
 
-async function forward(values: Values, io: CommandIo): Promise<number> {
+async function forward(values: Values, calls: CallPorts | null, io: CommandIo): Promise<number> {
   if (values.map && values.unmap) throw new UsageError("--map and --unmap are two things");
   const wished = values.to === undefined ? undefined : targetOf(values.to);
   const secret = await nonceSecret(defaultCacheDirectory(io.env));
@@ -120,19 +129,20 @@ async function forward(values: Values, io: CommandIo): Promise<number> {
   const target = wished ?? own;
   if (target === router.address) throw new UsageError(`--to ${target} is the router itself`);
   if (values.map && !values.yes && router.forwarding.length > 0) {
-    const question = { text: forwardingQuestion(router.address, target, own), instead: "--yes" };
+    const text = forwardingQuestion(routerPorts(calls), { router: router.address, target, own });
+    const question = { text, instead: "--yes" };
     if (!(await agrees(io, question))) {
       await print(io.stderr, "Nothing was changed.\n");
       return EXIT_NOT_SO;
     }
   }
-  const report = await (values.map ? open : close)(target);
+  const report = await (values.map ? open : close)(target, calls);
   const text = values.json
     ? `${JSON.stringify(report, undefined, 2)}\n`
     : forwardingText(report, painterFor(io.stdout, io.env));
   await print(io.stdout, text);
   const isDone = report.ports.every(({ state }) => ["forwarded", "removed", "absent"].includes(state));
-  return isDone ? 0 : EXIT_NOT_SO;
+  return isDone && !report.areCallsLeft ? 0 : EXIT_NOT_SO;
 }
 
 /** A device's: neither a network's, nor many devices', nor this computer's to itself (RFC 6890). */

@@ -4,6 +4,7 @@
  */
 
 import type { ForwardingWay } from "./forwarder.ts";
+import type { CallPorts } from "./relay-ports.ts";
 
 /** Ports that a relay, or somebody on the same line, connects to on other machines. */
 export const probedPorts = [25, 443, 465, 587] as const;
@@ -65,6 +66,8 @@ export type LineFacts = Readonly<{
   freeBytes: number | null;
   /** The relay's domain, and its addresses in the DNS; null when nobody answers. Null without a relay folder. */
   domain: Readonly<{ name: string; addresses: readonly string[] | null }> | null;
+  /** What the relay needs for calls; null where it does not help with them, and without a relay folder. */
+  callPorts: CallPorts | null;
   /** Everything outside this computer and its resolvers that was asked. */
   asked: readonly string[];
 }>;

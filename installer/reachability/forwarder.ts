@@ -3,6 +3,8 @@
  * and NAT-PMP (nat-pmp.ts). Used by forward.ts.
  */
 
+import type { RouterPort } from "./relay-ports.ts";
+
 export type ForwardingWay = "upnp" | "pcp" | "nat-pmp";
 
 export const wayNames: Readonly<Record<ForwardingWay, string>> = {
@@ -11,20 +13,25 @@ export const wayNames: Readonly<Record<ForwardingWay, string>> = {
   "nat-pmp": "NAT-PMP",
 };
 
-export type Forwarding = Readonly<{
-  /** TCP, outside and inside alike. */
-  port: number;
-  /** The device's IPv4 address. */
-  target: string;
-}>;
+/** The port is outside and inside the same. */
+export type Forwarding = RouterPort &
+  Readonly<{
+    /** The device's IPv4 address. */
+    target: string;
+  }>;
 
 /** Whom a port is forwarded to by now, and what the router's list calls that. */
 export type Holder = Readonly<{ target: string; port: number; label: string }>;
 
+/** A port that is forwarded, and to whom. */
+export type Listed = Readonly<{ outside: RouterPort; holder: Holder }>;
+
 export type Forwarder = Readonly<{
   way: ForwardingWay;
   /** Null: nobody. Missing where the protocol cannot tell. Throws RefusedError. */
-  holder?: (port: number, signal: AbortSignal) => Promise<Holder | null>;
+  holder?: (port: RouterPort, signal: AbortSignal) => Promise<Holder | null>;
+  /** All that it forwards, whoever made it; missing where the protocol cannot tell. Throws RefusedError. */
+  list?: (signal: AbortSignal) => Promise<readonly Listed[]>;
   /**
    * `seconds`: wished for; a router gives what it likes. Null: until somebody takes it back. Throws RefusedError.
    */

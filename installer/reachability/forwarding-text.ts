@@ -1,8 +1,9 @@
 /** What ./homing doctor prints of ports that the router forwards, or no longer does. Pure; called by commands/doctor.ts. */
 import type { Painter } from "../dns/painter.ts";
 import { isPublicAddress } from "../dns/public-address.ts";
-import { type ForwardingReport, forwardedPorts, type PortOutcome } from "./forward.ts";
+import type { ForwardingReport, PortOutcome } from "./forward.ts";
 import { wayNames } from "./forwarder.ts";
+import { callPortWords, MAX_ASKED_CALL_PORTS, portListWords, type RouterPort } from "./relay-ports.ts";
 import { forwardingSteps, lookFromOutside } from "./report-text.ts";
 
 const marks: Readonly<Record<PortOutcome["state"], string>> = {
@@ -16,14 +17,20 @@ const MARK_WIDTH = 8;
 const DAY_S = 86_400;
 const HOUR_S = 3600;
 
-export const forwardingQuestion = (router: string, target: string, own: string) =>
-  `The router at ${router} would forward the TCP ports ${forwardedPorts.join(", ")} to ${whose(target, own)}.
+export const forwardingQuestion = (
+  ports: readonly RouterPort[],
+  { router, target, own }: Readonly<{ router: string; target: string; own: string }>,
+) =>
+  `The router at ${router} would forward the TCP ports ${portListWords(ports)} to ${whose(target, own)}.
 Everybody on the Internet can then connect to them there. The relay needs them at its own address: --to names it.
 Forward them? Type yes: `;
 
 const whose = (target: string, own: string) => (target === own ? `${target}, this computer` : target);
 
-export function forwardingText({ router, own, target, ports }: ForwardingReport, painter: Painter): string {
+export function forwardingText(
+  { router, own, target, ports, calls, areCallsLeft }: ForwardingReport,
+  painter: Painter,
+): string {
   const paints = {
     ...{ forwarded: painter.good, removed: painter.good, absent: (text: string) => text },
     ...{ held: painter.bad, refused: painter.bad },
@@ -35,7 +42,7 @@ export function forwardingText({ router, own, target, ports }: ForwardingReport,
   }
   const lines = [...groups.values()].map((outcomes) => {
     const [{ state }] = outcomes as [PortOutcome];
-    const list = outcomes.map(({ port }) => port).join(", ");
+    const list = portListWords(outcomes);
     return `${paints[state](marks[state].padEnd(MARK_WIDTH))} ${list}: ${wordsOf(outcomes[0]!, target)}`;
   });
   return [`The router at ${router.address}, for ${whose(target, own)}:`, ...lines, ...advice(), ""].join(
@@ -50,7 +57,7 @@ export function forwardingText({ router, own, target, ports }: ForwardingReport,
     const found: string[] = [];
     if (isForwarded && target === own) {
       found.push(
-        `They lead to this computer. The relay needs them at its own address: ./homing doctor --unmap, then --map --to ADDRESS.`,
+        `They lead to this computer. The relay needs them at its own address: ./homing doctor${calls === null ? "" : " FOLDER"} --unmap, then the same with --map --to ADDRESS.`,
       );
     }
     if (isForwarded && target !== own) {
@@ -61,8 +68,15 @@ export function forwardingText({ router, own, target, ports }: ForwardingReport,
         `The router forgets this in ${spanWords(Math.min(...spans))} unless it is asked again. For a relay, enter it on the router's own page.`,
       );
     }
+    if (calls !== null && areCallsLeft) {
+      found.push(
+        `For calls the relay needs the ${callPortWords(calls)} as well. A router is asked for ${MAX_ASKED_CALL_PORTS} of such a range at most: forward them on its own page, there it is one entry, or set a smaller range in [turn] of relay.toml.`,
+      );
+    }
     if (isRefused) {
-      found.push(`By hand: in ${forwardingSteps(target === own ? "the relay" : target, "")}`);
+      found.push(
+        `By hand: in ${forwardingSteps(target === own ? "the relay" : target, { calls, hint: "" })}`,
+      );
     }
     if (isHeld) found.push("What goes elsewhere has to be taken back there first, or on the router's page.");
     if (isForwarded && router.outerAddress !== null && !isPublicAddress(router.outerAddress)) {

@@ -9,17 +9,18 @@ import { judgeLine, type LineVerdict } from "./grade.ts";
 import type { LineWorld } from "./line-world.ts";
 import { isIntercepted, namesBy } from "./names.ts";
 import { probePort } from "./ports.ts";
+import type { CallPorts } from "./relay-ports.ts";
 import { routerFact } from "./router.ts";
 
 export type LineReport = Readonly<{ facts: LineFacts }> & LineVerdict;
 
-/** The folder where images would be put, and the domain of the relay that is in it, if one is. */
-export type LineOptions = Readonly<{ directory: string; domain: string | null }>;
+/** The folder where images would be put, and of the relay that is in it, if one is, domain and ports for calls. */
+export type LineOptions = Readonly<{ directory: string; domain: string | null; callPorts: CallPorts | null }>;
 
 /** Throws the signal's reason. */
 export async function lookAtLine(
   world: LineWorld,
-  { directory, domain }: LineOptions,
+  { directory, domain, callPorts }: LineOptions,
   signal: AbortSignal,
 ): Promise<LineReport> {
   signal.throwIfAborted();
@@ -73,6 +74,7 @@ export async function lookAtLine(
     ...{ ipv4: ipv4Fact, ipv6: ipv6Fact, router, firstHopHasAddress: firstHop, ports },
     ...{ names: names.who(), namesIntercepted, reverse, clockOffset: clockOffset ?? otherOffset, freeBytes },
     domain: domain === null ? null : { name: domain, addresses: domainAddresses },
+    callPorts,
     asked: [...asked],
   };
   return { facts, ...judgeLine(facts) };

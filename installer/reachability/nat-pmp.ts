@@ -5,12 +5,13 @@
 import type { ServerPlace } from "../dns/exchange.ts";
 import { askRouter, toChange } from "./datagrams.ts";
 import { type Forwarder, RefusedError } from "./forwarder.ts";
+import type { RouterPort } from "./relay-ports.ts";
 
 /** §3.1; PCP has it too. */
 export const mappingPort = 5351;
 
 const VERSION = 0;
-const operations = { outerAddress: 0, mapTcp: 2 } as const;
+const operations = { outerAddress: 0, udp: 1, tcp: 2 } as const;
 /** Added to the operation in an answer. */
 const ANSWER = 128;
 /** Version, operation, result, seconds of the epoch, address; §3.2. In bytes. */
@@ -44,30 +45,35 @@ export async function outerAddressByNatPmp(place: ServerPlace, signal: AbortSign
 export function natPmpForwarder(place: ServerPlace, own: string): Forwarder {
   return {
     way: "nat-pmp",
-    async open({ port, target, seconds }, signal) {
+    async open({ protocol, port, target, seconds }, signal) {
       if (target !== own) throw new RefusedError("only a device itself can ask for its ports");
-      const given = await map(place, port, port, seconds, signal);
+      const given = await map(place, { protocol, port }, { outer: port, seconds }, signal);
       if (given.outer === port) return { seconds: given.seconds };
       // §3.3: it gives another port where the wished one is taken.
-      await map(place, port, 0, 0, signal);
+      await map(place, { protocol, port }, { outer: 0, seconds: 0 }, signal);
       throw new RefusedError("another device has that port");
     },
-    async close({ port, target }, signal) {
+    async close({ protocol, port, target }, signal) {
       if (target !== own) return "absent";
       // §3.4: what is not there is taken back with success.
-      await map(place, port, 0, 0, signal);
+      await map(place, { protocol, port }, { outer: 0, seconds: 0 }, signal);
       return "unseen";
     },
   };
 }
 
-async function map(place: ServerPlace, inner: number, outer: number, seconds: number, signal: AbortSignal) {
+async function map(
+  place: ServerPlace,
+  { protocol, port: inner }: RouterPort,
+  { outer, seconds }: Readonly<{ outer: number; seconds: number }>,
+  signal: AbortSignal,
+) {
   const question = Buffer.alloc(12);
-  question.writeUInt8(operations.mapTcp, 1);
+  question.writeUInt8(operations[protocol], 1);
   question.writeUInt16BE(inner, 4);
   question.writeUInt16BE(outer, 6);
   question.writeUInt32BE(seconds, 8);
-  const isMapped = isAnswer(operations.mapTcp, MAP_ANSWER_LENGTH);
+  const isMapped = isAnswer(operations[protocol], MAP_ANSWER_LENGTH);
   const isMine = (answer: Buffer) =>
     isMapped(answer) && (answer.readUInt16BE(2) !== 0 || answer.readUInt16BE(8) === inner);
   const answer = await askRouter(place, () => question, isMine, signal, toChange);

@@ -19,7 +19,8 @@ const MAP_LENGTH = 36;
 const NONCE_LENGTH = 12;
 /** For another device (§13.1), and: rather not than by another port (§13.2). */
 const options = { thirdParty: 1, preferFailure: 2 } as const;
-const TCP = 6;
+/** IANA's numbers. */
+const protocols = { tcp: 6, udp: 17 } as const;
 
 /** §7.4; what the others mean is a mistake of ours or of the router. */
 const refusals: Readonly<Record<number, string>> = {
@@ -68,14 +69,14 @@ type MapRequest = Readonly<{ own: string; seconds: number; nonce: Buffer }>;
 
 async function map(
   place: ServerPlace,
-  { port, target }: Forwarding,
+  { protocol, port, target }: Forwarding,
   { own, seconds, nonce }: MapRequest,
   signal: AbortSignal,
 ) {
   const ask = (from: string) => {
     const body = Buffer.alloc(MAP_LENGTH);
     nonce.copy(body);
-    body.writeUInt8(TCP, 12);
+    body.writeUInt8(protocols[protocol], 12);
     body.writeUInt16BE(port, 16);
     body.writeUInt16BE(seconds === 0 ? 0 : port, 18);
     mappedAddress("0.0.0.0").copy(body, 20);
@@ -118,8 +119,9 @@ function mappedAddress(address: string): Buffer {
   return Buffer.from([...Array<number>(10).fill(0), 0xff, 0xff, ...address.split(".").map(Number)]);
 }
 
-function nonceOf(secret: Buffer, { address }: ServerPlace, { port, target }: Forwarding): Buffer {
-  const mac = createHmac("sha256", secret).update(`${address} ${target} ${port}`).digest();
+function nonceOf(secret: Buffer, { address }: ServerPlace, { protocol, port, target }: Forwarding): Buffer {
+  const which = protocol === "tcp" ? port : `${protocol} ${port}`;
+  const mac = createHmac("sha256", secret).update(`${address} ${target} ${which}`).digest();
   return mac.subarray(0, NONCE_LENGTH);
 }
 

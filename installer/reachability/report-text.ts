@@ -4,9 +4,9 @@
  */
 import type { Painter } from "../dns/painter.ts";
 import type { LineFacts } from "./facts.ts";
-import { forwardedPorts } from "./forward.ts";
 import type { Grade, LineFinding } from "./grade.ts";
 import type { LineReport } from "./look.ts";
+import { type CallPorts, portWords } from "./relay-ports.ts";
 import { hasPublicIpv6 } from "./way-in.ts";
 
 export const gradeWords: Readonly<Record<Grade, string>> = {
@@ -18,30 +18,30 @@ export const gradeWords: Readonly<Record<Grade, string>> = {
   unknown: "unknown: nothing shows whether a relay here could be reached; below is how to find out",
 };
 
-const portList = forwardedPorts.join(", ");
-
 /** What the owner sets in the router; none where nothing has to be set, or nothing would help. */
 export function routerSteps({ facts, translation }: LineReport): string[] {
   const { local } = facts.ipv4;
+  const words = portWords(facts.callPorts);
   const condition =
     translation === "unknown" ? "If the router has the address that the Internet sees: in" : "In";
   const steps: string[] = [];
   if (translation === "direct") {
-    steps.push(`Let the TCP ports ${portList} in, in the firewall of the computer or of the provider.`);
+    steps.push(`Let the ${words} in, in the firewall of the computer or of the provider.`);
   } else if (local !== null && (translation === "router" || translation === "unknown")) {
-    steps.push(`${condition} ${forwardingSteps("the relay", hint(local))}`);
+    steps.push(`${condition} ${forwardingSteps("the relay", { calls: facts.callPorts, hint: hint(local) })}`);
   }
   if (hasPublicIpv6(facts)) {
-    steps.push(
-      `In the router's IPv6 firewall, let the TCP ports ${portList} in to the relay's IPv6 address.`,
-    );
+    steps.push(`In the router's IPv6 firewall, let the ${words} in to the relay's IPv6 address.`);
   }
   return steps;
 }
 
 /** Goes on behind “In”. */
-export const forwardingSteps = (device: string, hint: string) =>
-  `the router (“port forwarding”, “virtual server”, “NAT”), forward the TCP ports ${portList}, each to the same port of ${device}. Give it a fixed local address first (“DHCP reservation”)${hint}. A relay that runs as a virtual machine needs a bridged network to have one.`;
+export const forwardingSteps = (
+  device: string,
+  { calls, hint }: Readonly<{ calls: CallPorts | null; hint: string }>,
+) =>
+  `the router (“port forwarding”, “virtual server”, “NAT”), forward the ${portWords(calls)}, each to the same port of ${device}. Give it a fixed local address first (“DHCP reservation”)${hint}. A relay that runs as a virtual machine needs a bridged network to have one.`;
 
 /** Nobody outside is asked to knock: services that do so see which address wants to run a server. */
 export const lookFromOutside =

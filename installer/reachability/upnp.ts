@@ -5,8 +5,9 @@
 import { isIPv4 } from "node:net";
 import { NoAnswerError } from "../dns/exchange.ts";
 import { printable } from "../dns/printable.ts";
-import { type Forwarder, forwardingLabel, type Holder, RefusedError } from "./forwarder.ts";
+import { type Forwarder, forwardingLabel, type Holder, type Listed, RefusedError } from "./forwarder.ts";
 import { askHttp } from "./http-exchange.ts";
+import type { RouterPort } from "./relay-ports.ts";
 import type { UpnpService } from "./upnp-search.ts";
 
 /** WANIPConnection:2 §2.5.16; and UPnP Device Architecture 1.1 §3.2.2, table 3-3. */
@@ -23,6 +24,8 @@ const refusals: Readonly<Record<number, string>> = {
 };
 /** There is no such forwarding. */
 const NO_SUCH_ENTRY = [713, 714] as const;
+/** Of a router's list: home routers keep some dozens to some hundreds, and one that does not count never ends. */
+const MAX_LISTED = 256;
 /** Ends with the forwarding's end; 0 lasts for good, or for a week in the second version (§2.3.17). */
 const FOR_GOOD = 0;
 /** An answer of SOAP has some hundreds. */
@@ -48,53 +51,87 @@ export async function connectedService(
   return null;
 }
 
+const wireNames = { tcp: "TCP", udp: "UDP" } as const;
+
+/** By what the list of a router tells its entries apart. */
+const entryOf = ({ protocol, port }: RouterPort) => ({
+  ...{ NewRemoteHost: "", NewExternalPort: port, NewProtocol: wireNames[protocol] },
+});
+
 export function upnpForwarder(service: UpnpService): Forwarder {
-  const holder = (port: number, signal: AbortSignal) => holderOf(service, port, signal);
+  const holder = (port: RouterPort, signal: AbortSignal) => holderOf(service, port, signal);
   return {
     way: "upnp",
     holder,
-    async open({ port, target }, signal) {
+    list: (signal) => listOf(service, signal),
+    async open({ protocol, port, target }, signal) {
       const wish = {
-        ...{ NewRemoteHost: "", NewExternalPort: port, NewProtocol: "TCP", NewInternalPort: port },
+        ...{
+          NewRemoteHost: "",
+          NewExternalPort: port,
+          NewProtocol: wireNames[protocol],
+          NewInternalPort: port,
+        },
         ...{ NewInternalClient: target, NewEnabled: 1 },
         ...{ NewPortMappingDescription: forwardingLabel, NewLeaseDuration: FOR_GOOD },
       };
       await call(service, "AddPortMapping", wish, signal);
       // Some say yes and do nothing.
-      const found = await lookUp(service, port, signal);
+      const found = await lookUp(service, { protocol, port }, signal);
       if (found?.holder.target !== target)
         throw new RefusedError("it said yes, but its list does not have it");
       return { seconds: found.seconds === 0 ? null : found.seconds };
     },
-    async close({ port, target }, signal) {
-      const found = await holder(port, signal);
+    async close({ protocol, port, target }, signal) {
+      const found = await holder({ protocol, port }, signal);
       if (found?.label !== forwardingLabel || found.target !== target) return "absent";
-      const which = { NewRemoteHost: "", NewExternalPort: port, NewProtocol: "TCP" };
+      const which = entryOf({ protocol, port });
       await call(service, "DeletePortMapping", which, signal);
       return "removed";
     },
   };
 }
 
-async function holderOf(service: UpnpService, port: number, signal: AbortSignal): Promise<Holder | null> {
+async function holderOf(service: UpnpService, port: RouterPort, signal: AbortSignal): Promise<Holder | null> {
   return (await lookUp(service, port, signal))?.holder ?? null;
 }
 
-async function lookUp(service: UpnpService, port: number, signal: AbortSignal) {
-  const which = { NewRemoteHost: "", NewExternalPort: port, NewProtocol: "TCP" };
+async function lookUp(service: UpnpService, port: RouterPort, signal: AbortSignal) {
+  const which = entryOf(port);
   try {
     const told = await call(service, "GetSpecificPortMappingEntry", which, signal);
-    const holder: Holder = {
-      target: printable(valueIn(told, "NewInternalClient")),
-      port: Number(valueIn(told, "NewInternalPort")),
-      label: printable(valueIn(told, "NewPortMappingDescription")).slice(0, MAX_LABEL_CHARACTERS),
-    };
-    return { holder, seconds: Number(valueIn(told, "NewLeaseDuration")) };
+    return { holder: holderIn(told), seconds: Number(valueIn(told, "NewLeaseDuration")) };
   } catch (error) {
-    if (error instanceof UpnpRefusal && NO_SUCH_ENTRY.some((code) => code === error.code)) return null;
+    if (isNoSuchEntry(error)) return null;
     throw error;
   }
 }
+
+/** By place in the list, until there is none (WANIPConnection:2 §2.5.18). */
+async function listOf(service: UpnpService, signal: AbortSignal): Promise<Listed[]> {
+  const listed: Listed[] = [];
+  try {
+    while (listed.length < MAX_LISTED) {
+      const which = { NewPortMappingIndex: listed.length };
+      const told = await call(service, "GetGenericPortMappingEntry", which, signal);
+      const protocol = valueIn(told, "NewProtocol").toUpperCase() === wireNames.udp ? "udp" : "tcp";
+      const outside: RouterPort = { protocol, port: Number(valueIn(told, "NewExternalPort")) };
+      listed.push({ outside, holder: holderIn(told) });
+    }
+  } catch (error) {
+    if (!isNoSuchEntry(error)) throw error;
+  }
+  return listed;
+}
+
+const holderIn = (told: string): Holder => ({
+  target: printable(valueIn(told, "NewInternalClient")),
+  port: Number(valueIn(told, "NewInternalPort")),
+  label: printable(valueIn(told, "NewPortMappingDescription")).slice(0, MAX_LABEL_CHARACTERS),
+});
+
+const isNoSuchEntry = (error: unknown) =>
+  error instanceof UpnpRefusal && NO_SUCH_ENTRY.some((code) => code === error.code);
 
 class UpnpRefusal extends RefusedError {
   readonly code: number;

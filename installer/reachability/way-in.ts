@@ -118,14 +118,17 @@ function ipv6Findings(facts: LineFacts): LineFinding[] {
 }
 
 /** What the router offers, where that helps. */
-export function forwardingFindings({ router }: LineFacts, translation: Translation): LineFinding[] {
+export function forwardingFindings(
+  { router, callPorts }: LineFacts,
+  translation: Translation,
+): LineFinding[] {
   if (router === null || router.forwarding.length === 0) return [];
   if (translation !== "router" && translation !== "unknown") return [];
   return [
     {
       mark: "note",
       text: `The router at ${router.address} forwards ports when a program asks (${router.forwarding.map((way) => wayNames[way]).join(", ")})`,
-      mend: "“./homing doctor --map --to ADDRESS” asks it, with the relay's local address.",
+      mend: `“./homing doctor${callPorts === null ? "" : " FOLDER"} --map --to ADDRESS” asks it, with the relay's local address.`,
     },
   ];
 }

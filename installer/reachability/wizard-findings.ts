@@ -23,7 +23,11 @@ export async function lookForWizard(
   signal: AbortSignal,
 ): Promise<ForWizard> {
   return wizardFindings(
-    await lookAtLine(line ?? usualLineWorld(realWorld()), { directory, domain: null }, signal),
+    await lookAtLine(
+      line ?? usualLineWorld(realWorld()),
+      { directory, domain: null, callPorts: null },
+      signal,
+    ),
   );
 }
 

@@ -1,6 +1,6 @@
 /**
- * What services/reaper asks, on a socket that it alone may open: which accounts there are, that one leaves, and that one
- * is forgotten whose mail and tokens are gone (account-requests.ts says how). It sees no password, and can make no
+ * What services/reaper asks, on a socket that it alone may open: which accounts there are, whether there is one, that one
+ * leaves, and that one is forgotten whose mail and tokens are gone (account-requests.ts says how). It sees no password, and can make no
  * account and unblock none.
  */
 import type { Server } from "node:http";
@@ -16,7 +16,7 @@ export function createReaperServer({
   return createJsonServer({
     log,
     answer: async ({ method = "", url = "" }): Promise<Reply> => {
-      const reply = accounts.answer(method, url, ["list", "leave", "forget"]);
+      const reply = accounts.answer(method, url, ["list", "show", "leave", "forget"]);
       if (reply === undefined) throw new BadRequestError(404, "no such request");
       return await reply;
     },

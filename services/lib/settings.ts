@@ -26,6 +26,7 @@ const requiredParts: Readonly<Record<keyof RelayConfig, true>> = {
   metrics: true,
   push: true,
   turn: true,
+  clients: true,
 };
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Counts what the metadata service keeps, for its counters, and forgets on this occasion what is too old. Called by
- * service.ts.
+ * Counts what the metadata service keeps, for its counters, and forgets on this occasion what is too old, if a time
+ * server has set the clock. Called by service.ts.
  */
 import type { Counters } from "../lib/counters.ts";
 import type { Log } from "../lib/log.ts";
@@ -18,11 +18,13 @@ export function countMetadata(
     counters: Counters;
     store: MetadataStore;
     queues: readonly NotificationQueue[];
+    /** Whether a time server has set the clock. */
+    isClockSynced: () => boolean;
     now: () => number;
     log: Log;
   }>,
 ): Readonly<{ stop: () => void }> {
-  const { counters, store, queues, now, log } = parts;
+  const { counters, store, queues, isClockSynced, now, log } = parts;
   const tokens = counters.gauge("homing_push_tokens", "Devices that gave a token by which they can be woken");
   const queued = counters.gauge("homing_push_queue", "Notifications that are not handed over yet");
   const active = counters.gauge(
@@ -40,7 +42,7 @@ export function countMetadata(
     }
   };
   const count = (): void => {
-    store.forgetExpired(now());
+    if (isClockSynced()) store.forgetExpired(now());
     const found = store.count(now(), activeDays);
     tokens.set(found.tokens);
     // None while the store is away: an old number tells more than a wrong one.

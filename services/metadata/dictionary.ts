@@ -44,6 +44,9 @@ export function createDictionary(
   const serverValues = new Map<string, (user: string) => string | undefined>([
     ["maxsmtprecipients", () => String(config.messages.maxRecipients)],
     ["turn", parts.turn],
+    // The core wants a URL, and JSON: whoever is not told has no value at all.
+    ["irohrelay", () => config.clients.irohRelayUrl || undefined],
+    ["appversions", () => config.clients.appVersions || undefined],
   ]);
 
   const lookup = (key: string, user: string): string | undefined => {
@@ -52,7 +55,7 @@ export function createDictionary(
       case "server":
         return serverValues.get(parsed.name)?.(user);
       case "device-token": {
-        const tokens = store.tokens(user, parsed.mailbox, now());
+        const tokens = store.tokens(user, parsed.mailbox);
         return tokens.length === 0 ? undefined : tokens.join(" ");
       }
       case "last-login":

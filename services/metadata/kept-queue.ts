@@ -10,33 +10,43 @@ import { DamagedQueueError, type NotificationQueue, openNotificationQueue } from
 const asideSuffix = ".damaged";
 
 /**
- * A damaged file is moved aside and made anew. What cannot be opened otherwise, as on a full disk, stays as it is, and the
- * one at `sparePath` in memory is taken until the next start. @throws DatabaseError of the latter
+ * A damaged file is moved aside and made anew. What cannot be opened otherwise, as on a full disk, stays as it is, and until
+ * the next start the queue takes nothing: what the disk does not take, notification-shelf.ts keeps in memory, so much of it.
  */
-export function openKeptQueue(
-  options: Readonly<{ path: string; sparePath: string; log: Log }>,
-): NotificationQueue {
-  const { path, sparePath, log } = options;
+export function openKeptQueue(path: string, log: Log): NotificationQueue {
   try {
     return openNotificationQueue(path);
   } catch (cause) {
-    if (cause instanceof DamagedQueueError) {
-      log.error("notifications that waited are damaged and moved aside", { path: path + asideSuffix }, cause);
-      const made = beginAnew(path, log);
-      if (made !== undefined) return made;
-    } else log.error("notifications cannot be kept on the disk and wait in memory", { path }, cause);
-    return openNotificationQueue(sparePath);
+    if (!(cause instanceof DamagedQueueError)) return withoutDisk(path, cause, log);
+    log.error("notifications that waited are damaged and moved aside", { path: path + asideSuffix }, cause);
+    return beginAnew(path, log);
   }
 }
 
-function beginAnew(path: string, log: Log): NotificationQueue | undefined {
+function beginAnew(path: string, log: Log): NotificationQueue {
   try {
     renameSync(path, path + asideSuffix);
     // They belong to the damaged one.
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     return openNotificationQueue(path);
   } catch (cause) {
-    log.error("notifications cannot be kept on the disk and wait in memory", { path }, cause);
-    return undefined;
+    return withoutDisk(path, cause, log);
   }
+}
+
+/** A queue that has nothing and takes nothing. */
+function withoutDisk(path: string, why: unknown, log: Log): NotificationQueue {
+  log.error("notifications cannot be kept on the disk and wait in memory", { path }, why);
+  return {
+    put(notifications) {
+      if (notifications.length > 0) throw why;
+    },
+    find: () => undefined,
+    remove: () => {},
+    firsts: () => [],
+    all: () => [],
+    clear: () => {},
+    size: () => 0,
+    close: () => {},
+  };
 }

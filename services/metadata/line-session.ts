@@ -1,35 +1,41 @@
 /**
- * A connection of another service of the relay that says commands of one line each and gets an answer to each, in order
- * (news-session.ts). Called by service.ts. Whoever says something else is cut off: only a broken
- * program can, for the socket belongs to one user.
+ * A connection of a program of the relay that says commands of one line each and gets its answers in order: Dovecot's
+ * dict client (session.ts) and services/door (news-session.ts). Called by service.ts. Whoever says something else is cut
+ * off: only a broken program can, for each socket belongs to one user.
  */
 import type { Socket } from "node:net";
 import { describeError, type Log } from "../lib/log.ts";
-
-/** A command and an address (64 + 1 + 253 characters) fit in twice over. */
-const maxLineBytes = 1024;
 
 /** A line that is no command. */
 export class CommandError extends Error {
   override name = "CommandError";
 }
 
-/** @param answer gives the lines of an answer, each with its end. @throws CommandError, or whatever failed. */
-export function serveLines(
-  socket: Socket,
-  { answer, log }: Readonly<{ answer: (line: string) => string; log: Log }>,
-): void {
-  let rest = "";
+export type LineSession = Readonly<{
+  /** Who speaks, for the log. */
+  peer: string;
+  /** Of one line, without its end. */
+  maxLineBytes: number;
+  /** The lines of an answer, each with its end; undefined when there is none. Whatever it throws cuts the peer off. */
+  answer: (line: string) => string | undefined;
+  log: Log;
+}>;
+
+/** Serves `socket` until it ends. */
+export function serveLines(socket: Socket, { peer, maxLineBytes, answer, log }: LineSession): void {
+  let rest: Buffer = Buffer.alloc(0);
   const work = (): void => {
     // While the peer does not read its answers we take no more questions.
     while (!socket.writableNeedDrain && !socket.destroyed) {
-      const end = rest.indexOf("\n");
+      const end = rest.indexOf(0x0a);
       if (end < 0) break;
-      const line = rest.slice(0, end);
-      rest = rest.slice(end + 1);
-      socket.write(answer(line), "latin1");
+      if (end > maxLineBytes) throw new CommandError("a line is too long");
+      const line = rest.toString("latin1", 0, end);
+      rest = rest.subarray(end + 1);
+      const reply = answer(line);
+      if (reply !== undefined) socket.write(reply, "latin1");
     }
-    if (rest.length > maxLineBytes && !rest.includes("\n")) throw new CommandError("a line is too long");
+    if (rest.length > maxLineBytes && rest.indexOf(0x0a) < 0) throw new CommandError("a line is too long");
     if (socket.writableNeedDrain) socket.pause();
     else socket.resume();
   };
@@ -37,23 +43,18 @@ export function serveLines(
     try {
       work();
     } catch (cause) {
-      log.error("cutting off a service that asked", { cause: describeError(cause) });
+      log.warn(`cutting off ${peer}`, { cause: describeError(cause) });
       socket.destroy();
     }
   };
   socket.on("data", (chunk: Buffer) => {
-    rest += chunk.toString("latin1");
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     guarded();
   });
   socket.on("drain", guarded);
+  // Dovecot closes connections as it likes, also in the middle of an answer it no longer wants.
   socket.on("error", (cause) => {
-    log.debug("a service went away", { cause: describeError(cause) });
+    log.debug(`${peer} went away`, { cause: describeError(cause) });
     socket.destroy();
   });
-}
-
-/** The words of a command. @throws CommandError when there are characters that no address has. */
-export function wordsOf(line: string): string[] {
-  if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(line)) throw new CommandError("a line is no command");
-  return line.split(" ");
 }

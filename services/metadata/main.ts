@@ -3,7 +3,7 @@
  * others in that process carry mail, so what fails here ends none of them.
  */
 import { join } from "node:path";
-import { dataPaths, runPaths, systemRootsPath, turnPort } from "../../appliance/layout.ts";
+import { clockSyncedPath, dataPaths, runPaths, systemRootsPath, turnPort } from "../../appliance/layout.ts";
 import { createCounters } from "../lib/counters.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
@@ -21,6 +21,7 @@ async function start(): Promise<void> {
       dataDirectory: dataPaths.metadata,
       stateDirectory: runPaths.metadataState,
       problemPath: runPaths.metadataProblem,
+      clockSyncedPath,
       rootsPath: systemRootsPath,
       turn: { secretPath: runPaths.turnSecret, port: turnPort, problemPath: runPaths.turnProblem },
       listen: {

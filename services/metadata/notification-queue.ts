@@ -1,7 +1,7 @@
 /**
  * Tokens that are to be handed over to the notification proxy, in SQLite: one row a token, however many messages came,
- * and nothing of the account. Called by notifier.ts, which has two: one in memory for first attempts, which spares a card
- * the writing, and one on the disk for what did not succeed at once.
+ * and nothing of the account. Called by notification-shelf.ts, which has two: one in memory for first attempts, which spares
+ * a card the writing, and one on the disk for what did not succeed at once.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { DatabaseError, openDatabase } from "../lib/database.ts";
@@ -16,7 +16,15 @@ export type Notification = Readonly<{
   tries: number;
   /** Not to be attempted before. */
   due: number;
+  /**
+   * Of those that are due, the lower go first. 0: the proxy took the token when it was last asked. Of an account's others
+   * one has 1, one 2 and so on up to LAST_TURN: nobody comes before others by having many.
+   */
+  turn: number;
 }>;
+
+/** More tokens than this few people have that no proxy took yet; the rest of them share this turn. */
+export const LAST_TURN = 8;
 
 type Tokens = Readonly<{ has(token: string): boolean; size: number }>;
 
@@ -28,16 +36,22 @@ const migrations = [
      due REAL NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX notifications_by_due ON notifications (due)`,
+  // What waited before there were turns came from anybody.
+  `ALTER TABLE notifications ADD COLUMN turn INTEGER NOT NULL DEFAULT 1;
+   DROP INDEX notifications_by_due;
+   CREATE INDEX notifications_by_turn ON notifications (turn, due)`,
 ] as const;
 
+const columns = "token, since, tries, due, turn";
+
 export type NotificationQueue = Readonly<{
-  /** Takes the place of what is there for that token. @throws Error of SQLite */
-  put(notification: Notification): void;
+  /** They take the place of what is there for their tokens; all do or none. @throws Error of SQLite */
+  put(notifications: readonly Notification[]): void;
   find(token: string): Notification | undefined;
   remove(token: string): void;
-  /** The one that is due first, among those whose token is none of `except`. */
-  first(except: Tokens): Notification | undefined;
-  /** All, the first due first; for moving them. */
+  /** Of each turn the one that is due first, among those whose token is none of `except`; in the order of turns. */
+  firsts(except: Tokens): Notification[];
+  /** All; for moving them. */
   all(): Notification[];
   clear(): void;
   size(): number;
@@ -56,20 +70,51 @@ export class DamagedQueueError extends DatabaseError {
 export function openNotificationQueue(path: string): NotificationQueue {
   const database = openSound(path);
   const put = database.prepare(
-    `INSERT INTO notifications (token, since, tries, due) VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET since = excluded.since, tries = excluded.tries, due = excluded.due`,
+    `INSERT INTO notifications (${columns}) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET since = excluded.since, tries = excluded.tries, due = excluded.due,
+       turn = excluded.turn`,
   );
-  const find = database.prepare("SELECT token, since, tries, due FROM notifications WHERE token = ?");
+  const find = database.prepare(`SELECT ${columns} FROM notifications WHERE token = ?`);
   const remove = database.prepare("DELETE FROM notifications WHERE token = ?");
-  const list = database.prepare("SELECT token, since, tries, due FROM notifications ORDER BY due LIMIT ?");
+  const list = database.prepare(`SELECT ${columns} FROM notifications`);
+  const listTurn = database.prepare(
+    `SELECT ${columns} FROM notifications WHERE turn = ? ORDER BY due LIMIT ?`,
+  );
+  const findNext = database.prepare("SELECT turn FROM notifications WHERE turn > ? ORDER BY turn LIMIT 1");
   const count = database.prepare("SELECT count(*) AS count FROM notifications");
+  const next = (turn: number): number | undefined => {
+    const row = findNext.get(turn);
+    return row && Number(row.turn);
+  };
+  const firstOf = (turn: number, except: Tokens): Notification | undefined =>
+    // No more than those can stand in front of it.
+    rows(listTurn.all(turn, except.size + 1)).find(({ token }) => !except.has(token));
   return {
-    put: ({ token, since, tries, due }) => void put.run(token, since, tries, due),
+    put(notifications) {
+      if (notifications.length === 0) return;
+      database.exec("BEGIN IMMEDIATE");
+      try {
+        for (const { token, since, tries, due, turn } of notifications)
+          put.run(token, since, tries, due, turn);
+        database.exec("COMMIT");
+      } catch (cause) {
+        // A full disk may have ended the transaction already.
+        if (database.isTransaction) database.exec("ROLLBACK");
+        throw cause;
+      }
+    },
     find: (token) => rows(find.all(token))[0],
     remove: (token) => void remove.run(token),
-    // No more than those can stand in front of it.
-    first: (except) => rows(list.all(except.size + 1)).find(({ token }) => !except.has(token)),
-    all: () => rows(list.all(-1)),
+    firsts(except) {
+      const found: Notification[] = [];
+      // Mostly there is no turn at all, or one.
+      for (let turn = next(-1); turn !== undefined; turn = next(turn)) {
+        const first = firstOf(turn, except);
+        if (first !== undefined) found.push(first);
+      }
+      return found;
+    },
+    all: () => rows(list.all()),
     clear: () => database.exec("DELETE FROM notifications"),
     size: () => Number(count.get()?.count),
     close: () => database.close(),
@@ -92,10 +137,11 @@ function openSound(path: string): DatabaseSync {
 }
 
 function rows(found: readonly Record<string, unknown>[]): Notification[] {
-  return found.map(({ token, since, tries, due }) => ({
+  return found.map(({ token, since, tries, due, turn }) => ({
     token: String(token),
     since: Number(since),
     tries: Number(tries),
     due: Number(due),
+    turn: Number(turn),
   }));
 }

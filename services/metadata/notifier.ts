@@ -3,34 +3,28 @@
  * of mail by news-session.ts.
  *
  * A token that is not taken waits 8^n seconds after its n-th attempt, until that would be later than the settings allow.
- * A proxy that fails is asked by one request at a time, with growing pauses; when it answers again, the number of
- * requests at the same time grows by one with each that succeeds. So neither one that hangs nor one that comes back
- * after a day is met by a crowd. The proxies of chatmail also answer 500 for the token of a phone that is gone, so one
- * such answer says something of its token, and those for several accounts in a row something of the proxy.
+ * Anybody can invent tokens, so those that the proxy took when it was last asked go first and have their places to
+ * themselves (proxy-pace.ts), and of the others each account's first go before anybody's second.
  */
 import type { Counters } from "../lib/counters.ts";
 import { describeError, type Log } from "../lib/log.ts";
-import type { Notification, NotificationQueue } from "./notification-queue.ts";
+import { LAST_TURN, type Notification, type NotificationQueue } from "./notification-queue.ts";
+import { createNotificationShelf } from "./notification-shelf.ts";
+import { createProxyPace } from "./proxy-pace.ts";
 import type { ProxyAnswer } from "./proxy-post.ts";
 
-/** With 100 ms for each that is more than a hundred a second, and few connections for the proxy to keep. */
-const MAX_AT_ONCE = 16;
 /** Seconds after the first attempt; the next ones are its powers. What the proxies of chatmail are made for. */
 const BACK_OFF_BASE = 8;
 /** Up to so much is added to a back-off by chance, as a part of it, so that those who failed together part. */
 const BACK_OFF_SPREAD = 0.25;
-/** After failures of the proxy in a row: 1, 2, 4 … seconds. Nobody is woken later than by the last of these. */
-const MAX_PAUSE_S = 30;
-/** Where the proxy does answer (5xx), it may as well be the tokens: the next one is asked for sooner. Seconds. */
-const MAX_ANSWERED_PAUSE_S = 4;
-/** So many accounts, with a first attempt each, get a 5xx in a row from a proxy that fails. One has up to 32 tokens. */
-const ACCOUNTS_OF_A_FAILURE = 5;
 /** New mail leads a token back to this step of its back-off, and not to its beginning: it may be no phone's any more. */
 const STEP_OF_NEW_MAIL = 2;
 /** What a proxy may ask for with Retry-After. In seconds. */
 const MAX_RETRY_AFTER_S = 3600;
 /** The log tells of trouble with the proxy so often. Milliseconds. */
 const TELL_EVERY_MS = 3_600_000;
+/** Before it is tried again what SQLite failed at. Seconds. */
+const DISK_PAUSE_S = 30;
 /** What is under way at the end gets so long; what is not done then is done again. Milliseconds. */
 const END_LIMIT_MS = 3_000;
 /** setTimeout(2) of Node takes up to 24 days; nothing waits that long. Milliseconds. */
@@ -45,6 +39,9 @@ export type NotifierOptions = Readonly<{
   post: (token: string) => Promise<ProxyAnswer>;
   hasToken: (token: string) => boolean;
   forgetToken: (token: string) => void;
+  /** Whether the proxy took the token when it was last asked. */
+  wasTaken: (token: string) => boolean;
+  noteTaken: (token: string, isTaken: boolean) => void;
   /** Whose device has it, if any. */
   accountOf: (token: string) => string | undefined;
   /** How long after the newest message it is still worth waking a phone, in seconds. */
@@ -58,7 +55,7 @@ export type NotifierOptions = Readonly<{
 }>;
 
 export type Notifier = Readonly<{
-  /** There is mail for the devices with these tokens. What was queued before counts as told anew, but not its attempts. */
+  /** There is mail for an account's devices, with these tokens. What was queued before counts as told anew, but not its attempts. */
   notify: (tokens: readonly string[]) => void;
   /** Begins with what an earlier process left. */
   start: () => void;
@@ -70,77 +67,85 @@ export function createNotifier(options: NotifierOptions): Notifier {
   const { fresh, waiting, now, log, random = Math.random } = options;
   const { requests, givenUp } = pushCounters(options.counters);
   /** Those with an attempt under way. `isAgain`: mail came after it began, when the phone may have looked already. */
-  const underWay = new Map<string, { isAgain: boolean; done: Promise<void> }>();
-  let atOnce = 1;
-  /** Of the proxy, in a row. */
-  let failures = 0;
-  /** Since it took a token last: whose first attempt got a 5xx. */
-  const refusedAccounts = new Set<string | undefined>();
-  /** By performance.now(), which no clock set back can make far away. */
-  let pausedUntil = Number.NEGATIVE_INFINITY;
+  const underWay = new Map<string, { isKnown: boolean; isAgain: boolean; done: Promise<void> }>();
   const toldAt = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
   let isStopping = false;
   let isStopped = false;
 
-  const remove = (token: string): void => {
-    fresh.remove(token);
-    waiting.remove(token);
-  };
-  const keepFresh = (): void => {
-    for (const notification of fresh.all()) waiting.put(notification);
-    fresh.clear();
-  };
-  const pause = (seconds: number): void => {
-    pausedUntil = performance.now() + seconds * 1000;
-  };
   const tell = (text: string, reason: string): void => {
     if (performance.now() - (toldAt.get(text) ?? Number.NEGATIVE_INFINITY) < TELL_EVERY_MS) return;
     toldAt.set(text, performance.now());
     log.warn(text, { reason });
   };
+  const pace = createProxyPace();
+  const shelf = createNotificationShelf({
+    fresh,
+    waiting,
+    failed: (cause) =>
+      tell("notifications cannot be kept on the disk and wait in memory", describeError(cause)),
+  });
 
-  const failed = (reason: string, maxPause: number): void => {
-    // From here on what comes is kept on the disk, for this may take long.
-    if (failures === 0) keepFresh();
-    atOnce = 1;
-    pause(Math.min(maxPause, 2 ** Math.min(failures, 10)));
-    failures += 1;
+  /** Has `judge` say that the proxy failed. From the first time on what comes is kept on the disk: it may take long. */
+  const failed = (reason: string, judge: () => boolean): boolean => {
+    const before = pace.isFailing();
+    if (!judge()) return false;
+    if (!before) shelf.moveToDisk();
     tell("the notification proxy does not take tokens, phones sleep on", reason);
+    return true;
+  };
+  const failedAtAll = (reason: string): boolean =>
+    failed(reason, () => {
+      pace.failed();
+      return true;
+    });
+  const answered = (): void => {
+    const failures = pace.answered();
+    if (failures > 0) log.info("the notification proxy answers again", { failures });
+  };
+  /** The token's own fault: it goes behind those that have none. */
+  const blame = (notification: Notification, text: string, status: number): Notification => {
+    tell(text, `status ${status}`);
+    if (notification.turn > 0) return notification;
+    options.noteTaken(notification.token, false);
+    return { ...notification, turn: 1 };
   };
   /** The proxy answered 5xx. */
-  const failedFor = ({ token, tries }: Notification, reason: string): void => {
-    if (tries === 0) refusedAccounts.add(options.accountOf(token));
-    if (failures > 0 || refusedAccounts.size >= ACCOUNTS_OF_A_FAILURE) failed(reason, MAX_ANSWERED_PAUSE_S);
-    else tell("the notification proxy fails for a token", reason);
+  const failedFor = (notification: Notification, status: number): Notification => {
+    const { token, tries, turn } = notification;
+    const isFirstOfKnown = tries === 0 && turn === 0;
+    const judge = () => (isFirstOfKnown ? pace.failedFor(options.accountOf(token)) : pace.failedForOther());
+    return failed(`status ${status}`, judge)
+      ? notification
+      : blame(notification, "the notification proxy fails for a token", status);
   };
-  const answered = (): void => {
-    refusedAccounts.clear();
-    if (failures > 0) log.info("the notification proxy answers again", { failures });
-    failures = 0;
-    atOnce = Math.min(MAX_AT_ONCE, atOnce + 1);
-  };
-  const tryLater = ({ token, since, tries }: Notification, isAgain: boolean, retryAfter = 0): void => {
+  const tryLater = (notification: Notification, isAgain: boolean, retryAfter = 0): void => {
+    const { token, since, tries, turn } = notification;
     const newest = isAgain ? now() : since;
     const delay = Math.max(retryAfter, BACK_OFF_BASE ** (tries + 1)) * (1 + BACK_OFF_SPREAD * random());
     const due = now() + delay;
-    fresh.remove(token);
     if (due <= newest + options.retrySeconds) {
-      waiting.put({ token, since: newest, tries: tries + 1, due });
+      shelf.change({ token, since: newest, tries: tries + 1, due, turn });
       return;
     }
-    waiting.remove(token);
+    shelf.remove(token);
     givenUp.add();
   };
-
-  const inBackOff = (token: string): Notification | undefined => {
-    try {
-      const found = waiting.find(token);
-      return found !== undefined && found.tries > 0 ? found : undefined;
-    } catch {
-      // What cannot be read is told of by work(); the news can be noted in the other queue.
-      return undefined;
-    }
+  /** News for that token: an attempt at once, or, where others failed before, sooner than it was meant. */
+  const newsFor = (token: string, time: number, turn: number): Notification => {
+    const old = shelf.inBackOff(token);
+    if (old === undefined) return { token, since: time, tries: 0, due: time, turn };
+    const due = Math.min(old.due, time + BACK_OFF_BASE ** STEP_OF_NEW_MAIL);
+    return { token, since: time, tries: Math.min(old.tries, STEP_OF_NEW_MAIL), due, turn: old.turn };
+  };
+  const note = (news: readonly Notification[]): void => {
+    // What failed already is on the disk and stays there.
+    const [failedBefore, first] = [
+      news.filter(({ tries }) => tries > 0),
+      news.filter(({ tries }) => tries === 0),
+    ];
+    const lost = shelf.note(failedBefore, false) + shelf.note(first, !pace.isFailing());
+    if (lost > 0) givenUp.add({}, lost);
   };
 
   /** What an attempt came to. `answer` is an Error when there was none. */
@@ -150,7 +155,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
     underWay.delete(token);
     if (answer instanceof Error) {
       requests.add({ outcome: "failed" });
-      failed(describeError(answer), MAX_PAUSE_S);
+      failedAtAll(describeError(answer));
       tryLater(notification, isAgain);
       return;
     }
@@ -158,23 +163,24 @@ export function createNotifier(options: NotifierOptions): Notifier {
     if (status >= 200 && status < 300) {
       answered();
       requests.add({ outcome: "accepted" });
-      remove(token);
-      if (isAgain) fresh.put({ token, since: now(), tries: 0, due: now() });
+      shelf.remove(token);
+      if (isAgain) note([{ token, since: now(), tries: 0, due: now(), turn: 0 }]);
+      if (notification.turn > 0) options.noteTaken(token, true);
     } else if (status === 410) {
       answered();
       requests.add({ outcome: "forgotten" });
       options.forgetToken(token);
-      remove(token);
+      shelf.remove(token);
     } else if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
       answered();
       requests.add({ outcome: "refused" });
-      tell("the notification proxy refuses a token", `status ${status}`);
-      tryLater(notification, isAgain);
+      tryLater(blame(notification, "the notification proxy refuses a token", status), isAgain);
     } else {
       requests.add({ outcome: "failed" });
-      if (status >= 500) failedFor(notification, `status ${status}`);
-      else failed(`status ${status}`, MAX_PAUSE_S);
-      tryLater(notification, isAgain, Math.min(retryAfter, MAX_RETRY_AFTER_S));
+      let next = notification;
+      if (status >= 500) next = failedFor(notification, status);
+      else failedAtAll(`status ${status}`);
+      tryLater(next, isAgain, Math.min(retryAfter, MAX_RETRY_AFTER_S));
     }
   };
 
@@ -185,33 +191,37 @@ export function createNotifier(options: NotifierOptions): Notifier {
       .then((answer) => {
         if (!isStopped) work(() => finish(notification, answer));
       });
-    underWay.set(notification.token, { isAgain: false, done });
+    underWay.set(notification.token, { isKnown: notification.turn === 0, isAgain: false, done });
   };
 
+  const mayBegin = (isKnown: boolean): boolean => {
+    const known = [...underWay.values()].filter((attempt) => attempt.isKnown).length;
+    return !isStopping && pace.mayBegin(isKnown, { known, unknown: underWay.size - known });
+  };
   /** Begins what may begin now. */
   const beginDue = (): void => {
-    while (!isStopping && underWay.size < atOnce && performance.now() >= pausedUntil) {
+    while (mayBegin(true) || mayBegin(false)) {
       const time = now();
-      const notification = [fresh.first(underWay), waiting.first(underWay)].find(
-        (found) => found !== undefined && found.due <= time,
-      );
+      const notification = shelf
+        .firsts(underWay)
+        .find(({ due, turn }) => due <= time && mayBegin(turn === 0));
       if (notification === undefined) return;
       if (notification.since + options.retrySeconds < time) {
-        remove(notification.token);
+        shelf.remove(notification.token);
         givenUp.add();
       } else if (!options.hasToken(notification.token)) {
-        remove(notification.token);
+        shelf.remove(notification.token);
       } else begin(notification);
     }
   };
   const waitForNext = (): void => {
     clearTimeout(timer);
-    if (isStopping || underWay.size >= atOnce) return;
-    const dues = [fresh.first(underWay)?.due, waiting.first(underWay)?.due].filter(
-      (due) => due !== undefined,
-    );
-    if (dues.length === 0) return;
-    const delay = Math.max((Math.min(...dues) - now()) * 1000, pausedUntil - performance.now(), 1);
+    if (isStopping) return;
+    // Where all places are taken, the end of an attempt is waited for and no time.
+    const isPaused = pace.pauseLeft() > 0;
+    const next = shelf.firsts(underWay).filter(({ turn }) => isPaused || mayBegin(turn === 0));
+    if (next.length === 0) return;
+    const delay = Math.max((Math.min(...next.map(({ due }) => due)) - now()) * 1000, pace.pauseLeft(), 1);
     timer = setTimeout(() => work(() => {}), Math.min(delay, LONGEST_WAIT_MS));
   };
   /** Does something, and then what there is to do. SQLite fails on a full or broken disk. */
@@ -222,35 +232,34 @@ export function createNotifier(options: NotifierOptions): Notifier {
       waitForNext();
     } catch (cause) {
       log.error("cannot note what became of a notification", {}, cause);
-      pause(MAX_PAUSE_S);
+      pace.pause(DISK_PAUSE_S);
       clearTimeout(timer);
-      timer = setTimeout(() => work(() => {}), MAX_PAUSE_S * 1000);
+      timer = setTimeout(() => work(() => {}), DISK_PAUSE_S * 1000);
     }
   };
 
   return {
     notify(tokens) {
-      const queue = failures === 0 ? fresh : waiting;
       const time = now();
+      let place = 0;
+      const news: Notification[] = [];
       for (const token of tokens) {
         const current = underWay.get(token);
         if (current !== undefined) current.isAgain = true;
-        const old = inBackOff(token);
-        if (old === undefined) queue.put({ token, since: time, tries: 0, due: time });
-        else {
-          const due = Math.min(old.due, time + BACK_OFF_BASE ** STEP_OF_NEW_MAIL);
-          waiting.put({ token, since: time, tries: Math.min(old.tries, STEP_OF_NEW_MAIL), due });
-        }
+        const isKnown = options.wasTaken(token);
+        if (!isKnown) place += 1;
+        news.push(newsFor(token, time, isKnown ? 0 : Math.min(place, LAST_TURN)));
       }
+      note(news);
       if (tokens.length > 0) work(() => {});
     },
     start: () =>
       work(() => {
         // Times after now come from a clock that was wrong.
         const time = now();
-        for (const old of waiting.all())
-          if (old.since > time) waiting.put({ ...old, since: time, due: time });
-        for (const old of fresh.all()) fresh.put({ ...old, since: Math.min(old.since, time), due: time });
+        const ahead = waiting.all().filter(({ since }) => since > time);
+        waiting.put(ahead.map((old) => ({ ...old, since: time, due: time })));
+        fresh.put(fresh.all().map((old) => ({ ...old, since: Math.min(old.since, time), due: time })));
       }),
     async stop() {
       const attempts = [...underWay.values()].map(({ done }) => done);
@@ -261,7 +270,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
       clearTimeout(limitTimer);
       isStopped = true;
       clearTimeout(timer);
-      keepFresh();
+      shelf.moveToDisk();
     },
   };
 }
@@ -274,7 +283,7 @@ function pushCounters(counters: Counters) {
     ),
     givenUp: counters.counter(
       "homing_push_given_up_total",
-      "Notifications that were not handed over in the time that the settings give",
+      "Notifications that were not handed over in the time that the settings give, or that there was no room for",
     ),
   };
 }

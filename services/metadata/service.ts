@@ -3,7 +3,7 @@
  */
 
 import { Resolver } from "node:dns/promises";
-import { chmodSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
@@ -13,11 +13,11 @@ import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
 import { loadRelayConfig } from "../lib/settings.ts";
 import { type ShutdownStep, trackConnections } from "../lib/shutdown.ts";
+import { findAddresses } from "./addresses.ts";
 import { countMetadata } from "./count.ts";
 import { createDictionary } from "./dictionary.ts";
 import { openKeptQueue } from "./kept-queue.ts";
-import { serveLines } from "./line-session.ts";
-import { createNewsAnswers } from "./news-session.ts";
+import { serveNews } from "./news-session.ts";
 import { openNotificationQueue } from "./notification-queue.ts";
 import { createNotifier } from "./notifier.ts";
 import { createProxyPost } from "./proxy-post.ts";
@@ -35,6 +35,8 @@ export type MetadataOptions = Readonly<{
   stateDirectory: string;
   /** Where the status page finds why tokens and logins cannot be kept; there only while it is so. */
   problemPath: string;
+  /** There when a time server has set the clock. */
+  clockSyncedPath: string;
   /** Certificates of authorities, PEM. */
   rootsPath: string;
   /** The TURN server; read only where the settings want one. `problemPath`: why no client is told of it, as above. */
@@ -62,7 +64,8 @@ export async function startMetadataService(options: MetadataOptions): Promise<re
     const dictionary = createDictionary({ config, store, turn: turn.value, now });
     const push = await openPush(options, config, store);
     opened("end notifications", push.close);
-    const counting = countMetadata({ counters, store, queues: push.queues, now, log });
+    const isClockSynced = () => existsSync(options.clockSyncedPath);
+    const counting = countMetadata({ counters, store, queues: push.queues, isClockSynced, now, log });
     opened("end counting", counting.stop);
     const listening = async (target: ListenTarget, serve: (socket: Socket) => void): Promise<void> => {
       const server = createServer(serve);
@@ -70,9 +73,8 @@ export async function startMetadataService(options: MetadataOptions): Promise<re
       await listenSocket(server, target);
       opened(`close connections (${target.name})`, () => connections.close());
     };
-    const news = createNewsAnswers(push.told);
     await listening(listen.dict, (socket) => serveSession(socket, { dictionary, log }));
-    await listening(listen.news, (socket) => serveLines(socket, { answer: news, log }));
+    await listening(listen.news, (socket) => serveNews(socket, { told: push.told, log }));
   } catch (cause) {
     for (const { run } of steps) await run();
     throw cause;
@@ -119,10 +121,7 @@ function openTurn({ turn, log }: MetadataOptions, config: RelayConfig): Turn {
     domain: config.domain,
     port: turn.port,
     readSecret: () => readFile(turn.secretPath, "utf8"),
-    resolve: async (domain) => {
-      const found = await Promise.allSettled([resolver.resolve4(domain), resolver.resolve6(domain)]);
-      return found.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-    },
+    resolve: (domain) => findAddresses(domain, resolver),
     answersStun,
     now,
     tell: teller(turn.problemPath, log),
@@ -135,11 +134,7 @@ async function openPush(options: MetadataOptions, config: RelayConfig, store: Me
   const { counters, log } = options;
   const roots = await readFile(options.rootsPath);
   const fresh = openNotificationQueue(join(options.stateDirectory, "notifications.sqlite"));
-  const waiting = openKeptQueue({
-    path: join(options.dataDirectory, "notifications.sqlite"),
-    sparePath: join(options.stateDirectory, "notifications-waiting.sqlite"),
-    log,
-  });
+  const waiting = openKeptQueue(join(options.dataDirectory, "notifications.sqlite"), log);
   const queues = [fresh, waiting];
   const closeQueues = () => {
     for (const queue of queues) queue.close();
@@ -154,8 +149,10 @@ async function openPush(options: MetadataOptions, config: RelayConfig, store: Me
     fresh,
     waiting,
     post: proxy.post,
-    hasToken: (token) => store.hasToken(token, now()),
-    forgetToken: store.forgetToken,
+    hasToken: store.hasToken,
+    forgetToken: (token) => store.apply([{ kind: "forget-token", token }], now()),
+    wasTaken: store.wasTaken,
+    noteTaken: store.noteTaken,
     accountOf: store.accountOf,
     retrySeconds: config.push.retryHours * 3600,
     now,
@@ -165,7 +162,8 @@ async function openPush(options: MetadataOptions, config: RelayConfig, store: Me
   notifier.start();
   return {
     queues,
-    told: (address: string) => notifier.notify(store.tokensOf(address, now())),
+    // The newest first: of those that the proxy never took it is likeliest a phone's.
+    told: (address: string) => notifier.notify(store.tokensOf(address).reverse()),
     close: async () => {
       await notifier.stop();
       proxy.close();

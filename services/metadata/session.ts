@@ -1,10 +1,11 @@
 /**
- * One connection from Dovecot: splits it into lines, keeps its open transactions, answers in order. Called
- * by service.ts for every connection. Everything a peer can make us remember is bounded.
+ * One connection from Dovecot (its lines: line-session.ts): keeps its open transactions. Called by service.ts for every
+ * connection. Everything a peer can make us remember is bounded.
  */
 import type { Socket } from "node:net";
-import { describeError, type Log } from "../lib/log.ts";
+import type { Log } from "../lib/log.ts";
 import { type Dictionary, RefusedWriteError } from "./dictionary.ts";
+import { serveLines } from "./line-session.ts";
 import { maxLineBytes, ProtocolError, parseCommand, replies } from "./protocol.ts";
 import type { Change } from "./store.ts";
 
@@ -21,46 +22,9 @@ type Transaction = {
   failure: string | undefined;
 };
 
-/** Serves `socket` until it ends. A peer that breaks the protocol is logged and cut off. */
+/** Serves `socket` until it ends. */
 export function serveSession(socket: Socket, parts: Readonly<{ dictionary: Dictionary; log: Log }>): void {
-  const { log } = parts;
-  const answer = createAnswerer(parts);
-  let rest: Buffer = Buffer.alloc(0);
-
-  const work = (): void => {
-    // While the peer does not read its answers we take no more questions.
-    while (!socket.writableNeedDrain && !socket.destroyed) {
-      const end = rest.indexOf(0x0a);
-      if (end < 0) break;
-      if (end > maxLineBytes) throw new ProtocolError("a line is too long");
-      const line = rest.toString("latin1", 0, end);
-      rest = rest.subarray(end + 1);
-      const reply = answer(line);
-      if (reply !== undefined) socket.write(reply, "latin1");
-    }
-    if (rest.length > maxLineBytes && rest.indexOf(0x0a) < 0) throw new ProtocolError("a line is too long");
-    if (socket.writableNeedDrain) socket.pause();
-    else socket.resume();
-  };
-  const guarded = (): void => {
-    try {
-      work();
-    } catch (cause) {
-      log.warn("cutting off a dict client", { cause: describeError(cause) });
-      socket.destroy();
-    }
-  };
-
-  socket.on("data", (chunk: Buffer) => {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    guarded();
-  });
-  socket.on("drain", guarded);
-  // Dovecot closes connections as it likes, also in the middle of an answer it no longer wants.
-  socket.on("error", (cause) => {
-    log.debug("a dict client went away", { cause: describeError(cause) });
-    socket.destroy();
-  });
+  serveLines(socket, { peer: "a dict client", maxLineBytes, answer: createAnswerer(parts), log: parts.log });
 }
 
 /** Keeps the state between the lines of a connection; the reply to a line, or undefined if it has none. */

@@ -4,10 +4,12 @@
  */
 import { canaryRange } from "../../appliance/canary.ts";
 import { openDatabase } from "../lib/database.ts";
+import { type Device, type Devices, readTokens, type TokenReader } from "./devices.ts";
+import type { Removal } from "./removals.ts";
 
 const secondsPerDay = 86_400;
 
-/** For the lock of another process, milliseconds: homing-ctl reads days, nobody else writes. Mail waits meanwhile. */
+/** For the lock of another process, milliseconds: an operator with a shell may have it open. Mail waits meanwhile. */
 const LOCK_WAIT_MS = 200;
 
 /** Devices of one account. Whoever sets more loses the oldest: nobody fills the disk with tokens. */
@@ -41,60 +43,77 @@ const migrations = [
      day INTEGER NOT NULL
    ) STRICT;
    INSERT INTO logins_since VALUES (1, unixepoch() / 86400 * 86400)`,
+  // Whether the notification proxy took it when it was last asked.
+  `ALTER TABLE device_tokens ADD COLUMN taken INTEGER NOT NULL DEFAULT 0`,
+  // Tokens were looked through for expired ones last on this day, by a clock that a time server had set. Unix seconds.
+  `CREATE TABLE tokens_looked_at (
+     only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+     day INTEGER NOT NULL
+   ) STRICT`,
 ] as const;
 
 /** One change; a transaction of the dict protocol is a list of them. */
 export type Change =
   | Readonly<{ kind: "add-token"; address: string; mailbox: string; token: string }>
-  | Readonly<{ kind: "forget-tokens"; address: string; mailbox: string }>
+  | Removal
   /** `time` in Unix seconds. */
   | Readonly<{ kind: "login"; address: string; time: number }>
   /** The account is gone: nothing may be left that the next one of that name would have. */
   | Readonly<{ kind: "forget-account"; address: string }>;
 
-export type MetadataStore = Readonly<{
-  /** The tokens set on a mailbox that have not expired at `now` (Unix seconds), oldest first. */
-  tokens(address: string, mailbox: string, now: number): string[];
-  /** Those of all its mailboxes: where a new message is told. */
-  tokensOf(address: string, now: number): string[];
-  /** Whether some device has the token, and renewed it in time. */
-  hasToken(token: string, now: number): boolean;
-  /** The account of a device that has the token. */
-  accountOf(token: string): string | undefined;
-  /** It belongs to no device any more, whoever had it. */
-  forgetToken(token: string): void;
-  /** Forgets the tokens that have expired. */
-  forgetExpired(now: number): void;
-  /** When nobody is to be woken any more. */
-  forgetAllTokens(): void;
-  /** Tokens, and accounts of people that logged in within each of `days`, today included. */
-  count(now: number, days: readonly number[]): Readonly<{ tokens: number; active: readonly number[] }>;
-  /** The start of the day of the last login, Unix seconds. */
-  lastLogin(address: string): number | undefined;
-  /** The start of the day since when logins are noted here: the file may be younger than the accounts. Unix seconds. */
-  loginsSince(): number;
-  /** Makes all changes or none. @throws Error of SQLite */
-  apply(changes: readonly Change[], now: number): void;
-  /** What would make all that is here in another store. */
-  all(): Change[];
-  close(): void;
+export type MetadataStore = TokenReader &
+  Readonly<{
+    devices: Devices;
+    /** Whether the notification proxy took it when it was last asked. */
+    wasTaken(token: string): boolean;
+    noteTaken(token: string, isTaken: boolean): void;
+    /**
+     * Forgets the tokens that have expired at `now`, which a time server says. Of the days since the last such look only one
+     * counts, for no phone could renew its token while the relay was off, and a clock may be put forward by mistake. Nothing
+     * is forgotten at the first look: what came before was noted by any clock.
+     */
+    forgetExpired(now: number): void;
+    /** When nobody is to be woken any more. */
+    forgetAllTokens(): void;
+    /** Tokens, and accounts of people that logged in within each of `days`, today included. */
+    count(now: number, days: readonly number[]): Readonly<{ tokens: number; active: readonly number[] }>;
+    /** The start of the day of the last login, Unix seconds. */
+    lastLogin(address: string): number | undefined;
+    /** The start of the day since when logins are noted here: the file may be younger than the accounts. Unix seconds. */
+    loginsSince(): number;
+    /** Makes all changes or none. @throws Error of SQLite */
+    apply(changes: readonly Change[], now: number): void;
+    /** What would make all that is here in another store. */
+    all(): Change[];
+    close(): void;
+  }>;
+
+export type MetadataFile = MetadataStore &
+  Readonly<{
+    /** Writes what stands there already. @throws Error of SQLite where nothing can be written */
+    tryWriting(): void;
+  }>;
+
+export type StoreOptions = Readonly<{
+  keepTokenDays: number;
+  /** Of all accounts together. Beyond it an oldest one goes of the account that has most. Without it there is no bound. */
+  maxTokens?: number;
 }>;
 
 /**
  * Opens or makes the database at `path`. A phone tells its token anew now and then; one not renewed for
- * `keepTokenDays` belongs to a lost phone and is forgotten. @throws DatabaseError
+ * `keepTokenDays` (forgetExpired) belongs to a lost phone and is forgotten. @throws DatabaseError
  */
-export function openMetadataStore(
-  path: string,
-  { keepTokenDays }: Readonly<{ keepTokenDays: number }>,
-): MetadataStore {
+export function openMetadataStore(path: string, { keepTokenDays, maxTokens }: StoreOptions): MetadataFile {
   // A power cut may cost the last changes: a phone then tells its token anew at its next start, and a day
   // of login is written again at the next login. That spares SD cards a flush per login.
   const database = openDatabase(path, { durability: "normal", migrations });
   database.exec(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}`);
-  const findTokens = database.prepare(
-    "SELECT token FROM device_tokens WHERE address = ? AND mailbox = ? AND day > ? ORDER BY day, token",
+  const columns = "address, mailbox, token";
+  const findOf = database.prepare(
+    `SELECT ${columns} FROM device_tokens WHERE address = ? ORDER BY day, token`,
   );
+  const findWith = database.prepare(`SELECT ${columns} FROM device_tokens WHERE token = ?`);
   const addToken = database.prepare(
     `INSERT INTO device_tokens (address, mailbox, token, day) VALUES (?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET mailbox = excluded.mailbox, day = excluded.day`,
@@ -104,21 +123,34 @@ export function openMetadataStore(
        SELECT token FROM device_tokens WHERE address = :address AND token <> :token
        ORDER BY day DESC, token LIMIT :others)`,
   );
-  const dropExpired = database.prepare("DELETE FROM device_tokens WHERE address = ? AND day <= ?");
+  // Of all rows nothing is read but what stands before the tokens, which may be long.
+  const findMost = database.prepare(
+    "SELECT address FROM device_tokens GROUP BY address ORDER BY count(*) - (address = ?) DESC LIMIT 1",
+  );
+  const dropOldest = database.prepare(
+    `DELETE FROM device_tokens WHERE (address, token) IN (
+       SELECT address, token FROM device_tokens WHERE address = :most AND (address <> :address OR token <> :token)
+       ORDER BY day, token LIMIT 1)`,
+  );
   const forgetTokens = database.prepare("DELETE FROM device_tokens WHERE address = ? AND mailbox = ?");
   const forgetTokensOf = database.prepare("DELETE FROM device_tokens WHERE address = ?");
-  const findTokensOf = database.prepare(
-    "SELECT DISTINCT token FROM device_tokens WHERE address = ? AND day > ? ORDER BY token",
+  const findTaken = database.prepare("SELECT taken FROM device_tokens WHERE token = ? LIMIT 1");
+  // Writes only what changes.
+  const setTaken = database.prepare(
+    "UPDATE device_tokens SET taken = :taken WHERE token = :token AND taken <> :taken",
   );
-  const findToken = database.prepare("SELECT 1 FROM device_tokens WHERE token = ? AND day > ? LIMIT 1");
-  const findAccount = database.prepare("SELECT address FROM device_tokens WHERE token = ? LIMIT 1");
   const forgetToken = database.prepare("DELETE FROM device_tokens WHERE token = ?");
   const forgetExpired = database.prepare("DELETE FROM device_tokens WHERE day <= ?");
-  const listTokens = database.prepare(
-    "SELECT address, mailbox, token FROM device_tokens ORDER BY day, token",
+  const findLooked = database.prepare("SELECT day FROM tokens_looked_at");
+  const setLooked = database.prepare(
+    "INSERT INTO tokens_looked_at VALUES (1, ?) ON CONFLICT DO UPDATE SET day = excluded.day",
   );
+  const moveDays = database.prepare(
+    `UPDATE device_tokens SET day = min(day + :pause, :today) WHERE day > :today OR :pause > 0`,
+  );
+  const listTokens = database.prepare(`SELECT ${columns} FROM device_tokens ORDER BY day, token`);
   const listLogins = database.prepare("SELECT address, day FROM last_logins");
-  const countTokens = database.prepare("SELECT count(*) AS count FROM device_tokens WHERE day > ?");
+  const countTokens = database.prepare("SELECT count(*) AS count FROM device_tokens");
   const countLogins = database.prepare(
     "SELECT count(*) AS count FROM last_logins WHERE day > ? AND NOT (address >= ? AND address < ?)",
   );
@@ -131,17 +163,34 @@ export function openMetadataStore(
   );
   const findSince = database.prepare("SELECT day FROM logins_since");
 
-  const expiredUntil = (now: number): number => dayOf(now) - keepTokenDays * secondsPerDay;
+  const lookedAt = (): number | undefined => {
+    const row = findLooked.get();
+    return row && Number(row.day);
+  };
+  const look = (today: number): void => {
+    const last = lookedAt();
+    const pause = last === undefined ? today : Math.max(0, today - last - secondsPerDay);
+    moveDays.run({ pause, today });
+    forgetExpired.run(today - keepTokenDays * secondsPerDay);
+    setLooked.run(today);
+  };
 
   const applyOne = (change: Change, now: number): void => {
     switch (change.kind) {
       case "add-token":
-        addToken.run(change.address, change.mailbox, change.token, dayOf(now));
-        dropExpired.run(change.address, expiredUntil(now));
+        // Whatever the clock says before a time server has set it, it is no earlier than that.
+        addToken.run(change.address, change.mailbox, change.token, Math.max(dayOf(now), lookedAt() ?? 0));
         dropSurplus.run({ address: change.address, token: change.token, others: maxTokensPerAccount - 1 });
+        if (maxTokens !== undefined && Number(countTokens.get()?.count) > maxTokens) {
+          const most = String(findMost.get(change.address)!.address);
+          dropOldest.run({ most, address: change.address, token: change.token });
+        }
         return;
       case "forget-tokens":
         forgetTokens.run(change.address, change.mailbox);
+        return;
+      case "forget-token":
+        forgetToken.run(change.token);
         return;
       case "login":
         setLogin.run(change.address, dayOf(change.time));
@@ -152,10 +201,10 @@ export function openMetadataStore(
     }
   };
 
-  const transact = (changes: readonly Change[], now: number): void => {
+  const transact = (work: () => void): void => {
     database.exec("BEGIN IMMEDIATE");
     try {
-      for (const change of changes) applyOne(change, now);
+      work();
       database.exec("COMMIT");
     } catch (cause) {
       // A full disk may have ended the transaction already.
@@ -164,26 +213,27 @@ export function openMetadataStore(
     }
   };
 
+  const devices: Devices = {
+    of: (address) => findOf.all(address).map(deviceOf),
+    with: (token) => findWith.all(token).map(deviceOf),
+  };
   return {
-    tokens: (address, mailbox, now) =>
-      findTokens.all(address, mailbox, expiredUntil(now)).map(({ token }) => String(token)),
+    devices,
+    ...readTokens(devices),
     lastLogin(address) {
       const row = findLogin.get(address);
       return row === undefined ? undefined : Number(row.day);
     },
     loginsSince: () => Number(findSince.get()!.day),
-    tokensOf: (address, now) =>
-      findTokensOf.all(address, expiredUntil(now)).map(({ token }) => String(token)),
-    hasToken: (token, now) => findToken.get(token, expiredUntil(now)) !== undefined,
-    accountOf(token) {
-      const row = findAccount.get(token);
-      return row && String(row.address);
+    wasTaken: (token) => findTaken.get(token)?.taken === 1,
+    noteTaken: (token, isTaken) => void setTaken.run({ token, taken: isTaken ? 1 : 0 }),
+    forgetExpired(now) {
+      // Once a day there is something to write.
+      if (lookedAt() !== dayOf(now)) transact(() => look(dayOf(now)));
     },
-    forgetToken: (token) => void forgetToken.run(token),
-    forgetExpired: (now) => void forgetExpired.run(expiredUntil(now)),
     forgetAllTokens: () => database.exec("DELETE FROM device_tokens"),
     count: (now, days) => ({
-      tokens: Number(countTokens.get(expiredUntil(now))?.count),
+      tokens: Number(countTokens.get()?.count),
       active: days.map((each) => {
         const { from, to } = canaryRange;
         return Number(countLogins.get(dayOf(now) - each * secondsPerDay, from, to)?.count);
@@ -196,23 +246,28 @@ export function openMetadataStore(
       const isForGood = changes.some(({ kind }) => kind === "forget-account");
       if (isForGood) database.exec("PRAGMA synchronous = FULL");
       try {
-        transact(changes, now);
+        transact(() => {
+          for (const change of changes) applyOne(change, now);
+        });
       } finally {
         if (isForGood) database.exec("PRAGMA synchronous = NORMAL");
       }
     },
     all: () => [
-      ...listTokens.all().map(({ address, mailbox, token }) => ({
-        kind: "add-token" as const,
-        ...{ address: String(address), mailbox: String(mailbox), token: String(token) },
-      })),
+      ...listTokens.all().map((row) => ({ kind: "add-token" as const, ...deviceOf(row) })),
       ...listLogins.all().map(({ address, day }) => ({
         kind: "login" as const,
         ...{ address: String(address), time: Number(day) },
       })),
     ],
+    // SQLite writes the page of the version in any case; that of a row only if it becomes another.
+    tryWriting: () => database.exec(`PRAGMA user_version = ${migrations.length}`),
     close: () => database.close(),
   };
+}
+
+function deviceOf({ address, mailbox, token }: Record<string, unknown>): Device {
+  return { address: String(address), mailbox: String(mailbox), token: String(token) };
 }
 
 function dayOf(time: number): number {

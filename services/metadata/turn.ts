@@ -2,9 +2,10 @@
  * What clients are told of the relay's TURN server: name, port and credentials for two days and up to half a day more, made
  * as coturn's `use-auth-secret` wants them (draft-uberti-behave-turn-rest-00 §2.2): the name is when they end, the password
  * its HMAC.
- * Nothing is said while the server does not answer where clients would look for it. Called by service.ts.
+ * Nothing is said while the server does not answer where clients would look for it, by IPv4 and by IPv6. Called by service.ts.
  */
 import { createHmac } from "node:crypto";
+import { isIP } from "node:net";
 import type { Log } from "../lib/log.ts";
 
 /** The core asks anew at its next connection from half a day before the end on; one connection may last a day. */
@@ -31,8 +32,8 @@ export type TurnOptions = Readonly<{
   port: number;
   /** What credentials are made of. Rejects while there is none. */
   readSecret: () => Promise<string>;
-  /** The addresses that clients find for the domain. */
-  resolve: (domain: string) => Promise<readonly string[]>;
+  /** The addresses that clients find for the domain; undefined when that cannot be said now. */
+  resolve: (domain: string) => Promise<readonly string[] | undefined>;
   answersStun: (address: string, port: number) => Promise<boolean>;
   /** Unix time in seconds. */
   now: () => number;
@@ -63,15 +64,16 @@ export function announceTurn(options: TurnOptions): Turn {
     }
     return secret !== undefined;
   };
+  /** When it could last be said. */
+  let addresses: readonly string[] | undefined;
   /** What keeps clients from it, if anything. */
   const look = async (): Promise<string | undefined> => {
     if (!(await hasSecret())) return "what its passwords are made of cannot be read";
-    const addresses = await options.resolve(domain);
+    addresses = (await options.resolve(domain)) ?? addresses;
+    if (addresses === undefined) return `the DNS cannot be asked for the addresses of ${domain}`;
     if (addresses.length === 0) return `the DNS has no address of ${domain}`;
-    const answers = await Promise.all(addresses.map((address) => options.answersStun(address, port)));
-    return answers.includes(true)
-      ? undefined
-      : `nothing answers at ${addresses.join(", ")}, UDP port ${port}`;
+    const silent = await silentOf(addresses, (address) => options.answersStun(address, port));
+    return silent.length === 0 ? undefined : `nothing answers at ${silent.join(", ")}, UDP port ${port}`;
   };
   /** By a clock that nobody sets. */
   let silentSince: number | undefined;
@@ -116,6 +118,25 @@ export function announceTurn(options: TurnOptions): Turn {
       clearTimeout(timer);
     },
   };
+}
+
+/**
+ * The addresses of a family at which nobody answers at all. Each family counts: the machine's own IPv6 address always
+ * answers while the server runs, and says nothing of what comes in by IPv4.
+ */
+async function silentOf(
+  addresses: readonly string[],
+  answers: (address: string) => Promise<boolean>,
+): Promise<readonly string[]> {
+  const heard = await Promise.all(
+    addresses.map(async (address) => ({
+      address,
+      family: isIP(address),
+      answers: await answers(address),
+    })),
+  );
+  const loud = new Set(heard.filter((one) => one.answers).map(({ family }) => family));
+  return heard.filter(({ family }) => !loud.has(family)).map(({ address }) => address);
 }
 
 /** Unix time in seconds. Accounts change names at moments of their own, or one could use up the calls of all. */

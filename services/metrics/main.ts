@@ -2,6 +2,7 @@
  * homing-metrics.service: the relay's figures for Prometheus (service.ts), with the paths of appliance/layout.ts. Started
  * by systemd for the first connection to one of its sockets.
  */
+import { dirname } from "node:path";
 import { metricsListen, runPaths, tlsCertificatePath } from "../../appliance/layout.ts";
 import { createLog } from "../lib/log.ts";
 import { exitOnSignals } from "../lib/shutdown.ts";
@@ -13,7 +14,8 @@ const sockets = (process.env.LISTEN_FDNAMES ?? "metrics").split(":");
 const log = createLog();
 const { stop } = await startMetricsService({
   settingsPath: runPaths.relayConfig,
-  folder: runPaths.metrics,
+  // What comes from the first is not counted elsewhere.
+  folders: [dirname(runPaths.queueFigures), runPaths.metrics],
   dovecotSocket: runPaths.dovecotStats,
   certificatePath: tlsCertificatePath,
   listen: sockets.map((name) => ({ name, ...metricsListen })),

@@ -20,8 +20,8 @@ export const contentTypes: Readonly<Record<Format, string>> = {
 };
 
 export type ScrapeOptions = Readonly<{
-  /** Where services write what they count. */
-  folder: string;
+  /** Where services write what they count; of two files that count the same, the one of an earlier folder holds. */
+  folders: readonly string[];
   /** Dovecot's stats service, over HTTP. */
   dovecotSocket: string;
   certificatePath: string;
@@ -33,7 +33,7 @@ export type ScrapeOptions = Readonly<{
 /** Gives the text; whatever fails is left out, and a series says so. */
 export function createScrape(options: ScrapeOptions): (format: Format) => Promise<string> {
   const { log } = options;
-  const readServiceFiles = createServiceFiles(options.folder, log);
+  const readServiceFiles = createServiceFiles(options.folders, log);
   const lookAtCertificate = createCertificateLook(options.certificatePath);
   let dovecotAnswers = true;
 
@@ -51,7 +51,7 @@ export function createScrape(options: ScrapeOptions): (format: Format) => Promis
 
   return async (format) => {
     const [dovecot, certificate] = await Promise.all([fromDovecot(), lookAtCertificate()]);
-    const once = [certificate, lastDeletion(options.root)].filter((family) => family !== undefined);
+    const once = [...certificate, lastDeletion(options.root)].filter((family) => family !== undefined);
     const own = [...deviceFamilies(options.root), ...once, ...dovecot];
     const aboutThis = (good: number, broken: number) => [
       gauge("homing_dovecot_up", "1 when Dovecot told what it counts.", [[dovecotAnswers ? 1 : 0]])!,

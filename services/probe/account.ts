@@ -2,11 +2,11 @@
  * The canary's account and key, kept on the data partition for its user alone: made when they are missing, the account by
  * the account service (services/auth/canary.ts). Called by mail.ts.
  */
+import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { generateKey, type PrivateKey, readPrivateKey } from "openpgp";
 import { replaceDurably } from "../../appliance/durable.ts";
-import { readIfPresent } from "../../appliance/life/disk.ts";
 import { answerMs } from "./limits.ts";
 import { Finding } from "./steps.ts";
 
@@ -17,8 +17,8 @@ const keyFile = "key.asc";
 
 /** The account in the file, or one that the account service gives. @throws Finding */
 export async function openAccount(folder: string, socketPath: string): Promise<Account> {
-  const kept = await readIfPresent(join(folder, accountFile));
-  return (kept && readAccount(kept.toString())) ?? (await renewAccount(folder, socketPath));
+  const kept = await readFile(join(folder, accountFile), "utf8").catch(() => "");
+  return readAccount(kept) ?? (await renewAccount(folder, socketPath));
 }
 
 /** With another password: for when the old one is not taken any more. @throws Finding */
@@ -41,14 +41,17 @@ export async function renewAccount(folder: string, socketPath: string): Promise<
   return account;
 }
 
-/** The key that its messages are encrypted to; one that cannot be read is made anew, for nothing lasting depends on it. */
+/**
+ * The key that its messages are encrypted to. One that cannot be read, or is of a time that has not come (the clock was
+ * ahead), is made anew, for nothing lasting depends on it.
+ */
 export async function openKey(folder: string): Promise<PrivateKey> {
   const path = join(folder, keyFile);
-  const armored = (await readIfPresent(path))?.toString();
-  if (armored !== undefined) {
-    const key = await readPrivateKey({ armoredKey: armored }).catch(() => undefined);
-    if (key !== undefined) return key;
-  }
+  const kept = await readFile(path, "utf8")
+    .then((armoredKey) => readPrivateKey({ armoredKey }))
+    .catch(() => undefined);
+  // Nothing is signed or encrypted with a key before its time.
+  if (kept !== undefined && kept.getCreationTime().getTime() <= Date.now()) return kept;
   const { privateKey } = await generateKey({ userIDs: [{ name: "canary" }], format: "object" });
   await replaceDurably(path, privateKey.armor(), { mode: 0o600 });
   return privateKey;
@@ -59,7 +62,7 @@ function readAccount(text: string): Account | undefined {
     const { address, password } = JSON.parse(text) as Record<string, unknown>;
     return typeof address === "string" && typeof password === "string" ? { address, password } : undefined;
   } catch {
-    return undefined; // cut short: another one is given
+    return undefined; // none yet, or cut short: another one is given
   }
 }
 

@@ -27,6 +27,8 @@ export type DnsParts = Readonly<{
   dkim: Readonly<{ selector: string; publicPem: string }>;
   /** What the relay shows on port 443; undefined when it does not answer. */
   shown: X509Certificate | undefined;
+  /** The machine's default routers by IPv4 (routers.ts). */
+  routers: readonly string[];
   /** What is shown at an address. */
   certificateAt?: typeof certificateAt;
   steps: Steps;
@@ -55,10 +57,8 @@ export async function lookAtDns(parts: DnsParts): Promise<void> {
 
 type Part = Readonly<{ values: readonly string[]; problems: string[] }>;
 
-async function addressesOf(
-  { domain, names, shown, certificateAt: look = certificateAt }: DnsParts,
-  family: 4 | 6,
-): Promise<Part> {
+async function addressesOf(parts: DnsParts, family: 4 | 6): Promise<Part> {
+  const { domain, names, shown, certificateAt: look = certificateAt } = parts;
   const type = family === 4 ? "A" : "AAAA";
   const answer = await ask(() => (family === 4 ? names.resolve4(domain) : names.resolve6(domain)));
   if (typeof answer === "string")
@@ -69,6 +69,8 @@ async function addressesOf(
   for (const address of answer.slice(0, maxAddresses)) {
     const there = key && (await look({ host: address, domain }, lookUpMs));
     if (there && keyOf(there) === key) values.push(`${type} ${address} leads here`);
+    else if (there && family === 4 && (await isRouters(keyOf(there), parts)))
+      values.push(`${type} ${address}, where from inside the router itself answers`);
     else if (there) problems.push(`${type} ${address} leads to another machine`);
     // Many routers do not lead back to themselves; there is nothing like that between a machine and its own IPv6 address.
     else if (family === 4 || key === undefined)
@@ -76,6 +78,15 @@ async function addressesOf(
     else problems.push(`${type} ${address} does not lead here`);
   }
   return { values, problems };
+}
+
+/** A router that does not lead back to itself may show its own page at its public address: its key, the same as inside. */
+async function isRouters(
+  key: string,
+  { domain, routers, certificateAt: look = certificateAt }: DnsParts,
+): Promise<boolean> {
+  const shown = await Promise.all(routers.map((host) => look({ host, domain }, lookUpMs)));
+  return shown.some((certificate) => certificate && keyOf(certificate) === key);
 }
 
 function keyOf(certificate: X509Certificate): string {

@@ -64,7 +64,7 @@ export function judgeCertificate(certificate: X509Certificate, domain: string, n
     throw refuse(
       "the certificate is signed by the relay itself: Delta Chat and other relays do not accept it",
     );
-  if (now > end) throw refuse(`the certificate has expired ${-days} days ago`);
+  if (now > end) throw refuse(`the certificate expired on ${new Date(end).toISOString().slice(0, 10)}`);
   if (now < begin) throw refuse("the certificate is not valid yet: the clock may be wrong");
   if (end - now < (end - begin) * leastShareLeft)
     throw refuse(`the certificate is valid for ${days} more days only, and was not renewed`);

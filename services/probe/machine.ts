@@ -10,14 +10,25 @@ import { Finding, type Steps } from "./steps.ts";
 /** By then a time server has answered, if any does; in seconds since the start. */
 const clockSeconds = 900;
 
-export async function lookAtClock(domain: string, syncedPath: string, steps: Steps): Promise<void> {
+export type ClockParts = Readonly<{
+  domain: string;
+  /** There once a time server has set the clock. */
+  syncedPath: string;
+  /** In seconds. */
+  sinceStart?: number;
+}>;
+
+export async function lookAtClock(
+  { domain, syncedPath, sinceStart = uptime() }: ClockParts,
+  steps: Steps,
+): Promise<void> {
   await steps.take("clock", async (see) => {
     const isSynced = await access(syncedPath).then(
       () => true,
       () => false,
     );
     if (isSynced) return see("set by a time server");
-    if (isTestDomain(domain) || uptime() < clockSeconds) return see("no time server has answered yet");
+    if (isTestDomain(domain) || sinceStart < clockSeconds) return see("no time server has answered yet");
     throw new Finding(
       "no time server has answered since the start: the clock may be wrong, and with it every certificate",
       "let UDP port 123 out of your network, or name a time server by DHCP; see `timedatectl timesync-status`",

@@ -9,7 +9,7 @@ import { ports } from "../../appliance/layout.ts";
 import { type Account, openAccount, openKey, renewAccount } from "./account.ts";
 import { type Letter, readLetter, writeLetter } from "./letter.ts";
 import { answerMs, deliveryMs, within } from "./limits.ts";
-import { Finding, type Steps } from "./steps.ts";
+import { Finding, makeRoom, type Steps } from "./steps.ts";
 
 export type MailParts = Readonly<{
   domain: string;
@@ -19,6 +19,8 @@ export type MailParts = Readonly<{
   /** Where account and key are kept. */
   folder: string;
   accountSocket: string;
+  /** Instead of the limit of limits.ts. */
+  deliveryMs?: number;
   /** Told the canary's address as soon as it is known: it is nobody's to read. */
   onAddress(address: string): void;
   steps: Steps;
@@ -75,9 +77,10 @@ async function sendAndRead(
   });
   if (isSent !== true) return;
   const hasCome = await steps.take("delivery", async (see) => {
-    await within(deliveryMs, "delivery", idle).catch((cause) => {
+    const limitMs = parts.deliveryMs ?? deliveryMs;
+    await within(limitMs, "delivery", idle).catch((cause) => {
       throw new Finding(
-        `the message was taken, but did not come within ${deliveryMs / 1000} s`,
+        `the message was taken, but did not come within ${limitMs / 1000} s`,
         "`mailq` says what it waits for; see `systemctl status homing-courier dovecot`",
         cause,
       );
@@ -102,7 +105,8 @@ async function sendAndRead(
     const left = await within(answerMs, "deleting", empty(inbox)).catch((cause: Error) => {
       throw new Finding(`the message cannot be deleted: ${cause.message}`, mend, cause);
     });
-    if (left > 0) throw new Finding(`${left} messages are still there after they were deleted`, mend);
+    if (left === 1) throw new Finding("the message is still there after it was deleted", mend);
+    if (left > 1) throw new Finding(`${left} messages are still there after they were deleted`, mend);
     see("deleted");
   });
 }
@@ -192,7 +196,7 @@ function submissionMend({ code, response = "" }: { code?: string; response?: str
   if (/^4\d\d 4\.7\.1 /.test(response) || (code === "EAUTH" && response.startsWith("454")))
     return "see `systemctl status homing-milter dovecot`";
   if (code === "EAUTH") return "see `systemctl status dovecot homing-auth`";
-  if (/^452 /.test(response)) return "make room on the disk";
+  if (/^452 /.test(response)) return makeRoom;
   return "see `systemctl status postfix` and `journalctl --unit postfix`";
 }
 
@@ -213,9 +217,10 @@ async function fetchLetter(inbox: ImapFlow, { messageId }: Letter): Promise<Buff
   return fetched.source;
 }
 
-/** Deletes all; how many are left. */
+/** Deletes all; how many are left. Throws when the server does not tell, as when it is gone: ImapFlow says false to that. */
 async function empty(inbox: ImapFlow): Promise<number> {
   await inbox.messageDelete("1:*", { uid: true });
-  const { messages = 0 } = (await inbox.status("INBOX", { messages: true })) || {};
-  return messages;
+  const told = await inbox.status("INBOX", { messages: true });
+  if (!told || told.messages === undefined) throw new Error("the server does not say what is left");
+  return told.messages;
 }

@@ -22,6 +22,7 @@ import { lookUpMs } from "./limits.ts";
 import { lookAtClock, lookAtDisk } from "./machine.ts";
 import { lookAtMail } from "./mail.ts";
 import { verdictOf, writeReport } from "./report.ts";
+import { readRouters } from "./routers.ts";
 import { createSteps } from "./steps.ts";
 
 /** The relay itself: from inside, many routers lead nowhere when its public address is asked for. */
@@ -44,9 +45,13 @@ await steps.guard("submission", () =>
 const shown = await steps.guard("port-443", () => lookAtDoors({ domain, host }, steps));
 const names = new Resolver({ timeout: lookUpMs, tries: 1 });
 await steps.guard("dns", async () =>
-  lookAtDns({ ...{ domain, names, shown, steps }, dkim: await signingKey(dkim) }),
+  lookAtDns({
+    ...{ domain, names, shown, steps },
+    dkim: await signingKey(dkim),
+    routers: await readRouters(),
+  }),
 );
-await steps.guard("clock", () => lookAtClock(domain, clockSyncedPath, steps));
+await steps.guard("clock", () => lookAtClock({ domain, syncedPath: clockSyncedPath }, steps));
 await steps.guard("disk", () =>
   lookAtDisk({ data: dataDirectory, writable: dataPaths.canary, room: runPaths.room }, steps),
 );

@@ -11,6 +11,9 @@ export class Finding extends Error {
   }
 }
 
+/** Mend of what fails for want of room: with a disk that is really full, it says nothing about the system. */
+export const makeRoom = "make room on the disk";
+
 export type Steps = Readonly<{
   done: CanaryStep[];
   /** Notes how `look` went; what it found, or undefined when it threw. It tells what was seen by `see`. */

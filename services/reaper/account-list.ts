@@ -49,6 +49,11 @@ export function createAccountList(socketPath: string): AccountList {
       }
       if (!response.complete) throw new AccountListError("the list of accounts was cut off");
     },
+    async has(address) {
+      const response = await ask("GET", `/accounts/${address}`, 200, 404);
+      response.resume();
+      return response.statusCode === 200;
+    },
     leave: (address) => change("POST", `/accounts/${address}/leave`),
     forget: (address) => change("DELETE", `/accounts/${address}`),
   };

@@ -15,6 +15,8 @@ import { type Ages, SECONDS_PER_DAY } from "./rules.ts";
 /** The account list, as services/auth keeps it (account-list.ts). */
 export type AccountList = Readonly<{
   list(): AsyncIterable<ListedAccount>;
+  /** Whether somebody has the name now, in whatever state. */
+  has(address: string): Promise<boolean>;
   /** From now on nobody can log in, and no mail is taken for it. */
   leave(address: string): Promise<void>;
   /** Takes the row of a leaving account away: the name is free. */
@@ -27,6 +29,8 @@ export type LastLogins = Readonly<{
   since(): Promise<number>;
   /** Start of the UTC day of the last login, Unix seconds, or undefined; in the order of the addresses. */
   read(addresses: readonly string[]): Promise<(number | undefined)[]>;
+  /** Notes a login at `time`, Unix seconds; a day that is noted already costs nothing. */
+  note(addresses: readonly string[], time: number): Promise<void>;
   /** Forgets logins and push tokens; on the disk when it resolves. */
   forget(addresses: readonly string[]): Promise<void>;
 }>;
@@ -34,8 +38,6 @@ export type LastLogins = Readonly<{
 export type AccountParts = Readonly<{
   accounts: AccountList;
   lastLogins: LastLogins;
-  /** Who has a connection open right now. */
-  connected(): Promise<ReadonlySet<string>>;
   mailboxes: Mailboxes;
   gone: GoneNames;
   /** Unix seconds. */
@@ -43,6 +45,17 @@ export type AccountParts = Readonly<{
   report: ReaperReport;
   log: Log;
 }>;
+
+/** By what an account is idle. */
+export type IdleRule = Readonly<{
+  afterDays: number;
+  ages: Ages;
+  /** Who has a connection open right now. */
+  connected: ReadonlySet<string>;
+}>;
+
+/** Accounts that leave, and why. */
+export type Leaving = ReadonlyMap<string, keyof ReaperReport["accounts"]>;
 
 /** Asked about at once: an address of 320 bytes each, so that neither side gathers much. */
 const BATCH = 500;
@@ -54,62 +67,59 @@ const LATEST_DELIVERY = 3_600;
 const MOST_AHEAD = 366 * SECONDS_PER_DAY;
 
 /**
- * Marks idle accounts as leaving; resolves to all that are leaving.
- * @param ages undefined: nobody is idle, for the clock cannot be believed
+ * Marks idle accounts as leaving; resolves to all that are leaving. Who is connected is not idle, and has logged in today
+ * by that: a client may hold one connection for months, and be away when the next run looks.
+ * @param rule undefined: nobody is idle, for the clock cannot be believed, or nobody knows who is connected
  */
-export async function findLeaving(
-  parts: AccountParts,
-  idleAfterDays: number,
-  ages: Ages | undefined,
-): Promise<string[]> {
-  const leaving: string[] = [];
-  const old: ListedAccount[] = [];
-  const gone = parts.gone.read();
-  const taken = new Set<string>();
+export async function findLeaving(parts: AccountParts, rule: IdleRule | undefined): Promise<Leaving> {
+  const { lastLogins, report, now } = parts;
+  const leaving = new Map<string, keyof ReaperReport["accounts"]>();
+  const present: string[] = [];
+  const old: string[] = [];
   for await (const account of parts.accounts.list()) {
-    if (gone.has(account.address)) taken.add(account.address);
-    if (account.state === "leaving") leaving.push(account.address);
+    const { address, state } = account;
+    if (state === "leaving") leaving.set(address, "asked");
     // Who is blocked cannot log in.
-    else if (
-      account.state !== "blocked" &&
-      ages !== undefined &&
-      isPast(account.createdDay, idleAfterDays, ages) &&
-      isPast(account.unblockedDay ?? account.createdDay, idleAfterDays, ages)
-    )
-      old.push(account);
+    else if (state === "blocked" || rule === undefined) continue;
+    else if (rule.connected.has(address)) present.push(address);
+    else if (isOld(account, rule)) old.push(address);
   }
-  // Only now: the list was not cut off.
-  removeLate(parts, gone, taken);
-  parts.report.accounts.asked = leaving.length;
-  if (ages === undefined) return leaving;
+  await removeLate(parts);
+  if (rule === undefined) return leaving;
+  if (!report.dryRun) await lastLogins.note(present, now);
+  if (old.length === 0) return leaving;
+  const since = await lastLogins.since();
+  const idleOf = async (addresses: readonly string[]): Promise<string[]> => {
+    const days = await lastLogins.read(addresses);
+    return addresses.filter((_, i) => isPast(days[i] ?? since, rule));
+  };
   const idle: string[] = [];
-  const since = old.length > 0 ? await parts.lastLogins.since() : 0;
-  for (let i = 0; i < old.length; i += BATCH) {
-    const addresses = old.slice(i, i + BATCH).map(({ address }) => address);
-    const days = await parts.lastLogins.read(addresses);
-    idle.push(...addresses.filter((_, j) => isPast(days[j] ?? since, idleAfterDays, ages)));
+  for (const addresses of inPieces(old, BATCH)) idle.push(...(await idleOf(addresses)));
+  for (const addresses of inPieces(idle, CHANGES_AT_ONCE)) {
+    // Who has logged in since the first look is no longer idle; there is no way back from leaving.
+    const going = report.dryRun ? addresses : await idleOf(addresses);
+    if (!report.dryRun) await inGroups(going, (address) => parts.accounts.leave(address));
+    for (const address of going) leaving.set(address, "idle");
   }
-  if (idle.length === 0) return leaving;
-  // A client may hold one connection for months.
-  const connected = await parts.connected();
-  const going = idle.filter((address) => !connected.has(address));
-  if (!parts.report.dryRun) await inGroups(going, (address) => parts.accounts.leave(address));
-  parts.report.accounts.idle = going.length;
-  return [...leaving, ...going];
+  return leaving;
+}
+
+/** Whether an account was there, and let its owner in, before the time after which it is idle. */
+function isOld({ createdDay, unblockedDay = createdDay }: ListedAccount, rule: IdleRule): boolean {
+  return isPast(createdDay, rule) && isPast(unblockedDay, rule);
 }
 
 /** Takes away what was delivered to accounts that were gone by then, where nobody has the name (gone-names.ts). */
-function removeLate(
-  { mailboxes, gone, now, report, log }: AccountParts,
-  names: ReadonlyMap<string, number>,
-  taken: ReadonlySet<string>,
-): void {
+async function removeLate({ accounts, mailboxes, gone, now, report, log }: AccountParts): Promise<void> {
+  const names = gone.read();
   if (report.dryRun || names.size === 0) return;
   const left = new Map(names);
   for (const [address, since] of names) {
-    if (!taken.has(address) && Math.abs(now - since) < LATEST_DELIVERY) continue;
+    // Asked just before: what lies there may be the mail of whoever took the name a moment ago.
+    const isTaken = await accounts.has(address);
+    if (!isTaken && Math.abs(now - since) < LATEST_DELIVERY) continue;
     try {
-      if (!taken.has(address) && mailboxes.has(address)) mailboxes.removeAccount(address);
+      if (!isTaken && mailboxes.has(address)) mailboxes.removeAccount(address);
       left.delete(address);
     } catch (cause) {
       report.failures++;
@@ -124,25 +134,29 @@ async function inGroups(
   addresses: readonly string[],
   change: (address: string) => Promise<void>,
 ): Promise<void> {
-  for (let i = 0; i < addresses.length; i += CHANGES_AT_ONCE)
-    await Promise.all(addresses.slice(i, i + CHANGES_AT_ONCE).map(change));
+  for (const piece of inPieces(addresses, CHANGES_AT_ONCE)) await Promise.all(piece.map(change));
+}
+
+function* inPieces(addresses: readonly string[], size: number): Iterable<readonly string[]> {
+  for (let i = 0; i < addresses.length; i += size) yield addresses.slice(i, i + size);
 }
 
 /** Whether a whole day is so long ago, at its latest moment. */
-function isPast(day: number, days: number, { now, cameAt }: Ages): boolean {
+function isPast(day: number, { afterDays, ages: { now, cameAt } }: IdleRule): boolean {
   // Noted by a clock that ran ahead. Later logins may not be (services/metadata/store.ts).
   if (day > now && day <= now + MOST_AHEAD) return false;
   const latest = cameAt(day, Math.max(day, Math.min(now, day + SECONDS_PER_DAY - 1)));
-  return now - latest > days * SECONDS_PER_DAY;
+  return now - latest > afterDays * SECONDS_PER_DAY;
 }
 
-/** Deletes all of leaving accounts, the row last. One that cannot be deleted now stays leaving. */
-export async function deleteAccounts(parts: AccountParts, leaving: readonly string[]): Promise<void> {
+/** Deletes all of leaving accounts, the row last, and counts those. One that cannot be deleted now stays leaving. */
+export async function deleteAccounts(parts: AccountParts, leaving: Leaving): Promise<void> {
   const { mailboxes, lastLogins, accounts, report, log } = parts;
-  if (report.dryRun) return;
-  for (let i = 0; i < leaving.length; i += BATCH) {
+  const count = (address: string) => report.accounts[leaving.get(address) ?? "asked"]++;
+  if (report.dryRun) return [...leaving.keys()].forEach(count);
+  for (const piece of inPieces([...leaving.keys()], BATCH)) {
     const emptied: string[] = [];
-    for (const address of leaving.slice(i, i + BATCH)) {
+    for (const address of piece) {
       try {
         mailboxes.removeAccount(address);
         emptied.push(address);
@@ -153,10 +167,11 @@ export async function deleteAccounts(parts: AccountParts, leaving: readonly stri
     }
     await lastLogins.forget(emptied);
     parts.gone.note(emptied, parts.now);
-    await inGroups(emptied, (address) => {
+    await inGroups(emptied, async (address) => {
       // A message that was just being delivered when the account began to leave; one that still is: gone-names.ts.
       if (mailboxes.has(address)) mailboxes.removeAccount(address);
-      return accounts.forget(address);
+      await accounts.forget(address);
+      count(address);
     });
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Whether the clock may be believed. Everything here goes by age, and a Raspberry Pi has no clock that runs without
  * power: it starts where it stopped, or at the day its image was made, until a time server answers. So nothing counts as
- * older than it can be shown to be. Pure; called by main.ts with what was kept of the last run (state.ts).
+ * older than it can be shown to be; without what was kept of the last run (state.ts), as older than now. Pure; called by
+ * main.ts.
  */
 import { SECONDS_PER_DAY } from "./rules.ts";
 
@@ -93,10 +94,13 @@ export function judgeClock(signs: ClockSigns, last: ClockState | undefined): Clo
     }),
   });
 
+  // Of a new relay this makes nothing younger. Where the notes were lost, nobody knows for how long it was off.
   if (last === undefined)
-    return isSynced
-      ? judge(0, [])
-      : judge(now, [], "this is the first run, and no time server has set the clock yet");
+    return judge(
+      now,
+      [],
+      isSynced ? undefined : "this is the first run, and no time server has set the clock yet",
+    );
   const days = (now - last.lastRun) / SECONDS_PER_DAY;
   const most = isSynced ? MOST_DAYS_WITH_SYNC : MOST_DAYS_WITHOUT_SYNC;
   const words = isSynced ? "" : ", and no time server has set it";

@@ -4,6 +4,7 @@
  * none goes for what waits in the queue: who fills that would else have everybody's mail deleted. Called by run.ts.
  */
 import { attempt, removeAll, type Sweep } from "./expiry.ts";
+import type { QueueBytes } from "./queue-room.ts";
 import { oldestBeyond, type Removal, sizeOf } from "./rules.ts";
 
 /** What the status page and Postfix call full is `reserve`; before it comes to that, room is made. In parts of it. */
@@ -17,17 +18,39 @@ export type Disk = Readonly<{
   freeBytes(): number;
   /** Below so much free room Postfix takes no mail. */
   reserve: number;
-  /** What Postfix' queue takes; it goes by itself, at the end of the queue's lifetime at the latest. */
-  queueBytes: number;
+  /**
+   * What Postfix' queue takes. It goes by itself, at the end of the queue's lifetime at the latest; what is held back does
+   * only when somebody does something. Undefined: unknown.
+   */
+  queueBytes: QueueBytes | undefined;
 }>;
 
 /** @returns false when the disk is nearly full all the same. */
 export function makeRoom(sweep: Sweep, { freeBytes, reserve, queueBytes }: Disk): boolean {
   const { mailboxes, report, log } = sweep;
   if (freeBytes() >= reserve * BEGIN_BELOW) return true;
-  const freeWithoutQueue = () => freeBytes() + queueBytes;
+  if (queueBytes === undefined) {
+    report.failures++;
+    log.error("the disk is nearly full, and how much of it is the queue is not known: no mail goes for it");
+    return false;
+  }
+  const { all, held } = queueBytes;
+  const freeWithoutQueue = () => freeBytes() + all;
+  /** The queue is what fills the disk. No mail goes for what is held back either: it may be one account's. */
+  const tellOfQueue = () => {
+    if (freeWithoutQueue() - held >= reserve * BEGIN_BELOW) {
+      log.warn("the disk is nearly full with mail that waits in the queue", { bytes: all });
+      return;
+    }
+    report.failures++;
+    log.error(
+      "the disk is nearly full with mail that is held back in the queue, which never goes by itself: `postqueue -p` shows " +
+        "whose it is, `homing-ctl account delete` removes it with a blocked account, `postsuper -d` alone",
+      { bytes: held },
+    );
+  };
   if (freeWithoutQueue() >= reserve * BEGIN_BELOW) {
-    log.warn("the disk is nearly full with mail that waits in the queue", { bytes: queueBytes });
+    tellOfQueue();
     return false;
   }
   const addresses = mailboxes.addresses();
@@ -48,9 +71,10 @@ export function makeRoom(sweep: Sweep, { freeBytes, reserve, queueBytes }: Disk)
   log.warn("the disk is nearly full", {
     messages,
     bytes,
-    queue: queueBytes,
+    queue: all,
     ...(!hasRoom && { still: true }),
   });
+  if (!hasRoom && freeWithoutQueue() >= reserve * BEGIN_BELOW) tellOfQueue();
   return hasRoom;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Asks services/metadata for last logins, and has it forget accounts, by the dict protocol that Dovecot speaks with it
- * (services/metadata/protocol.ts says what stands in a line). Called by main.ts.
+ * Asks services/metadata for last logins, notes some, and has it forget accounts, by the dict protocol that Dovecot speaks
+ * with it (services/metadata/protocol.ts says what stands in a line). Called by main.ts.
  */
 import type { LastLogins } from "./accounts.ts";
 import { type Conversation, ConversationError, converse } from "./line-client.ts";
@@ -18,6 +18,20 @@ export function createLastLogins(path: string): LastLogins {
     const conversation = converse(path, "the metadata service");
     conversation.say(GREETING);
     return conversation;
+  };
+  const change = async (addresses: readonly string[], line: (address: string) => string) => {
+    if (addresses.length === 0) return;
+    await using conversation = open();
+    for (let i = 0; i < addresses.length; i += CHANGES) {
+      conversation.say(
+        `B1\t\t0\n${addresses
+          .slice(i, i + CHANGES)
+          .map(line)
+          .join("")}C1\n`,
+      );
+      const answer = await conversation.line();
+      if (answer !== "O1") throw refused(answer);
+    }
   };
   return {
     async since() {
@@ -38,15 +52,8 @@ export function createLastLogins(path: string): LastLogins {
       }
       return days;
     },
-    async forget(addresses) {
-      await using conversation = open();
-      for (let i = 0; i < addresses.length; i += CHANGES) {
-        const unset = addresses.slice(i, i + CHANGES).map((address) => `U1\t${key(address)}\n`);
-        conversation.say(`B1\t\t0\n${unset.join("")}C1\n`);
-        const answer = await conversation.line();
-        if (answer !== "O1") throw refused(answer);
-      }
-    },
+    note: (addresses, time) => change(addresses, (address) => `S1\t${key(address)}\t${Math.floor(time)}\n`),
+    forget: (addresses) => change(addresses, (address) => `U1\t${key(address)}\n`),
   };
 }
 

@@ -15,6 +15,7 @@ import { loadRelayConfig } from "../lib/settings.ts";
 import { createAccountList } from "./account-list.ts";
 import { judgeClock } from "./clock.ts";
 import { readClockSigns } from "./clock-signs.ts";
+import { noteFailures } from "./failure-note.ts";
 import { openFullNotes } from "./full-notes.ts";
 import { openGoneNames } from "./gone-names.ts";
 import { createLastLogins } from "./last-logins.ts";
@@ -40,7 +41,7 @@ const notes = openFullNotes(runPaths.reaperFull, runPaths.reaperAgain);
 const noted = mode === "full" || mode === "room" ? notes.take() : [];
 const config = await loadRelayConfig();
 const state = readClockState(reaperStatePath, (cause) =>
-  log.warn("what was kept of the last run is damaged", { cause: String(cause) }),
+  log.warn("what was kept of the last run cannot be used", { cause: String(cause) }),
 );
 const signs = readClockSigns({
   now: Date.now() / 1000,
@@ -74,6 +75,7 @@ if (!dryRun) {
   if (mode === "expire") await writeClockState(reaperStatePath, clock.state());
   else await keepDoubts(reaperStatePath, state, clock.state().doubts);
   if (signs.syncedAt !== undefined) await writeFile(runPaths.reaperClockKept, "", { mode: 0o644 });
+  await noteFailures(runPaths.reaperFailed, mode, report.failures);
   await writeCounters({
     report,
     mode,
@@ -82,7 +84,8 @@ if (!dryRun) {
     log,
   });
 }
-await writeReport(report);
+// homing-ctl tells of what is done every day; a look at single mailboxes in between is not that.
+if (mode === "expire") await writeReport(report);
 log.info(dryRun ? "looked what would be deleted" : "deleted what was due", summary(report));
 if (report.failures > 0) process.exitCode = 1;
 

@@ -16,6 +16,7 @@ import { attempt, type Sweep, sweepAll, sweepMailbox } from "./expiry.ts";
 import type { FullNotes } from "./full-notes.ts";
 import type { GoneNames } from "./gone-names.ts";
 import type { Mailboxes } from "./mailboxes.ts";
+import type { QueueBytes } from "./queue-room.ts";
 import { isBeyond, type Limits } from "./rules.ts";
 
 export const runModes = ["expire", "full", "room", "leaving"] as const;
@@ -40,8 +41,8 @@ export type RunParts = Readonly<{
   /** Free bytes on the disk with the mail, and how many Postfix demands. */
   freeBytes(): number;
   reserve: number;
-  /** What Postfix' queue takes of that disk. */
-  queueBytes: number;
+  /** What Postfix' queue takes of that disk; undefined: unknown. */
+  queueBytes: QueueBytes | undefined;
   log: Log;
 }>;
 
@@ -68,10 +69,11 @@ export async function runReaper(mode: RunMode, dryRun: boolean, parts: RunParts)
       return undefined;
     }
   };
-  const idleAges = isSure && mode === "expire" ? ages : undefined;
+  const connected = isSure && mode === "expire" ? await withAccounts(parts.connected) : undefined;
+  const idleRule = connected && { afterDays: config.accounts.deleteIdleAfterDays, ages, connected };
   const leaving =
     mode === "expire" || mode === "leaving"
-      ? await withAccounts(() => findLeaving(accountParts, config.accounts.deleteIdleAfterDays, idleAges))
+      ? await withAccounts(() => findLeaving(accountParts, idleRule))
       : undefined;
   if (isSure && mode === "expire") sweepAll(sweep);
   if (mode === "full" || mode === "room") purgeNoted(sweep, mode, parts, isSure);

@@ -1,17 +1,18 @@
 /**
  * Reads and writes what the reaper keeps of its last run through all mailboxes, over reboots (clock.ts). Called by main.ts. A
- * state that cannot be read counts as none: the clock then has to show itself right once more.
+ * state that cannot be read counts as none: all that is there then counts as having come on the day of the next such run.
  */
 import { readFileSync, statSync, utimesSync } from "node:fs";
 import { replaceDurably } from "../../appliance/durable.ts";
 import type { ClockState, Doubt } from "./clock.ts";
 
-/** Undefined when there is none, or it is damaged; `onDamage` hears of that. */
+/**
+ * Undefined when there is none, or it is damaged, or the disk does not give it out (EIO of a bad sector): `onDamage` hears
+ * of that. The next daily run writes a new file in its place.
+ */
 export function readClockState(path: string, onDamage: (cause: unknown) => void): ClockState | undefined {
-  const text = readIfThere(path);
-  if (text === undefined) return undefined;
   try {
-    const value = JSON.parse(text) as ClockState;
+    const value = JSON.parse(readFileSync(path, "utf8")) as ClockState;
     const numbers = [
       value.lastRun,
       value.trustedSince,
@@ -23,7 +24,7 @@ export function readClockState(path: string, onDamage: (cause: unknown) => void)
       throw new TypeError("a time in it is no number");
     return value;
   } catch (cause) {
-    onDamage(cause);
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") onDamage(cause);
     return undefined;
   }
 }
@@ -34,7 +35,8 @@ export async function writeClockState(path: string, state: ClockState): Promise<
 
 /**
  * Keeps for how long clocks were wrong, by a run of another kind: a second start of the system may come before the next
- * daily run. When that is due goes by the file's time, which stays.
+ * daily run. When that is due goes by the file's time, which stays. Before the first of all there is nothing to keep: it
+ * takes nothing for older than itself.
  */
 export async function keepDoubts(
   path: string,
@@ -45,13 +47,4 @@ export async function keepDoubts(
   const { atimeMs, mtimeMs } = statSync(path);
   await writeClockState(path, { ...last, doubts });
   utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw cause;
-  }
 }

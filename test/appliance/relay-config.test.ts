@@ -26,7 +26,9 @@ async function sourcesOf(...folders: string[]): Promise<string> {
     for (const name of await readdir(root, { recursive: true })) {
       if (
         name.endsWith(".ts") &&
-        !/(relay-config|(relay|certificate|wifi|push|turn)-settings|web.pages.relay-values)\.ts$/.test(name)
+        !/(relay-config|(relay|certificate|client|wifi|push|turn)-settings|web.pages.relay-values)\.ts$/.test(
+          name,
+        )
       ) {
         texts.push((await readFile(join(root, name), "utf8")).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""));
       }
@@ -98,6 +100,7 @@ const defaults: RelayConfig = {
     retryHours: 5,
   },
   turn: { enabled: false, firstPort: 49_152, lastPort: 49_407, maxMegabits: 20 },
+  clients: { irohRelayUrl: "", appVersions: "" },
 };
 
 describe("parseRelayConfig", () => {

@@ -39,8 +39,13 @@ async function readGroup(
     const path = join(folder, entry.name);
     // A unit may keep groups of its own within its group.
     const isUnit = unit === undefined && entry.name.endsWith(".service");
-    if (isUnit) units.set(entry.name, await usage(path));
-    await readGroup(path, isUnit ? entry.name : unit, units, processes);
+    try {
+      if (isUnit) units.set(entry.name, await usage(path));
+      await readGroup(path, isUnit ? entry.name : unit, units, processes);
+    } catch (error) {
+      // A unit that ended, and its group with it.
+      if (!["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
   }
   for (const pid of (await readFile(join(folder, "cgroup.procs"), "utf8")).split("\n").filter(Boolean)) {
     // Processes end while they are read.

@@ -38,11 +38,14 @@ const report = await runReaper("expire", kind === "dry", {
   notes: openFullNotes(folder, folder),
   noted: [],
   gone: openGoneNames(join(folder, "gone")),
-  clock: judgeClock({ now, syncedAt: now }, undefined),
+  clock: judgeClock(
+    { now, syncedAt: now },
+    { lastRun: now - 86_400, wasSynced: true, trustedSince: 0, doubts: [] },
+  ),
   now,
   freeBytes: () => Number.POSITIVE_INFINITY,
   reserve: 0,
-  queueBytes: 0,
+  queueBytes: { all: 0, held: 0 },
   log: createLog(),
 });
 const { user, system } = process.cpuUsage();

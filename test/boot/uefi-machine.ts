@@ -71,7 +71,7 @@ export function bootUnderUefi(target: TargetName, architecture: Architecture, wh
 
     it(`boots to a relay with all services, its data partition made${target === "vm" ? ", and leaves another relay's disk alone" : ""}`, async () => {
       const otherDisks = other ? [other.image.path] : [];
-      machine = await bootImage(image, architecture, `${target}-uefi`, otherDisks);
+      machine = await bootImage(image, architecture, `${target}-uefi`, { otherDisks });
       console.log(`${what}: ready after ${machine.bootSeconds.toFixed(0)} s`);
       expect(machine.lines).toContainEqual(expect.stringMatching(/^homing: making the data partition$/));
       expect(machine.lines).toContainEqual(expect.stringContaining(`relay _${target}.test`));

@@ -19,6 +19,28 @@ export function createPick(seed: number): Pick {
   };
 }
 
+/** Of Dovecot's dict protocol (services/metadata/protocol.ts). */
+const guid = "c854a6148b45016b684d000083ecc375";
+const serverKey = `shared/${guid}/vendor/vendor.dovecot/pvt/server/vendor/deltachat/`;
+const dictWords = [
+  ...["H4\t0\t0\t\tmetadata\n", "B1\tu@_a.test\t0\n", "B2\tu@_a.test\n", "C1\n", "R1\n", "A1\tk\t1\n"],
+  ...["T1\t1\t1\n", "V1\t1\n", `S1\tpriv/${guid}/devicetoken\tphone\n`, `U1\tpriv/${guid}/devicetoken\n`],
+  ...[
+    "S1\tshared/last-login/u@_a.test\t1795245451\n",
+    "Ushared/last-login/u@_a.test\n",
+    "shared/logins-since",
+  ],
+  ...[
+    `I9\t0\t${serverKey}\tu@_a.test\n`,
+    `L${serverKey}turn\tu@_a.test\n`,
+    "\x01t",
+    "\x01n",
+    "\x010",
+    "\x01",
+  ],
+  ...["mail ", "mail a@b.test\n", "I", "16", "64", "1795245451"],
+];
+
 /** Texts that mean something to some target. */
 const words = [
   ...[
@@ -106,6 +128,7 @@ const words = [
     "\x00\x10\x00\x00",
     "\x00\x00\x00\x01",
   ],
+  ...dictWords,
 ] as const;
 
 const isMessageTarget = (target: string): boolean => target.endsWith("message");
@@ -172,6 +195,18 @@ function change(text: string, other: string, pick: Pick): string {
   }
 }
 
+const hello = "H4\t0\t0\t\tmetadata\n";
+const dictConversations = [
+  `${hello}B1\tu@_a.test\t0\nS1\tpriv/${guid}/devicetoken\tphone\nC1\nLpriv/${guid}/devicetoken\tu@_a.test\n`,
+  `${hello}L${serverKey}maxsmtprecipients\tu@_a.test\nI9\t0\t${serverKey}\tu@_a.test\nI1\t1\tpriv/${guid}/\n`,
+  `${hello}B1\t\nS1\tshared/last-login/u@_a.test\t1795245451\nC1\nLshared/last-login/u@_a.test\nLshared/logins-since\n`,
+  `${hello}B7\tu@_a.test\nU7\tshared/last-login/u@_a.test\nC7\nB7\tu\nA7\tk\t1\nT7\t1\t1\nV7\t1\nR7\nB8\nS8\tk\tv\nC8\n`,
+  // What is bounded: transactions at a time, writes in one, tokens of an account.
+  hello + Array.from({ length: 17 }, (_, id) => `B${id}\tu\n`).join(""),
+  `${hello}B1\tu\n${`S1\tpriv/${guid}/devicetoken\tphone\n`.repeat(65)}C1\nLpriv/${guid}/devicetoken\tu\n`,
+  `${hello}B1\tu\n${Array.from({ length: 34 }, (_, id) => `S1\tpriv/${guid}/devicetoken\tphone${id}\n`).join("")}C1\nLpriv/${guid}/devicetoken\tu\n`,
+];
+
 /** What each target begins with: plain valid inputs and the corpus. */
 export async function seedInputs(): Promise<ReadonlyMap<string, string[]>> {
   const messages = [...(await madeMessages()).values(), joinRequest];
@@ -227,6 +262,8 @@ export async function seedInputs(): Promise<ReadonlyMap<string, string[]>> {
         "text/plain; charset=utf-8;",
       ],
     ],
+    ["dict conversation", dictConversations],
+    ["news", ["mail a@b.test\nmail C@d.test\n", `mail ${"a".repeat(1100)}\nmail x\n`]],
     ["milter packets", [Buffer.concat(conversation).toString("latin1")]],
   ]);
   for (const { target, input } of readCorpus()) seeds.get(target)?.push(input);

@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz -- --minutes N [--seed S] [--target NAME]`: looks for inputs about which the milter's parsers
- * and their references disagree, that make them fail, or that cost them too much. Inputs that reach new source
+ * `npm run fuzz -- --minutes N [--seed S] [--target NAME]`: looks for inputs about which the milter's parsers, or the
+ * metadata service's conversations, and their references disagree, that make them fail, or that cost them too much. Inputs that reach new source
  * are kept and changed further. A finding is made short and written to test/corpus; the exit code is then 1.
  */
 import { parseArgs } from "node:util";
@@ -18,18 +18,13 @@ const PROGRESS_MILLISECONDS = 10_000;
 const MAX_FINDINGS = 20;
 
 const watched = [
-  "address",
-  "armor",
-  "header-field",
-  "incoming",
-  "judge",
-  "mime-header",
-  "multipart",
-  "openpgp",
-  "outgoing",
-  "protocol",
-  "packet-reader",
-  "negotiation",
+  ...["address", "armor", "header-field", "incoming", "judge", "mime-header", "multipart", "openpgp"].map(
+    (name) => `milter/${name}`,
+  ),
+  ...["outgoing", "protocol", "packet-reader", "negotiation"].map((name) => `milter/${name}`),
+  ...["dictionary", "keys", "line-session", "news-session", "protocol", "session", "store"].map(
+    (name) => `metadata/${name}`,
+  ),
 ];
 
 type Finding = Readonly<{ target: string; fault: string; path: string }>;
@@ -74,9 +69,7 @@ async function main(): Promise<number> {
   process.once("SIGINT", () => {
     interrupted = true;
   });
-  const coverage = startCoverage((url) =>
-    watched.some((name) => url.endsWith(`/services/milter/${name}.ts`)),
-  );
+  const coverage = startCoverage((url) => watched.some((name) => url.endsWith(`/services/${name}.ts`)));
   const started = performance.now();
   const progress = (): void => {
     const seconds = (performance.now() - started) / 1000;

@@ -21,6 +21,7 @@ import { mailparserContentType, mailparserFrom } from "../services/milter/refere
 import { divide, referenceVerdict } from "../services/milter/reference-judge.ts";
 import { armoredBytes, isEncryptedMessage } from "../services/milter/reference-openpgp.ts";
 import { judgeWhole, takeApart } from "../services/milter/whole-message.ts";
+import { dictOutcome, newsOutcome } from "./metadata-targets.ts";
 import { protocolOutcome } from "./protocol-target.ts";
 
 export type Outcome = Readonly<{
@@ -46,6 +47,8 @@ export const targets: readonly Target[] = [
   { name: "from", judge: fromOutcome },
   { name: "content type", judge: contentTypeOutcome },
   { name: "milter packets", judge: protocolOutcome },
+  { name: "dict conversation", judge: dictOutcome },
+  { name: "news", judge: newsOutcome },
 ];
 
 async function messageOutcome(input: string, allowArmorVersion: boolean): Promise<Outcome> {

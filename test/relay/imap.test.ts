@@ -27,11 +27,21 @@ const CONTACT_URI = "https://help.test/a%20%22b%22%20%25%7Buser%7D%20100%25%24SE
 const PROXY_DOMAIN = "_push.test";
 const PROXY_PORT = 8089;
 
+/** As the reference relay tells it. */
+const APP = {
+  ...{ sourceId: "gplay", versionInteger: 754, versionString: "2.57.0" },
+  downloadUrl: "https://github.com/deltachat/deltachat-android/releases/download/v2.57.0/deltachat.apk",
+};
+
 const settings = {
   contact: CONTACT,
   sending: { perMinute: 600, burst: 100 },
   push: { proxyUrl: `http://${PROXY_DOMAIN}:${PROXY_PORT}/notify` },
   turn: { enabled: true },
+  clients: {
+    irohRelayUrl: "https://iroh.example.org/",
+    appVersions: JSON.stringify({ clients: [{ clientId: "deltachat", sources: [APP] }] }),
+  },
 };
 
 describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
@@ -59,7 +69,12 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     );
     const answer = await session.command(`GETMETADATA "" (/shared/comment /shared/admin ${keys.join(" ")})`);
     expect(answer.status).toBe("OK");
-    const recipients = /maxsmtprecipients (?:\{\d+\}\n)?"?(\d+)/.exec(answer.untagged.join("\n"))?.[1];
+    const said = answer.untagged.join("\n");
+    const { irohRelayUrl, appVersions } = settings.clients;
+    // With quotes in it, a value comes as a literal (RFC 9051 §4.3).
+    expect(said).toMatch(new RegExp(`/irohrelay (?:\\{\\d+\\}\\s+)?"?${irohRelayUrl}`));
+    expect(said.replaceAll(/\r?\n/g, "\n")).toContain(`{${appVersions.length}}\n${appVersions}`);
+    const recipients = /maxsmtprecipients (?:\{\d+\}\n)?"?(\d+)/.exec(said)?.[1];
     expect(recipients).toBe(String(relay().config.messages.maxRecipients));
   });
 
@@ -129,6 +144,12 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     });
     const [host, port, user = "", password = ""] = value.split(":");
     expect([host, port]).toEqual(["_a.test", "3478"]);
+    // A look at the addresses finds the same ones, and starts nothing again.
+    const started = async () =>
+      (await relay().exec("systemctl show homing-turn.service --property MainPID --value")).stdout;
+    const before = await started();
+    await relay().exec("systemctl start homing-turn-look.service");
+    expect(await started()).toBe(before);
     const network = ring.network();
     const peers = [PUBLIC_PEER, CLIENT_ADDRESS];
     const running = await Promise.all(peers.map((peer) => startPeer(network, peer)));

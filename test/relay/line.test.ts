@@ -3,6 +3,9 @@
  * swallow, and beside a router's real daemon for forwarding (test/support/small-internet.ts).
  */
 import { spawnSync } from "node:child_process";
+import { mkdtempDisposable, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ForwardingReport } from "../../installer/reachability/forward.ts";
 import type { LineReport } from "../../installer/reachability/look.ts";
@@ -35,13 +38,19 @@ describe.skipIf(missing !== undefined)(missing === undefined ? "a line" : `a lin
     const daemon = "enable_natpmp=yes\nenable_upnp=yes\nsecure_mode=no";
     const { doctor, serve, knock, outerAddress } = await internet.line("upnp", { daemon });
     await serve(deviceAddress, 25, "relay");
-    const [looked, before] = await Promise.all([doctor("--json"), knock(25)]);
-    const { router } = (JSON.parse(looked.stdout) as LineReport).facts;
+    await using folder = await mkdtempDisposable(join(tmpdir(), "homing-line-"));
+    const turn = "[turn]\nenabled = true\nfirst_port = 50_000\nlast_port = 50_001\n";
+    await writeFile(join(folder.path, "relay.toml"), `domain = "_line.test"\n${turn}`);
+    const [looked, before] = await Promise.all([doctor(folder.path, "--json"), knock(25)]);
+    const { router, callPorts } = (JSON.parse(looked.stdout) as LineReport).facts;
+    expect(callPorts).toEqual({ turn: 3478, first: 50_000, last: 50_001 });
     expect(router).toEqual({ address: routerAddress, outerAddress, forwarding: ["upnp", "pcp", "nat-pmp"] });
     expect(before).toBe("");
-    const mapped = await doctor("--map", "--yes", "--to", deviceAddress);
+    const mapped = await doctor(folder.path, "--map", "--yes", "--to", deviceAddress);
     expect(mapped).toMatchObject({ code: 0, stderr: "" });
-    expect(mapped.stdout).toMatch(/^OK +25, 80, .*993: go to 192\.168\.1\.30, by UPnP, for 7 days$/m);
+    expect(mapped.stdout).toMatch(
+      /^OK +25, 80, .*993, UDP 3478, 50000 to 50001: go to 192\.168\.1\.30, by UPnP, for 7 days$/m,
+    );
     expect(await knock(25)).toBe("relay");
     // Another device's ports stay as they are, when forwarded and when taken back.
     const held = await doctor("--map", "--yes");
@@ -53,7 +62,9 @@ describe.skipIf(missing !== undefined)(missing === undefined ? "a line" : `a lin
       /^NOTHING +25: goes to 192\.168\.1\.30 port 25 \(“Homing”\): name it by --to$/m,
     );
     expect(await knock(25)).toBe("relay");
-    expect(await doctor("--unmap", "--to", deviceAddress)).toMatchObject({ code: 0, stderr: "" });
+    const closed = await doctor(folder.path, "--unmap", "--to", deviceAddress);
+    expect(closed).toMatchObject({ code: 0, stderr: "" });
+    expect(closed.stdout).toMatch(/^REMOVED +25, .*993, UDP 3478, 50000 to 50001: no longer forwarded/m);
     expect(await knock(25)).toBe("");
   });
 

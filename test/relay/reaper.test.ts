@@ -1,4 +1,5 @@
 /** What the reaper takes away while real clients look on: old messages, what fills a mailbox, accounts that are gone. */
+import { randomBytes } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
@@ -6,7 +7,10 @@ import { dataPaths, nodeBinary, runPaths, users } from "../../appliance/layout.t
 import type { ReaperReport } from "../../appliance/reaper-report.ts";
 import { type Account, makeAccount } from "../support/accounts.ts";
 import { openInbox } from "../support/imap-session.ts";
+import { encryptedMail } from "../support/mail.ts";
+import { writeReaperState } from "../support/reaper-state.ts";
 import { describeRelays } from "../support/ring.ts";
+import { openSubmission } from "../support/smtp-session.ts";
 import { waitFor } from "../support/wait.ts";
 
 const DAY = 86_400;
@@ -43,6 +47,7 @@ describeRelays("the reaper", { "_a.test": { settings } }, (ring) => {
   beforeAll(async () => {
     // No time server is here, and the clock is right.
     await relay().exec("mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized");
+    await writeReaperState(relay());
   });
 
   it("removes what is old under the eyes of clients, who see right lists and a right quota", async () => {
@@ -95,6 +100,63 @@ describeRelays("the reaper", { "_a.test": { settings } }, (ring) => {
     expect(sources.at(-1)).toMatch(/^Subject: today/);
   });
 
+  it("makes room when others' mail fills a mailbox, sparing the last day's, and its owner hears of nothing", async () => {
+    const [bob, carol] = [await makeAccount(relay()), await makeAccount(relay())];
+    await using session = await open(bob);
+    const old = 45_000;
+    await deliver(bob, 3, old, 7);
+    await session.command("NOOP");
+    await using sending = await openSubmission(relay().address, carol.address, carol.password);
+    let sent = 0;
+    const send = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        // Some 90 kB in armor.
+        const text = randomBytes(49_500).toString("base64");
+        const source = await encryptedMail({ from: carol.address, to: bob.address }, text);
+        const message = { from: carol.address, to: [bob.address], source };
+        expect(await sending.send(message)).toMatchObject({ code: 250 });
+        sent += 1;
+      }
+    };
+    const heard: string[] = [];
+    const look = async () => {
+      const answers = [await session.command("NOOP"), await session.command("GETQUOTAROOT INBOX")];
+      heard.push(...answers.flatMap(({ untagged, text }) => [...untagged, text]));
+      const [, used, limit] = /STORAGE (\d+) (\d+)/.exec(answers[1]!.untagged.join("\n")) ?? [];
+      const sources = await session.fetchSources();
+      const isOld = (source: string) => source.startsWith("Subject: 3 days");
+      const left = sources.filter(isOld).length;
+      return { part: Number(used) / Number(limit), left, fresh: sources.length - left };
+    };
+    const { purgeAbovePercent, purgeToPercent } = relay().config.messages;
+    const becomes = (what: string, check: (seen: Awaited<ReturnType<typeof look>>) => boolean) =>
+      waitFor(what, TIMEOUT, async () => {
+        const seen = await look();
+        return seen.fresh === sent && check(seen) && seen;
+      });
+
+    // Below what Dovecot has noted: all stay.
+    await send(4);
+    const before = await becomes("they are there", () => true);
+    expect(before).toMatchObject({ left: 7 });
+    expect(before.part * 100).toBeLessThan(purgeAbovePercent);
+    await send(1);
+    const first = await becomes("the oldest go", ({ part }) => part * 100 <= purgeToPercent);
+    // No more of them than had to.
+    expect((first.part + old / settings.messages.mailboxBytes) * 100).toBeGreaterThan(purgeToPercent);
+    // And all of them before any of the last day's, also where that is not enough. Never so many at once that the mailbox
+    // is full before the reaper is there.
+    await send(2);
+    await becomes("more of the old ones go", ({ part }) => part * 100 <= purgeToPercent);
+    await send(2);
+    const second = await becomes("all of the old ones go", ({ left }) => left === 0);
+    expect(second.part * 100).toBeGreaterThan(purgeToPercent);
+    expect(heard.filter((line) => /ALERT|OVERQUOTA/i.test(line))).toEqual([]);
+    // Nor does the sender.
+    await using sender = await open(carol);
+    expect(await sender.fetchSources()).toEqual([]);
+  });
+
   it("deletes accounts without a login for too long, but none that is connected, and frees the name last", async () => {
     const idle = await makeAccount(relay());
     const connected = await makeAccount(relay());
@@ -120,6 +182,9 @@ describeRelays("the reaper", { "_a.test": { settings } }, (ring) => {
     expect(before.filter((name) => !after.includes(name))).toEqual([idle.address]);
     expect(await readdir(join(relay().dataFolder, "mail", "index"))).not.toContain(idle.address);
     expect((await session.command("NOOP")).status).toBe("OK");
+    // For a run that looks while this client is away.
+    const shown = await relay().exec(["homing-ctl", "account", "show", connected.address, "--json"]);
+    expect(JSON.parse(shown.stdout).lastLoginDay).toBeGreaterThan(Date.now() / 1000 - 2 * DAY);
     await using other = await open(fresh);
     expect(other.greeting).toContain("OK");
     // The name is anybody's again, and nothing of before is left for him.

@@ -4,13 +4,22 @@ import { existsSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, expect, it } from "vitest";
+import { relayRecords } from "../../appliance/dns/records.ts";
 import { dataPaths, runPaths } from "../../appliance/layout.ts";
 import { type Account, inventAccount, makeAccount } from "../support/accounts.ts";
 import { type Client, createClient, secureJoin } from "../support/client.ts";
 import { openImap, openInbox } from "../support/imap-session.ts";
+import { encryptedMail } from "../support/mail.ts";
+import { startMailSink } from "../support/mail-sink.ts";
+import { CLIENT_ADDRESS } from "../support/network.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSmtp, openSubmission, type SmtpSession } from "../support/smtp-session.ts";
+import { THIRD_DOMAIN } from "../support/third-host.ts";
+import { waitFor } from "../support/wait.ts";
+
+const TIMEOUT = 30_000;
 
 type Answer = Readonly<{ status: number; headers: Readonly<Record<string, unknown>>; text: string }>;
 
@@ -166,7 +175,11 @@ describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
     expect(await begin(sending, bob, carol)).toBe(250);
     expect(await begin(inChunks, bob, carol)).toBe(250);
 
-    expect(await ctl("account", "block", bob.address)).toEqual({ address: bob.address, state: "blocked" });
+    expect(await ctl("account", "block", bob.address)).toEqual({
+      address: bob.address,
+      state: "blocked",
+      held: 0,
+    });
     await idleEnds;
     expect(await sending.command("DATA")).toMatchObject({ code: 421 });
     // In chunks (RFC 3030).
@@ -182,7 +195,11 @@ describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
     expect(shown).toMatchObject({ address: bob.address, state: "blocked", messages: 0, sessions: 0 });
     expect(shown.lastLoginDay).toBe(shown.createdDay);
 
-    expect(await ctl("account", "unblock", bob.address)).toEqual({ address: bob.address, state: "active" });
+    expect(await ctl("account", "unblock", bob.address)).toEqual({
+      address: bob.address,
+      state: "active",
+      released: 0,
+    });
     await using again = await openImapOf(bob);
     expect(await refusalAtPort25(bob.address)).toMatch(/^250 /);
 
@@ -196,6 +213,51 @@ describeRelays("sign-up over HTTPS", { "_a.test": {} }, (ring) => {
     await expect(again.command("NOOP")).rejects.toThrow("closed");
     // Whoever comes next gets a new one of that name.
     await using _next = await openImapOf({ ...bob, password: "another-password" });
+  });
+
+  it("what a blocked account sent before stays here until it is unblocked, or goes with the account", async () => {
+    const [bob, carol] = [await makeAccount(relay()), await makeAccount(relay())];
+    const send = async ({ address, password }: Account, to: string) => {
+      await using session = await openSubmission(relay().address, address, password);
+      const source = await encryptedMail({ from: address, to });
+      expect(await session.send({ from: address, to: [to], source })).toMatchObject({ code: 250 });
+    };
+    /** Queue and sender of what waits. */
+    const waiting = async () =>
+      (await relay().exec(["postqueue", "-j"])).stdout
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line) as { queue_name: string; sender: string })
+        .map(({ queue_name, sender }) => `${queue_name} ${sender === bob.address ? "bob" : "carol"}`)
+        .sort();
+    const becomes = (...expected: string[]) =>
+      waitFor(`the queue holds ${expected}`, TIMEOUT, async () =>
+        isDeepStrictEqual(await waiting(), expected),
+      );
+
+    // Its mail server does not run yet.
+    await ring
+      .network()
+      .publish(relayRecords({ domain: THIRD_DOMAIN, dkim: [], addresses: [CLIENT_ADDRESS] }));
+    await send(bob, `x@${THIRD_DOMAIN}`);
+    await send(carol, `x@${THIRD_DOMAIN}`);
+    await becomes("deferred bob", "deferred carol");
+    expect(await ctl("account", "block", bob.address)).toMatchObject({ state: "blocked", held: 1 });
+    await becomes("deferred carol", "hold bob");
+    {
+      await using sink = await startMailSink(CLIENT_ADDRESS, THIRD_DOMAIN);
+      await relay().exec(["postqueue", "-f"]);
+      await becomes("hold bob");
+      expect(sink.received().map(({ from }) => from)).toEqual([carol.address]);
+      expect(await ctl("account", "unblock", bob.address)).toMatchObject({ state: "active", released: 1 });
+      await relay().exec(["postqueue", "-f"]);
+      await sink.waitForMail("what bob sent", ({ from }) => from === bob.address);
+      await becomes();
+    }
+    await send(bob, `x@${THIRD_DOMAIN}`);
+    await becomes("deferred bob");
+    await ctl("account", "delete", bob.address, "--yes");
+    await becomes();
   });
 
   it("root alone speaks to the control socket, the web service alone to that for sign-up", async () => {

@@ -124,6 +124,9 @@ export async function countThroughKills(options: KillsOptions): Promise<KillsRes
     ].filter(({ name }) => options.only?.test(name) ?? true);
     let waiting: typeof all = [];
     while (kills < options.kills) {
+      // On a busy computer programs take long to be back: mail goes through between any two kills.
+      const before = taken.length;
+      await waitFor("a message is taken", TAKING_TIMEOUT, () => taken.length > before);
       await delay(random() * LONGEST_PEACE);
       if (waiting.length === 0) waiting = shuffled(all, random);
       const next = waiting.splice(0, Math.min(together, options.kills - kills));

@@ -115,7 +115,10 @@ export async function bootImage(
   { image }: TestImage,
   architecture: Architecture,
   name: string,
-  otherDisks: readonly string[] = [],
+  {
+    otherDisks = [],
+    memoryMebibytes = 1024,
+  }: { otherDisks?: readonly string[]; memoryMebibytes?: number } = {},
 ): Promise<BootedMachine> {
   // Those of `./homing vm`, at any free ports.
   const forwards = await Promise.all(
@@ -126,7 +129,7 @@ export async function bootImage(
     disk: image.path,
     otherDisks,
     architecture,
-    memoryMebibytes: 1024,
+    memoryMebibytes,
     cores: 2,
     forwards,
     onConsole: watch.onConsole,

@@ -9,6 +9,8 @@ import {
   writeJson,
 } from "../command.ts";
 import { ControlError } from "../control-client.ts";
+import type { LastLogins, LoginDay } from "../last-logins.ts";
+import { treatQueued } from "../queue.ts";
 import { countSessions, endSessions, mailboxSize } from "../sessions.ts";
 
 /** Deletes what belongs to accounts that are leaving, and then their names (services/reaper). */
@@ -21,12 +23,14 @@ export const account: CtlCommand = {
   list              all accounts: made on, last logged in on, state, address
   show ADDRESS      the same of one, and how much is in its mailbox
   block ADDRESS     nobody can log in to it any more, and mail for it is refused. It is not deleted however
-                    long that lasts; its mail is when it is too old. Sessions that are open end
-  unblock ADDRESS   takes that back; counts as a login
+                    long that lasts; its mail is when it is too old. Sessions that are open end, and what it
+                    sent and still waits in the queue is held back: it takes room until you unblock or delete
+  unblock ADDRESS   takes that back; counts as a login. What was held back goes out
   delete ADDRESS    deletes the account with all of its mail, at once and for good. Its name is then free
 
   --yes             delete without asking
-  --json            print the result for programs; of a list, a line for each account. Days are Unix seconds
+  --json            print the result for programs; of a list, a line for each account. Days are Unix seconds,
+                    null when there was none or it is not known
 
 An address that begins with “-” stands behind “--”: account show -- -ADDRESS
 A state is “active”, “blocked”, or “leaving” while it is being deleted.
@@ -52,36 +56,52 @@ A state is “active”, “blocked”, or “leaving” while it is being delet
   },
 };
 
+/** Accounts of a list whose days are asked for together. */
+const BATCH = 500;
+
 type Act = (io: CtlIo, address: string, options: { yes: boolean; json: boolean }) => Promise<void>;
 
 const acts: Readonly<Record<string, Act>> = { show, block, unblock, delete: deleteAccount };
 
 async function list(io: CtlIo, json: boolean): Promise<void> {
-  using lastLogins = io.lastLogins();
+  using lastLogins = openLastLogins(io);
   if (!json) io.stdout.write("MADE        LAST LOGIN  STATE    ADDRESS\n");
-  for await (const line of io.askLines("/accounts")) {
-    const { address, createdDay, state } = line as ListedAccount;
-    const lastLoginDay = lastLogins.of(address);
-    if (json) writeJson(io, { address, createdDay, lastLoginDay: lastLoginDay ?? null, state });
-    else {
-      const days = [dayText(createdDay), dayText(lastLoginDay)].map((text) => text.padEnd(10));
-      io.stdout.write(terminalLine(`${days.join("  ")}  ${state.padEnd(7)}  ${address}`));
+  const write = async (accounts: readonly ListedAccount[]) => {
+    const days = await lastLogins.read(accounts);
+    for (const [i, { address, createdDay, state }] of accounts.entries()) {
+      const lastLogin = days[i]!;
+      if (json) writeJson(io, { address, createdDay, lastLoginDay: dayOrNull(lastLogin), state });
+      else {
+        const columns = [dayText(createdDay), dayText(lastLogin)].map((text) => text.padEnd(10));
+        io.stdout.write(terminalLine(`${columns.join("  ")}  ${state.padEnd(7)}  ${address}`));
+      }
     }
+  };
+  const gathered: ListedAccount[] = [];
+  try {
+    for await (const line of io.askLines("/accounts")) {
+      gathered.push(line as ListedAccount);
+      if (gathered.length === BATCH) await write(gathered.splice(0));
+    }
+  } finally {
+    // Also what came before the list broke off.
+    await write(gathered);
   }
 }
 
 /** Everything that is known of it. @throws ControlError */
 async function look(io: CtlIo, given: string) {
   const { address, createdDay, state } = await ask(io, "GET", given);
-  using lastLogins = io.lastLogins();
-  const [{ messages, bytes }, sessions] = await Promise.all([
+  using lastLogins = openLastLogins(io);
+  const [{ messages, bytes }, sessions, [lastLogin = "unknown"]] = await Promise.all([
     mailboxSize(io, address),
     countSessions(io, address),
+    lastLogins.read([{ address, createdDay }]),
   ]);
   return {
     address,
     createdDay,
-    lastLoginDay: lastLogins.of(address) ?? null,
+    lastLogin,
     state,
     messages,
     bytes,
@@ -91,7 +111,8 @@ async function look(io: CtlIo, given: string) {
 
 async function show(io: CtlIo, given: string, { json }: { json: boolean }): Promise<void> {
   const seen = await look(io, given);
-  if (json) writeJson(io, seen);
+  const { lastLogin, ...others } = seen;
+  if (json) writeJson(io, { ...others, lastLoginDay: dayOrNull(lastLogin) });
   else io.stdout.write(seenText(seen));
 }
 
@@ -100,7 +121,7 @@ function seenText(seen: Awaited<ReturnType<typeof look>>): string {
     seen.address,
     `State:       ${meaning[seen.state]}`,
     `Made on:     ${dayText(seen.createdDay)}`,
-    `Last login:  ${dayText(seen.lastLoginDay ?? undefined)}`,
+    `Last login:  ${dayText(seen.lastLogin)}`,
     `Mailbox:     ${sizeText(seen)}`,
     `Sessions:    ${seen.sessions}`,
   ]
@@ -116,18 +137,33 @@ const meaning: Readonly<Record<AccountState, string>> = {
 
 async function block(io: CtlIo, given: string, { json }: { json: boolean }): Promise<void> {
   const { address, state } = await ask(io, "POST", given, "/block");
-  await endSessions(io, address);
-  if (json) writeJson(io, { address, state });
-  else
+  // Each whatever becomes of the other.
+  const [first, sessions] = await Promise.allSettled([
+    treatQueued(io, "hold", address),
+    endSessions(io, address),
+  ]);
+  if (first.status === "rejected") throw first.reason;
+  if (sessions.status === "rejected") throw sessions.reason;
+  // What was on its way in is in the queue by now.
+  const held = first.value + (await treatQueued(io, "hold", address));
+  if (json) return writeJson(io, { address, state, held });
+  if (held > 0)
     io.stdout.write(
-      terminalLine(`${address} is blocked. To take that back: homing-ctl account unblock ${address}`),
+      terminalLine(
+        `Held back in the queue: ${messages(held)}. That takes room until you unblock or delete it.`,
+      ),
     );
+  io.stdout.write(
+    terminalLine(`${address} is blocked. To take that back: homing-ctl account unblock ${address}`),
+  );
 }
 
 async function unblock(io: CtlIo, given: string, { json }: { json: boolean }): Promise<void> {
   const { address, state } = await ask(io, "POST", given, "/unblock");
-  if (json) writeJson(io, { address, state });
-  else io.stdout.write(terminalLine(`${address} can be used again.`));
+  const released = await treatQueued(io, "release", address);
+  if (json) return writeJson(io, { address, state, released });
+  if (released > 0) io.stdout.write(terminalLine(`On its way again: ${messages(released)}.`));
+  io.stdout.write(terminalLine(`${address} can be used again.`));
 }
 
 async function deleteAccount(
@@ -143,6 +179,8 @@ async function deleteAccount(
   }
   const { address } = await ask(io, "POST", given, "/leave");
   await endSessions(io, address);
+  // What came back of it later would be in the mailbox of whoever has the name by then.
+  await treatQueued(io, "delete", address);
   const { code } = await io.run("systemctl", ["start", reaperUnit]);
   const isGone = code === 0 && (await isUnknown(io, address));
   if (options.json) writeJson(io, { address, state: isGone ? "deleted" : "leaving" });
@@ -168,10 +206,23 @@ async function ask(io: CtlIo, method: "GET" | "POST", address: string, verb = ""
   return (await io.ask(method, `/accounts/${encodeURIComponent(address)}${verb}`)) as ListedAccount;
 }
 
-function dayText(day: number | undefined): string {
-  return day === undefined ? "never" : new Date(day * 1000).toISOString().slice(0, 10);
+/** Where days are not known, the operator hears why, and the accounts all the same. */
+function openLastLogins(io: CtlIo): LastLogins {
+  return io.lastLogins((problem) => io.stderr.write(terminalLine(`homing-ctl: ${problem}`)));
 }
 
-function sizeText({ messages, bytes }: { messages: number; bytes: number }): string {
-  return `${messages} messages, ${(bytes / 1e6).toFixed(1)} MB`;
+function dayText(day: LoginDay): string {
+  return typeof day === "number" ? new Date(day * 1000).toISOString().slice(0, 10) : day;
+}
+
+function dayOrNull(day: LoginDay): number | null {
+  return typeof day === "number" ? day : null;
+}
+
+function sizeText({ messages: count, bytes }: { messages: number; bytes: number }): string {
+  return `${messages(count)}, ${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function messages(count: number): string {
+  return count === 1 ? "1 message" : `${count} messages`;
 }

@@ -2,9 +2,9 @@
 import { execFile } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { promisify } from "node:util";
-import type { CertificateReport } from "../../certificate-report.ts";
+import { type CertificateReport, isCertificateReport } from "../../certificate-report.ts";
 import { certificateLookedPath, runPaths } from "../../layout.ts";
-import { readOthersFile } from "../../others-file.ts";
+import { readOthersJson } from "../../others-file.ts";
 import { type CtlCommand, CtlUsageError, parseCtlArgs, terminalLine, writeJson } from "../command.ts";
 import { ControlError } from "../control-client.ts";
 
@@ -24,15 +24,14 @@ Shows which names are certified until when, when the certificate will be renewed
     if (more.length > 0 || (action !== undefined && action !== "retry"))
       throw new CtlUsageError(`there is no “${positionals.join(" ")}”`);
     if (action === "retry") await retry();
-    const text = readOthersFile(runPaths.certificateReport, (reason) =>
+    const report = readOthersJson(runPaths.certificateReport, isCertificateReport, (reason) =>
       io.stderr.write(terminalLine(reason)),
     );
-    if (text === undefined) {
+    if (report === undefined) {
       throw new ControlError(
         "nothing is known of a certificate of an authority: the settings want none, or the relay has just started",
       );
     }
-    const report = JSON.parse(text) as CertificateReport;
     if (values.json) writeJson(io, report);
     else io.stdout.write(certificateText(report));
   },

@@ -2,8 +2,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { runPaths } from "../../layout.ts";
-import { readIfPresent } from "../../life/disk.ts";
-import type { ReaperReport } from "../../reaper-report.ts";
+import { readOthersJson } from "../../others-file.ts";
+import { isReaperReport, type ReaperReport } from "../../reaper-report.ts";
 import { type CtlCommand, CtlUsageError, parseCtlArgs, terminalLine, writeJson } from "../command.ts";
 import { ControlError } from "../control-client.ts";
 
@@ -31,9 +31,9 @@ nearly full, accounts without a login for too long. The relay does so once a day
     ]).catch((error: Error) => {
       throw new ControlError(`it failed: ${error.message.trim()}; see \`journalctl -t homing-reaper\``);
     });
-    const text = (await readIfPresent(dryRun ? runPaths.reaperWould : runPaths.reaperReport))?.toString();
-    if (text === undefined) throw new ControlError("it left no report; see `journalctl -t homing-reaper`");
-    const report = JSON.parse(text) as ReaperReport;
+    const path = dryRun ? runPaths.reaperWould : runPaths.reaperReport;
+    const report = readOthersJson(path, isReaperReport, (reason) => io.stderr.write(terminalLine(reason)));
+    if (report === undefined) throw new ControlError("it left no report; see `journalctl -t homing-reaper`");
     if (values.json) writeJson(io, report);
     else io.stdout.write(reportText(report));
   },

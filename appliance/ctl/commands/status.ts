@@ -6,8 +6,8 @@ import { promisify } from "node:util";
 import { readVerdict } from "../../canary.ts";
 import { dataDirectory, dataPaths, reaperStatePath, runPaths } from "../../layout.ts";
 import type { StatusFacts } from "../../life/judgement.ts";
-import { readOthersFile } from "../../others-file.ts";
-import type { ReaperReport } from "../../reaper-report.ts";
+import { readOthersFile, readOthersJson } from "../../others-file.ts";
+import { isReaperReport } from "../../reaper-report.ts";
 import {
   AttentionNeeded,
   type CtlCommand,
@@ -59,22 +59,19 @@ Exit code 0: all is well. 1: something needs you, and it says what.
 };
 
 async function lookAtRelay(io: CtlIo): Promise<Seen> {
-  const textOf = (path: string) => readOthersFile(path, (reason) => io.stderr.write(terminalLine(reason)));
-  const jsonOf = <T>(path: string): T | undefined => {
-    const text = textOf(path);
-    return text === undefined ? undefined : (JSON.parse(text) as T);
-  };
-  const facts = jsonOf<StatusFacts>(runPaths.statusFacts);
+  const warn = (reason: string) => io.stderr.write(terminalLine(reason));
+  // Of root's own making.
+  const text = readOthersFile(runPaths.statusFacts, warn);
+  const facts = text === undefined ? undefined : (JSON.parse(text) as StatusFacts);
   if (facts === undefined)
     throw new ControlError("nothing is known yet: see `journalctl --unit homing-status`");
   const { bavail, blocks, bsize } = await statfs(dataDirectory);
   return {
     facts,
-    canary: readVerdict(textOf(runPaths.canaryVerdict)),
+    canary: readVerdict(readOthersFile(runPaths.canaryVerdict, warn)),
     queued: await countQueued(),
-    expiry: jsonOf<ReaperReport>(runPaths.reaperReport),
+    expiry: readOthersJson(runPaths.reaperReport, isReaperReport, warn),
     lastExpiry: await timeOf(reaperStatePath),
-    expiryTimerSeconds: await secondsSinceStartOf("homing-reaper.timer"),
     disk: { free: bavail * bsize, size: blocks * bsize },
   };
 }
@@ -87,20 +84,6 @@ async function timeOf(path: string): Promise<number | undefined> {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw cause;
   }
-}
-
-/** 0 for a unit that was never started. By the clock that counts from the kernel's start, which nobody sets. */
-async function secondsSinceStartOf(unit: string): Promise<number> {
-  const property = "ActiveEnterTimestampMonotonic";
-  const { stdout } = await promisify(execFile)("systemctl", [
-    "show",
-    unit,
-    "--value",
-    "--property",
-    property,
-  ]);
-  const microseconds = Number(stdout.trim());
-  return microseconds > 0 ? Math.max(0, Number(process.hrtime.bigint() / 1_000n) - microseconds) / 1e6 : 0;
 }
 
 /** Messages that wait. deferred and hold have a folder for each first letter. */

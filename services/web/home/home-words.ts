@@ -70,6 +70,11 @@ const en: HomeWords = {
     metadata: ["It cannot remember whom to wake", "Mail goes on, but some phones may hear of it late."],
     turn: ["It cannot help with calls", "Mail goes on. What it says below tells which ports to forward."],
     unit: ["A part of it does not run", "It tries again by itself. If this stays, switch it off and on."],
+    "reaper-old": ["It deletes no old mail any more", "Switch it off and on, before the disk is full."],
+    "reaper-failed": [
+      "It could not delete all old mail",
+      "It tries again by itself. What it says below tells more.",
+    ],
     "canary-old": ["It does not test itself any more", "Switch it off and on."],
     canary: ["It found something wrong with itself", "What it says below tells more."],
     "canary login": ["Nobody can log in", "It tries again by itself. If this stays, switch it off and on."],
@@ -161,6 +166,11 @@ const de: HomeWords = {
     unit: [
       "Ein Teil davon läuft nicht",
       "Es versucht es von selbst wieder. Bleibt es so, schalte es aus und ein.",
+    ],
+    "reaper-old": ["Es löscht keine alte Mail mehr", "Schalte es aus und ein, ehe der Speicher voll ist."],
+    "reaper-failed": [
+      "Es konnte nicht alle alte Mail löschen",
+      "Es versucht es von selbst wieder. Was es unten sagt, hilft weiter.",
     ],
     "canary-old": ["Es prüft sich nicht mehr selbst", "Schalte es aus und ein."],
     canary: ["Es hat an sich einen Fehler gefunden", "Was es unten sagt, hilft weiter."],

@@ -36,6 +36,7 @@ export function relayValues(config: RelayConfig, language: string, words: Words,
     delete_large_after: after(messages.deleteLargeAfterDays),
     push: config.push.enabled,
     push_proxy: new URL(config.push.proxyUrl).hostname,
+    iroh_relay: config.clients.irohRelayUrl && new URL(config.clients.irohRelayUrl).host,
     token_after: after(config.push.keepTokenDays),
     idle_after: after(accounts.deleteIdleAfterDays),
   };

@@ -55,8 +55,12 @@ export function useCtl(): RunningCtl {
         stderr: { write: (text) => (stderr += text) },
         ask: askControl(socket),
         askLines: askControlLines(socket),
-        lastLogins: () => openLastLogins(join(folder, "metadata.sqlite")),
+        lastLogins: (tell) => openLastLogins(join(folder, "metadata.sock"), tell),
         run: async (program) => Promise.reject(new Error(`${program} is not to be run here`)),
+        // biome-ignore lint/correctness/useYield: whoever lets a program run here says what it prints.
+        async *runLines(program) {
+          throw new Error(`${program} is not to be run here`);
+        },
         confirm: async () => false,
         pause: async () => {},
         renewStatus: async () => {

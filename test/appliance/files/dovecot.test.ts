@@ -54,10 +54,10 @@ describe("Dovecot", () => {
   });
 
   it.each([
-    [256, 100],
-    [480, 125],
-    [1024, 268],
-    [4096, 1073],
+    [256, 60],
+    [480, 60],
+    [1024, 144],
+    [4096, 707],
     [65_536, 5000],
   ])("serves with %i MiB of memory %i connections at once", (mebibytes, processes) => {
     const memory = { memoryBytes: mebibytes * 2 ** 20 };

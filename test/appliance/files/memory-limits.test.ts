@@ -16,7 +16,7 @@ describe("the units of a relay", () => {
   it.each(services)("%s has a limit of memory that leaves room for others", (_name, text) => {
     const limit = value(text, "MemoryMax") ?? "";
     expect(limit).toMatch(/^(\d\d%|\d\dM)$/);
-    expect(limit.endsWith("%") ? Number.parseInt(limit, 10) : 0).toBeLessThanOrEqual(75);
+    expect(limit.endsWith("%") ? Number.parseInt(limit, 10) : 0).toBeLessThanOrEqual(40);
   });
 
   it("let go of errands first, then of what is tried again, last of what a login needs", () => {

@@ -11,10 +11,11 @@ import { parseFamilies } from "../../../services/metrics/text-format.ts";
 const works = process.platform === "linux" && spawnSync("mawk", ["-W", "version"]).status === 0;
 
 describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk)"}`, () => {
+  const [queue, store] = [runPaths.queueFigures, `${runPaths.metrics}/store.prom`];
   let root: string;
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), "homing-figures-"));
-    await mkdir(join(root, runPaths.metrics), { recursive: true });
+    for (const path of [queue, store]) await mkdir(join(root, dirname(path)), { recursive: true });
     await mkdir(join(root, dataPaths.postfix, "queue"), { recursive: true });
     await mkdir(join(root, dataPaths.mail), { recursive: true });
   });
@@ -24,10 +25,10 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), Buffer.alloc(bytes));
   };
-  const run = async (script: { content: string }, name: string) => {
+  const run = async (script: { content: string }, path: string) => {
     const ended = spawnSync("sh", ["-s", root], { input: script.content, encoding: "utf8" });
     expect(ended).toMatchObject({ status: 0, stderr: "" });
-    const families = parseFamilies(await readFile(join(root, runPaths.metrics, `${name}.prom`), "utf8"));
+    const families = parseFamilies(await readFile(join(root, path), "utf8"));
     return Object.fromEntries(
       families.flatMap(({ samples }) =>
         samples.map(({ name: series, labels, value }) => [
@@ -44,7 +45,7 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
     await put("data/postfix/queue/active/C1", 10);
     await put("data/postfix/queue/hold/E1", 1_000_000);
     await put("data/postfix/queue/maildrop/D1", 10);
-    const figures = await run(queueFiguresScript, "queue");
+    const figures = await run(queueFiguresScript, queue);
     expect(figures).toMatchObject({
       "homing_mail_queue_messages incoming": 0,
       "homing_mail_queue_messages active": 1,
@@ -69,7 +70,7 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
     await put("data/mail/homing-canary-abc@a.test/mail/tmp/6.x", 0);
     await put("data/mail/index/alice@a.test/.INBOX/dovecot.index.log", 300);
     await put("data/mail/index/alice@a.test/mail/cur/6", 5);
-    expect(await run(storeFiguresScript, "store")).toEqual({
+    expect(await run(storeFiguresScript, store)).toEqual({
       homing_mailboxes: 2,
       "homing_stored_messages 0": 2,
       "homing_stored_messages 102400": 1,
@@ -90,10 +91,10 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
   });
 
   it("say that there is nothing before there is something", async () => {
-    expect(await run(queueFiguresScript, "queue")).toMatchObject({
+    expect(await run(queueFiguresScript, queue)).toMatchObject({
       "homing_mail_queue_messages deferred": 0,
     });
-    expect(await run(storeFiguresScript, "store")).toMatchObject({
+    expect(await run(storeFiguresScript, store)).toMatchObject({
       homing_mailboxes: 0,
       homing_stored_other_bytes: 0,
     });

@@ -63,6 +63,14 @@ describe.skipIf(process.platform !== "linux")("the scripts of the reaper", () =>
     }
   });
 
+  it("start one while something was left undone, which the status page tells of", () => {
+    ranAgo(1);
+    writeFileSync(join(root, runPaths.reaperFailed), "room");
+    expect(isDue("look")).toBe(true);
+    rmSync(join(root, runPaths.reaperFailed));
+    expect(isDue("look")).toBe(false);
+  });
+
   it("start one in each boot in which a time server set the clock", () => {
     ranAgo(1);
     const touch = (path: string) => {

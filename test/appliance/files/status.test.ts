@@ -1,12 +1,12 @@
 /** The scripts that look and shine, run by a real shell; what they call of the system is replaced by small programs. */
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { roomFile, statusScripts } from "../../../appliance/files/status.ts";
 import { homingUnits } from "../../../appliance/files/units.ts";
-import { dataPaths, runPaths } from "../../../appliance/layout.ts";
+import { dataPaths, reaperStatePath, runPaths } from "../../../appliance/layout.ts";
 import { parseRelayConfig } from "../../../appliance/relay-config.ts";
 
 const onPosix = describe.skipIf(process.platform === "win32");
@@ -154,6 +154,35 @@ onPosix("a look", () => {
     expect([await lookAt(10_840), await lookAt(12_639), await lookAt(12_640)]).toEqual([false, false, true]);
     await rm(verdict);
     expect(await lookAt(12_660)).toBe(false);
+  });
+
+  it("sees that nothing old is deleted any more, once it had the time to, and that some of it could not be", async () => {
+    const state = join(folder, reaperStatePath);
+    const line = async (uptime: number) => {
+      await writeFile(join(folder, "proc/uptime"), `${uptime}.25 1000.00\n`);
+      await look();
+      return (await seen()).split("\n").filter((one) => one.startsWith("reaper "));
+    };
+    const run = async (daysAgo: number) => {
+      await writeFile(`${state}.new`, "{}");
+      const time = Date.now() / 1000 - daysAgo * 86_400;
+      await utimes(`${state}.new`, time, time);
+      await rename(`${state}.new`, state);
+    };
+    await mkdir(join(folder, "proc"));
+    await mkdir(dirname(state), { recursive: true });
+    await writeFile(join(folder, runPaths.relayConfig), "{}");
+    expect([await line(20), await line(28_819), await line(28_820)]).toEqual([[], [], ["reaper old"]]);
+    // More and less than three days ago, and by a clock that was ahead.
+    await run(3.1);
+    expect([await line(30_000), await line(58_800)]).toEqual([[], ["reaper old"]]);
+    await run(2.9);
+    expect([await line(60_000), await line(90_000)]).toEqual([[], []]);
+    await run(-400);
+    expect([await line(91_000), await line(130_000)]).toEqual([[], []]);
+    await mkdir(dirname(join(folder, runPaths.reaperFailed)), { recursive: true });
+    await writeFile(join(folder, runPaths.reaperFailed), "");
+    expect(await line(130_020)).toEqual(["reaper failed"]);
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, mkdtempDisposable, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -95,6 +95,67 @@ it("lets no call lead to others in the relay's home, by whatever address", async
   ]);
 });
 
+it.skipIf(process.platform === "win32")(
+  "leaves its addresses for root without capabilities to read",
+  async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), "homing-turn-"));
+    const at = (name: string) => join(folder.path, name);
+    await writeFile(at("turn-addresses"), "#!/bin/sh\necho --listening-ip=192.168.7.20\n", { mode: 0o755 });
+    await writeFile(at("turnserver"), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
+    const input = turnStartScript.content
+      .replace(turnAddressesScript.path, at("turn-addresses"))
+      .replace("/usr/bin/turnserver", at("turnserver"))
+      .replaceAll(runPaths.turnState, folder.path);
+    // As the unit's sandbox has it.
+    const { stdout } = spawnSync("sh", ["-c", `umask 077\n${input}`], { encoding: "utf8" });
+    expect(stdout).toMatch(/ --listening-ip=192\.168\.7\.20\n$/);
+    expect((await stat(at("addresses"))).mode & 0o777).toBe(0o644);
+  },
+);
+
+it("takes the same one of several public addresses, whatever their order", async () => {
+  const said = {
+    "-o -4 route get 192.0.2.1": "192.0.2.1 via 192.168.7.1 dev eth0 src 192.168.7.20 uid 916",
+  };
+  for (const shown of ["198.51.100.7 STREAM\n198.51.100.8", "198.51.100.8 STREAM\n198.51.100.7"])
+    expect(await addressOptions(said, shown)).toContain("--external-ip=198.51.100.7/192.168.7.20");
+});
+
+it.skipIf(process.platform !== "linux")(
+  "starts the server again for another address, not for a lookup that failed, and waits for no pipe",
+  async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), "homing-turn-"));
+    const at = (name: string) => join(folder.path, name);
+    /** Whether the script has it started again, with what the other script says now. */
+    const restarts = async (now: string) => {
+      await writeFile(at("turn-addresses"), `#!/bin/sh\ncat <<'END'\n${now}\nEND\n`, { mode: 0o755 });
+      await writeFile(at("systemctl"), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
+      const input = turnLookScript.content
+        .replace(turnAddressesScript.path, at("turn-addresses"))
+        .replaceAll(runPaths.turnState, folder.path);
+      const env = { PATH: `${folder.path}:${process.env.PATH}` };
+      const { status, stdout } = spawnSync("sh", [], { input, env, encoding: "utf8", timeout: 5_000 });
+      expect(status).toBe(0);
+      return stdout === "try-restart homing-turn.service\n";
+    };
+    const own = "--listening-ip=192.168.7.20";
+    const behind = `${own}\n--external-ip=198.51.100.7/192.168.7.20`;
+    await writeFile(at("addresses"), `${behind}\n--allowed-peer-ip=192.168.7.20\n`);
+    const rest = "\n--allowed-peer-ip=192.168.7.20";
+    expect(await restarts(behind + rest)).toBe(false);
+    expect(await restarts(own + rest)).toBe(false);
+    expect(await restarts(behind.replace("198.51.100.7", "198.51.100.9") + rest)).toBe(true);
+    expect(await restarts(own.replace("7.20", "7.21") + rest)).toBe(true);
+    await rm(at("addresses"));
+    expect(spawnSync("mkfifo", [at("addresses")]).status).toBe(0);
+    expect(await restarts(own)).toBe(true);
+    await rm(at("addresses"));
+    await writeFile(at("other"), own);
+    await symlink("other", at("addresses"));
+    expect(await restarts(own)).toBe(true);
+  },
+);
+
 it("lets no call lead to the public IPv4 addresses beside the relay's", async () => {
   const options = await addressOptions(
     {
@@ -115,6 +176,7 @@ it("lets no call lead to the public IPv4 addresses beside the relay's", async ()
 it.each([
   ["first_port = 60000", "turn.last_port: found 49407; allowed: at least first_port, which is 60000"],
   ["first_port = 3000", "turn.first_port: found 3000; allowed: ports without 3478"],
+  ["first_port = 3479\nlast_port = 5353", "turn.first_port: found 3479; allowed: ports without 5353"],
 ])("refuses ports that cannot be: %s", (setting, problem) => {
   const text = `domain = "a.example"\n[turn]\n${setting}\n`;
   expect(() => parseRelayConfig(text, "relay.toml")).toThrow(problem);

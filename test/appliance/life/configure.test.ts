@@ -1,7 +1,7 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   DATA_VERSION,
@@ -259,6 +259,31 @@ describe("the boot of a device", () => {
       },
     };
     await expect(device.boot(disk)).rejects.toThrow("ENOSPC");
+  });
+
+  it("goes on when what it could do without, or makes anew, cannot be read", async () => {
+    const files = { ...relayFiles, "web/index.md": "# Mine" };
+    await using device = await makeDevice(files);
+    await device.boot();
+    const { at, said } = device;
+    await restart(device);
+    const unreadable = [
+      ...[dataPaths.version, dataPaths.machineId, tlsCertificatePath],
+      ...["data/relay/keys/acme-account.pem", "data/relay/web"],
+    ];
+    for (const path of unreadable) {
+      await rm(at(path), { recursive: true });
+      await symlink(basename(path), at(path));
+    }
+    said.length = 0;
+    await device.boot();
+    for (const path of unreadable)
+      expect(said.filter((line) => line.includes(at(path)) && line.includes("ELOOP"))).not.toEqual([]);
+    expect(await textOf(at(dataPaths.version))).toContain(HOMING_VERSION);
+    expect(await textOf(at(dataPaths.machineId))).toBe(`${machineId}\n`);
+    expect(await textOf(at(tlsCertificatePath))).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
+    expect(existsSync(at("etc/postfix/main.cf"))).toBe(true);
+    expect(existsSync(at(runPaths.web))).toBe(false);
   });
 
   it("says what it wiped unread", async () => {

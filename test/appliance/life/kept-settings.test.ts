@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -64,6 +64,25 @@ describe("the settings of an earlier start", () => {
       expect(await place.read()).toEqual(parseRelayConfig(text, name));
       expect(place.count.kept).toBe(index + 2);
     }
+  });
+
+  it("are read anew where the kept ones cannot be read, whatever the error", async () => {
+    await using place = await makeKeep();
+    const config = parseRelayConfig(text, name);
+    // An error at reading alone, as a bad sector makes it: what is written comes in its place.
+    await symlink("settings", place.keep.path);
+    expect(await place.read()).toEqual(config);
+    expect(place.said).toEqual([expect.stringMatching(/^going on without .*ELOOP/)]);
+    expect(await place.read()).toEqual(config);
+    expect(place.count.kept).toBe(1);
+    // And one at both.
+    await rm(place.keep.path);
+    await mkdir(join(place.keep.path, "x"), { recursive: true });
+    expect(await place.read()).toEqual(config);
+    expect(place.said.slice(1)).toEqual([
+      expect.stringMatching(/^going on without .*EISDIR/),
+      expect.stringContaining("cannot be kept for the next start"),
+    ]);
   });
 
   it("are had all the same where nothing can be kept", async () => {

@@ -139,6 +139,8 @@ describe("the status page", () => {
       /^homing: canary: no A\. To mend it: publish it$/,
     ],
     ["a canary that does not come", { canaryOld: true }, /^homing: the canary has told nothing for half an/],
+    ["deletion that is dead", { reaper: "old" }, /^homing: nothing old was deleted for three days, or ever/],
+    ["deletion that failed in part", { reaper: "failed" }, /^homing: what is old could not be deleted every/],
     ["a folder that was not taken over", { importProblem: "NOT TAKEN OVER: x\ny\n" }, /^homing: y$/],
   ])("is ready with %s, but asks for attention", (_what, change, line) => {
     const { lines, light } = pageOf(change);
@@ -147,9 +149,9 @@ describe("the status page", () => {
     expect(light).toBe("attention");
   });
 
-  it("expects no canary where there is no relay", () => {
-    const { lines } = pageOf({ canaryOld: true, configureProblem: "there is no relay.\n" });
-    expect(lines.join("\n")).not.toContain("canary");
+  it("expects neither canary nor deletion where there is no relay", () => {
+    const change = { canaryOld: true, reaper: "old", configureProblem: "there is no relay.\n" } as const;
+    expect(pageOf(change).lines.join("\n")).not.toMatch(/canary|deleted/);
   });
 
   it("shows nothing that a terminal would obey", () => {
@@ -194,6 +196,9 @@ describe("the status page", () => {
     expect(readState("data read-only\n")).toMatchObject({ room: "enough", readOnly: true });
     expect(readState("canary 1 2 3\ncanary-old\n").canaryOld).toBe(true);
     expect(readState("canary 1 2 3\n").canaryOld).toBe(false);
+    expect(readState("reaper failed\nreaper old\n").reaper).toBe("old");
+    expect(readState("reaper failed\n").reaper).toBe("failed");
+    expect(readState("reaper x\n").reaper).toBeUndefined();
   });
 });
 

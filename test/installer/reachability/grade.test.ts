@@ -24,7 +24,7 @@ const home: LineFacts = {
   ipv6: { local: "2620:0:861::20", tunnel: null, seen: "2620:0:861::20", reason: "" },
   ...{ router: routerOf(seen), firstHopHasAddress: null, ports: allOpen },
   ...{ names: "resolver", namesIntercepted: false, reverse: "line.example.org", clockOffset: 0.4 },
-  ...{ freeBytes: 1e11, domain: null, asked: ["https://address.example"] },
+  ...{ freeBytes: 1e11, domain: null, callPorts: null, asked: ["https://address.example"] },
 };
 const noWay = { local: null, tunnel: null, seen: null, reason: "" };
 const without25 = (state: PortFact["state"]) => [port(25, state), ...allOpen.slice(1)];
@@ -222,6 +222,17 @@ describe("the report", () => {
     expect(textOf({ router: routerOf(null) })).toContain(
       "If the router has the address that the Internet sees",
     );
+  });
+
+  it("names the UDP ports too where the relay helps with calls", () => {
+    const text = textOf({ callPorts: { turn: 3478, first: 49_152, last: 49_407 } });
+    const words = "TCP ports 25, 80, 143, 443, 465, 587, 993 and the UDP ports 3478, 49152 to 49407";
+    expect(text).toContain(`forward the ${words}, each to the same port`);
+    expect(text).toContain(`IPv6 firewall, let the ${words} in`);
+    expect(textOf({})).not.toContain("UDP");
+    const router = { ...routerOf(seen), forwarding: ["upnp"] as const };
+    const callPorts = { turn: 3478, first: 50_000, last: 50_001 };
+    expect(textOf({ router, callPorts })).toContain("“./homing doctor FOLDER --map --to ADDRESS”");
   });
 
   it("is told by the wizard in short: the grade, what stands in the way, who was asked", () => {

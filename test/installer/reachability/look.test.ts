@@ -47,7 +47,7 @@ async function goodLine(servers: Servers): Promise<LineWorld> {
   };
 }
 
-const place = { directory: tmpdir(), domain: null };
+const place = { directory: tmpdir(), domain: null, callPorts: null };
 const look = (world: LineWorld) => lookAtLine(world, place, never);
 const statesOf = ({ facts }: Awaited<ReturnType<typeof look>>) => facts.ports.map(({ state }) => state);
 
@@ -80,7 +80,17 @@ describe("looking at a line", () => {
     const { facts, ...verdict } = await look(await goodLine(servers));
     expect(Object.keys(verdict)).toEqual(["grade", "translation", "addresses", "findings"]);
     expect(Object.keys(facts).toSorted()).toEqual([
-      ...["asked", "clockOffset", "domain", "firstHopHasAddress", "freeBytes", "ipv4", "ipv6", "names"],
+      ...[
+        "asked",
+        "callPorts",
+        "clockOffset",
+        "domain",
+        "firstHopHasAddress",
+        "freeBytes",
+        "ipv4",
+        "ipv6",
+        "names",
+      ],
       ...["namesIntercepted", "ports", "reverse", "router"],
     ]);
     expect(Object.keys(facts.ipv4)).toEqual(["local", "tunnel", "seen", "reason"]);
@@ -187,7 +197,7 @@ describe("looking at a line", () => {
     const report = await look({
       ...{ ...line, hosts: named, router: null, addressServices: { 4: [silent, silent], 6: [] } },
       dns: { ...line.dns, resolvers: [] },
-      limits: { host: 60_000, whole: 300 },
+      limits: { host: 60_000, whole: 1_000 },
     });
     expect(report.grade).toBe("local");
     expect(report.facts).toMatchObject({ names: "none", reverse: null, clockOffset: null });
@@ -213,7 +223,8 @@ describe("./homing doctor", () => {
     [["a", "b"], /takes one folder/],
     [["/nowhere/at/all"], /there is no folder/],
     [["--map", "--unmap"], /two things/],
-    [["--map", "a"], /what is “a”/],
+    [["--map", "a"], /there is no folder a/],
+    [["--unmap", "."], /there is no relay\.toml in \./],
     [["--map", "--to", "127.0.0.1"], /--to needs the IPv4 address of a device/],
     [["--map", "--to", "fe80::1"], /--to needs the IPv4 address of a device/],
     [["--yes"], /belong to --map/],

@@ -1,27 +1,11 @@
 /** The wizard's logic without a terminal (installer/wizard/reduce.ts and what it calls). */
 import { describe, expect, it } from "vitest";
-import { noAnswers, pages, resumePage } from "../../../installer/wizard/answers.ts";
 import { choicesOf } from "../../../installer/wizard/choices.ts";
 import { fieldText } from "../../../installer/wizard/field.ts";
 import { reduce } from "../../../installer/wizard/reduce.ts";
 import { screenOf } from "../../../installer/wizard/screen.ts";
-import { initialState, keptOf, type State } from "../../../installer/wizard/state.ts";
-import { domain, facts, options, type Said, usual, walk } from "./imagined-world.ts";
-
-const begin: Said = { choose: 0 };
-const named: Said = { text: domain };
-const onPi: Said = { choose: 0 };
-const address: Said = { text: "198.35.26.96" };
-const token: Said = { text: "sesame" };
-const toProvider = [begin, named, onPi, address];
-const toOptions = [...toProvider, { choose: 0 }, token, { choose: 0 }];
-
-/** Chooses by name what the page offers. */
-function choose(state: State, id: string): Said {
-  const index = choicesOf(state).findIndex((choice) => choice.id === id);
-  if (index < 0) throw new Error(`${state.page} offers no ${id}`);
-  return { choose: index };
-}
+import { domain, options, type Said, usual, walk } from "./imagined-world.ts";
+import { begin, choose, named, onPi, token, toOptions, toProvider } from "./usual-answers.ts";
 
 describe("a first run", () => {
   it("goes from the welcome to the image in ten answers, and ends", () => {
@@ -159,130 +143,6 @@ describe("a first run", () => {
   });
 });
 
-describe("the Wi-Fi", () => {
-  const secret = "open sesame";
-
-  it("is asked for where a Raspberry Pi joins it, and its password is kept nowhere", () => {
-    let state = walk(toOptions);
-    state = walk([choose(state, "wifi"), { text: "Rose" }, { text: "short" }], {}, state);
-    expect(state.field.problem).toContain("8 to 63 characters, this one has 5");
-    state = walk([{ text: secret }, { text: "Germany" }], {}, state);
-    expect(state).toMatchObject({
-      page: "wifi-country",
-      field: { problem: expect.stringContaining("two letters") },
-    });
-    const asked = [
-      { type: "key", key: "erase-all" },
-      { type: "text", text: "de" },
-      { type: "submit" },
-    ] as const;
-    state = asked.reduce<State>(reduce, state);
-    const wifi = { network: "Rose", country: "DE", password: secret };
-    expect(state.running?.task).toEqual({ kind: "wifi", folder: domain, wifi });
-    state = walk([], {}, state);
-    expect(state.page).toBe("options");
-    expect(choicesOf(state).find(({ id }) => id === "wifi")?.label).toContain("Rose");
-    expect(JSON.stringify({ ...state, tasks: 0 })).not.toContain(secret);
-    expect(walk([{ type: "back" }], {}, state).page).toBe("plan");
-    // The one that is there stays.
-    state = walk([choose(state, "wifi"), { text: "Rose" }, { text: "" }], {}, state);
-    expect(reduce(state, { type: "submit" }).running?.task).toMatchObject({
-      wifi: { network: "Rose", country: "DE" },
-    });
-    state = walk([{ type: "back" }, { type: "back" }], {}, state);
-    state = reduce(reduce(state, { type: "key", key: "erase-all" }), { type: "submit" });
-    expect(state.running?.task).toMatchObject({ kind: "wifi", wifi: null });
-  });
-
-  it("stays without a password where the network has none", () => {
-    const wifi = { network: "Café", country: "DE", open: true };
-    const options = { ...walk(toOptions).options, wifi };
-    const asked = (network: string) => {
-      const state = { ...walk(toOptions), options };
-      return walk([choose(state, "wifi"), { text: network }, { text: "" }], {}, state);
-    };
-    expect(asked("Other").field.problem).toBe("there is no password");
-    const state = asked("Café");
-    expect(state.page).toBe("wifi-country");
-    expect(reduce(state, { type: "submit" }).running?.task).toMatchObject({
-      wifi: { network: "Café", country: "DE", password: null },
-    });
-  });
-
-  it("is no question for a virtual machine", () => {
-    const state = walk([begin, { text: "_try.test" }, { choose: 2 }]);
-    expect(choicesOf(state).map(({ id }) => id)).not.toContain("wifi");
-  });
-});
-
-describe("the domain", () => {
-  it.each([
-    ["", "it is empty"],
-    ["https://rosegarden.net/", "without https://"],
-    ["me@rosegarden.net", "after the “@”"],
-    ["198.35.26.96", "an IP address"],
-    ["rose garden.net", "is not allowed"],
-  ])("%j is refused at the field", (text, reason) => {
-    const state = walk([begin, { text }]);
-    expect(state.page).toBe("domain");
-    expect(state.field.problem).toContain(reason);
-    expect(walk([{ type: "text", text: "x" }], {}, state).field.problem).toBeUndefined();
-  });
-
-  it("that receives mail leads to the advice of a name below it", () => {
-    const at = (name: string) => ({
-      ...usual.domain,
-      facts: { ...facts, domain: name, mailServers: name === "rosegarden.net" ? ["mx.fleet.net"] : [] },
-    });
-    let state = walk([begin, { text: "rosegarden.net" }], { domain: at("rosegarden.net") });
-    expect(state.page).toBe("domain-advice");
-    expect(state.found.map(({ mark }) => mark)).toEqual(["good", "warning"]);
-    expect(choicesOf(state)[0]).toMatchObject({ id: "sub-domain" });
-    state = walk([{ choose: 0 }], { domain: at("chat.rosegarden.net") }, state);
-    expect(state).toMatchObject({ page: "place", folder: "chat.rosegarden.net" });
-  });
-
-  it.each([
-    ["chat.example.org", facts, "can never be a public name"],
-    ["nobody-has-this.net", { ...facts, zone: undefined }, "Nobody has registered"],
-  ])("%s can be used all the same, once its owner was told", (name, known, text) => {
-    let state = walk([begin, { text: name }], {
-      domain: { ...usual.domain, facts: { ...known, domain: name } },
-    });
-    expect(state.found[0]!.text).toContain(text);
-    state = walk([choose(state, "keep")], {}, state);
-    expect(state).toMatchObject({ page: "place", folder: name });
-  });
-
-  it("is taken as it is where there is no network", () => {
-    const known = { ...facts, reachable: false, zone: undefined };
-    const state = walk([begin, named], { domain: { ...usual.domain, facts: known } });
-    expect(state.page).toBe("place");
-    expect(state.found[0]!.text).toContain("does not answer");
-  });
-});
-
-describe("addresses", () => {
-  it.each([
-    ["192.168.1.5", "network at home"],
-    ["100.64.3.1", "shared by many customers"],
-    ["fd00::1", "network at home"],
-    ["::1", "no machine's"],
-    ["203.0.113.7", "examples"],
-    ["rosegarden.net", "no IP address"],
-    ["198.35.26.96, 198.35.26.97 198.35.26.98 198.35.26.99 198.35.26.90", "more than 4"],
-  ])("%j is refused at the field", (text, reason) => {
-    const state = walk([begin, named, onPi, { text }]);
-    expect(state.page).toBe("address");
-    expect(state.field.problem).toContain(reason);
-  });
-
-  it("of both families are taken, with spaces or commas between", () => {
-    const state = walk([begin, named, onPi, { text: " 198.35.26.96, 2620:0:862:ED1A::1" }]);
-    expect(state.answers.addresses).toEqual(["198.35.26.96", "2620:0:862:ed1a::1"]);
-  });
-});
-
 describe("going back", () => {
   it("shows each page again with its answer", () => {
     let state = walk(toProvider);
@@ -348,64 +208,5 @@ describe("a task that fails", () => {
     const leaving = reduce(state, { type: "leave" });
     expect(leaving).toMatchObject({ ended: "no", running: { stopping: "leave" } });
     expect(reduce(leaving, { type: "leave" })).toMatchObject({ ended: "left", running: undefined });
-  });
-});
-
-describe("what the folder keeps", () => {
-  it("is nothing before there is a folder", () => {
-    expect(keptOf(initialState())).toBeUndefined();
-    expect(keptOf(walk([begin]))).toBeUndefined();
-  });
-
-  it("never holds a secret", () => {
-    const states = [token, { text: "sesame" }].map((last) => walk([...toProvider, { choose: 0 }, last]));
-    for (const state of states) expect(JSON.stringify(keptOf(state))).not.toContain("sesame");
-    expect(states[0]!.secrets.credentials).toEqual({ token: "sesame" });
-  });
-
-  it("lets every page be gone on from without a secret or the result of a task", () => {
-    const answers = { ...noAnswers, domain, place: "pi", image: "x.img" } as const;
-    for (const page of pages) {
-      const resumed = resumePage(page, answers);
-      expect(["place", "address", "provider", "by-hand", "options", "image"]).toContain(resumed);
-      const kept = { page, answers };
-      const relay = { folder: domain, domain, kept };
-      const state = walk([{ choose: 0 }], {
-        relays: { ...usual.relays, relays: [relay] },
-        open: { ...usual.open, kept, options },
-      });
-      expect(state).toMatchObject({ page: resumed, folder: domain, answers });
-    }
-  });
-
-  it("asks where a relay shall run that ./homing init made", () => {
-    const relay = { folder: "x", domain, kept: undefined };
-    const state = walk([{ choose: 0 }], {
-      relays: { ...usual.relays, relays: [relay] },
-      open: { ...usual.open, kept: undefined },
-    });
-    expect(state.page).toBe("place");
-  });
-});
-
-describe("the card", () => {
-  const disks = {
-    kind: "disks",
-    disks: [{ path: "/dev/sdq", label: "SanDisk Ultra, 31.9 GB", isRelay: false }],
-    findings: [],
-  } as const;
-  it("is written only after a second question, whose first answer is no", () => {
-    let state = walk([...toOptions, { choose: 0 }]);
-    state = walk([choose(state, "disks"), { choose: 0 }], { disks }, state);
-    expect(state).toMatchObject({ page: "disk-sure", choice: 0 });
-    expect(walk([{ choose: 0 }], {}, state).page).toBe("disk");
-    state = walk([choose(state, "yes")], {}, state);
-    expect(state).toMatchObject({ page: "image", found: usual.flash.findings });
-  });
-
-  it("is left to Raspberry Pi Imager where this computer cannot write one", () => {
-    let state = walk([...toOptions, { choose: 0 }]);
-    state = walk([choose(state, "disks")], {}, state);
-    expect(state).toMatchObject({ page: "image", found: usual.disks.findings });
   });
 });

@@ -182,15 +182,16 @@ describe("the socket of the reaper", () => {
   it("takes an account away in two steps, and nothing else", async () => {
     await at.store.create(user, "hash", 0);
     const path = `/accounts/${encodeURIComponent(user)}`;
+    const left = { address: user, createdDay: 0, state: "leaving" };
     expect((await ask(`DELETE ${path}`)).status).toBe(409);
-    for (const line of [`GET ${path}`, `POST ${path}/block`, `POST ${path}/unblock`, `PUT ${path}`])
+    expect(JSON.parse((await ask(`GET ${path}`)).text)).toEqual({ ...left, state: "active" });
+    for (const line of [`POST ${path}/block`, `POST ${path}/unblock`, `PUT ${path}`])
       expect((await ask(line)).status, line).toBe(404);
     for (const line of ["POST /accounts", "GET /accounts?x", "GET /sign-up", "POST /accounts/%ff/leave"])
       expect((await ask(line)).status, line).toBe(404);
     expect((await ask("POST /accounts/abc123xyz@other.example/leave")).status).toBe(400);
     expect((await ask("POST /accounts/abc123xyy@chat.example.org/leave")).status).toBe(404);
     expect(at.store.findState(user)).toBe("active");
-    const left = { address: user, createdDay: 0, state: "leaving" };
     expect(JSON.parse((await ask(`POST ${path}/leave`)).text)).toEqual(left);
     // Again, after a crash of the reaper.
     expect((await ask(`POST ${path}/leave`)).status).toBe(200);

@@ -22,10 +22,15 @@ let open: number;
 let mostOpen: number;
 /** What the proxy answers at once; undefined: what the test says by `end`. */
 let answer: number | Error | undefined;
+let answerAfterMs: number;
 /** For some tokens it is another one. */
 let answerTo: (token: string) => number | undefined;
 let forgotten: string[];
 let known: (token: string) => boolean;
+/** Tokens that the proxy did not take when it was last asked. */
+let untaken: Set<string>;
+/** The queue on the disk takes nothing. */
+let isFull: boolean;
 let lines: string[];
 let queues: { fresh: NotificationQueue; waiting: NotificationQueue };
 let counters: ReturnType<typeof createCounters>;
@@ -44,7 +49,10 @@ const post = (token: string): Promise<ProxyAnswer> => {
   };
   attempts.push({ token, at: now() - start, end });
   const said = answerTo(token) ?? answer;
-  if (said !== undefined) end(said);
+  if (said !== undefined) {
+    if (answerAfterMs === 0) end(said);
+    else setTimeout(end, answerAfterMs, said);
+  }
   return promise;
 };
 
@@ -57,9 +65,18 @@ function openNotifier(retryHours = 5): Notifier {
   counters = createCounters({ path: join(folder, "metadata.prom"), log });
   closeCounters.push(counters.close);
   const forgetToken = (token: string) => void forgotten.push(token);
+  const waiting: NotificationQueue = {
+    ...queues.waiting,
+    put(notifications) {
+      if (isFull && notifications.length > 0) throw new Error("database or disk is full");
+      queues.waiting.put(notifications);
+    },
+  };
   const made = createNotifier({
-    ...{ ...queues, post, forgetToken, retrySeconds: retryHours * HOUR, now, counters, log },
+    ...{ ...queues, waiting, post, forgetToken, retrySeconds: retryHours * HOUR, now, counters, log },
     hasToken: (token) => known(token),
+    wasTaken: (token) => !untaken.has(token),
+    noteTaken: (token, isTaken) => void (isTaken ? untaken.delete(token) : untaken.add(token)),
     // "b-1" is a device of "b".
     accountOf: (token) => token.split("-")[0],
     random: () => 0,
@@ -83,7 +100,7 @@ beforeEach(async () => {
     toFake: ["Date", "performance", "setTimeout", "clearTimeout"],
   });
   [attempts, forgotten, lines, closeCounters, open, mostOpen] = [[], [], [], [], 0, 0];
-  answer = 200;
+  [answer, answerAfterMs, isFull, untaken] = [200, 0, false, new Set()];
   known = () => true;
   answerTo = () => undefined;
   notifier = openNotifier();
@@ -215,6 +232,42 @@ it("wakes a phone soon beside dead tokens of many accounts, and at once when the
   expect(attempts.map(({ token }) => token)).toContain("phone");
 });
 
+it("wakes at once a phone that was woken before, and soon a new one, beside thousands of invented tokens", async () => {
+  [answer, answerAfterMs] = [500, 100];
+  answerTo = (token) => (token.startsWith("phone") ? 200 : undefined);
+  untaken.add("phone-new");
+  for (let account = 0; account < 100; account++) {
+    const invented = Array.from({ length: 32 }, (_, i) => `b${account}-${i}`);
+    for (const token of invented) untaken.add(token);
+    notifier.notify(invented);
+  }
+  const woken = () => attempts.filter(({ token }) => token.startsWith("phone")).map(({ token }) => token);
+  for (let time = 0; time < 3; time++) {
+    await pass(1);
+    notifier.notify(["phone"]);
+    expect(woken()).toHaveLength(time + 1);
+  }
+  notifier.notify(["phone-new"]);
+  await pass(20);
+  expect(woken()).toContain("phone-new");
+  expect(untaken).not.toContain("phone-new");
+  expect(mostOpen).toBeLessThanOrEqual(5);
+  // Nor does one of them wait for the last of another.
+  expect(new Set(attempts.slice(0, 100).map(({ token }) => token.split("-")[0])).size).toBeGreaterThan(90);
+});
+
+it("takes no 500 for a failure of the proxy where it never took the token", async () => {
+  answer = 500;
+  for (const token of tokens(20).map((token) => `${token.slice(6)}-x`)) {
+    untaken.add(token);
+    notifier.notify([token]);
+  }
+  await pass(5 * HOUR);
+  expect(lines.filter((line) => line.includes("does not take tokens"))).toEqual([]);
+  // Each with its own back-off, and no more than that.
+  expect(attempts).toHaveLength(20 * 5);
+});
+
 it("takes 500 for the first attempts of five accounts in a row for a proxy that fails", async () => {
   answer = 500;
   notifier.notify(["a-1", "a-2", "b-1", "c-1", "d-1"]);
@@ -335,6 +388,34 @@ it("is not held up by times that a wrong clock noted", async () => {
   notifier = openNotifier();
   await pass(1);
   expect(attempts).toHaveLength(1);
+});
+
+it("keeps in memory what the disk does not take, and its back-off, and wakes others meanwhile", async () => {
+  isFull = true;
+  answer = 400;
+  notifier.notify(["phone"]);
+  await pass(100);
+  expect(attempts.map(({ at }) => Math.round(at))).toEqual([0, 8, 72]);
+  notifier.notify(["tablet"]);
+  expect(attempts.at(-1)?.token).toBe("tablet");
+  expect(queues.fresh.find("phone")).toMatchObject({ since: start, tries: 3 });
+  answer = 200;
+  await pass(HOUR);
+  expect(attempts.at(-1)?.token).toBe("phone");
+  expect(waits()).toBe(0);
+});
+
+it("loses nothing when what stands on the disk cannot be changed there", async () => {
+  answer = 400;
+  notifier.notify(["phone"]);
+  await pass(0);
+  isFull = true;
+  await pass(60);
+  expect(attempts.length).toBeLessThanOrEqual(4);
+  expect(queues.waiting.find("phone")).toBeDefined();
+  [isFull, answer] = [false, 200];
+  await pass(31);
+  expect(waits()).toBe(0);
 });
 
 it("does not ask on and on when the disk cannot be written", async () => {

@@ -43,6 +43,7 @@ describe("the metadata service", () => {
       dataDirectory: folder,
       stateDirectory,
       problemPath: join(folder, "problem"),
+      clockSyncedPath: join(folder, "clock-synced"),
       rootsPath: systemRootsPath,
       turn: {
         secretPath: join(folder, "turn-secret"),
@@ -188,15 +189,23 @@ describe("the metadata service", () => {
     await stop();
   });
 
-  it("forgets tokens after the days of the settings", async () => {
+  it("forgets tokens after the days of the settings, once a time server has set the clock", async () => {
     const store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
     const address = "abc@_a.test";
     const daysAgo = (days: number) => Date.now() / 1000 - days * 86_400;
-    store.apply([{ kind: "add-token", address, mailbox: guid, token: "lost" }], daysAgo(5));
-    store.apply([{ kind: "add-token", address, mailbox: guid, token: "kept" }], daysAgo(1));
+    for (const days of [5, 4, 3, 2, 1]) {
+      store.forgetExpired(daysAgo(days));
+      store.apply([{ kind: "add-token", address, mailbox: guid, token: `${days}-days-ago` }], daysAgo(days));
+    }
     store.close();
-    const { path, stop } = await start();
-    expect(await ask(path, `Lpriv/${guid}/devicetoken\t${address}\n`)).toBe("Okept\n");
-    await stop();
+    const kept = async () => {
+      const { path, stop } = await start();
+      const answer = await ask(path, `Lpriv/${guid}/devicetoken\t${address}\n`);
+      await stop();
+      return answer;
+    };
+    expect(await kept()).toBe("O5-days-ago 4-days-ago 3-days-ago 2-days-ago 1-days-ago\n");
+    await writeFile(join(folder, "clock-synced"), "");
+    expect(await kept()).toBe("O2-days-ago 1-days-ago\n");
   });
 });

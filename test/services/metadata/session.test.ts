@@ -48,12 +48,13 @@ describe("a dict connection", () => {
     await once(listener, "listening");
   }
   beforeEach(() => start());
-  afterEach(async () => {
+  async function end(): Promise<void> {
     for (const client of clients) client.destroy();
     await new Promise((resolve) => listener.close(resolve));
     store.close();
     await rm(folder, { recursive: true });
-  });
+  }
+  afterEach(end);
 
   /** A client that sends lines and waits for the replies, each ended by a line end. */
   function open(): {
@@ -121,6 +122,19 @@ describe("a dict connection", () => {
     expect(await client.reply()).toBe("\n");
   });
 
+  it("tells of an Iroh relay and of newest apps where the settings name them", async () => {
+    await end();
+    await start(`[clients]
+iroh_relay_url = "https://iroh.example.org"
+app_versions = '{ "clients": [] }'
+`);
+    const client = open();
+    client.send(`${hello}Lshared/${inbox}/${server}/irohrelay\t${user}\n`);
+    expect(await client.reply()).toBe("Ohttps://iroh.example.org\n");
+    client.send(`Lshared/${inbox}/${server}/appversions\t${user}\n`);
+    expect(await client.reply()).toBe('O{"clients":[]}\n');
+  });
+
   it("keeps the push tokens of several devices, lists and forgets them", async () => {
     const client = open();
     const key = `priv/${inbox}/devicetoken`;
@@ -173,15 +187,13 @@ describe("a dict connection", () => {
     const client = open();
     client.send(`${hello}B1\t${user}\t0\nS1\tpriv/${inbox}/devicetoken\tgood\n${line}\nC1\n`);
     expect(await client.reply()).toContain(`F1\t${reason}`);
-    expect(store.tokens(user, inbox, now)).toEqual([]);
+    expect(store.tokens(user, inbox)).toEqual([]);
     client.send(`Lshared/${inbox}/${server}/maxsmtprecipients\t${user}\n`);
     expect(await client.reply()).toBe("O1000\n");
   });
 
   it("takes no tokens when push is switched off", async () => {
-    await new Promise((resolve) => listener.close(resolve));
-    store.close();
-    await rm(folder, { recursive: true });
+    await end();
     await start("[push]\nenabled = false\n");
     const client = open();
     client.send(`${hello}B1\t${user}\t0\nS1\tpriv/${inbox}/devicetoken\tphone\nC1\n`);

@@ -1,10 +1,11 @@
 /** What becomes of tokens and logins while their file cannot be used: on real files, locked, damaged or of another version. */
-import { existsSync } from "node:fs";
-import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import fs, { existsSync, statSync } from "node:fs";
+import { mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
 import { type Change, type MetadataStore, openMetadataStore } from "../../../services/metadata/store.ts";
 import { openStoreWithSpare } from "../../../services/metadata/store-with-spare.ts";
@@ -20,6 +21,7 @@ const token = (name: string, of = address): Change => ({
   mailbox,
   token: name,
 });
+const noToken: Change = { kind: "forget-tokens", address, mailbox };
 const login: Change = { kind: "login", address, time: now };
 const gone: Change = { kind: "forget-account", address };
 
@@ -27,6 +29,8 @@ let folder: string;
 let path: string;
 let sparePath: string;
 let problem: string | undefined;
+/** So often the problem was told, or that there is none. */
+let tells: number;
 let lines: string[];
 let store: MetadataStore;
 
@@ -35,22 +39,31 @@ const openIt = (tryAgainMs = 20): MetadataStore =>
     ...{ path, sparePath, keepTokenDays: 60, now: () => now, tryAgainMs },
     tell: (told) => {
       problem = told;
+      tells += 1;
     },
     log: createLog((line) => void lines.push(line)),
   });
-const seen = () => ({ tokens: store.tokensOf(address, now), lastLogin: store.lastLogin(address) });
+const seen = () => ({ tokens: store.tokensOf(address), lastLogin: store.lastLogin(address) });
 /** What stands in the file itself. */
 const kept = (of = address) => {
   const file = openMetadataStore(path, { keepTokenDays: 60 });
-  const found = { tokens: file.tokensOf(of, now), lastLogin: file.lastLogin(of) };
+  const found = { tokens: file.tokensOf(of), lastLogin: file.lastLogin(of) };
   file.close();
   return found;
+};
+
+/** Returns the one before. */
+const setVersion = (version: number): number => {
+  using file = new DatabaseSync(path);
+  const found = file.prepare("PRAGMA user_version").get()!.user_version;
+  file.exec(`PRAGMA user_version = ${version}`);
+  return Number(found);
 };
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "homing-spare-"));
   [path, sparePath] = [join(folder, "metadata.sqlite"), join(folder, "spare.sqlite")];
-  [problem, lines] = [undefined, []];
+  [problem, tells, lines] = [undefined, 0, []];
 });
 afterEach(async () => {
   store.close();
@@ -82,12 +95,12 @@ it.each<[string, () => Promise<void>, RegExp]>([
     await spoil();
     store = openIt();
     store.apply([token("phone"), login], now);
-    expect(store.tokensOf(address, now)).toEqual(["phone"]);
+    expect(store.tokensOf(address)).toEqual(["phone"]);
     expect(store.count(now, [1])).toEqual({ tokens: 1, active: [] });
     // Nobody must take those for idle whose logins stand in the file, nor a name for free whose tokens do.
     expect(() => store.lastLogin("other0000@chat.example.org")).toThrow(why);
     expect(() => store.apply([gone], now)).toThrow(why);
-    expect(store.tokensOf(address, now)).toEqual(["phone"]);
+    expect(store.tokensOf(address)).toEqual(["phone"]);
     expect(problem).toMatch(why);
     expect(lines.length).toBe(1);
     await rm(path);
@@ -113,6 +126,134 @@ it("goes on reading a file that takes no changes, beside those it takes itself",
   expect(kept()).toEqual({ tokens: ["phone", "tablet"], lastLogin: today });
 });
 
+it("does not take a file for usable again that takes no changes, where there is nothing to hand over", async () => {
+  store = openIt();
+  using other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  store.forgetExpired(now);
+  await expect.poll(() => tells, { timeout: 5_000 }).toBeGreaterThan(3);
+  store.forgetExpired(now);
+  expect([lines.length, existsSync(sparePath)]).toEqual([1, true]);
+  other.exec("ROLLBACK");
+  await expect.poll(() => existsSync(sparePath)).toBe(false);
+  expect(lines[1]).toContain("can be used again");
+});
+
+it("finds out whether a file takes changes by one that leaves it as it is", () => {
+  const file = openMetadataStore(path, { keepTokenDays: 60 });
+  store = file;
+  file.apply([token("phone")], now);
+  const written = () => statSync(`${path}-wal`).size;
+  const before = [written(), file.all()];
+  file.tryWriting();
+  expect(written()).toBeGreaterThan(Number(before[0]));
+  expect(file.all()).toEqual(before[1]);
+});
+
+it("has what is removed from a file that takes no changes gone at once, over a restart, and for good", async () => {
+  const others = "other0000@chat.example.org";
+  store = openIt();
+  store.apply([token("phone"), token("tablet"), token("unknown to the proxy", others)], now);
+  store.apply([token("kept", others)], now);
+  using other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  store.apply([noToken], now);
+  store.apply([{ kind: "forget-token", token: "unknown to the proxy" }], now);
+  const seenOf = () => ({
+    tokens: [store.tokensOf(address), store.tokens(address, mailbox), store.tokensOf(others)],
+    known: ["phone", "unknown to the proxy", "kept"].map(store.hasToken),
+    account: store.accountOf("tablet"),
+  });
+  const expected = { tokens: [[], [], ["kept"]], known: [false, false, true], account: undefined };
+  expect(seenOf()).toEqual(expected);
+  store.apply([token("tablet")], now);
+  expect(store.tokensOf(address)).toEqual(["tablet"]);
+  store.apply([noToken], now);
+  store.close();
+  store = openIt();
+  expect(seenOf()).toEqual(expected);
+  store.apply([token("phone")], now);
+  other.exec("ROLLBACK");
+  await expect.poll(() => existsSync(sparePath)).toBe(false);
+  expect([kept().tokens, kept(others).tokens]).toEqual([["phone"], ["kept"]]);
+  expect(await readdir(folder)).not.toContain("spare.sqlite.removed");
+});
+
+it("keeps so many tokens in memory and no more, and those of whoever has few", async () => {
+  await writeFile(path, "not a database".repeat(1000));
+  store = openIt();
+  store.apply([token("phone")], now);
+  for (let account = 0; account < 70; account++) {
+    const tokens = Array.from({ length: 32 }, (_, i) =>
+      token(`${account}-${i}`, `a${account}@chat.example.org`),
+    );
+    store.apply(tokens, now);
+  }
+  const late = "late00000@chat.example.org";
+  store.apply([token("tablet", late)], now);
+  expect(store.count(now, []).tokens).toBe(2000);
+  expect([store.tokensOf(address), store.tokensOf(late)]).toEqual([["phone"], ["tablet"]]);
+  expect(store.tokensOf("a69@chat.example.org")).toContain("69-31");
+});
+
+it("removes nothing a second time when it is killed while it clears away what it noted in memory", async () => {
+  store = openIt();
+  store.apply([token("phone")], now);
+  using other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  store.apply([noToken], now);
+  store.apply([token("phone")], now);
+  store.close();
+  other.exec("ROLLBACK");
+  const remove = fs.rmSync;
+  const killed = vi.spyOn(fs, "rmSync").mockImplementationOnce(remove);
+  killed.mockImplementation(() => {
+    throw new Error("killed");
+  });
+  syncBuiltinESMExports();
+  try {
+    expect(() => openIt()).toThrow("killed");
+  } finally {
+    killed.mockRestore();
+    syncBuiltinESMExports();
+  }
+  const version = setVersion(99);
+  store = openIt();
+  expect(problem).toMatch(/newer Homing/);
+  setVersion(version);
+  await expect.poll(() => problem, { timeout: 5_000 }).toBeUndefined();
+  expect(kept().tokens).toEqual(["phone"]);
+});
+
+it("removes later from a file that could not even be read, and takes no more to remove than it has room for", async () => {
+  const whole = openMetadataStore(path, { keepTokenDays: 60 });
+  whole.apply([token("phone"), token("other's", "other0000@chat.example.org")], now);
+  whole.close();
+  const version = setVersion(99);
+  store = openIt();
+  store.apply([noToken], now);
+  const someMailbox = (i: number, of = address): Change => {
+    return { kind: "forget-tokens", address: of, mailbox: String(i).padStart(32, "0") };
+  };
+  const many = (count: number) => Array.from({ length: count }, (_, i) => i);
+  store.apply(
+    many(7).map((i) => someMailbox(i)),
+    now,
+  );
+  expect(() => store.apply([someMailbox(7)], now)).toThrow(/too much is to be removed/);
+  // Nobody else's client stops for that, nor one that says it again.
+  store.apply([noToken, someMailbox(0), someMailbox(0, "third0000@chat.example.org")], now);
+  store.apply(
+    many(1000).map((i) => ({ kind: "forget-token", token: `invented ${i}` })),
+    now,
+  );
+  store.apply([someMailbox(0, "fourth000@chat.example.org")], now);
+  store.apply([{ kind: "forget-token", token: "other's" }], now);
+  setVersion(version);
+  await expect.poll(() => existsSync(sparePath)).toBe(false);
+  expect([kept().tokens, kept("other0000@chat.example.org").tokens]).toEqual([[], ["other's"]]);
+});
+
 it("leaves a file in whose midst it finds damage", async () => {
   const whole = openMetadataStore(path, { keepTokenDays: 60 });
   whole.apply([token("phone"), login], now);
@@ -123,9 +264,9 @@ it("leaves a file in whose midst it finds damage", async () => {
   await file.write(Buffer.alloc(size - pageBytes, 0xff), 0, size - pageBytes, pageBytes);
   store = openIt();
   expect(problem).toBeUndefined();
-  expect(store.tokensOf(address, now)).toEqual([]);
+  expect(store.tokensOf(address)).toEqual([]);
   store.apply([token("tablet")], now);
-  expect(store.tokensOf(address, now)).toEqual(["tablet"]);
+  expect(store.tokensOf(address)).toEqual(["tablet"]);
   expect(() => store.lastLogin(address)).toThrow(/malformed/);
   expect(problem).toContain(path);
 });

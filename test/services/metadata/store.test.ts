@@ -25,36 +25,89 @@ describe("metadata store", () => {
 
   it("keeps a token per device, and a token set again only once", () => {
     store.apply([token("phone"), token("tablet"), token("phone")], now);
-    expect(store.tokens(address, mailbox, now)).toEqual(["phone", "tablet"]);
-    expect(store.tokens("other@chat.example.org", mailbox, now)).toEqual([]);
+    expect(store.tokens(address, mailbox)).toEqual(["phone", "tablet"]);
+    expect(store.tokens("other@chat.example.org", mailbox)).toEqual([]);
   });
 
+  /** A look through the tokens on each of these days, as counted from `now`. */
+  const lookOn = (from: number, to: number): void => {
+    for (let days = from; days <= to; days++) store.forgetExpired(now + days * day);
+  };
+  const kept = () => store.tokens(address, mailbox);
+
   it("forgets a token that was not renewed for as long as the settings say", () => {
+    lookOn(0, 0);
     store.apply([token("lost"), token("kept")], now);
+    lookOn(0, 40);
     store.apply([token("kept")], now + 40 * day);
-    expect(store.tokens(address, mailbox, now + 59 * day)).toEqual(["lost", "kept"]);
-    expect(store.tokens(address, mailbox, now + 61 * day)).toEqual(["kept"]);
+    lookOn(40, 59);
+    expect(kept()).toEqual(["lost", "kept"]);
+    lookOn(60, 60);
+    expect(kept()).toEqual(["kept"]);
+    lookOn(61, 100);
+    expect(kept()).toEqual([]);
+  });
+
+  it("keeps tokens through a long pause of the relay, also those told before a time server set the clock", () => {
+    lookOn(0, 0);
+    store.apply([token("phone")], now);
+    lookOn(1, 10);
+    // Its clock goes on where it stopped, or begins at the day of its image.
+    store.apply([token("tablet")], now + 10 * day);
+    store.apply([token("laptop")], now - 300 * day);
+    lookOn(310, 358);
+    expect(kept()).toHaveLength(3);
+    // The phone's eleventh day was the first one after the pause.
+    lookOn(359, 359);
+    expect(kept()).toEqual(["laptop", "tablet"]);
+    lookOn(360, 368);
+    expect(kept()).toHaveLength(2);
+    lookOn(369, 370);
+    expect(kept()).toEqual([]);
+  });
+
+  it.each([
+    ["ahead", 4000],
+    ["behind", -4000],
+  ])("forgets nothing by a clock that is years %s, nor afterwards", (_, wrong) => {
+    lookOn(0, 0);
+    store.apply([token("phone")], now);
+    lookOn(wrong, wrong);
+    store.apply([token("tablet")], now + wrong * day);
+    lookOn(1, 1);
+    expect(kept()).toEqual(["phone", "tablet"]);
+    // Nor is it a reason to keep them for years.
+    lookOn(2, 70);
+    expect(kept()).toEqual([]);
+  });
+
+  it("takes what was noted before the first look for noted on that day", () => {
+    store.apply([token("phone")], now - 500 * day);
+    lookOn(0, 59);
+    expect(kept()).toEqual(["phone"]);
+    lookOn(60, 60);
+    expect(kept()).toEqual([]);
   });
 
   it("keeps the newest 32 tokens of an account, the one just set always among them", () => {
     for (let i = 0; i < 40; i++) store.apply([token(`z${String(99 - i)}`)], now + i * day);
-    const kept = store.tokens(address, mailbox, now + 40 * day);
+    const kept = store.tokens(address, mailbox);
     expect(kept).toHaveLength(32);
     expect(kept.at(-1)).toBe("z60");
     expect(kept[0]).toBe("z91");
     for (let i = 0; i < 40; i++) {
       store.apply([token(`same-day-${i}`)], now + 41 * day);
-      expect(store.tokens(address, mailbox, now + 41 * day)).toContain(`same-day-${i}`);
+      expect(store.tokens(address, mailbox)).toContain(`same-day-${i}`);
     }
-    expect(store.tokens(address, mailbox, now + 41 * day)).toHaveLength(32);
+    expect(store.tokens(address, mailbox)).toHaveLength(32);
   });
 
   it("forgets the tokens of one mailbox only", () => {
     const other = "60ae03168b45016b684d000083ecc375";
     store.apply([token("phone"), { kind: "add-token", address, mailbox: other, token: "odd" }], now);
     store.apply([{ kind: "forget-tokens", address, mailbox: other }], now);
-    expect(store.tokens(address, mailbox, now)).toEqual(["phone"]);
-    expect(store.tokens(address, other, now)).toEqual([]);
+    expect(store.tokens(address, mailbox)).toEqual(["phone"]);
+    expect(store.tokens(address, other)).toEqual([]);
   });
 
   it("forgets all of an account that is gone, and nothing of others, with somebody in the midst of reading", async () => {
@@ -71,9 +124,9 @@ describe("metadata store", () => {
     for (const end of ["", "-wal"]) await copyFile(join(folder, `metadata.sqlite${end}`), copy + end);
     const later = openMetadataStore(copy, { keepTokenDays: 60 });
     for (const one of [store, later]) {
-      expect(one.tokens(address, mailbox, now)).toEqual([]);
+      expect(one.tokens(address, mailbox)).toEqual([]);
       expect(one.lastLogin(address)).toBeUndefined();
-      expect(one.tokens(other, mailbox, now)).toEqual(["others"]);
+      expect(one.tokens(other, mailbox)).toEqual(["others"]);
       expect(one.lastLogin(other)).toBeDefined();
     }
     later.close();
@@ -99,7 +152,10 @@ describe("metadata store", () => {
     const path = join(folder, "older.sqlite");
     openMetadataStore(path, { keepTokenDays: 60 }).close();
     const older = new DatabaseSync(path);
-    older.exec("DROP TABLE logins_since; PRAGMA user_version = 2");
+    older.exec(
+      `DROP TABLE logins_since; ALTER TABLE device_tokens DROP COLUMN taken;
+      DROP TABLE tokens_looked_at; PRAGMA user_version = 2`,
+    );
     older.close();
     const newer = openMetadataStore(path, { keepTokenDays: 60 });
     made.push(newer.loginsSince());
@@ -107,34 +163,41 @@ describe("metadata store", () => {
     for (const since of made) expect([before, today()]).toContain(since);
   });
 
-  it("counts tokens that have not expired, and people by the day of their last login", () => {
+  it("counts tokens, and people by the day of their last login", () => {
     const login = (of: string, daysAgo: number): Change => ({
       ...{ kind: "login", address: `${of}@chat.example.org`, time: now - daysAgo * day },
     });
-    store.apply([token("phone"), token("tablet")], now - 70 * day);
-    store.apply([token("phone")], now);
+    store.apply([token("phone"), token("tablet")], now);
     const logins = [login("a", 0), login("b", 1), login("c", 6), login("d", 29), login("e", 31)];
     store.apply([...logins, login("homing-canary-abc", 0)], now);
-    expect(store.count(now, [1, 7, 30])).toEqual({ tokens: 1, active: [1, 3, 4] });
-    store.forgetExpired(now);
-    expect(store.tokens(address, mailbox, now - 70 * day)).toEqual(["phone"]);
+    expect(store.count(now, [1, 7, 30])).toEqual({ tokens: 2, active: [1, 3, 4] });
   });
 
   it("knows and forgets a token whoever has it", () => {
     const other = "other0000@chat.example.org";
     store.apply([token("phone"), { kind: "add-token", address: other, mailbox, token: "phone" }], now);
-    expect(store.tokensOf(other, now)).toEqual(["phone"]);
-    expect([store.hasToken("phone", now), store.hasToken("phone", now + 61 * day)]).toEqual([true, false]);
-    store.forgetToken("phone");
-    expect(store.hasToken("phone", now)).toBe(false);
-    expect(store.tokensOf(address, now)).toEqual([]);
+    expect(store.tokensOf(other)).toEqual(["phone"]);
+    expect([store.hasToken("phone"), store.hasToken("tablet")]).toEqual([true, false]);
+    store.apply([{ kind: "forget-token", token: "phone" }], now);
+    expect(store.hasToken("phone")).toBe(false);
+    expect(store.tokensOf(address)).toEqual([]);
+  });
+
+  it("knows whether the proxy took a token, also when it is renewed", () => {
+    store.apply([token("phone"), token("tablet")], now);
+    expect(["phone", "tablet", "nobody's"].map(store.wasTaken)).toEqual([false, false, false]);
+    for (const name of ["phone", "nobody's"]) store.noteTaken(name, true);
+    store.apply([token("phone")], now + day);
+    expect(["phone", "tablet", "nobody's"].map(store.wasTaken)).toEqual([true, false, false]);
+    store.noteTaken("phone", false);
+    expect(store.wasTaken("phone")).toBe(false);
   });
 
   it("makes all changes of a transaction or none", () => {
     const broken = { kind: "login", address: null, time: now } as unknown as Change;
     expect(() => store.apply([token("phone"), broken], now)).toThrow(/NOT NULL/);
-    expect(store.tokens(address, mailbox, now)).toEqual([]);
+    expect(store.tokens(address, mailbox)).toEqual([]);
     store.apply([token("phone")], now);
-    expect(store.tokens(address, mailbox, now)).toEqual(["phone"]);
+    expect(store.tokens(address, mailbox)).toEqual(["phone"]);
   });
 });

@@ -1,8 +1,10 @@
 import { createHmac } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
+import type { Resolver } from "node:dns/promises";
 import { once } from "node:events";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createLog } from "../../../services/lib/log.ts";
+import { findAddresses } from "../../../services/metadata/addresses.ts";
 import { answersStun } from "../../../services/metadata/stun.ts";
 import { announceTurn, type Turn } from "../../../services/metadata/turn.ts";
 
@@ -106,6 +108,62 @@ it("gives an account one name at a time, for at least two days, and others other
   expect(names.slice(1).map((end, i) => end - names[i]!)).toEqual(names.slice(1).map(() => day / 2));
   const accounts = Array.from({ length: 20 }, (_, i) => `account${i}@_a.test`);
   expect(new Set(accounts.map(nameOf)).size).toBe(20);
+  turn.stop();
+});
+
+it("wants an answer by each family, for the machine's own IPv6 address says nothing of IPv4", async () => {
+  const told: (string | undefined)[] = [];
+  let answering = ["2001:db8::5"];
+  const turn = announceTurn({
+    ...{ domain: "_a.test", port: 3478, now: () => now, lookEveryMs: 5, longSilenceMs: 0 },
+    answersStun: async (address) => answering.includes(address),
+    readSecret: async () => "secret",
+    resolve: async () => ["192.0.2.5", "2001:db8::5", "192.0.2.6"],
+    tell: (problem) => void told.push(problem),
+    log: createLog(() => {}),
+  });
+  await expect.poll(() => told).toEqual(["nothing answers at 192.0.2.5, 192.0.2.6, UDP port 3478"]);
+  expect(turn.value("abc@_a.test")).toBeUndefined();
+  answering = ["2001:db8::5", "192.0.2.6"];
+  await expect.poll(() => turn.value("abc@_a.test")).toBeDefined();
+  turn.stop();
+});
+
+it("takes nobody's word for a family of which the DNS could not say anything, and goes by what it said before", async () => {
+  const failed = async (code: string): Promise<string[]> => {
+    throw Object.assign(new Error(code), { code });
+  };
+  let ipv4 = () => failed("ETIMEOUT");
+  let asked = 0;
+  const answering = ["2001:db8::5"];
+  const turn = announceTurn({
+    ...{ domain: "_a.test", port: 3478, now: () => now, lookEveryMs: 5, tell: () => {} },
+    answersStun: async (address) => answering.includes(address),
+    readSecret: async () => "secret",
+    resolve: (domain) => {
+      asked += 1;
+      const resolver = { resolve4: () => ipv4(), resolve6: async () => ["2001:db8::5"] };
+      return findAddresses(domain, resolver as unknown as Resolver);
+    },
+    log: createLog(() => {}),
+  });
+  const value = () => turn.value("abc@_a.test");
+  const lookTwice = async () => {
+    const before = asked;
+    await expect.poll(() => asked, { timeout: 5_000 }).toBeGreaterThan(before + 2);
+  };
+  await lookTwice();
+  expect(value()).toBeUndefined();
+  ipv4 = async () => ["192.0.2.5"];
+  answering.push("192.0.2.5");
+  await expect.poll(value).toBeDefined();
+  ipv4 = () => failed("ESERVFAIL");
+  await lookTwice();
+  expect(value()).toBeDefined();
+  answering.pop();
+  await expect.poll(value).toBeUndefined();
+  ipv4 = () => failed("ENODATA");
+  await expect.poll(value).toBeDefined();
   turn.stop();
 });
 

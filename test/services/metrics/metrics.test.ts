@@ -47,7 +47,7 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     root = await mkdtemp(join(tmpdir(), "homing-metrics-"));
     lines = [];
     idle = 0;
-    await mkdir(join(root, "prom"));
+    for (const folder of ["queue", "prom"]) await mkdir(join(root, folder));
     await mkdir(join(root, "data"));
   });
   afterEach(async () => {
@@ -69,7 +69,7 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     await put("relay.json", JSON.stringify(config));
     const { servers, stop } = await startMetricsService({
       settingsPath: join(root, "relay.json"),
-      folder: join(root, "prom"),
+      folders: [join(root, "queue"), join(root, "prom")],
       dovecotSocket: join(root, "dovecot"),
       certificatePath: join(root, "certificate.pem"),
       root,
@@ -122,7 +122,9 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     const keyPem = String(privateKey.export({ type: "pkcs8", format: "pem" }));
     const pem = selfSignedCertificate({ domain: "_a.test", keyPem, now: new Date() });
     await put("certificate.pem", pem);
-    const notAfter = Math.floor(new X509Certificate(pem).validToDate.getTime() / 1000);
+    const certificate = new X509Certificate(pem);
+    const notBefore = Math.floor(certificate.validFromDate.getTime() / 1000);
+    const notAfter = Math.floor(certificate.validToDate.getTime() / 1000);
     const text = await scrape();
     for (const line of [
       'homing_x_total{by="a\\"b"} 7',
@@ -148,6 +150,7 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
       "homing_needs_attention 1",
       "homing_reaper_last_run_timestamp_seconds 1800000000",
       "homing_clock_synchronized 1",
+      `homing_certificate_not_before_seconds ${notBefore}`,
       `homing_certificate_not_after_seconds ${notAfter}`,
       'homing_metrics_files{state="good"} 1',
       'homing_metrics_files{state="broken"} 0',
@@ -160,7 +163,9 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
 
   it("says nothing of what a machine does not have, and goes on without Dovecot", async () => {
     const text = await scrape();
-    expect(text).not.toMatch(/undervoltage|temperature|card_|throttled|needs_attention|not_after|reaper|NaN/);
+    expect(text).not.toMatch(
+      /undervoltage|temperature|card_|throttled|needs_attention|not_after|not_before|reaper|NaN/,
+    );
     expect(text).toContain('slot="unknown"} 1\n');
     expect(text).toContain("homing_dovecot_up 0\n");
     expect(text).toContain("homing_clock_synchronized 0\n");
@@ -208,6 +213,15 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     expect(await line()).toBe("homing_a 2");
     await rm(join(root, "prom/a.prom"));
     expect(await line()).toBeUndefined();
+  });
+
+  it("takes figures of the queue from nobody else", async () => {
+    const of = (value: string) => `# TYPE homing_mail_queue_bytes gauge\nhoming_mail_queue_bytes ${value}\n`;
+    await put("prom/a.prom", of("1e15"));
+    await put("queue/queue.prom", of("4096"));
+    const text = await scrape();
+    expect(text.match(/^homing_mail_queue_bytes .*$/gm)).toEqual(["homing_mail_queue_bytes 4096"]);
+    expect(text).toContain('homing_metrics_files{state="broken"} 1\n');
   });
 
   it("follows no link out of the folder", async () => {

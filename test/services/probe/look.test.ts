@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { selfSignedCertificate } from "../../../appliance/life/certificate.ts";
 import { type DnsParts, lookAtDns, type Names } from "../../../services/probe/dns.ts";
 import { judgeCertificate } from "../../../services/probe/doors.ts";
+import { routersIn } from "../../../services/probe/routers.ts";
 import { createSteps } from "../../../services/probe/steps.ts";
 
 const domain = "chat.example.org";
@@ -38,6 +39,7 @@ async function look(change: Partial<DnsParts> = {}) {
     dkim: { selector: "homing1", publicPem: dkim.export({ type: "spki", format: "pem" }).toString() },
     shown: own,
     certificateAt: async () => own,
+    routers: ["192.168.1.1"],
     steps,
     ...change,
   });
@@ -89,8 +91,37 @@ describe("the canary's look at the DNS", () => {
     expect(await look({ domain: "_a.test", names: { ...right, ...change } })).toMatchObject({ ok: true });
   });
 
-  it("finds an address at which another machine answers", async () => {
+  it("knows a router that shows its own page instead of leading back, for IPv4 alone", async () => {
+    const names = { ...right, resolve6: missing };
+    expect(await look({ names, certificateAt: async () => other })).toMatchObject({
+      ok: true,
+      detail: expect.stringMatching(/^A 192\.0\.2\.5, where from inside the router itself answers; /),
+    });
     expect(await look({ certificateAt: async () => other })).toMatchObject({
+      ok: false,
+      detail: "AAAA 2001:db8::5 leads to another machine",
+    });
+    const without = { names, certificateAt: async () => other, routers: [] };
+    expect(await look(without)).toMatchObject({ ok: false, detail: "A 192.0.2.5 leads to another machine" });
+  });
+
+  it("finds the default routers in the kernel's table", () => {
+    const table = [
+      "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT",
+      "eth0\t00000000\t0101A8C0\t0003\t0\t0\t1024\t00000000\t0\t0\t0",
+      "eth0\t0001A8C0\t00000000\t0001\t0\t0\t1024\t00FFFFFF\t0\t0\t0",
+      "wg0\t00000000\t00000000\t0001\t0\t0\t2000\t00000000\t0\t0\t0",
+      "wlan0\t00000000\tFE0AA8C0\t0003\t0\t0\t3024\t00000000\t0\t0\t0",
+      "",
+    ].join("\n");
+    expect(routersIn(table)).toEqual(["192.168.1.1", "192.168.10.254"]);
+    expect(routersIn("")).toEqual([]);
+  });
+
+  it("finds an address at which another machine answers", async () => {
+    const third = await certificateOf(domain);
+    const certificateAt = async ({ host }: { host: string }) => (host === "192.168.1.1" ? third : other);
+    expect(await look({ certificateAt })).toMatchObject({
       ok: false,
       detail: "A 192.0.2.5 leads to another machine; AAAA 2001:db8::5 leads to another machine",
     });

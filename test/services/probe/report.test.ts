@@ -12,7 +12,7 @@ import {
   verdictOf,
   writeReport,
 } from "../../../services/probe/report.ts";
-import { createSteps } from "../../../services/probe/steps.ts";
+import { createSteps, Finding, makeRoom } from "../../../services/probe/steps.ts";
 
 const verdict: CanaryVerdict = {
   ...{ time: 1_800_000_000, ok: false, works: true },
@@ -35,6 +35,18 @@ describe("the canary's verdict", () => {
     await steps.take("login", async () => {});
     await steps.take(name, () => Promise.reject(new Error("wrong")));
     expect(verdictOf(steps, 7)).toMatchObject({ time: 7, ok: false, works });
+  });
+
+  it("is that it works when Postfix wants room and the disk is full, not so with room on the disk", async () => {
+    const steps = createSteps();
+    await steps.take("submission", () => Promise.reject(new Finding("452 4.3.1", makeRoom)));
+    expect(verdictOf(steps, 7)).toMatchObject({ ok: false, works: false });
+    await steps.take("disk", () => Promise.reject(new Finding("full", "a larger one")));
+    expect(verdictOf(steps, 7)).toMatchObject({ ok: false, works: true });
+    const other = createSteps();
+    await other.take("submission", () => Promise.reject(new Finding("451 4.7.1", "see")));
+    await other.take("disk", () => Promise.reject(new Finding("full", "a larger one")));
+    expect(verdictOf(other, 7)).toMatchObject({ ok: false, works: false });
   });
 
   it("is that it does not work when a run breaks off between two steps, and names the next", async () => {

@@ -3,12 +3,21 @@ import { expect, it } from "vitest";
 import type { ListedAccount } from "../../../appliance/account-states.ts";
 import { emptyReport } from "../../../appliance/reaper-report.ts";
 import { createLog } from "../../../services/lib/log.ts";
-import { type AccountParts, deleteAccounts, findLeaving } from "../../../services/reaper/accounts.ts";
+import {
+  type AccountParts,
+  deleteAccounts,
+  findLeaving,
+  type IdleRule,
+} from "../../../services/reaper/accounts.ts";
 import { openGoneNames } from "../../../services/reaper/gone-names.ts";
 import { DAY, foldersIn, makeStore, now, type TestStore } from "./store.ts";
 
 const today = Math.floor(now / DAY) * DAY;
-const ages = { now, cameAt: (stamp: number, until = stamp) => Math.min(until, now) };
+const rule: IdleRule = {
+  afterDays: 90,
+  ages: { now, cameAt: (stamp, until = stamp) => Math.min(until, now) },
+  connected: new Set(["connected@_a.test"]),
+};
 const log = createLog(() => {});
 
 /** Accounts by name: days since they were made and since the last login, and their state. */
@@ -40,6 +49,7 @@ function makeWorld(store: TestStore, world: World, failAt = Number.POSITIVE_INFI
       async *list() {
         yield* rows.values();
       },
+      has: async (address) => rows.has(address),
       async leave(address) {
         step();
         rows.set(address, { ...rows.get(address)!, state: "leaving" });
@@ -56,12 +66,14 @@ function makeWorld(store: TestStore, world: World, failAt = Number.POSITIVE_INFI
     lastLogins: {
       since: async () => today - 500 * DAY,
       read: async (addresses) => addresses.map((address) => logins.get(address)),
+      async note(addresses, time) {
+        for (const address of addresses) logins.set(address, Math.floor(time / DAY) * DAY);
+      },
       async forget(addresses) {
         step();
         for (const address of addresses) logins.delete(address);
       },
     },
-    connected: async () => new Set(["connected@_a.test"]),
     mailboxes: {
       ...store.mailboxes,
       removeAccount(address) {
@@ -91,11 +103,24 @@ const world: World = {
 it("finds who had no login for too long, but none that is blocked or connected, and whoever was asked to go", async () => {
   using store = makeStore();
   const { parts, rows } = makeWorld(store, world);
-  expect((await findLeaving(parts, 90, ages)).sort()).toEqual(
-    ["asked", "idle", "never"].map((name) => `${name}@_a.test`),
-  );
+  const leaving = await findLeaving(parts, rule);
+  expect([...leaving.keys()].sort()).toEqual(["asked", "idle", "never"].map((name) => `${name}@_a.test`));
   expect([...rows.values()].filter(({ state }) => state === "leaving")).toHaveLength(3);
+  await deleteAccounts(parts, leaving);
   expect(parts.report.accounts).toEqual({ idle: 2, asked: 1 });
+});
+
+it("counts an account when it is gone, not whenever it could not be deleted", async () => {
+  using store = makeStore();
+  const { parts } = makeWorld(store, world);
+  const away = { ...parts.lastLogins, forget: () => Promise.reject(new Error("metadata is away")) };
+  const failing = { ...parts, lastLogins: away };
+  const leaving = await findLeaving(failing, rule);
+  await expect(deleteAccounts(failing, leaving)).rejects.toThrow("metadata is away");
+  expect(parts.report.accounts).toEqual({ idle: 0, asked: 0 });
+  // Nobody knows any more why they leave.
+  await deleteAccounts(parts, await findLeaving(parts, rule));
+  expect(parts.report.accounts).toEqual({ idle: 0, asked: 3 });
 });
 
 it("takes nobody for idle whose logins it cannot know of, since what is kept of them is younger", async () => {
@@ -104,10 +129,24 @@ it("takes nobody for idle whose logins it cannot know of, since what is kept of 
   const find = async (since: number) => {
     const lastLogins = { ...parts.lastLogins, since: async () => today - since * DAY };
     const dry = { ...parts, lastLogins, report: emptyReport(true) };
-    return (await findLeaving(dry, 90, ages)).sort();
+    return [...(await findLeaving(dry, rule)).keys()].sort();
   };
   expect(await find(91)).toEqual(["asked", "idle", "never"].map((name) => `${name}@_a.test`));
   expect(await find(3)).toEqual(["asked", "idle"].map((name) => `${name}@_a.test`));
+});
+
+it("lets nobody go who logged in while it looked", async () => {
+  using store = makeStore();
+  const { parts, rows, logins } = makeWorld(store, world);
+  let reads = 0;
+  const read: AccountParts["lastLogins"]["read"] = (addresses) => {
+    const days = parts.lastLogins.read(addresses);
+    if (++reads === 1) logins.set("never@_a.test", today);
+    return days;
+  };
+  const leaving = await findLeaving({ ...parts, lastLogins: { ...parts.lastLogins, read } }, rule);
+  expect([...leaving.keys()].sort()).toEqual(["asked@_a.test", "idle@_a.test"]);
+  expect(rows.get("never@_a.test")?.state).toBe("active");
 });
 
 it("counts from the day on which an account was unblocked, for nobody could log in before", async () => {
@@ -118,7 +157,7 @@ it("counts from the day on which an account was unblocked, for nobody could log 
     away: { ...login, unblocked: 92 },
     never: { made: 400, unblocked: 0 },
   });
-  expect(await findLeaving(parts, 90, ages)).toEqual(["away@_a.test"]);
+  expect([...(await findLeaving(parts, rule)).keys()]).toEqual(["away@_a.test"]);
 });
 
 it("changes nothing in a dry run", async () => {
@@ -126,15 +165,29 @@ it("changes nothing in a dry run", async () => {
   const { parts, rows } = makeWorld(store, world);
   const before = structuredClone(rows);
   const dry = { ...parts, report: emptyReport(true) };
-  await deleteAccounts(dry, await findLeaving(dry, 90, ages));
+  await deleteAccounts(dry, await findLeaving(dry, rule));
   expect(rows).toEqual(before);
   expect(dry.report.accounts).toEqual({ idle: 2, asked: 1 });
+});
+
+it("takes who is connected for logged in, so that nobody goes who is away when the next run looks", async () => {
+  using store = makeStore();
+  const { parts, logins } = makeWorld(store, world);
+  const client = "connected@_a.test";
+  const away: IdleRule = { ...rule, connected: new Set() };
+  // It shows what would go, and notes nothing.
+  await findLeaving({ ...parts, report: emptyReport(true) }, rule);
+  expect(logins.get(client)).toBe(today - 300 * DAY);
+  expect((await findLeaving(parts, rule)).has(client)).toBe(false);
+  expect((await findLeaving(parts, away)).has(client)).toBe(false);
+  const later = { ...away, ages: { ...rule.ages, now: now + 92 * DAY } };
+  expect((await findLeaving(parts, later)).has(client)).toBe(true);
 });
 
 it("judges nobody by a clock that cannot be believed", async () => {
   using store = makeStore();
   const { parts } = makeWorld(store, world);
-  expect(await findLeaving(parts, 90, undefined)).toEqual(["asked@_a.test"]);
+  expect([...(await findLeaving(parts, undefined)).keys()]).toEqual(["asked@_a.test"]);
 });
 
 it("frees a name only when nothing is left of it, wherever it was killed before", async () => {
@@ -142,7 +195,7 @@ it("frees a name only when nothing is left of it, wherever it was killed before"
     using store = makeStore();
     for (const name of Object.keys(world)) store.add(`${name}@_a.test`, 1, 100);
     const { parts, rows, logins } = makeWorld(store, world, failAt);
-    const run = async (one: AccountParts) => deleteAccounts(one, await findLeaving(one, 90, ages));
+    const run = async (one: AccountParts) => deleteAccounts(one, await findLeaving(one, rule));
     await run(parts).catch((cause: Error) => expect(cause.message).toBe("killed"));
     // The next run has all that is left of the first one.
     const next: World = Object.fromEntries(
@@ -174,12 +227,12 @@ it("takes away what was delivered when an account was gone by then, but nothing 
     alice: { made: 1, state: "leaving" },
     bob: { made: 1, state: "leaving" },
   });
-  await deleteAccounts(parts, await findLeaving(parts, 90, ages));
+  await deleteAccounts(parts, await findLeaving(parts, rule));
   // Three deliveries end; somebody takes the name of bob. Carol's row is not there for a reason that nobody knows.
   for (const address of [alice, bob, carol]) store.add(address, 0, 100);
   rows.set(bob, { address: bob, createdDay: today, state: "active" });
   const look = async (hours: number, changes: Partial<AccountParts> = {}) => {
-    await findLeaving({ ...parts, now: now + hours * 3_600, ...changes }, 90, ages).catch(() => {});
+    await findLeaving({ ...parts, now: now + hours * 3_600, ...changes }, rule).catch(() => {});
     return store.mailboxes.addresses().sort();
   };
   expect(await look(0.5)).toEqual([alice, bob, carol]);
@@ -192,6 +245,18 @@ it("takes away what was delivered when an account was gone by then, but nothing 
   };
   expect(await look(2, { accounts: cutOff })).toEqual([alice, bob, carol]);
   expect(await look(2, { report: emptyReport(true) })).toEqual([alice, bob, carol]);
+  // Somebody takes the name of alice too when the list is read already.
+  const late: AccountParts["accounts"] = {
+    ...parts.accounts,
+    async *list() {
+      yield* parts.accounts.list();
+      rows.set(alice, { address: alice, createdDay: today, state: "active" });
+    },
+  };
+  const noted = parts.gone.read();
+  expect(await look(2, { accounts: late })).toEqual([alice, bob, carol]);
+  rows.delete(alice);
+  parts.gone.keep(noted);
   expect(await look(2)).toEqual([bob, carol]);
   // Forgotten: it is not looked at again.
   store.add(alice, 0, 100);

@@ -14,12 +14,23 @@ const age = (judgement: ReturnType<typeof judgeClock>, stamp: number, at = now) 
   (at - judgement.cameAt(stamp)) / DAY;
 
 describe("a clock that a time server has set", () => {
-  it("is believed at the first run, from day to day, and after a day without power", () => {
-    for (const last of [undefined, kept(), kept({ lastRun: now - 2 * DAY })]) {
+  it("is believed from day to day, and after a day without power", () => {
+    for (const last of [kept(), kept({ lastRun: now - 2 * DAY })]) {
       const judgement = judgeClock({ now, syncedAt: now - 60 }, last);
       expect(judgement.refusal).toBeUndefined();
       expect(age(judgement, now - 21 * DAY)).toBe(21);
     }
+  });
+
+  it("makes nothing older than the first run, or the first after what was kept got lost", () => {
+    const first = judgeClock({ now, syncedAt: now - 60 }, undefined);
+    expect(first.refusal).toBeUndefined();
+    expect(age(first, now - 301 * DAY)).toBe(0);
+    let state = first.state();
+    for (let day = 1; day <= 21; day++)
+      state = judgeClock({ now: now + day * DAY, syncedAt: now }, state).state();
+    const later = judgeClock({ now: now + 21 * DAY, syncedAt: now }, state);
+    expect(age(later, now - 301 * DAY, now + 21 * DAY)).toBe(21);
   });
 
   it("is not believed when it is years ahead all the same", () => {

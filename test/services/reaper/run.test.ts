@@ -20,10 +20,11 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
     mailboxes: store.mailboxes,
     accounts: {
       list: async function* (): AsyncGenerator<ListedAccount> {},
+      has: async () => false,
       leave: async () => {},
       forget: async () => {},
     },
-    lastLogins: { since: async () => 0, read: async () => [], forget: async () => {} },
+    lastLogins: { since: async () => 0, read: async () => [], note: async () => {}, forget: async () => {} },
     connected: async () => new Set(),
     notes: openFullNotes(full, again),
     noted: [],
@@ -35,7 +36,7 @@ function makeParts(store: TestStore, changes: Partial<RunParts> = {}) {
     now,
     freeBytes: () => 1e12,
     reserve: 1e6,
-    queueBytes: 0,
+    queueBytes: { all: 0, held: 0 },
     log: createLog((line) => store.log.push(line)),
     ...changes,
   };
@@ -120,6 +121,29 @@ it("keeps a note for later while the clock cannot be believed, for systemd start
   expect([foldersIn(full), foldersIn(again)]).toEqual([[], [alice]]);
 });
 
+it("deletes whom somebody asked to delete, and nobody else, though Dovecot does not say who is connected", async () => {
+  using store = makeStore();
+  const [idle, asked] = ["idle00000@_a.test", "asked0000@_a.test"];
+  const changes: string[] = [];
+  const accounts: RunParts["accounts"] = {
+    list: async function* (): AsyncGenerator<ListedAccount> {
+      yield { address: idle!, createdDay: 0, state: "active" };
+      yield { address: asked!, createdDay: 0, state: "leaving" };
+    },
+    has: async () => true,
+    leave: async (address) => void changes.push(`leave ${address}`),
+    forget: async (address) => void changes.push(`forget ${address}`),
+  };
+  const { parts } = makeParts(store, { accounts });
+  const connected = () => Promise.reject(new Error("Dovecot is away"));
+  expect(await run("expire", { ...parts, connected })).toMatchObject({ failures: 1 });
+  expect(changes).toEqual([`forget ${asked}`]);
+  expect(await run("expire", parts)).toMatchObject({
+    failures: 0,
+    accounts: { idle: 1, asked: 1 },
+  });
+});
+
 it("deletes old mail though the account service does not answer, and says that something failed", async () => {
   using store = makeStore();
   store.add(alice, 30, 100);
@@ -128,6 +152,7 @@ it("deletes old mail though the account service does not answer, and says that s
     list: async function* (): AsyncGenerator<ListedAccount> {
       throw new Error("nobody there");
     },
+    has: async () => false,
     leave: async () => {},
     forget: async () => {},
   };

@@ -58,6 +58,7 @@ it("lists accounts, lets them leave and forgets them", async () => {
   expect(listed.filter(({ state }) => state === "leaving").map(({ address }) => address)).toEqual([first]);
   await accounts.forget(first);
   expect(await list()).toHaveLength(299);
+  expect([await accounts.has(first), await accounts.has(second)]).toEqual([false, true]);
   // Gone already: nothing is left to do.
   await accounts.forget(first);
   await store.close();
@@ -70,7 +71,7 @@ it("says that the account service is not there", async () => {
   );
 });
 
-it("reads last logins by the thousand, and has accounts forgotten", async () => {
+it("reads last logins by the thousand, notes some, and has accounts forgotten", async () => {
   const store = openMetadataStore(join(folder, "metadata.sqlite"), { keepTokenDays: 90 });
   const config = parseRelayConfig(`domain = "_a.test"`, "relay.toml");
   const dictionary = createDictionary({ turn: () => undefined, config, store, now: () => now });
@@ -87,6 +88,8 @@ it("reads last logins by the thousand, and has accounts forgotten", async () => 
   const today = Math.floor(now / DAY) * DAY;
   expect(days).toEqual(addresses.map((_, i) => (i % 3 === 0 ? today : undefined)));
   expect(await lastLogins.since()).toBe(store.loginsSince());
+  await lastLogins.note(addresses.slice(0, 200), now + DAY + 0.5);
+  expect((await lastLogins.read(addresses)).filter((day) => day === today + DAY)).toHaveLength(200);
   await lastLogins.forget(addresses.slice(0, 500));
   expect((await lastLogins.read(addresses)).filter((day) => day !== undefined)).toHaveLength(167);
   store.close();

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, utimesSync } from "node:fs";
+import { lstatSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -42,4 +42,16 @@ it("takes a doubt between two daily runs, and stays as old as it was", async () 
   rmSync(path);
   await keepDoubts(path, undefined, doubts);
   expect(readClockState(path, never)).toBeUndefined();
+});
+
+it("counts as none while it cannot be read, and is replaced by the next", async () => {
+  // As a bad sector, it is there and lets nobody read it; root would read what has no permissions.
+  symlinkSync(path, path);
+  const causes: unknown[] = [];
+  expect(readClockState(path, (cause) => causes.push(cause))).toBeUndefined();
+  expect(causes).toEqual([expect.objectContaining({ code: "ELOOP" })]);
+  const state = judgeClock({ now, syncedAt: now }, undefined).state();
+  await writeClockState(path, state);
+  expect(lstatSync(path).isFile()).toBe(true);
+  expect(readClockState(path, never)).toEqual(state);
 });
