@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Architecture } from "../../image/spec.ts";
+import { emulatedProcessor } from "./emulation.ts";
 import { findFirmware, firmwarePackage } from "./firmware.ts";
 import { type Control, controlMachine } from "./machine-control.ts";
 
@@ -88,8 +89,7 @@ function qemuArguments(
     ({ hostPort, guestPort }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${guestPort}`,
   );
   const virtualized = !accelerator.startsWith("tcg");
-  // cortex-a72 is a Pi 4's; "max" would make translated code slower for features nobody uses here.
-  const cpu = virtualized ? "host" : options.architecture === "amd64" ? "max" : "cortex-a72";
+  const cpu = virtualized ? "host" : emulatedProcessor[options.architecture];
   return [
     ...["-machine", options.architecture === "amd64" ? "q35" : "virt", "-accel", accelerator, "-cpu", cpu],
     ...["-smp", String(options.cores), "-m", String(options.memoryMebibytes)],

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { ports } from "../../appliance/layout.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
+import { emulatedProcessor } from "../../installer/vm/emulation.ts";
 import { findProgram, freePort } from "../../installer/vm/machine.ts";
 import { cpuSecondsOf } from "../support/process-cpu.ts";
 
@@ -49,7 +50,18 @@ export async function boot<T>(
   const child = spawn(
     program,
     [
-      ...["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
+      ...[
+        "-machine",
+        "q35",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        emulatedProcessor.amd64,
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+      ],
       ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
       ...["-kernel", kernel, "-initrd", initramfs, "-append", options],
       ...["-drive", `if=none,id=disk,format=raw,file=${disk}`, "-device", "virtio-blk-pci,drive=disk"],

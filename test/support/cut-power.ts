@@ -12,8 +12,8 @@ import { readFat } from "../../image/audit/fat-reader.ts";
 import { readPartitions } from "../../image/audit/partition-reader.ts";
 import type { ReadAt } from "../../image/audit/read-at.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
+import { emulatedProcessor, oneThread } from "../../installer/vm/emulation.ts";
 import { findProgram } from "../../installer/vm/machine.ts";
-import { oneThread } from "./one-thread.ts";
 import { cpuSecondsOf } from "./process-cpu.ts";
 
 /** Without acceleration, beside other work, on two cores. */
@@ -50,7 +50,7 @@ export function powerOn(
   const child = spawn(
     program,
     [
-      ...["-machine", "q35", "-accel", oneThread, "-cpu", "max", "-smp", "2", "-m", "1024"],
+      ...["-machine", "q35", "-accel", oneThread, "-cpu", emulatedProcessor.amd64, "-smp", "2", "-m", "1024"],
       ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
       ...[
         "-drive",
