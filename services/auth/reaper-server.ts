@@ -1,7 +1,7 @@
 /**
- * What services/reaper asks, on a socket that it alone may open: which accounts there are, whether there is one, that one
- * leaves, and that one is forgotten whose mail and tokens are gone (account-requests.ts says how). It sees no password, and can make no
- * account and unblock none.
+ * What services/reaper asks, on a socket that it alone may open: which accounts there are, whether there is one, that
+ * one leaves, and that one is forgotten whose mail and tokens are gone (account-requests.ts says how). It sees no
+ * password, and can make no account and unblock none.
  */
 import type { Server } from "node:http";
 import type { Log } from "../lib/log.ts";
