@@ -16,8 +16,11 @@ export const emulatedProcessor: Readonly<Record<Architecture, string>> = {
   arm64: "cortex-a72",
 };
 
+/** A thread for each of the machine's processors: the fastest. */
+export const threadEach = "tcg,thread=multi";
+
 /**
- * All processors of an x86 machine of the tests in one thread of ours. With a thread each, QEMU 7.2 may let a processor
- * run into an int3 that another has already taken out again, where Linux rewrites its own code.
+ * All of them in one thread, for the tests' x86 machines. With a thread each, QEMU 7.2 may let a processor run into an
+ * int3 that another has already taken out again, where Linux rewrites its own code.
  */
 export const oneThread = "tcg,thread=single";

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Architecture } from "../../image/spec.ts";
-import { emulatedProcessor } from "./emulation.ts";
+import { emulatedProcessor, threadEach } from "./emulation.ts";
 import { findFirmware, firmwarePackage } from "./firmware.ts";
 import { type Control, controlMachine } from "./machine-control.ts";
 
@@ -25,6 +25,8 @@ export type MachineOptions = Readonly<{
   architecture: Architecture;
   memoryMebibytes: number;
   cores: number;
+  /** QEMU's accelerator where the computer has none that works; a thread for each processor unless given. */
+  emulation?: string;
   /** TCP ports of 127.0.0.1 that lead into the machine. */
   forwards: readonly Forward[];
   /** Gets the serial console as it comes, and one line when acceleration had to be given up. */
@@ -64,9 +66,8 @@ export function findProgram(name: string, path = process.env.PATH ?? ""): string
 }
 
 /** Accelerators worth trying for a guest of `architecture`, the best first; QEMU's own (tcg) always works. */
-async function accelerators(architecture: Architecture): Promise<string[]> {
+async function accelerators(architecture: Architecture, software: string): Promise<string[]> {
   const native = process.arch === (architecture === "amd64" ? "x64" : "arm64");
-  const software = "tcg,thread=multi";
   if (!native) return [software];
   if (process.platform === "darwin") return ["hvf", software];
   if (process.platform === "win32") return ["whpx", software];
@@ -135,7 +136,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const state = await mkdtemp(join(tmpdir(), "homing-vm-"));
   try {
     const controlSocket = join(state, "qmp");
-    const choices = await accelerators(options.architecture);
+    const choices = await accelerators(options.architecture, options.emulation ?? threadEach);
     for (const [index, accelerator] of choices.entries()) {
       const last = index === choices.length - 1;
       const flash = await firmwareArguments(firmware, state);

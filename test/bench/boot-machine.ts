@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { ports } from "../../appliance/layout.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
-import { emulatedProcessor } from "../../installer/vm/emulation.ts";
+import { emulatedProcessor, threadEach } from "../../installer/vm/emulation.ts";
 import { findProgram, freePort } from "../../installer/vm/machine.ts";
 import { cpuSecondsOf } from "../support/process-cpu.ts";
 
@@ -54,7 +54,7 @@ export async function boot<T>(
         "-machine",
         "q35",
         "-accel",
-        "tcg,thread=multi",
+        threadEach,
         "-cpu",
         emulatedProcessor.amd64,
         "-smp",

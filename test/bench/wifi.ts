@@ -26,7 +26,7 @@ import { resolvePackages } from "../../image/packages/resolve.ts";
 import { buildRootfs } from "../../image/rootfs/build-rootfs.ts";
 import { setFile, type Tree } from "../../image/rootfs/tree.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
-import { emulatedProcessor } from "../../installer/vm/emulation.ts";
+import { emulatedProcessor, threadEach } from "../../installer/vm/emulation.ts";
 import { findProgram } from "../../installer/vm/machine.ts";
 import { printMedians } from "./tables.ts";
 
@@ -127,7 +127,7 @@ async function runGuest(work: string, squashfs: string): Promise<Map<string, Ste
   const child = spawn(
     program,
     [
-      ...["-machine", "virt", "-accel", "tcg,thread=multi", "-cpu", emulatedProcessor.arm64, "-m", "768"],
+      ...["-machine", "virt", "-accel", threadEach, "-cpu", emulatedProcessor.arm64, "-m", "768"],
       ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
       ...["-kernel", join(work, "kernel"), "-initrd", join(work, "initrd")],
       ...["-append", "console=ttyAMA0,115200 quiet panic=10"],

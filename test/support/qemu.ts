@@ -20,7 +20,7 @@ import { withProgress } from "../../installer/progress.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { connectionHelp, wantedPorts } from "../../installer/vm/connection-help.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
-import { emulatedProcessor, oneThread } from "../../installer/vm/emulation.ts";
+import { emulatedProcessor, oneThread, threadEach } from "../../installer/vm/emulation.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
 import { findProgram, firmwareArguments, freePort, startMachine } from "../../installer/vm/machine.ts";
 import { emulatedPi4 } from "./emulated-pi-4.ts";
@@ -131,6 +131,7 @@ export async function bootImage(
     architecture,
     memoryMebibytes,
     cores: 2,
+    ...(architecture === "amd64" && { emulation: oneThread }),
     forwards,
     onConsole: watch.onConsole,
     onNote: watch.onConsole,
@@ -188,7 +189,7 @@ async function bootRaspberryPi(
   ].join(" ");
   return bootByHand(name, program, [
     ...words,
-    ...["-machine", machine, "-accel", "tcg,thread=multi"],
+    ...["-machine", machine, "-accel", threadEach],
     ...["-kernel", join(folder, "kernel"), "-initrd", join(folder, "initrd"), "-dtb", join(folder, "dtb")],
     ...["-append", options, "-drive", `if=sd,format=raw,file=${image.path}`],
   ]);
