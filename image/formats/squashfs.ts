@@ -28,9 +28,9 @@ const PADDING = 4096;
 const IDS_MAX = 0xffff;
 
 /** 256 KiB: about 3 % smaller than squashfs' default of 128 KiB, while a small device can spare the cache. */
-const BLOCK_LOG = 18;
+export const BLOCK_LOG = 18;
 /** 15 makes the system 7 % smaller, and compressing it takes twelve times the work. */
-const DEFAULT_LEVEL = 9;
+export const DEFAULT_LEVEL = 9;
 
 export type SquashfsOptions = Readonly<{
   /** Modification time of everything and creation time of the file system, seconds since 1970 (32 bits). */

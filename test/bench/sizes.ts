@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { targets } from "../../image/build.ts";
+import { BLOCK_LOG, DEFAULT_LEVEL } from "../../image/formats/squashfs.ts";
 import { compressFrameSync } from "../../image/formats/zstd-frame.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { loadPackage } from "../../image/packages/deb.ts";
@@ -19,8 +20,7 @@ import type { Architecture } from "../../image/spec.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 
 const ROWS = 20;
-/** Level and block size of the squashfs (image/formats/squashfs.ts). */
-const FRAME = { level: 15, windowLog: 18 } as const;
+const FRAME = { level: DEFAULT_LEVEL, windowLog: BLOCK_LOG } as const;
 const BLOCK_BYTES = 1 << FRAME.windowLog;
 
 type Thing = { name: string; why: string; contents: Uint8Array[] };
