@@ -1,9 +1,11 @@
 /**
  * What is in the cache directory, what of it is needed, and how the rest is removed while builds may be running.
- * Called by `./homing cache`. Files that are not the builder's own are counted and left alone.
+ * Called by `./homing cache`. What does not have a name and kind that the builder writes is not the builder's own, for
+ * --cache may name any folder: it is counted and left alone, and links are not followed.
  */
-import { readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import type { Stats } from "node:fs";
+import { lstat, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { requireWritable } from "./packages/cache.ts";
 import { packagePath } from "./packages/download.ts";
 import type { PackageLock } from "./packages/lock.ts";
@@ -25,6 +27,15 @@ export type CacheItem = Readonly<{
 /** On request one of each architecture is enough; nobody asks who has room for three. */
 const KEPT_ROOTFS = 1;
 const architectures = ["amd64", "arm64"] as const;
+/**
+ * Names of the builder's own files, as packagePath and cachedRuntime give them. Pruning adds ".PID-RANDOM.part" as a
+ * download does, also to a part.
+ */
+const PART_ENDING = String.raw`(?:\.\d+-[0-9a-f]{8}\.part)*`;
+const ownFiles = {
+  packages: new RegExp(String.raw`^[0-9a-f]{16}-[\w.+~-]+\.deb${PART_ENDING}$`),
+  node: new RegExp(String.raw`^node-linux-(?:x64|arm64)-\d+\.\d+\.\d+\.tgz${PART_ENDING}$`),
+} as const;
 
 type Item = CacheItem & Readonly<{ mtimeMs: number }>;
 
@@ -44,8 +55,11 @@ async function listItems(directory: string, lock: PackageLock, now: number): Pro
     ...(await listFiles(node!, "node", locked, now)),
     ...(await listRootfsItems(rootfs!, now)),
   ];
-  const known = new Set([packages, node, rootfs, ...items.map(({ path }) => path)]);
-  for (const folder of [directory, rootfs!]) {
+  const known = new Set(items.map(({ path }) => path));
+  const folders: string[] = [];
+  for (const folder of [packages!, node!, rootfs!]) if (await isFolder(folder)) folders.push(folder);
+  for (const folder of folders) known.add(folder);
+  for (const folder of [directory, ...folders]) {
     for (const name of await namesIn(folder)) {
       const path = join(folder, name);
       if (known.has(path)) continue;
@@ -61,11 +75,15 @@ async function listFiles(
   locked: ReadonlySet<string>,
   now: number,
 ): Promise<Item[]> {
+  if (!(await isFolder(folder))) return [];
   const parts = new Map((await partsIn(folder)).map((part) => [part.path, part]));
-  const paths = new Set((await namesIn(folder)).map((name) => join(folder, name)));
+  const names = (await namesIn(folder)).filter((name) => ownFiles[kind].test(name));
+  const paths = new Set(names.map((name) => join(folder, name)));
   const items: Item[] = [];
   for (const path of paths) {
-    const { size: bytes, mtimeMs } = (await stat(path).catch(() => undefined)) ?? { size: 0, mtimeMs: now };
+    const there = await statsOf(path);
+    if (!there?.isFile()) continue;
+    const { size: bytes, mtimeMs } = there;
     const part = parts.get(path);
     if (part) {
       // The next build goes on with what was left of a package that is needed and not there.
@@ -80,6 +98,7 @@ async function listFiles(
 }
 
 async function listRootfsItems(folder: string, now: number): Promise<Item[]> {
+  if (!(await isFolder(folder))) return [];
   const folders = await listRootfs(folder, now, KEPT_ROOTFS);
   return Promise.all(
     folders.map(async ({ path, whole, used, stays }): Promise<Item> => {
@@ -98,9 +117,10 @@ export async function pruneCache(directory: string, lock: PackageLock, now: numb
   if (superfluous.length === 0) return [];
   await requireWritable(directory, "nothing can be removed from it");
   for (const { path, mtimeMs } of superfluous) {
-    if (!path.startsWith(join(directory, "rootfs"))) await removeUnused(path, mtimeMs);
+    if (dirname(path) !== join(directory, "rootfs")) await removeUnused(path, mtimeMs);
   }
-  await pruneRootfs(join(directory, "rootfs"), now, KEPT_ROOTFS);
+  const rootfs = join(directory, "rootfs");
+  if (await isFolder(rootfs)) await pruneRootfs(rootfs, now, KEPT_ROOTFS);
   const left = new Set((await listItems(directory, lock, now)).map(({ path }) => path));
   return superfluous.filter(({ path }) => !left.has(path)).map(({ mtimeMs: _, ...item }) => item);
 }
@@ -111,7 +131,7 @@ async function removeUnused(path: string, mtimeMs: number): Promise<void> {
   const aside = asideName(path);
   try {
     await rename(path, aside);
-    if ((await stat(aside)).mtimeMs === mtimeMs) await rm(aside);
+    if ((await lstat(aside)).mtimeMs === mtimeMs) await rm(aside);
     else await rename(aside, path);
   } catch (error) {
     // A build took it, or somebody else removed it.
@@ -128,9 +148,25 @@ async function namesIn(folder: string): Promise<string[]> {
   ).sort();
 }
 
+/** Whose content is the builder's; it may be a link, for a cache may be spread over disks. */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    // Nothing there, or a link to nothing or to itself.
+    if (["ENOENT", "ELOOP"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+    throw error;
+  }
+}
+
+/** Of what has this name itself, be it a link; undefined when there is nothing, or nothing any more. */
+async function statsOf(path: string): Promise<Stats | undefined> {
+  return await lstat(path).catch(() => undefined);
+}
+
 /** Of a file, or of all files in a folder; what goes away meanwhile does not count. */
 async function bytesOf(path: string): Promise<number> {
-  const there = await stat(path).catch(() => undefined);
+  const there = await statsOf(path);
   if (!there?.isDirectory()) return there?.size ?? 0;
   const names = await readdir(path).catch(() => []);
   const sizes = await Promise.all(names.map((name) => bytesOf(join(path, name))));

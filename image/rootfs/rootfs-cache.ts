@@ -6,6 +6,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmod,
+  lstat,
   mkdir,
   mkdtemp,
   readdir,
@@ -223,9 +224,13 @@ export async function listRootfs(directory: string, now: number, kept: number): 
   for (const name of names) {
     const [, architecture, suffix] = folderPattern.exec(name) ?? [];
     const path = join(directory, name);
-    const used = architecture === undefined ? undefined : await modifiedAt(path);
-    if (architecture === undefined || used === undefined) continue;
-    found.push({ path, architecture, whole: suffix === undefined, used });
+    if (architecture === undefined) continue;
+    const there = await lstat(path).catch((error: unknown) => {
+      if (!hasCode(error, "ENOENT")) throw error;
+    });
+    // No file and no link: those are somebody else's.
+    if (!there?.isDirectory()) continue;
+    found.push({ path, architecture, whole: suffix === undefined, used: there.mtimeMs });
   }
   const counts: Record<string, number> = {};
   return found

