@@ -30,8 +30,11 @@ function isSystemError(error: Error): error is NodeJS.ErrnoException {
   return "syscall" in error && "code" in error;
 }
 
-/** "keys/tls.pem: permission denied (EACCES)" instead of Node's "EACCES: permission denied, open 'keys/tls.pem'". */
+/**
+ * "keys/tls.pem: permission denied (EACCES)" instead of Node's "EACCES: permission denied, open 'keys/tls.pem'". Node's own
+ * SystemErrors (ERR_FS_EISDIR of rm) have the positive number, of which it knows no message.
+ */
 function systemErrorText(error: NodeJS.ErrnoException): string {
-  if (error.path === undefined || error.errno === undefined) return error.message;
+  if (error.path === undefined || error.errno === undefined || error.errno >= 0) return error.message;
   return `${error.path}: ${getSystemErrorMessage(error.errno)} (${error.code})`;
 }
