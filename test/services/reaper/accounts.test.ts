@@ -110,6 +110,25 @@ it("finds who had no login for too long, but none that is blocked or connected, 
   expect(parts.report.accounts).toEqual({ idle: 2, asked: 1 });
 });
 
+it("lets an account be without a login for just so long as the settings have it, and no second longer", async () => {
+  using store = makeStore();
+  // A login at the last moment of its day: nobody keeps more of it than the day.
+  const lastMoment = today + DAY - 1;
+  const accounts: World = {
+    login: { made: 400, login: 0 },
+    made: { made: 0 },
+    unblocked: { made: 400, login: 300, unblocked: 0 },
+  };
+  const find = async (idleSeconds: number) => {
+    const then = lastMoment + idleSeconds;
+    const { parts } = makeWorld(store, accounts);
+    const at: IdleRule = { ...rule, ages: { now: then, cameAt: (from, until = from) => until } };
+    return [...(await findLeaving({ ...parts, now: then }, at)).keys()].sort();
+  };
+  expect(await find(90 * DAY)).toEqual([]);
+  expect(await find(90 * DAY + 1)).toEqual(["login", "made", "unblocked"].map((name) => `${name}@_a.test`));
+});
+
 it("counts an account when it is gone, not whenever it could not be deleted", async () => {
   using store = makeStore();
   const { parts } = makeWorld(store, world);

@@ -28,6 +28,33 @@ it("removes old messages, and large ones earlier, in all mailboxes of all accoun
   });
 });
 
+it("lets a message become just so old as the settings have it, and no second older", () => {
+  using store = makeStore();
+  const [age, large, unfinished] = [20 * DAY, 7 * DAY, 1.5 * DAY];
+  const add = (seconds: number, size: number, place?: string) => store.add(alice, seconds / DAY, size, place);
+  for (const late of [0, 1]) {
+    add(age + late, 10);
+    add(large + late, 200_001);
+    add(unfinished + late, 10, "tmp");
+  }
+  const ages = () => store.mailboxes.messages(alice).map(({ stamp }) => now - stamp);
+  const byNumber = (a: number, b: number) => a - b;
+  expect(ages().sort(byNumber)).toEqual([unfinished, unfinished + 1, large, large + 1, age, age + 1]);
+  const sweep = store.sweep();
+  sweepAll(sweep);
+  expect(ages().sort(byNumber)).toEqual([unfinished, large, age]);
+  for (const reason of ["age", "large", "unfinished"] as const)
+    expect(sweep.report.removed[reason].messages, reason).toBe(1);
+});
+
+it("spares in a full mailbox what is just as old as the newest that are kept, and nothing older", () => {
+  using store = makeStore();
+  for (const late of [0, 1]) for (let i = 0; i < 5; i++) store.add(alice, (DAY + late) / DAY, 150_000);
+  const sweep = store.sweep();
+  sweepAll(sweep);
+  expect(store.mailboxes.messages(alice).map(({ stamp }) => now - stamp)).toEqual(Array(5).fill(DAY));
+});
+
 it("says the same with a dry run, and removes nothing", () => {
   using store = makeStore();
   for (const days of [1, 8, 21, 30]) store.add(alice, days, 250_000);

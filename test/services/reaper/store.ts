@@ -24,7 +24,7 @@ export type TestStore = Disposable &
   Readonly<{
     folder: string;
     mailboxes: Mailboxes;
-    /** Puts a message there that came so many days ago. */
+    /** Puts a message there that came so many days ago, to the second. */
     add(address: string, days: number, size: number, place?: string): void;
     /** Days of all messages of an account, oldest first, with one decimal. */
     days(address: string): number[];
@@ -48,7 +48,7 @@ export function makeStore(): TestStore {
       const box = join(mail, address, "mail", place);
       mkdirSync(box, { recursive: true });
       mkdirSync(join(mail, "index", address, ".INBOX"), { recursive: true });
-      const stamp = Math.floor(now - days * DAY);
+      const stamp = Math.round(now - days * DAY);
       writeFileSync(join(box, `${stamp}.M${count++}P1.homing,S=${size},W=${size}:2,S`), "x");
     },
     days: (address) =>
