@@ -13,12 +13,13 @@ import { noteFinished, readBackup, writeBackup } from "./backup.ts";
 import { CredentialsError, findCredentials } from "./credentials.ts";
 import { keepAddresses } from "./desired.ts";
 import type { ServerPlace } from "./exchange.ts";
+import { NoDnsError, noDnsMend, noDnsText } from "./no-dns.ts";
 import { painterFor } from "./painter.ts";
 import type { DnsPlan } from "./plan.ts";
 import { changeLines, planText } from "./plan-text.ts";
 import { printable } from "./printable.ts";
 import { reportText } from "./report-text.ts";
-import { systemResolver } from "./resolver.ts";
+import { noting, systemResolver } from "./resolver.ts";
 import type { DesiredDns } from "./wanted.ts";
 import { watchDns } from "./watch.ts";
 import type { DnsWorld } from "./world.ts";
@@ -226,18 +227,23 @@ async function describeProvider(
     if (description === undefined) throw new UsageError(`--provider “${provider}” is none of ${known}`);
     return description;
   }
-  const zone = await zoneByResolver(domain, systemResolver(world, io.signal));
+  const resolver = noting(systemResolver(world, io.signal));
+  const zone = await zoneByResolver(domain, resolver.ask);
+  if (zone === null && !resolver.answered()) {
+    throw new NoDnsError(`${noDnsText(world)}, so who keeps ${domain} is not known. ${noDnsMend}`);
+  }
   const found = recognizeProvider(zone?.names ?? []);
   if (found?.how === "interface") {
     io.stderr.write(`The name servers of ${zone?.zone} are those of ${found.name}.\n`);
     return found.provider;
   }
   const whose =
-    found === undefined
-      ? "nobody's that Homing knows"
-      : `those of ${found.name}, where records are entered by hand`;
+    found !== undefined
+      ? `the name servers of ${domain} are those of ${found.name}, where records are entered by hand`
+      : zone?.zone.includes(".")
+        ? `the name servers of ${domain} are nobody's that Homing knows`
+        : `${domain} is in no zone yet that the DNS knows`;
   throw new CredentialsError(
-    `the name servers of ${domain} are ${whose}. Name the provider by --provider (${known}), or enter the records ` +
-      "that ./homing dns zone prints.",
+    `${whose}. Name the provider by --provider (${known}), or enter the records that ./homing dns zone prints.`,
   );
 }

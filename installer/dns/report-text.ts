@@ -14,7 +14,7 @@ const marks: Readonly<Record<RecordReport["state"], string>> = {
   conflicts: "CONFLICT",
 };
 const MARK_WIDTH = 8;
-const paths: Readonly<Record<DnsReport["path"], string>> = {
+const paths: Readonly<Record<Exclude<DnsReport["path"], "none">, string>> = {
   servers: "each name server itself",
   https: "a resolver by HTTPS",
   resolver: "this computer's resolver",
@@ -23,9 +23,9 @@ const paths: Readonly<Record<DnsReport["path"], string>> = {
 const MAX_FOUND_LENGTH = 60;
 
 export function reportText(report: DnsReport, painter: Painter): string {
-  const { domain, zone, records, findings } = report;
-  const heading =
-    zone === null ? `${domain} has no zone` : `${domain}, zone ${zone}: asked ${paths[report.path]}`;
+  const { domain, zone, path, records, findings } = report;
+  if (path === "none") return unansweredText(report, painter);
+  const heading = zone === null ? `${domain} has no zone` : `${domain}, zone ${zone}: asked ${paths[path]}`;
   const servers = report.servers.map(({ server, address, state, reason, serial }) => {
     const version = serial === null ? "" : `, version ${serial}`;
     return `  ${server}${address === "" ? "" : ` ${address}`}: ${state === "answers" ? `answers${version}` : reason}`;
@@ -38,14 +38,24 @@ export function reportText(report: DnsReport, painter: Painter): string {
     "",
     ...records.flatMap((record) => recordLines(record, painter)),
     ...(findings.length === 0 ? [] : [""]),
-    ...findings.flatMap(({ severity, text, mend }) => [
-      `${severity === "error" ? painter.bad("Error:") : painter.mind("Warning:")} ${text}.`,
-      `  → ${mend}`,
-    ]),
+    ...findingLines(findings, painter),
     "",
     verdict(report, painter),
     "",
   ].join("\n");
+}
+
+/** Of records that nobody was asked for there is nothing to say. */
+function unansweredText({ domain, findings }: DnsReport, painter: Painter): string {
+  const open = painter.bad(`Whether mail for ${domain} will work is not known.`);
+  return [...findingLines(findings, painter), "", open, ""].join("\n");
+}
+
+function findingLines(findings: DnsReport["findings"], painter: Painter): string[] {
+  return findings.flatMap(({ severity, text, mend }) => [
+    `${severity === "error" ? painter.bad("Error:") : painter.mind("Warning:")} ${text}.`,
+    `  → ${mend}`,
+  ]);
 }
 
 function recordLines(record: RecordReport, painter: Painter): string[] {

@@ -51,8 +51,11 @@ export type DnsReport = Readonly<{
   zone: string | null;
   /** Its name servers by the zone above and by itself, for recognizing the provider. */
   nameServers: readonly string[];
-  /** How was asked: each server itself, or resolvers by HTTPS, or this computer's resolver. */
-  path: "servers" | "https" | "resolver";
+  /**
+   * How was asked: each server itself, or resolvers by HTTPS, or this computer's resolver. "none": nobody answered, so
+   * nothing is known of any record; the one finding, "no-dns", says why.
+   */
+  path: "servers" | "https" | "resolver" | "none";
   /** Outside services that were asked besides the zone's own servers and the computer's resolver. */
   asked: readonly string[];
   servers: readonly ServerReport[];
@@ -64,8 +67,9 @@ export type DnsReport = Readonly<{
 }>;
 
 /** Whether mail will work: it will, it will not yet, or nobody answered what would show it. */
-export function outlookOf({ works, records, findings }: DnsReport): "works" | "not yet" | "not known" {
+export function outlookOf({ path, works, records, findings }: DnsReport): "works" | "not yet" | "not known" {
   if (works) return "works";
+  if (path === "none") return "not known";
   const isOpen = ({ state }: RecordReport) => state === "unknown";
   const isError = ({ severity }: Pick<RecordReport, "severity">) => severity === "error";
   return !findings.some(isError) && records.filter(isError).every(isOpen) ? "not known" : "not yet";

@@ -58,6 +58,23 @@ export function httpsResolver(world: DnsWorld, signal?: AbortSignal): AskResolve
   };
 }
 
+export type NotedResolver = Readonly<{
+  ask: AskResolver;
+  /** Whether it knew of any question's name that it exists or does not; its own trouble says nothing of that. */
+  answered: () => boolean;
+}>;
+
+/** Notes whether anything was learned from a resolver: where nothing was, nothing is missing. */
+export function noting(resolver: AskResolver): NotedResolver {
+  let answered = false;
+  const ask: AskResolver = async (question, options) => {
+    const answer = await resolver(question, options);
+    answered ||= answer.outcome === outcomes.none || answer.outcome === outcomes.noSuchName;
+    return answer;
+  };
+  return { ask, answered: () => answered };
+}
+
 class ResolverTrouble extends Error {
   readonly answer: DnsAnswer;
   constructor(answer: DnsAnswer) {

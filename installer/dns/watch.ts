@@ -4,7 +4,8 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { SetName } from "../../appliance/dns/provider.ts";
-import { type CheckOptions, checkDns } from "./check.ts";
+import { checkDns } from "./check.ts";
+import type { CheckOptions } from "./inquiry.ts";
 import type { DnsReport } from "./report.ts";
 import type { DesiredDns } from "./wanted.ts";
 

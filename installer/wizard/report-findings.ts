@@ -25,7 +25,13 @@ const verdicts = (domain: string): Readonly<Record<ReturnType<typeof outlookOf>,
 
 /** What keeps mail from working comes first. */
 export function findingsOf(report: DnsReport, folder: string): Finding[] {
-  const { records, findings, domain } = report;
+  const { path, records, findings, domain } = report;
+  if (path === "none") {
+    return [
+      { mark: "warning", text: "Whether mail will work is not known: the DNS gave no answer." },
+      ...findings.map(({ text, mend }): Finding => ({ mark: "bad", text: `${text}. ${mend}` })),
+    ];
+  }
   const all = [
     ...findings,
     ...records

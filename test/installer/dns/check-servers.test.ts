@@ -166,13 +166,6 @@ describe.skipIf(missingServers !== undefined)(
       expect(await outside("ok.test")).toMatchObject({ dnssec: "unsigned", asked: [], works: true });
     });
 
-    it("says that there is no DNS rather than that something is missing", async () => {
-      const world = { ...internet().world, resolvers: [], roots: [], https: [] };
-      const report = await checkDns(desired("a.example.net.org"), { world });
-      expect(codes(report)).toEqual(["error no-dns"]);
-      expect(report).toMatchObject({ works: false, zone: null });
-    });
-
     it("finds the zone from the root when no resolver answers", async () => {
       const world = { ...internet().world, resolvers: [] };
       const report = await checkDns(desired("ok.test"), { world });

@@ -52,6 +52,18 @@ it("does not say that mail will not work where nobody answered", () => {
   });
 });
 
+it("says nothing of records where the DNS could not be asked", () => {
+  const unasked = report({
+    ...{ path: "none", zone: null, works: false },
+    findings: [{ severity: "error", code: "no-dns", text: "nobody answers", mend: "Connect it." }],
+    records: [record(domain, { state: "unknown", severity: "error" })],
+  });
+  expect(findingsOf(unasked, domain)).toEqual([
+    { mark: "warning", text: expect.stringContaining("is not known") },
+    { mark: "bad", text: "nobody answers. Connect it." },
+  ]);
+});
+
 it("leaves what no screen has room for to the command", () => {
   const many = Array.from({ length: 14 }, (_, index) =>
     record(`x${index}`, { state: "differs", severity: "warning" }),
