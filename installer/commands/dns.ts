@@ -2,8 +2,8 @@
  * `./homing dns ACTION`: checks a relay's DNS records, publishes them at a provider, takes that back, and prints them. The
  * work is done in installer/dns/; here are the options.
  */
-import { providersByHand } from "../../appliance/dns/by-hand.ts";
-import { pathByHand } from "../../appliance/dns/recognize-provider.ts";
+import { anywhere, providersByHand } from "../../appliance/dns/by-hand.ts";
+import { providerById, providers } from "../../appliance/dns/providers/providers.ts";
 import { zoneText } from "../../appliance/dns/records.ts";
 import { isInZone } from "../../appliance/dns/zone-names.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
@@ -38,6 +38,8 @@ type Values = ReturnType<typeof parseCommandArgs<typeof options>>["values"];
 type Action = (target: string, values: Values, io: CommandIo) => Promise<number>;
 
 const EXIT_NOT_YET = 1;
+/** What `dns zone --provider` takes for a provider that Homing does not know. */
+const ANY_PROVIDER = "other";
 /** Of actions that take no relay folder. */
 const needs: Readonly<Record<string, string>> = {
   undo: "a back-up",
@@ -84,14 +86,15 @@ export const command: Command = {
     "dns register NAME.dedyn.io",
   help: `
   check    finds the name servers of the domain, asks every one of them, and says of each record whether it is
-           there, and how to mend what is not. Ends with 0 when mail will work, with 1 when not
+           there, and how to mend what is not. Ends with 0 when mail will work, with 1 when not or when nobody answers
   plan     shows what apply would change at the provider: + is added, ~ is changed
   apply    keeps a back-up of the zone in the relay folder, asks, changes the relay's record sets and no others,
            and waits until every name server shows them. Stops when the domain receives mail elsewhere
   undo     restores what an apply changed; BACKUP is the file that it wrote
   register gets a free name below dedyn.io: an account at deSEC, by a link in a letter, and a token for this name alone
            in a file for --credentials. Ends with 1 when the link has to be opened first
-  zone     prints the records as a zone file, or with --provider namecheap (and others) field by field
+  zone     prints the records as a zone file, or with --provider field by field: namecheap and others know where;
+           “other” for one that Homing does not know
 
   FOLDER                  the relay's folder, made by ./homing init
   --address IP            a public address of the relay (twice: IPv4 and IPv6). Without it, the ones that were
@@ -147,19 +150,29 @@ async function zoneOutput(
   values: Values,
   io: CommandIo,
 ): Promise<string> {
-  if (values.provider === undefined) {
-    const hasAddress = records.some((record) => record.name === domain && "address" in record);
-    return hasAddress
-      ? zoneText(records)
-      : `; Name the relay's public address by --address.\n${zoneText(records)}`;
-  }
+  const { provider } = values;
+  const path = provider === undefined ? undefined : handPath(provider);
+  const hasAddress = records.some((record) => record.name === domain && "address" in record);
+  const note = hasAddress ? "" : "Name the relay's public address by --address.\n";
+  if (path === undefined) return `${note && `; ${note}`}${zoneText(records)}`;
   const zone = await zoneByResolver(domain, systemResolver(worldOf(values), io.signal));
   // Unknown while there is no network, or no delegation yet: then most names were bought with two parts.
   const bought = domain.split(".").slice(-2).join(".");
   const name = zone?.zone.includes(".") && isInZone(domain, zone.zone) ? zone.zone : bought;
-  const wish = values.provider.toLowerCase();
-  const known = providersByHand.find((each) => each.name.toLowerCase().startsWith(wish));
-  return handText(records, name, known?.path ?? pathByHand(zone?.names ?? []));
+  return note + handText(records, name, path);
+}
+
+/** Where the owner enters records at the provider, by the beginning of its name. Throws UsageError. */
+function handPath(wish: string): readonly string[] {
+  const beginning = wish.toLowerCase();
+  if (beginning === ANY_PROVIDER || providerById(beginning) !== undefined) return anywhere;
+  const known = providersByHand.find(({ name }) => name.toLowerCase().startsWith(beginning));
+  if (known !== undefined && beginning !== "") return known.path;
+  const names = providersByHand.map(({ name }) => name).join(", ");
+  const ids = providers.map(({ id }) => id).join(", ");
+  throw new UsageError(
+    `--provider “${wish}” is none of ${names}, nor of ${ids}; “other” tells what holds at most providers`,
+  );
 }
 
 function desiredOptions(values: Values): DesiredOptions {

@@ -142,6 +142,29 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     expect(stdout).toMatch(/SRV .*\n +Service +_imaps\n +Protocol +_tcp\n +Host +chat\n/);
   });
 
+  it("says so on top, in either form, where no address is known", async () => {
+    const words = "Name the relay's public address by --address.\n";
+    const fresh = join(home, "fresh");
+    await createRelayFolder(fresh, domain);
+    expect((await dns("zone", fresh)).stdout.split("\n")[0]).toBe(`; ${words.trim()}`);
+    const { stdout } = await dns("zone", fresh, "--provider", "Namecheap");
+    expect(stdout.startsWith(words)).toBe(true);
+    expect((await dns("zone", fresh, "--provider", "namecheap", ...address)).stdout).not.toContain(words);
+  });
+
+  it.each(["nosuch", ""])("refuses to print the fields of the provider “%s”, and names all", async (name) => {
+    const { stdout, stderr, code } = await dns("zone", folder, "--provider", name);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(
+      /^homing: --provider “.*” is none of Namecheap, .*Vercel, nor of cloudflare, .*“other”/,
+    );
+  });
+
+  it.each(["other", "desec"])("prints the fields by what holds at most providers for %s", async (name) => {
+    const { stdout, code } = await dns("zone", folder, "--provider", name, ...address);
+    expect([code, stdout.startsWith("Sign in where the domain was bought")]).toEqual([0, true]);
+  });
+
   it.each<[what: string, args: string[], words: RegExp]>([
     ["no action", ["dns"], /dns needs an action: check, plan/],
     ["another action", ["dns", "destroy", "x.test"], /not “destroy”/],
