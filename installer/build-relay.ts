@@ -36,6 +36,8 @@ export type BuildOrder = Readonly<{
 }>;
 
 export type Built = Readonly<{
+  /** The relay's. */
+  domain: string;
   image: Image;
   /** Path of the bill of materials. */
   sbom: string;
@@ -87,7 +89,8 @@ export async function buildRelay(
       : [
           `built with Node ${process.version}; only Node v${NODE_VERSION} is sure to give the same bytes again.`,
         ];
-  return { image, sbom, packages, records: await recordsPlace(folder, relay), notes };
+  const records = await recordsPlace(folder, relay);
+  return { domain: relay.config.domain, image, sbom, packages, records, notes };
 }
 
 const endings: Readonly<Record<ImageForm, string>> = {

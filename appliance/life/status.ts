@@ -7,10 +7,12 @@ import { chmod, readFile, rename, writeFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { readVerdict } from "../canary.ts";
 import { askControl } from "../ctl/control-client.ts";
+import { isTestDomain } from "../domain.ts";
 import { dataRepairedPath, HOMING_VERSION, ports, runPaths, turnPort } from "../layout.ts";
 import { readOthersFile } from "../others-file.ts";
 import type { RelayConfig } from "../relay-config.ts";
 import { type SignUpMode, signUpModes } from "../sign-up-modes.ts";
+import { loginLink } from "../test-login.ts";
 import { readIfPresent } from "./disk.ts";
 import { judge, reaperTroubles, type Status, statusFacts, wifiTroubles } from "./judgement.ts";
 
@@ -65,7 +67,9 @@ export function statusPage(status: Status): Page {
           .trim()
           .split("\n")
           .map((text) => `a name is missing in the certificate: ${text}`)),
-    ...(isReady && relay !== undefined ? nextLines(relay, addresses) : []),
+    ...(isReady && relay !== undefined
+      ? (isTestDomain(relay.domain) ? testLines : nextLines)(relay, addresses)
+      : []),
   ];
   return {
     lines: lines.map((line) => `homing: ${line.replaceAll(/\p{Cc}/gu, " ")}`),
@@ -93,6 +97,29 @@ const signUpSteps: Readonly<Record<SignUpMode, string>> = {
   closed: "sign-up is closed: only accounts that exist can log in",
 };
 
+/** The same where nobody can find the relay by its name, nor open the link of an invitation. */
+const testSignUpSteps: Readonly<Record<SignUpMode, string>> = {
+  open: "in Delta Chat: I Already Have a Profile, Scan Invite Code, paste LINK with a NAME of 9 letters or digits and a PASSWORD of 9 or more, both as you like",
+  invite:
+    "sign-up is by invitation, which needs a name in the DNS: to try it, log in by SSH as root and type homing-ctl sign-up open",
+  closed: signUpSteps.closed,
+};
+
+const toDo = (heading: string, steps: readonly string[]): string[] => [
+  heading,
+  ...steps.map((step, index) => `  ${index + 1}. ${step}`),
+];
+
+/** The name is in no DNS: what leads to the relay is its address, wherever that can be reached from. */
+function testLines({ domain, signUp }: NonNullable<Status["relay"]>, addresses: readonly string[]): string[] {
+  const host = addresses.find((address) => isIPv4(address));
+  const server = { host: host ?? "ADDRESS", imapsPort: ports.imaps, submissionsPort: ports.submissions };
+  return toDo("what to do next, to try it:", [
+    `nothing in DNS or router: a name that begins with “_” is for tests${host === undefined ? "" : `, and ${host} leads here from where it can be reached`}`,
+    testSignUpSteps[signUp].replace("LINK", loginLink(`NAME@${domain}`, "PASSWORD", server)),
+  ]);
+}
+
 /** What the owner has to do, in the order in which it works. */
 function nextLines(
   { domain, signUp, udpPorts }: NonNullable<Status["relay"]>,
@@ -116,7 +143,7 @@ function nextLines(
       : []),
     signUpSteps[signUp].replace("DOMAIN", domain),
   ];
-  return ["what to do next, once:", ...steps.map((step, index) => `  ${index + 1}. ${step}`)];
+  return toDo("what to do next, once:", steps);
 }
 
 /** How long the page waits for an account service that is in trouble, in milliseconds. */

@@ -2,6 +2,7 @@
  * `./homing build`: makes a disk image from a relay folder. What is fetched and built is kept in a cache; the
  * same relay folder, lock file and version give the same bytes.
  */
+import { isTestDomain } from "../../appliance/domain.ts";
 import { type ImageForm, targets } from "../../image/build.ts";
 import type { TargetName } from "../../image/targets/target.ts";
 import { type BuildOrder, type Built, buildRelay, outputName } from "../build-relay.ts";
@@ -132,7 +133,12 @@ function resultFields(
   };
 }
 
-function summary({ image, sbom, packages, records }: Built, target: TargetName, form: ImageForm): string {
+/** What is printed at the end. */
+export function summary(
+  { domain, image, sbom, packages, records }: Built,
+  target: TargetName,
+  form: ImageForm,
+): string {
   const { path, bytes, sha256, packed, rootfs } = image;
   const megabytes = (value: number) => `${(value / 1e6).toFixed(1)} MB`;
   const parts = `root file system ${megabytes(rootfs.bytes)}${rootfs.reused ? ", unchanged" : ""}`;
@@ -154,8 +160,12 @@ function summary({ image, sbom, packages, records }: Built, target: TargetName, 
     "",
     "What to do next:",
     ...(form === "raw" ? nextSteps[target](path) : packedSteps[form](path)),
-    "  Then publish the relay's DNS records, with the machine's address:",
-    `  ${records}`,
+    ...(isTestDomain(domain)
+      ? [
+          "  Its screen says how Delta Chat logs in; a name that begins with “_” is for tests",
+          "  and in no DNS.",
+        ]
+      : ["  Then publish the relay's DNS records, with the machine's address:", `  ${records}`]),
     "",
   ].join("\n");
 }

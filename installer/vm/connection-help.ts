@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { ports, sshPort } from "../../appliance/layout.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
+import { loginLink } from "../../appliance/test-login.ts";
 import type { Forward } from "./machine.ts";
 
 type WantedPort = Readonly<{ what: string; guestPort: number; wanted: number }>;
@@ -35,12 +36,11 @@ export function connectionHelp(
   const forwardOf = (guestPort: number) => forwards.find((one) => one.guestPort === guestPort);
   const name = randomBytes(8).toString("hex").slice(0, 9);
   const password = randomBytes(15).toString("base64url");
-  const query = [
-    `p=${password}&v=1`,
-    `ih=127.0.0.1&ip=${forwardOf(ports.imaps)!.hostPort}&is=ssl`,
-    `sh=127.0.0.1&sp=${forwardOf(ports.submissions)!.hostPort}&ss=ssl`,
-    "ic=3", // accept any certificate: nobody can have one for 127.0.0.1
-  ].join("&");
+  const link = loginLink(`${name}@${config?.domain ?? "DOMAIN"}`, password, {
+    host: "127.0.0.1",
+    imapsPort: forwardOf(ports.imaps)!.hostPort,
+    submissionsPort: forwardOf(ports.submissions)!.hostPort,
+  });
   const sshForward = forwardOf(sshPort);
   // Every image has a host key of its own, while the address stays: ssh would warn of each new one.
   const ssh = sshForward && [
@@ -61,7 +61,7 @@ export function connectionHelp(
     "The browser warns of the certificate, which nobody can have for this address: go on all the same.",
     "",
     "To try it with Delta Chat on this computer, choose “I Already Have a Profile” → “Scan Invite Code” → paste:",
-    `  dclogin:${name}@${config?.domain ?? "DOMAIN"}?${query}`,
+    `  ${link}`,
     "Each name of 9 letters or digits that is not taken becomes an account at its first login.",
     "",
     ...(ssh ?? []),

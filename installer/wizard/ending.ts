@@ -70,17 +70,29 @@ function nextSteps(state: State): string[] {
   const isTest = isTestDomain(domain);
   const { network } = state.options.wifi;
   const onPi = answers.place !== undefined && places[answers.place].target === "pi";
+  const trial = `./homing vm ${shellQuote(folder)}`;
   return [
     `Keep a copy of the folder ${folder}: it is your relay's identity. Give neither it nor the image away.`,
     onPi
       ? `Write ${image} to a card, put it into the Pi, plug in ${network === "" ? "network and power" : `power; it joins the Wi-Fi “${network}”`}.`
-      : `Start a machine with ${image} as its disk (to try it here: ./homing vm ${shellQuote(folder)}).`,
+      : `Start a machine with ${image} as its disk (to try it here: ${trial}).`,
     "After about a minute its screen shows “homing: ready”.",
-    ...(isTest ? [] : dnsSteps(state)),
-    state.options.signUp === "open"
-      ? `For you and your friends: in Delta Chat choose “Create new profile”, “Use other server” and ${domain}, or scan the QR code${isTest ? "" : ` of https://${domain}/`}.`
-      : "Make invitations for your friends on the relay, by SSH: homing-ctl invite create",
+    ...(isTest ? testSteps(trial) : [...dnsSteps(state), friendsStep(state)]),
   ];
+}
+
+/** A relay that is only tried: nobody finds it by its name, and its invitations lead nowhere. */
+function testSteps(trial: string): string[] {
+  return [
+    "A name that begins with “_” is for tests: nothing is to be done in DNS or router, and nobody finds the relay by it. " +
+      `The screen says how Delta Chat gets in by the address; so does ${trial} on this computer.`,
+  ];
+}
+
+function friendsStep({ answers: { domain }, options }: State): string {
+  return options.signUp === "open"
+    ? `For you and your friends: in Delta Chat choose “Create new profile”, “Use other server” and ${domain}, or scan the QR code of https://${domain}/.`
+    : "Make invitations for your friends on the relay, by SSH: homing-ctl invite create";
 }
 
 function dnsSteps({ answers, folder }: State): string[] {
@@ -102,11 +114,15 @@ function dnsSteps({ answers, folder }: State): string[] {
 
 type Code = Readonly<{ lines: readonly string[]; width: number }>;
 
-/** What makes an account when it is scanned; none where only an invitation does, or where nobody else can get at it. */
-function invitation({ answers: { domain }, options }: State, look: Look, columns: number): Code {
-  const link = `dcaccount:https://${domain}/new`;
+/** Not where only an invitation makes accounts, or where nobody else can get at the relay. */
+export function hasInvitation({ answers: { domain }, options }: State): boolean {
+  return !isTestDomain(domain) && options.signUp === "open";
+}
+
+/** What makes an account when it is scanned; none where the terminal cannot show it either. */
+function invitation(state: State, look: Look, columns: number): Code {
+  const link = `dcaccount:https://${state.answers.domain}/new`;
   const width = qrText(link, false).indexOf("\n");
-  if (isTestDomain(domain) || options.signUp !== "open" || !look.blocks || width > columns)
-    return { lines: [], width: 0 };
+  if (!hasInvitation(state) || !look.blocks || width > columns) return { lines: [], width: 0 };
   return { lines: qrText(link, look.colours).split("\n"), width };
 }

@@ -2,6 +2,7 @@
 import { isTestDomain } from "../../appliance/domain.ts";
 import { places } from "./answers.ts";
 import type { Choice } from "./choices.ts";
+import { hasInvitation } from "./ending.ts";
 import { hypervisorIds, hypervisors } from "./hypervisors.ts";
 import type { State } from "./state.ts";
 
@@ -53,10 +54,14 @@ function takenChoices({ known: { taken } }: State): Choice[] {
   ];
 }
 
-function finishedChoices({ answers: { domain, place } }: State): Choice[] {
+function finishedChoices(state: State): Choice[] {
+  const { domain, place } = state.answers;
   const onCard = place !== undefined && places[place].target === "pi";
   return [
-    { id: "finish", label: "Finish: what happens next, with the QR code for friends" },
+    {
+      id: "finish",
+      label: `Finish: what happens next${hasInvitation(state) ? ", with the QR code for friends" : ""}`,
+    },
     ...(onCard ? [{ id: "disks", label: "Write it to a card in this computer" }] : []),
     ...(isTestDomain(domain) ? [] : [{ id: "dns", label: "Back to the DNS records" }]),
     { id: "options", label: "Back to the settings, to make it anew" },

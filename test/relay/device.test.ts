@@ -90,7 +90,7 @@ describeRelays("a relay", { "_a.test": {} }, (ring) => {
       const text = await page();
       expect(text).toContain(`${relay().address}\n`);
       expect(text).toMatch(
-        /1\. in the DNS, publish .*Use other server, _a\.test\nhoming: in your network: .*\nhealthy\n$/s,
+        /1\. nothing in DNS or router.*dclogin:NAME@_a\.test\?.*\nhoming: in your network: .*\nhealthy\n$/s,
       );
       const pid = await relay().exec("systemctl show --property=MainPID --value homing-status.service");
       expect(pid.stdout).toBe("0\n");

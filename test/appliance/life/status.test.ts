@@ -62,6 +62,30 @@ describe("the status page", () => {
     },
   );
 
+  it("sends the owner of a test relay neither to DNS and router nor to its name, which nobody finds", () => {
+    const relay = { domain: "_try.test", signUp: "open" } as const;
+    const steps = pageOf({ relay, addresses: ["192.168.1.5", "2001:db8::5"] }).lines.slice(3);
+    expect(steps).toEqual([
+      "homing: what to do next, to try it:",
+      "homing:   1. nothing in DNS or router: a name that begins with “_” is for tests, and 192.168.1.5 leads here from where it can be reached",
+      expect.stringMatching(
+        /^homing: {3}2\. in Delta Chat: I Already Have a Profile, Scan Invite Code, paste dclogin:/,
+      ),
+    ]);
+    const query = "p=PASSWORD&v=1&ih=192.168.1.5&ip=993&is=ssl&sh=192.168.1.5&sp=465&ss=ssl&ic=3";
+    expect(steps[2]).toContain(` dclogin:NAME@_try.test?${query} with `);
+    expect(pageOf({ relay, addresses: [] }).lines.join("\n")).toContain("&ih=ADDRESS&");
+  });
+
+  it.each([
+    ["invite", /2\. sign-up is by invitation, which needs a name in the DNS: .*homing-ctl sign-up open$/],
+    ["closed", /2\. sign-up is closed/],
+  ] as const)("says what sign-up that is not open (%s) means for a test relay", (signUp, pattern) => {
+    const { lines } = pageOf({ relay: { domain: "_try.test", signUp } });
+    expect(lines.at(-1)).toMatch(pattern);
+    expect(lines.join("\n")).not.toMatch(/forward|publish|dclogin/);
+  });
+
   it("says how to invite when nobody gets in otherwise", () => {
     const text = pageOf({ relay: { domain: "chat.example.org", signUp: "invite" } }).lines.join("\n");
     expect(text).toContain("homing-ctl invite create");

@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Built } from "../../../installer/build-relay.ts";
+import { summary } from "../../../installer/commands/build.ts";
 import { runHoming } from "../../support/command-io.ts";
 
 let folder: string;
@@ -63,6 +65,15 @@ describe("./homing build", () => {
       message: expect.stringContaining(text),
     });
     expect(stderr).toContain("Usage: ");
+  });
+
+  it("sends the owner of a test relay to no DNS", () => {
+    const image = { path: "/x.img", bytes: 1, sha256: "0", packed: undefined, rootfs: { bytes: 1 } };
+    const built = { image, sbom: "s", packages: undefined, records: "x/dns-records.txt", notes: [] };
+    const text = (domain: string) => summary({ domain, ...built } as unknown as Built, "vm", "raw");
+    expect(text("chat.example.org")).toContain("publish the relay's DNS records");
+    expect(text("_try.test")).not.toMatch(/publish|dns-records/);
+    expect(text("_try.test")).toContain("Its screen says how Delta Chat logs in");
   });
 
   it("--json behind “--” is no option", async () => {

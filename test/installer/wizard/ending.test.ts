@@ -1,5 +1,6 @@
 /** The wizard's last words (installer/wizard/ending.ts). */
 import { describe, expect, it } from "vitest";
+import { choicesOf } from "../../../installer/wizard/choices.ts";
 import { endingText } from "../../../installer/wizard/ending.ts";
 import type { State } from "../../../installer/wizard/state.ts";
 import { domain, walk } from "./imagined-world.ts";
@@ -42,6 +43,29 @@ describe("at the end", () => {
       expect(endingText(state, look, columns)).not.toMatch(blocks);
     },
   );
+
+  it("whoever tries a relay is sent to no name that nobody finds, and to no code that is not there", () => {
+    for (const signUp of ["open", "invite"] as const) {
+      const options = { ...done().options, signUp };
+      const state = done({ domain: "_try.test" }, { options, folder: "_try.test" });
+      const text = endingText(state, plain, 1000);
+      expect(text).not.toMatch(/QR code|Use other server|invite create|publish/i);
+      expect(text).toContain("nobody finds the relay by it");
+      expect(text).toContain("so does ./homing vm _try.test on this computer");
+      const [finish] = choicesOf({ ...state, page: "image" });
+      expect(finish).toEqual({ id: "finish", label: "Finish: what happens next" });
+    }
+  });
+
+  it("the last menu names the code where there will be one", () => {
+    const label = (signUp: "open" | "invite") =>
+      choicesOf(done({}, { page: "image", options: { ...done().options, signUp } }))[0]!.label;
+    expect(label("open")).toBe("Finish: what happens next, with the QR code for friends");
+    expect(label("invite")).toBe("Finish: what happens next");
+    expect(endingText(done({}, { options: { ...done().options, signUp: "invite" } }), plain, 80)).not.toMatch(
+      /QR/,
+    );
+  });
 
   it.each([
     ["published", "The DNS records are set"],
