@@ -6,6 +6,7 @@
 import { HttpError, type HttpOptions, httpRequest, longerText, statusError, withTries } from "./http.ts";
 import type { HttpAnswer } from "./http-client.ts";
 import { openPart, type PartFile } from "./part-file.ts";
+import { withoutLogin } from "./proxy.ts";
 
 /** How often a file is fetched from one place when what was put together is wrong. */
 const MAX_ROUNDS = 2;
@@ -48,7 +49,9 @@ export async function downloadFile(
   for (const url of urls) {
     try {
       if (await downloadFrom(url, part, wanted, { ...options, onBytes })) return undefined;
-      problems.push(new WrongFileError(`${url} is not the locked file (other size or SHA-256)`));
+      problems.push(
+        new WrongFileError(`${withoutLogin(url)} is not the locked file (other size or SHA-256)`),
+      );
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       problems.push(error);
@@ -90,6 +93,9 @@ async function continuePart(
 ): Promise<void> {
   const from = part.bytes();
   if (from === size) return;
+  const shown = withoutLogin(url);
+  /** Some servers compress what they are asked not to; others say so of files that are compressed themselves. */
+  let encoding: string | undefined;
   await httpRequest(url, options, from > 0 ? { Range: `bytes=${from}-` } : {}, async (answer) => {
     await prepare(answer);
     return async (piece) => {
@@ -101,12 +107,17 @@ async function continuePart(
       options.onBytes();
     };
   });
+  if (part.bytes() < size && encoding !== undefined) {
+    await part.restart();
+    throw otherSize(undefined);
+  }
   if (part.bytes() < size) {
-    throw new HttpError(`${url}: the answer ended after ${part.bytes()} of ${size} bytes`, "broken");
+    throw new HttpError(`${shown}: the answer ended after ${part.bytes()} of ${size} bytes`, "broken");
   }
 
   async function prepare({ status, headers }: HttpAnswer): Promise<void> {
     const length = headers["content-length"];
+    encoding = headers["content-encoding"]?.replace(/^identity$/i, "") || undefined;
     if (status === 206 && headers["content-range"]?.startsWith(`bytes ${from}-`) && from > 0) {
       // RFC 9110 §14.4: first-last/complete; "*" when the server does not know how long the whole is.
       const complete = headers["content-range"].split("/")[1];
@@ -117,16 +128,18 @@ async function continuePart(
       await part.restart();
       // The next request asks for the whole.
       const what = status === 206 ? "answered with another part than was asked for" : "answered 416";
-      throw new HttpError(`${url} ${what}`, "broken", { status });
+      throw new HttpError(`${shown} ${what}`, "broken", { status });
     }
     if (status !== 200) throw statusError(url, status);
-    if (length !== undefined && Number(length) !== size && headers["content-encoding"] === undefined) {
-      throw otherSize(length);
-    }
+    if (length !== undefined && Number(length) !== size) throw otherSize(length);
     await part.restart(); // the server sends the whole: it knows no ranges
   }
 
   function otherSize(there: string | undefined): HttpError {
-    return new HttpError(`${url} has ${there} bytes, not the expected ${size}`, "wrong");
+    const what =
+      encoding === undefined
+        ? `has ${there} bytes, not the expected ${size}`
+        : `came compressed (${encoding}), which is not what was asked for`;
+    return new HttpError(`${shown} ${what}`, "wrong");
   }
 }

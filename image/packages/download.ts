@@ -1,5 +1,5 @@
 /**
- * Brings the locked packages into the cache: from the mirror, else from Debian's archive of old packages.
+ * Brings the locked packages into the cache: from a mirror, else from Debian's archive of old packages.
  * Called by image/rootfs/build-rootfs.ts. Whatever the server, only bytes with the locked SHA-256 are kept.
  */
 import { createHash } from "node:crypto";
@@ -11,7 +11,7 @@ import { explainCacheError, requireWritable } from "./cache.ts";
 import { downloadFile, type SourceProblem, WrongFileError } from "./download-file.ts";
 import { HttpError, type Network } from "./http.ts";
 import type { ArchiveKind, LockedPackage } from "./lock.ts";
-import type { Mirrors } from "./mirror.ts";
+import { type Mirrors, type Place, placesOf } from "./mirror.ts";
 import { networkMend } from "./network-mend.ts";
 import { partsIn } from "./part-file.ts";
 
@@ -47,7 +47,7 @@ export type DownloadOptions = Readonly<{
 }>;
 
 /**
- * A locked package cannot be had, or not as it is locked. `gone`: the mirror answers that it has it no more, and no
+ * A locked package cannot be had, or not as it is locked. `gone`: the mirrors answer that they have it no more, and no
  * other place gives it, so that only another lock helps.
  */
 export class DownloadError extends Error {
@@ -220,8 +220,9 @@ async function fetchPackage(
   const { mirrors, snapshot = SNAPSHOT, unreachable, network, signal } = options;
   const time = new Date((options.lockTime + SNAPSHOT_DELAY) * 1000);
   const stamp = time.toISOString().replace(/[-:]|\.\d+/g, ""); // 20261119T021254Z
+  const places = placesOf(mirrors, one.archive);
   const sources = [
-    { base: mirrors[one.archive], url: `${mirrors[one.archive]}/${one.path}` },
+    ...places.map(({ url: base }) => ({ base, url: `${base}/${one.path}` })),
     { base: snapshot, url: `${snapshot}/${SNAPSHOT_NAMES[one.archive]}/${stamp}/${one.path}` },
   ];
   const asked = sources.filter(({ base }) => !unreachable.has(base));
@@ -239,15 +240,18 @@ async function fetchPackage(
     if (problem instanceof HttpError && problem.kind === "unreachable") unreachable.set(base, problem);
     return problem;
   });
-  throw explain(one, problems, options);
+  throw explain(one, problems, places, options);
 }
 
+/** `problems` of the mirrors, then of the archive of old packages. */
 function explain(
   { name, version }: LockedPackage,
   problems: readonly SourceProblem[],
+  places: readonly Place[],
   { cache, lacking }: Surroundings,
 ): DownloadError {
-  const reasons = problems.map(({ message }) => `  ${message}`).join("\n");
+  const asked = (index: number) => (places[index]?.from ? `; it is ${places[index].from}` : "");
+  const reasons = problems.map(({ message }, index) => `  ${message}${asked(index)}`).join("\n");
   const answered = problems.filter((one) => one instanceof WrongFileError || one.kind !== "unreachable");
   if (answered.length === 0) {
     return new DownloadError(
@@ -265,7 +269,7 @@ function explain(
     `the package ${name} ${version} ${what}:\n${reasons}\n` +
       `${mend} another mirror with --mirror URL, or take the newest packages: ./homing build … --refresh for this ` +
       "image, ./homing lock for all from now on.",
-    isGone(problems[0]!),
+    problems.slice(0, places.length).every(isGone),
   );
 }
 

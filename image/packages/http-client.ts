@@ -7,7 +7,7 @@
  */
 import http, { type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import https from "node:https";
-import { proxyEnvironment } from "./proxy.ts";
+import { proxyEnvironment, withoutLogin } from "./proxy.ts";
 
 /** The head of an answer, and its body as it comes. Whoever does not read the body to its end destroys it. */
 export type HttpAnswer = Readonly<{
@@ -79,5 +79,5 @@ export function createHttpClient(
 function redirected(location: string, from: URL): URL {
   const place = URL.parse(location, from.href);
   if (place && /^https?:$/.test(place.protocol)) return place;
-  throw new Error(`redirected to "${location}", which is no http or https address`);
+  throw new Error(`redirected to "${withoutLogin(location)}", which is no http or https address`);
 }

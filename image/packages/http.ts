@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { createHttpClient, type HttpAnswer, type HttpClient } from "./http-client.ts";
+import { withoutLogin } from "./proxy.ts";
 
 /** A server that sends less than MIN_BYTES in this time is given up, in milliseconds. */
 const SILENCE_MILLISECONDS = 30_000;
@@ -148,13 +149,17 @@ export async function httpRequest(
   function networkError(error: unknown): HttpError {
     const why = reason(silence.signal.aborted ? silence.signal.reason : error);
     if (answer) {
-      return new HttpError(`${url}: the connection broke after ${brought} bytes (${why})`, "broken", {
-        cause: error,
-      });
+      return new HttpError(
+        `${withoutLogin(url)}: the connection broke after ${brought} bytes (${why})`,
+        "broken",
+        {
+          cause: error,
+        },
+      );
     }
     const kind = isUnreachable(error) ? "unreachable" : "broken";
     const what = kind === "unreachable" ? "no connection" : "no answer";
-    return new HttpError(`${url}: ${what} (${why})`, kind, { cause: error });
+    return new HttpError(`${withoutLogin(url)}: ${what} (${why})`, kind, { cause: error });
   }
 }
 
@@ -199,11 +204,11 @@ function pauseBefore({ kind, status = 0, retryAfter }: HttpError, failures: numb
 export function statusError(url: string, status: number, retryAfter?: number): HttpError {
   const later =
     retryAfter === undefined ? "" : ` and wants to be left alone for ${retryAfter / 1000} seconds`;
-  return new HttpError(`${url} answered ${status}${later}`, "status", { status, retryAfter });
+  return new HttpError(`${withoutLogin(url)} answered ${status}${later}`, "status", { status, retryAfter });
 }
 
 export function longerText(url: string, bytes: number): string {
-  return `${url} is longer than the expected ${bytes} bytes`;
+  return `${withoutLogin(url)} is longer than the expected ${bytes} bytes`;
 }
 
 /** Retry-After holds seconds or a date (RFC 9110 §10.2.3); in milliseconds, undefined for anything else. */

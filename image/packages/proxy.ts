@@ -1,6 +1,6 @@
 /**
  * The proxies that the environment names (HTTP_PROXY, HTTPS_PROXY, NO_PROXY, also in lower case), as other programs
- * read them. Called by image/packages/http-client.ts and for npm by node-runtime.ts. Pure.
+ * read them. Called by image/packages/http-client.ts and for npm by node-runtime.ts; what all show of URLs. Pure.
  */
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -50,6 +50,7 @@ export function proxyText(env: Environment): string {
     .join(", ");
 }
 
-function withoutLogin(url: string): string {
-  return url.replace(/^([a-z0-9+.-]+:\/\/)?[^/@]*@/i, "$1");
+/** The URL as it may be shown: without name and password, which may hold an "@" themselves. */
+export function withoutLogin(url: string): string {
+  return url.replace(/^([a-z0-9+.-]+:\/\/)?[^/]*@/i, "$1");
 }

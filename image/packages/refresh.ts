@@ -7,9 +7,10 @@ import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
 import type { Network } from "./http.ts";
 import type { PackageLock } from "./lock.ts";
-import type { Mirrors } from "./mirror.ts";
+import { type Mirrors, type Place, placesOf } from "./mirror.ts";
 import { type IndexText, indexPackages } from "./package-index.ts";
-import { fetchPackagesIndex, fetchRelease, type Suite } from "./release.ts";
+import { withoutLogin } from "./proxy.ts";
+import { fetchPackagesIndex, fetchRelease, ReleaseError, type Suite } from "./release.ts";
 import { resolvePackages } from "./resolve.ts";
 import { backports, type PackageSelection, packagesFor, suites } from "./selection.ts";
 
@@ -30,7 +31,7 @@ export type RefreshOptions = Readonly<{
 
 /**
  * A lock of the newest packages. Throws ReleaseError when an index is not genuine, out of date or older than the
- * previous lock's or cannot be had, ResolveError when the selection cannot be met.
+ * previous lock's or cannot be had of any mirror, ResolveError when the selection cannot be met.
  */
 export async function refreshLock(options: RefreshOptions): Promise<PackageLock> {
   // The first failure stops the other requests: whoever called may want to end.
@@ -45,7 +46,6 @@ export async function refreshLock(options: RefreshOptions): Promise<PackageLock>
 
 async function makeLock(options: RefreshOptions): Promise<PackageLock> {
   const { mirrors, previous, onProgress, select = packagesFor } = options;
-  const source = (archive: "debian" | "security") => ({ ...options, mirror: mirrors[archive] });
   const lockedDate = (suite: Suite) =>
     previous?.releases.find((one) => one.archive === suite.archive && one.suite === suite.codename)?.date;
   const total = 2 * suites.reduce((sum, { components }) => sum + components.length, 0);
@@ -53,7 +53,12 @@ async function makeLock(options: RefreshOptions): Promise<PackageLock> {
   const report = () => onProgress?.({ stage: "Reading the package indexes", done, total, unit: "indexes" });
   report();
   const releases = await Promise.all(
-    suites.map((suite) => fetchRelease(suite, source(suite.archive), lockedDate(suite))),
+    suites.map((suite) =>
+      askInTurn(placesOf(mirrors, suite.archive), async (mirror, places) => ({
+        ...(await fetchRelease(suite, { ...options, mirror }, lockedDate(suite))),
+        places,
+      })),
+    ),
   );
 
   const resolve = async (architecture: Architecture) => {
@@ -61,7 +66,9 @@ async function makeLock(options: RefreshOptions): Promise<PackageLock> {
       releases.flatMap((release) =>
         release.suite.components.map(async (component): Promise<IndexText> => {
           const { archive, codename } = release.suite;
-          const text = await fetchPackagesIndex(release, component, architecture, source(archive));
+          const text = await askInTurn(release.places, (mirror) =>
+            fetchPackagesIndex(release, component, architecture, { ...options, mirror }),
+          );
           done++;
           report();
           return { archive, backports: codename === backports, text };
@@ -78,4 +85,28 @@ async function makeLock(options: RefreshOptions): Promise<PackageLock> {
     releases: releases.map(({ suite, date }) => ({ archive: suite.archive, suite: suite.codename, date })),
     architectures: { amd64, arm64 },
   };
+}
+
+/**
+ * What `ask` gives of the first place that can be used; it is told the place and all from there on. Throws ReleaseError
+ * with what was wrong with each, and what else is thrown as it is.
+ */
+async function askInTurn<Result>(
+  places: readonly Place[],
+  ask: (mirror: string, places: readonly Place[]) => Promise<Result>,
+): Promise<Result> {
+  const problems: ReleaseError[] = [];
+  for (const [index, { url }] of places.entries()) {
+    try {
+      return await ask(url, places.slice(index));
+    } catch (error) {
+      if (!(error instanceof ReleaseError)) throw error;
+      problems.push(error);
+    }
+  }
+  const texts = problems.map(({ message }, index) => {
+    const { url, from } = places[index]!;
+    return from === undefined ? message : `${message}\n(${withoutLogin(url)} is ${from}.)`;
+  });
+  throw new ReleaseError(texts.join("\n"), { cause: problems[0] });
 }

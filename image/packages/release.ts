@@ -12,6 +12,7 @@ import { HttpError, httpGet, type Network } from "./http.ts";
 import { archiveKeys } from "./keys.ts";
 import type { ArchiveKind } from "./lock.ts";
 import { networkMend } from "./network-mend.ts";
+import { withoutLogin } from "./proxy.ts";
 
 /** InRelease of Debian 13 has about 140 kB; in bytes. */
 const MAX_RELEASE_BYTES = 4 << 20;
@@ -57,8 +58,9 @@ export async function fetchRelease(suite: Suite, source: Source, lockedDate: Loc
   const { network, signal } = source;
   const text = await httpGet(url, { network, signal, maxBytes: MAX_RELEASE_BYTES }).catch(unusable);
   const keys = source.keys ?? (await archiveKeys(suite.archive));
-  const stanza = await verifiedStanza(text.toString("utf8"), keys, url);
-  return readRelease(stanza, suite, { now: source.now, lockedDate }, url);
+  const shown = withoutLogin(url);
+  const stanza = await verifiedStanza(text.toString("utf8"), keys, shown);
+  return readRelease(stanza, suite, { now: source.now, lockedDate }, shown);
 }
 
 /** In place of an HttpError one that says what to do; throws any other as it is. */
@@ -89,7 +91,7 @@ async function verifiedStanza(text: string, keys: readonly PublicKey[], url: str
   return stanza;
 }
 
-/** Checks what a mirror could do with an old or another suite's genuine file. Exported for tests. */
+/** Checks what a mirror could do with an old or another suite's genuine file; `url` is for error texts. Exported for tests. */
 export function readRelease(
   stanza: Stanza,
   suite: Suite,
@@ -139,7 +141,7 @@ export async function fetchPackagesIndex(
   const path = `${component}/binary-${architecture}/Packages.xz`;
   const expected = release.files.get(path);
   const base = `${source.mirror}/dists/${codename}`;
-  if (!expected) throw new ReleaseError(`${base}/InRelease has no ${path}`);
+  if (!expected) throw new ReleaseError(`${withoutLogin(base)}/InRelease has no ${path}`);
   const { network, signal } = source;
   const options = { network, signal, maxBytes: expected.size };
   // By its hash the index is there even while the mirror is being renewed; small mirrors may not offer it.
@@ -152,7 +154,7 @@ export async function fetchPackagesIndex(
     .catch(unusable);
   if (createHash("sha256").update(bytes).digest("hex") !== expected.sha256) {
     throw new ReleaseError(
-      `${base}/${path} is not the file that InRelease tells of: the mirror is damaged or being renewed; ` +
+      `${withoutLogin(base)}/${path} is not the file that InRelease tells of: the mirror is damaged or being renewed; ` +
         "try again in some minutes or choose another one with --mirror",
     );
   }

@@ -29,8 +29,8 @@ but the image and the cache.
                  grows as it fills: qcow2 (QEMU, libvirt, Proxmox, UTM) or vmdk (VMware, VirtualBox)
   --compress     write it compressed, half the size or less (.img.zst), as Raspberry Pi Imager and zstd -d take it
   --mirror URL   the Debian mirror to fetch from, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
-                 DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
-                 https://ftp.debian.org/debian)
+                 DEBIAN_SECURITY_MIRROR from the environment, else the one of Debian that this computer's apt uses,
+                 and else https://ftp.debian.org/debian)
   --cache DIR    where downloads and root file systems are kept (default: ~/.cache/homing)
   --refresh      take the newest Debian packages instead of those in the lock file, for this image only; the list of
                  them is kept beside it (FILE.lock.json), for ./homing audit

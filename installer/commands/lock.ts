@@ -29,8 +29,8 @@ by how much its download grew or shrank. Images built from then on have the new 
 not change. To take the newest packages for one image only, say ./homing build … --refresh.
 
   --mirror URL   the Debian mirror to ask, like https://ftp.debian.org/debian (default: DEBIAN_MIRROR and
-                 DEBIAN_SECURITY_MIRROR from the environment, else what this computer's apt uses, else
-                 https://ftp.debian.org/debian)
+                 DEBIAN_SECURITY_MIRROR from the environment, else the one of Debian that this computer's apt uses,
+                 and else https://ftp.debian.org/debian)
   --json         for scripts: one JSON object a line, its "event" is "change", "total" (of an architecture) or "done"
 `,
 

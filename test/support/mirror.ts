@@ -22,7 +22,7 @@ export type Misbehaviour =
   | "ignore the range"
   | "send another range"
   | Readonly<{ status: number; headers?: Readonly<Record<string, string>> }>
-  | Readonly<{ content: Buffer }>;
+  | Readonly<{ content: Buffer; encoding?: string }>;
 
 /**
  * In milliseconds: what comes in the same moment as the end of its connection is lost in Node's streams, and these
@@ -83,6 +83,7 @@ export async function startMirror(tls?: { key: string; cert: string }): Promise<
       return void response.writeHead(how.status, how.headers).end();
     const whole = typeof how === "object" ? how.content : content;
     if (!whole) return void response.writeHead(404).end("no such file");
+    if (typeof how === "object" && how.encoding) response.setHeader("Content-Encoding", how.encoding);
     const body =
       how === "ignore the range" ? writeHead(response, whole, "") : writeHead(response, whole, range, how);
     if (how === "drip") return sendInPieces(response, body, DRIP);

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { Network } from "../../../image/packages/http.ts";
 import type { HttpClient } from "../../../image/packages/http-client.ts";
@@ -15,8 +16,8 @@ const { offer, fetchAll, leavePart } = source;
 const strict = (): Network => ({ ...source.network, silenceMilliseconds: 300 });
 
 /** Answers with these pieces and no Content-Length. */
-function chunked(pieces: readonly Buffer[]): HttpClient {
-  return async () => ({ status: 200, headers: {}, body: Readable.from(pieces) });
+function chunked(pieces: readonly Buffer[], headers: Readonly<Record<string, string>> = {}): HttpClient {
+  return async () => ({ status: 200, headers, body: Readable.from(pieces) });
 }
 
 describe("fetchPackages from a mirror that misbehaves", () => {
@@ -98,6 +99,29 @@ describe("fetchPackages from a mirror that misbehaves", () => {
     expect([source.mirror.requests.length, source.snapshot.requests.length]).toEqual([2, 2]);
   });
 
+  it("takes no answer that was compressed on the way, says so, and goes to the next place", async () => {
+    const one = offer("a");
+    const content = gzipSync(one.content);
+    source.mirror.misbehave.set(pathOf(one), { how: { content, encoding: "gzip" }, times: 9 });
+    const said = `${source.mirror.url}${pathOf(one)} came compressed (gzip), which is not what was asked for`;
+    await expect(fetchAll([one])).rejects.toThrow(said);
+    expect(source.mirror.requests).toHaveLength(1);
+    // Such servers often do not know the length before.
+    const client = chunked([content], { "content-encoding": "gzip" });
+    await expect(fetchAll([one], { network: { ...source.network, client } })).rejects.toThrow(said);
+    expect(source.cachedFiles()).toEqual([]);
+    expect(source.pauses).toEqual([]);
+    source.snapshot.files.set(`/debian/${snapshotTime}/${one.path}`, one.content);
+    await isWhole(one, await fetchAll([one]));
+  });
+
+  it("takes a file that the server calls compressed and sends as it is", async () => {
+    const one = offer("a");
+    source.mirror.misbehave.set(pathOf(one), { how: { content: one.content, encoding: "x-xz" }, times: 1 });
+    await isWhole(one, await fetchAll([one]));
+    expect(source.mirror.requests).toHaveLength(1);
+  });
+
   it("stops reading what is longer than locked and does not say so before", async () => {
     const one = offer("a");
     const client = chunked([one.content, Buffer.alloc(1)]);
@@ -164,6 +188,57 @@ describe("fetchPackages from a mirror that misbehaves", () => {
     const three = offer("c");
     source.mirror.misbehave.set(pathOf(three), { how: to("file:///etc/passwd"), times: 99 });
     await expect(fetchAll([three])).rejects.toThrow(/redirected to "file:.* no http or https address/);
+  });
+
+  it("takes from the default mirror what one lacks that nobody but the host's apt names", async () => {
+    const one = offer("a");
+    const host = await startMirror();
+    const from = { debian: "the mirror named in /etc/apt/sources.list", security: "another" };
+    const mirrors = { debian: host.url, security: host.url, from };
+    const further = { debian: `${source.mirror.url}/debian` };
+    try {
+      await isWhole(one, await fetchAll([one], { mirrors: { ...mirrors, further } }));
+      expect([host.requests.length, source.snapshot.requests.length]).toEqual([1, 0]);
+      const two = offer("b");
+      source.mirror.files.delete(pathOf(two));
+      const failure = (await fetchAll([two], { mirrors: { ...mirrors, further } }).catch(
+        (error: Error) => error,
+      )) as Error;
+      expect(failure).toMatchObject({ name: "DownloadError", gone: true });
+      expect(failure.message.split("\n").slice(1, 4)).toEqual([
+        `  ${host.url}/${two.path} answered 404; it is the mirror named in /etc/apt/sources.list`,
+        `  ${further.debian}/${two.path} answered 404; it is Homing's default mirror`,
+        expect.stringMatching(/^ {2}http.* answered 404$/),
+      ]);
+      // Only the first has said so: the other may have it.
+      await source.mirror.close();
+      await expect(fetchAll([two], { mirrors: { ...mirrors, further } })).rejects.toMatchObject({
+        gone: false,
+      });
+    } finally {
+      await host.close();
+      source.mirror = await startMirror();
+    }
+  });
+
+  it("shows no password of a mirror", async () => {
+    const one = offer("a");
+    const base = `${source.mirror.url.replace("//", "//bob:s3cret@")}/debian`;
+    const mirrors = { debian: base, security: base };
+    const troubles: (Buffer | undefined)[] = [undefined, Buffer.alloc(1), Buffer.alloc(one.size)];
+    for (const content of troubles) {
+      if (content) source.mirror.files.set(pathOf(one), content);
+      else source.mirror.files.delete(pathOf(one));
+      const failure = await fetchAll([one], { mirrors }).catch((error: unknown) => error);
+      const { name, message } = failure as Error;
+      expect([name, message]).toEqual(["DownloadError", expect.not.stringMatching(/s3cret|bob/)]);
+      expect(message).toContain(`${source.mirror.url}${pathOf(one)}`);
+    }
+    leavePart(one, one.content.subarray(0, 500));
+    source.mirror.misbehave.set(pathOf(one), { how: { status: 416 }, times: 9 });
+    await expect(fetchAll([one], { mirrors })).rejects.toThrow(
+      `  ${source.mirror.url}${pathOf(one)} answered 416`,
+    );
   });
 
   it("says at once that there is no network, once for all packages", async () => {

@@ -46,6 +46,33 @@ describe("httpGet", () => {
     expect(source.mirror.requests).toEqual(["/a"]);
   });
 
+  it("shows no password, whatever goes wrong", async () => {
+    source.mirror.files.set("/a", Buffer.alloc(1001));
+    source.mirror.files.set("/b", Buffer.alloc(10));
+    source.mirror.misbehave.set("/b", { how: "break off", times: 9 });
+    source.mirror.misbehave.set("/c", { how: "hang up", times: 9 });
+    const away = { status: 302, headers: { Location: "ftp://bob:s3cret@elsewhere/" } };
+    source.mirror.misbehave.set("/e", { how: away, times: 9 });
+    const base = source.mirror.url.replace("//", "//bob:s3cr@et@");
+    const words = [
+      "longer",
+      "the connection broke",
+      "no answer",
+      "answered 404",
+      'redirected to "ftp://elsewhere/"',
+    ];
+    for (const [index, word] of words.entries()) {
+      const url = `${base}/${"abcde"[index]}`;
+      const failure = await httpGet(url, { maxBytes: 1000, network: source.network }).catch(
+        (error: unknown) => error,
+      );
+      const { name, message } = failure as Error;
+      expect([name, message]).toEqual(["HttpError", expect.not.stringMatching(/s3cr|bob/)]);
+      expect(message).toContain(word);
+      expect(message).toContain(`${source.mirror.url}/${"abcde"[index]}`);
+    }
+  });
+
   it("says so when there is no server", async () => {
     const { url, close } = await startMirror();
     await close();

@@ -124,6 +124,87 @@ describe.skipIf(!hasXz)("refreshLock (skipped without the xz program)", () => {
     await expect(refresh()).rejects.toThrow(/dists\/trixie\/InRelease: the connection broke after \d+ bytes/);
   });
 
+  describe("with a mirror that nobody but the host's apt names", () => {
+    const from = "the mirror named in /etc/apt/sources.list";
+    let host: TestMirror;
+    beforeEach(async () => {
+      host = await startMirror();
+      await publish();
+    });
+    afterEach(() => host.close());
+
+    function refreshFromHost(further = mirror.url) {
+      const mirrors = {
+        ...{ debian: host.url, security: mirror.url, from: { debian: from, security: "another" } },
+        further: { debian: further },
+      };
+      const network = { wait: async () => {} };
+      return refreshLock({ mirrors, previous: undefined, now, keys: [debianKey.publicKey], select, network });
+    }
+
+    it("takes from the default one what that lacks: the suite", async () => {
+      expect((await refreshFromHost()).architectures.amd64).toHaveLength(4);
+      expect(host.requests).toContain("/dists/trixie/InRelease");
+    });
+
+    it("takes from the default one what that lacks: an index", async () => {
+      for (const [path, content] of mirror.files) {
+        if (path.endsWith("/InRelease")) host.files.set(path, content);
+      }
+      expect((await refreshFromHost()).architectures.amd64).toHaveLength(4);
+      expect(host.requests.some((path) => path.endsWith("/Packages.xz"))).toBe(true);
+    });
+
+    it("takes from the default one what somebody else signed there", async () => {
+      const stranger = { codename: "trixie", date: now, key: strangerKey.privateKey };
+      await publishSuite(host, stranger);
+      expect((await refreshFromHost()).architectures.amd64).toHaveLength(4);
+    });
+
+    it("names both and where they come from when neither has it", async () => {
+      const failure = (await refreshFromHost(`${mirror.url}/none`).catch((error: Error) => error)) as Error;
+      expect(failure.name).toBe("ReleaseError");
+      const [one, two] = [host.url, `${mirror.url}/none`];
+      expect(failure.message).toMatch(
+        new RegExp(
+          `^the Debian mirror cannot be used: ${one}/dists/\\S+ answered 404; .*\n\\(${one} is ${from}\\.\\)\n` +
+            `the Debian mirror cannot be used: ${two}/dists/\\S+ answered 404; .*\n` +
+            `\\(${two} is Homing's default mirror\\.\\)$`,
+        ),
+      );
+    });
+  });
+
+  it("shows no password of a mirror", async () => {
+    const withLogin = (url: string) => url.replace("http://", "http://bob:s3cret@");
+    const attempt = async (url: string) => {
+      const mirrors = {
+        ...{ debian: withLogin(url), security: withLogin(url) },
+        from: { debian: "the mirror given by --mirror", security: "another" },
+      };
+      const options = { mirrors, previous: undefined, now, keys: [debianKey.publicKey], select };
+      const failure = await refreshLock({ ...options, network: { wait: async () => {} } }).catch(
+        (error: unknown) => error,
+      );
+      const { name, message } = failure as Error;
+      expect([name, message]).toEqual(["ReleaseError", expect.not.stringMatching(/s3cret|bob/)]);
+      expect(message).toContain(url);
+    };
+    await attempt(mirror.url); // 404
+    const path = await publish("trixie", { key: strangerKey.privateKey });
+    await attempt(mirror.url);
+    await publish("trixie", { codename: "sid" });
+    mirror.files.set(path, mirror.files.get("/dists/sid/InRelease")!);
+    await attempt(mirror.url);
+    await publish("trixie", { validUntil: 1 });
+    await attempt(mirror.url);
+    await publish();
+    for (const one of [...mirror.files.keys()].filter((name) => name.includes("by-hash"))) {
+      mirror.files.set(one, Buffer.alloc(mirror.files.get(one)!.length));
+    }
+    await attempt(mirror.url);
+  });
+
   it("refuses an index signed by somebody else", async () => {
     await publish("trixie-security", { key: strangerKey.privateKey });
     await expect(refresh()).rejects.toThrow(
