@@ -90,9 +90,8 @@ ${sourceSet("open6", "ipv6_addr")}${options.ssh ? limitedChain("ssh", newSshConn
     udp sport 67 udp dport 68 accept
     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
 
-    # homing.local, for the network at home alone (RFC 6762 §11).
+    # homing.local, for the network at home alone (RFC 6762 §11), and by IPv4 alone: see below.
     ip saddr { ${privateSources.ip} } udp dport ${mdnsPort} limit rate 50/second burst 100 packets accept
-    ip6 saddr { ${privateSources.ip6} } udp dport ${mdnsPort} limit rate 50/second burst 100 packets accept
 
     tcp dport { ${relayPorts.join(", ")} } jump relay${options.ssh ? sshRule : ""}${options.metrics ? metricsRules : ""}${turnPorts ? turnRule : ""}
   }
@@ -108,8 +107,12 @@ ${sourceSet("open6", "ipv6_addr")}${options.ssh ? limitedChain("ssh", newSshConn
   chain announce {
     type filter hook output priority filter; policy accept;
 
-    # A hoster's network need not hear of homing.local.
+    # A hoster's network need not hear of homing.local. By IPv6 nobody hears of it: link-local addresses are a hoster's
+    # neighbours too, and at home the answer would hold the public address, to which browsers come from public ones, that
+    # are not known to be at home.
     ip daddr 224.0.0.251 ip saddr != { ${privateSources.ip} } drop
+    udp sport ${mdnsPort} ip saddr != { ${privateSources.ip} } drop
+    ip6 daddr ff02::fb drop
   }
 
   chain forward {

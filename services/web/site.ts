@@ -4,6 +4,7 @@
  */
 import { isTestDomain } from "../../appliance/domain.ts";
 import { type Answer, HttpProblem, type RequestHead, textAnswer } from "./exchange.ts";
+import { isHomeHost, notFromHome } from "./home/from-home.ts";
 import type { HomeSite } from "./home/home-site.ts";
 import { hostKind, movedTo } from "./hosts.ts";
 import { findRoute, type Route, type Routes, routeTable } from "./router.ts";
@@ -49,10 +50,9 @@ export type SiteParts = Readonly<{
 export function createSite(parts: SiteParts): Site {
   const { domain } = parts;
   const everywhere = routeTable([parts.everywhere]);
-  const tables = {
-    relay: new Map([...routeTable([parts.pages]), ...routeTable(parts.relay)]),
-    "mta-sts": routeTable([parts.mtaSts]),
-  };
+  const relay = new Map([...routeTable([parts.pages]), ...routeTable(parts.relay)]);
+  // A trial on this computer shows the relay's pages at whatever name or address it has.
+  const tables = { relay, other: relay, "mta-sts": routeTable([parts.mtaSts]) };
   const require = (routes: ReadonlyMap<string, Route>, head: RequestHead) => {
     const match = findRoute(routes, head);
     if (match === undefined) throw new HttpProblem(404, "there is nothing at this address");
@@ -64,13 +64,18 @@ export function createSite(parts: SiteParts): Site {
       if (common !== undefined) return common;
       if (parts.home?.isFor(head) === true) return require(parts.home.routes, head);
       const kind = hostKind(domain, head.host);
-      if (!head.isSecure) throw movedTo(kind === "mta-sts" ? head.host : domain, head);
+      if (!head.isSecure) {
+        if (isHomeHost(head.host)) throw notFromHome(domain, head);
+        throw movedTo(kind === "mta-sts" ? head.host : domain, head, kind === "other" ? "now" : "ever");
+      }
       if (kind === "www") throw movedTo(domain, head);
       return require(tables[kind], head);
     },
     problem: (head, problem) => {
+      // Without style and links that lead somewhere, which are behind TLS or at home, a page is worse than its one line.
+      const hasSite = head?.isSecure || (head !== undefined && parts.home?.isFor(head) === true);
       const answer =
-        head !== undefined && parts.problemPage !== undefined && problem.status !== 500
+        hasSite && parts.problemPage !== undefined && problem.status !== 500
           ? parts.problemPage(head, problem)
           : textAnswer(problem.status, `${problem.message}\n`);
       return { ...answer, headers: { ...answer.headers, ...problem.headers } };

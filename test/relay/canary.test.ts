@@ -1,15 +1,24 @@
 /** What a relay knows of itself: the canary, homing-ctl status, and the status page for those at home. */
-import { createSocket } from "node:dgram";
 import { request } from "node:http";
-import { afterEach, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type CanaryVerdict, canarySteps } from "../../appliance/canary.ts";
 import type { Check } from "../../appliance/ctl/status-checks.ts";
 import { runPaths } from "../../appliance/layout.ts";
-import { CLIENT_ADDRESS } from "../support/network.ts";
+import { runCommand } from "../support/commands.ts";
+import { openMdns } from "../support/mdns.ts";
+import { BRIDGE } from "../support/network.ts";
 import { describeRelays } from "../support/ring.ts";
 import { waitFor } from "../support/wait.ts";
 
 const MDNS_TIMEOUT = 15_000;
+/** So often is asked by both families: whoever keeps silent in all of them does so. */
+const MDNS_ROUNDS = 3;
+/** RFC 6762 §8.3: at least two. */
+const MDNS_ANNOUNCEMENTS = 2;
+
+/** As a router gives them out to all in its network. */
+const RELAY_IPV6 = "2001:db8:77::11";
+const CLIENT_IPV6 = "2001:db8:77::1";
 
 describeRelays("what a relay knows of itself", { "_a.test": {} }, (ring) => {
   const relay = () => ring.relay("_a.test");
@@ -88,7 +97,6 @@ describeRelays("what a relay knows of itself", { "_a.test": {} }, (ring) => {
   });
 
   it("is found at home by its name, and gives an invitation to whoever reads its screen", async () => {
-    expect(await addressOf("homing.local")).toBe(relay().address);
     const host = "homing.local";
     const { text } = await ask({ host, "accept-language": "de" });
     expect(text).toMatch(/<h1>Dein Relay (läuft|braucht dich)<\/h1>/);
@@ -98,55 +106,70 @@ describeRelays("what a relay knows of itself", { "_a.test": {} }, (ring) => {
     expect(pin).toBeDefined();
     const invited = await ask(
       { host, origin: "http://homing.local" },
-      String(new URLSearchParams({ pin: pin! })),
+      { form: String(new URLSearchParams({ pin: pin! })) },
     );
     expect(invited.text).toMatch(/https:\/\/_a\.test\/i\/[\w-]{24}/);
     const journal = await relay().journal();
     for (const form of [pin!, pin!.replace(" ", "")]) expect(journal).not.toContain(form);
   });
 
-  it("shows that page to nobody from the Internet", async () => {
-    await relay().exec("ip address add 203.0.113.9/32 dev lo");
-    const program =
-      `require("http").get({ host: "${relay().address}", localAddress: "203.0.113.9", ` +
-      `headers: { host: "homing.local" } }, (answer) => { console.log(answer.statusCode, answer.headers.location); process.exit() })`;
-    const { stdout } = await relay().exec(["/usr/lib/homing/node", "--eval", program]);
-    expect(stdout).toBe("301 https://_a.test/\n");
+  describe("in a network with public addresses of IPv6", () => {
+    beforeAll(async () => {
+      await runCommand(["ip", "-6", "address", "add", `${CLIENT_IPV6}/64`, "dev", BRIDGE, "nodad"]);
+      await relay().exec(`ip -6 address add ${RELAY_IPV6}/64 dev eth0 nodad`);
+    });
+
+    it("tells as its address at home none but those at which the page is", async () => {
+      await using mdns = await openMdns("one");
+      for (let round = 1; round <= MDNS_ROUNDS; round++) {
+        mdns.ask(6, "homing.local", "A");
+        mdns.ask(6, "homing.local", "AAAA");
+        mdns.ask(4, "homing.local", "AAAA");
+        await waitFor(`answer ${round} for homing.local`, MDNS_TIMEOUT, () => {
+          mdns.ask(4, "homing.local", "A");
+          return mdns.told.filter(({ by }) => by === 4).length >= round;
+        });
+      }
+      const addresses = [...new Set(mdns.told.map(({ address }) => address))];
+      expect(addresses).toContain(relay().address);
+      for (const address of addresses) {
+        const { status } = await ask({ host: "homing.local" }, { address });
+        expect({ address, status }).toEqual({ address, status: 200 });
+      }
+    });
+
+    it("announces itself to nobody by IPv6, as a hoster's other customers are its neighbours there", async () => {
+      await using mdns = await openMdns("all");
+      await relay().exec("systemctl restart systemd-resolved.service");
+      const by = (family: number) =>
+        mdns.told.filter((one) => one.by === family && one.name === "homing.local");
+      await waitFor("two announcements", MDNS_TIMEOUT, () => by(4).length >= MDNS_ANNOUNCEMENTS);
+      expect(by(6)).toEqual([]);
+    });
+
+    it("shows the page to no public address, and tells it nothing that a browser keeps", async () => {
+      const refused = await ask({ host: "homing.local" }, { address: RELAY_IPV6 });
+      expect(refused).toMatchObject({ status: 403, location: undefined });
+      expect(refused.text).toContain(CLIENT_IPV6);
+      const led = await ask({ host: `[${RELAY_IPV6}]` }, { address: RELAY_IPV6 });
+      expect(led).toMatchObject({ status: 307, location: "https://_a.test/", caching: "no-store" });
+    });
   });
 
-  /** What the relay answers to a question of somebody in its network (RFC 6762 §5.1: from another port, to that port). */
-  async function addressOf(name: string): Promise<string | undefined> {
-    const socket = createSocket("udp4");
-    await new Promise<void>((resolve) => socket.bind(0, CLIENT_ADDRESS, resolve));
-    socket.setMulticastInterface(CLIENT_ADDRESS);
-    let found: string | undefined;
-    socket.on("message", (answer) => {
-      // The address is the end of a single A record.
-      if (answer.readUInt16BE(6) > 0) found = [...answer.subarray(-4)].join(".");
-    });
-    const labels = name.split(".").map((label) => Buffer.from([label.length, ...Buffer.from(label)]));
-    const question = Buffer.concat([
-      Buffer.from([0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
-      ...labels,
-      Buffer.from([0, 0, 1, 0, 1]),
-    ]);
-    try {
-      return await waitFor(`an answer for ${name}`, MDNS_TIMEOUT, async () => {
-        socket.send(question, 5353, "224.0.0.251");
-        return found;
-      });
-    } finally {
-      socket.close();
-    }
-  }
+  type Reply = Readonly<{ status: number; text: string; location?: string; caching?: string }>;
+  type Asking = Readonly<{ address?: string; form?: string }>;
 
-  function ask(headers: Record<string, string>, form?: string): Promise<{ status: number; text: string }> {
+  function ask(
+    headers: Record<string, string>,
+    { address = relay().address, form }: Asking = {},
+  ): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const [method, path] = form === undefined ? ["GET", "/"] : ["POST", "/invite"];
-      const call = request({ host: relay().address, method, path, headers }, async (response) => {
+      const call = request({ host: address, method, path, headers }, async (response) => {
         let text = "";
         for await (const piece of response) text += piece;
-        resolve({ status: response.statusCode!, text });
+        const { location, "cache-control": caching } = response.headers;
+        resolve({ status: response.statusCode!, text, location, caching });
       });
       call.on("error", reject);
       call.end(form);

@@ -22,7 +22,8 @@ import { type Relay, waitForRelay } from "./relay.ts";
 /** Where tests and clients are in the network, and the third host that is no relay. */
 export const CLIENT_ADDRESS = TEST_NAMESERVER;
 
-const BRIDGE = "homing0";
+/** The cable that all of them share, as the test machine calls it. */
+export const BRIDGE = "homing0";
 const PREFIX = CLIENT_ADDRESS.slice(0, CLIENT_ADDRESS.lastIndexOf("."));
 /** Last number of the first relay's address; the next ones follow. */
 const FIRST_RELAY = 11;

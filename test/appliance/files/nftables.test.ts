@@ -23,13 +23,14 @@ describe("the firewall", () => {
     );
   });
 
-  it("lets those at home alone ask where homing.local is", () => {
+  it("lets those at home alone ask where homing.local is, by IPv4, and tells nobody else", () => {
     const rules = nftablesConf({ ssh: false, metrics: false, connections: 500 });
-    expect(rules.match(/^.*dport 5353.*$/gm)).toEqual([
-      expect.stringMatching(
-        /ip saddr \{ 10\.0\.0\.0\/8, 169\.254\.0\.0\/16, 172\.16\.0\.0\/12, 192\.168\.0\.0\/16 \} udp/,
-      ),
-      expect.stringMatching(/ip6 saddr \{ fc00::\/7, fe80::\/10 \} udp/),
+    const home = "{ 10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16 }";
+    expect(rules.match(/^.*(?:dport 5353|sport 5353|224\.0\.0\.251|ff02::fb).*$/gm)).toEqual([
+      `    ip saddr ${home} udp dport 5353 limit rate 50/second burst 100 packets accept`,
+      `    ip daddr 224.0.0.251 ip saddr != ${home} drop`,
+      `    udp sport 5353 ip saddr != ${home} drop`,
+      "    ip6 daddr ff02::fb drop",
     ]);
   });
 

@@ -162,7 +162,7 @@ describe("the status page at home", () => {
 
   it("is nothing for other names, which are led to the relay as ever", async () => {
     const { status, headers } = await ask("/", { host: "evil.example" });
-    expect(status).toBe(301);
+    expect(status).toBe(307);
     expect(headers.location).toBe(`https://${domain}/`);
   });
 
