@@ -3,6 +3,7 @@
  * for Postfix; accounts are asked of services/auth by Lua, metadata of services/metadata by the dict protocol.
  */
 import { basename } from "node:path";
+import { canaryRange } from "../canary.ts";
 import { contactUri } from "../contact.ts";
 import { authListen, dataPaths, muxBackends, ports, runPaths, tlsCertificatePath, users } from "../layout.ts";
 import type { RelayConfig } from "../relay-config.ts";
@@ -268,8 +269,10 @@ function statistics(): string {
     method discrete {
     }
   }`;
+  // An event that has no user matches as well.
+  const isPeoples = `NOT user="${canaryRange.from}*"`;
   return `
-# What services/metrics asks for.
+# What services/metrics asks for, without what the canary does. Its name is anybody's to try with a wrong password.
 service stats {
   unix_listener ${basename(runPaths.dovecotStats)} {
     type = http
@@ -278,7 +281,7 @@ service stats {
   }
 }
 metric logins {
-  filter = event=auth_request_finished AND success=yes
+  filter = event=auth_request_finished AND success=yes AND ${isPeoples}
   ${by("protocol")}
 }
 metric logins_failed {
@@ -286,16 +289,16 @@ metric logins_failed {
   ${by("protocol")}
 }
 metric imap_command {
-  filter = event=imap_command_finished
+  filter = event=imap_command_finished AND ${isPeoples}
   ${by("cmd_name")}
   ${bySeconds}
 }
 metric delivery {
-  filter = event=mail_delivery_finished
+  filter = event=mail_delivery_finished AND ${isPeoples}
   ${bySeconds}
 }
 metric delivery_failed {
-  filter = event=mail_delivery_finished AND error=*
+  filter = event=mail_delivery_finished AND error=* AND ${isPeoples}
 }`;
 }
 

@@ -60,7 +60,9 @@ cd "$root${dataPaths.mail}"
 find . -mindepth 1 \\( -type d -path './*/*' -o -printf '%y %s %P\\n' \\) 2>/dev/null |
   mawk '
     BEGIN { classes = split("${sizeClasses.join(" ")}", from) }
-    $1 == "d" { if ($3 != "index" && index($3, "${canaryRange.from}") != 1) mailboxes++; next }
+    # The canary counts nowhere.
+    $3 ~ /^(index\\/)?${canaryRange.from}/ { next }
+    $1 == "d" { if ($3 != "index") mailboxes++; next }
     $3 ~ /^[^\\/]+\\/mail\\/(\\.[^\\/]+\\/)?(cur|new)\\/[^\\/]+$/ && $3 !~ /^index\\// {
       for (i = classes; $2 < from[i]; i--);
       messages[i]++

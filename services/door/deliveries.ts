@@ -36,7 +36,7 @@ export type DeliveriesOptions = Readonly<{
   isInMailbox: (recipient: string, messageId: string) => Promise<boolean>;
   /** Milliseconds of a clock that never goes back. */
   now: () => number;
-  counted: (outcome: Outcome | "repeated" | "found" | "later") => void;
+  counted: (outcome: Outcome | "repeated" | "found" | "later", recipient: string) => void;
   /** A message of `sender` came into the mailbox, as far as this is known for the first time. */
   arrived: (recipient: string, sender: string) => void;
   log: Log;
@@ -72,7 +72,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       if (wait > 0) await setTimeout(wait);
       if (messageId === undefined) log.warn("a message without a Message-ID may be delivered twice");
       const isThere = messageId !== undefined && (await options.isInMailbox(recipient, messageId));
-      if (isThere) counted("found");
+      if (isThere) counted("found", recipient);
       list.note(isThere ? "delivered" : "refused", [fingerprint]);
       lostAt.delete(fingerprint);
       if (isThere) options.arrived(recipient, sender);
@@ -97,7 +97,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       list.note("delivered", of("delivered"));
       for (const one of fingerprints) underWay.delete(one);
       resolve();
-      for (const outcome of outcomes) counted(outcome);
+      for (const [i, outcome] of outcomes.entries()) counted(outcome, recipients[i]!);
       for (const [i, recipient] of recipients.entries()) {
         if (outcomes[i] === "delivered") options.arrived(recipient, sender);
       }
@@ -128,7 +128,8 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       );
     }
     const verdicts = states.map((state) => (state === "delivered" ? "delivered" : "later"));
-    for (const verdict of verdicts) counted(verdict === "delivered" ? "repeated" : "later");
+    for (const [i, verdict] of verdicts.entries())
+      counted(verdict === "delivered" ? "repeated" : "later", message.recipients[i]!);
     return { kind: "answer", verdicts };
   };
 

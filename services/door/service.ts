@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
+import { isCanaryAddress } from "../../appliance/canary.ts";
 import type { Counters } from "../lib/counters.ts";
 import { type ListenTarget, listenSocket } from "../lib/listen.ts";
 import type { Log } from "../lib/log.ts";
@@ -52,7 +53,9 @@ export async function startDoorService(options: DoorOptions): Promise<readonly S
     list,
     isInMailbox: createMailboxLook(options.lookPath),
     now: () => performance.now(),
-    counted: (outcome) => recipients.add({ outcome }),
+    counted: (outcome, recipient) => {
+      if (!isCanaryAddress(recipient.toLowerCase())) recipients.add({ outcome });
+    },
     // What people send themselves comes from a device of theirs that is awake. Nobody else can send so: Postfix lets only
     // the owner of an address have it as envelope sender, and the milter takes it from mail from elsewhere.
     arrived: (recipient, sender) => {

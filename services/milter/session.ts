@@ -3,6 +3,7 @@
  * sends any number of messages over one; an ABORT ends a message early, and after a refused message the session
  * goes on. Rules live behind `BeginMessage`, sockets and time limits in connection.ts, which calls this.
  */
+import { isCanaryAddress } from "../../appliance/canary.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { VerdictCounts } from "./counts.ts";
 import { type Change, isRefusal, type MessageHandler, type Progress } from "./message.ts";
@@ -40,7 +41,7 @@ export type BeginMessage = (envelope: Envelope) => MessageHandler | Refusal;
 export type SessionOptions = Readonly<{
   /** By the name of the Postfix daemon a session came in by (milter_macro_daemon_name). */
   daemons: ReadonlyMap<string, BeginMessage>;
-  /** Without it nothing is counted. */
+  /** Without it nothing is counted; what the canary sends never is. */
   counts?: VerdictCounts;
   log: Log;
 }>;
@@ -86,6 +87,8 @@ export function createSession(
   let login: string | undefined;
   let queueId: string | undefined;
   let current: Current | null = null;
+  /** What counts the message of the last MAIL FROM. */
+  let countsOfThis = counts;
 
   const forgetClient = (): void => {
     current = null;
@@ -98,7 +101,7 @@ export function createSession(
 
   const refuse = (refusal: Refusal, detail: string, sender: string): void => {
     log.info("refused", { daemon: daemonName, queueId, sender, reply: replyLine(refusal), detail });
-    counts?.verdict(daemonName, refusal.reason);
+    countsOfThis?.verdict(daemonName, refusal.reason);
     current = null;
     send(encodeRefusal(refusal));
   };
@@ -114,6 +117,8 @@ export function createSession(
     if (current !== null) throw outOfOrder("M");
     const sender = decodeAddress(data);
     const envelope = { sender, login, clientAddress };
+    // By who logged in: a sender's address is what anybody likes to write.
+    countsOfThis = login !== undefined && isCanaryAddress(login) ? undefined : counts;
     // What was said for one message, the login above all, is never taken for the next.
     login = undefined;
     queueId = undefined;
@@ -172,14 +177,14 @@ export function createSession(
     const started = performance.now();
     const decision = typeof message.progress === "string" ? await message.handler.end() : message.progress;
     if (current !== message) return;
-    counts?.decided((performance.now() - started) / 1000, daemonName);
+    countsOfThis?.decided((performance.now() - started) / 1000, daemonName);
     if ("refusal" in decision) return refuse(decision.refusal, decision.detail, message.sender);
     const packets = decision.changes.map((change) => encodeChange(change, agreed!));
     if (packets.includes(null)) {
       log.error("the mail server does not let a milter change what has to be changed: see milter_protocol");
       return refuse(serverMisconfigured, "a change that was not negotiated", message.sender);
     }
-    counts?.verdict(daemonName, "accepted");
+    countsOfThis?.verdict(daemonName, "accepted");
     current = null;
     for (const packet of packets) send(packet!);
     send(continuePacket);

@@ -67,7 +67,10 @@ describe.skipIf(!works)(`the scripts that count mail${works ? "" : " (needs mawk
     await put("data/mail/alice@a.test/mail/.DeltaChat/cur/3.x:2,", 102_400);
     await put("data/mail/bob@a.test/mail/cur/4.x:2,", 20_000_000);
     await put("data/mail/bob@a.test/mail/tmp/5.x", 7);
-    await put("data/mail/homing-canary-abc@a.test/mail/tmp/6.x", 0);
+    // The canary counts nowhere.
+    await put("data/mail/homing-canary-abc@a.test/mail/cur/6.x:2,", 1000);
+    await put("data/mail/homing-canary-abc@a.test/mail/tmp/7.x", 7);
+    await put("data/mail/index/homing-canary-abc@a.test/.INBOX/dovecot.index.log", 300);
     await put("data/mail/index/alice@a.test/.INBOX/dovecot.index.log", 300);
     await put("data/mail/index/alice@a.test/mail/cur/6", 5);
     expect(await run(storeFiguresScript, store)).toEqual({

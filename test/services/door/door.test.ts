@@ -56,6 +56,16 @@ it("delivers the same message once, and says yes again", async () => {
   expect(door.counters()).toContain('homing_door_recipients_total{outcome="repeated"} 2\n');
 });
 
+it("does not count what the canary gets, whatever becomes of it", async () => {
+  const canary = "homing-canary-abc@b.test";
+  await send(mail("1", [canary]));
+  await send(mail("1", [canary.toUpperCase()]));
+  door.setMailbox(() => "550 5.1.1 no");
+  await send(mail("2", [canary, "bob@b.test"]));
+  expect(door.counters()).toContain('homing_door_recipients_total{outcome="refused"} 1\n');
+  expect(door.counters()).not.toMatch(/outcome="(?:delivered|repeated)"/);
+});
+
 it("delivers what differs in one byte, the sender or the recipient", async () => {
   await send(mail("1"));
   await send(mail("2"));

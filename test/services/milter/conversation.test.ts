@@ -84,6 +84,21 @@ describe("a milter connection", () => {
     expect(text).not.toMatch(/mallory|alice/);
   });
 
+  it("does not count what the canary sends, and all that others do", async () => {
+    const canary = "homing-canary-abc@a.test";
+    const its = { from: `<${canary}>`, login: canary };
+    await at.milter.session("smtps");
+    expect(await at.submit(await encryptedMail({ from: canary, to: canary }), its)).toMatch(/continue$/);
+    expect(await at.submit(plainMail({ from: canary, to: bob }), its)).toMatch(/^reply 523 /);
+    expect(at.counters.text()).not.toMatch(/door="smtps",outcome="(?:accepted|unencrypted)"|_seconds_count/);
+    await at.submit("", { from: `<${canary}>` });
+    await at.submit(await encryptedMail({ from: alice, to: canary }), { to: [`<${canary}>`] });
+    const text = at.counters.text();
+    for (const outcome of ["sender", "accepted"])
+      expect(text).toContain(`homing_filter_verdicts_total{door="smtps",outcome="${outcome}"} 1\n`);
+    expect(text).toMatch(/^homing_filter_decision_seconds_count\{door="smtps"\} 1$/m);
+  });
+
   it("refuses a forged From", async () => {
     await at.milter.session("smtps");
     expect(await at.submit(await encryptedMail({ from: "mallory12@a.test", to: bob }))).toBe(
