@@ -9,7 +9,14 @@ import { type Account, makeAccount } from "../support/accounts.ts";
 import { runCommand, startTied } from "../support/commands.ts";
 import { openInbox } from "../support/imap-session.ts";
 import { encryptedMail, plainMail } from "../support/mail.ts";
-import { monitoringFile, seriesNamesOf, wantedSeries } from "../support/monitoring.ts";
+import {
+  expressions,
+  missingLabels,
+  monitoringFile,
+  seriesNamesOf,
+  wantedLabels,
+  wantedSeries,
+} from "../support/monitoring.ts";
 import { canConnect } from "../support/relay.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
@@ -55,6 +62,7 @@ describeRelays("the figures of a relay", { "_a.test": { settings } }, (ring) => 
       async () => (await relay().logEntries(toAlice)).length === 1,
     );
     await using inbox = await openInbox(relay().address, alice.address, alice.password);
+    // The dashboard leaves it out of the commands.
     await (await inbox.idle()).done();
     await expect(openInbox(relay().address, alice.address, "a wrong password")).rejects.toThrow(
       /AUTHENTICATION/,
@@ -100,6 +108,21 @@ describeRelays("the figures of a relay", { "_a.test": { settings } }, (ring) => 
     expect(text).not.toContain(alice.address.split("@")[0]);
   });
 
+  it("count what Dovecot cannot put into a mailbox", async () => {
+    const mailbox = `/data/mail/${alice.address}`;
+    await relay().exec(["chown", "root", mailbox]);
+    const from = alice.address;
+    await using session = await openSubmission(relay().address, from, alice.password);
+    const source = await encryptedMail({ from, to: from });
+    expect((await session.send({ from, to: [from], source })).code).toBe(250);
+    await waitFor(
+      "the failure is counted",
+      TIMEOUT,
+      async () => (await figure("homing_deliveries_failed_total")) === 1,
+    );
+    await relay().exec(["chown", "vmail", mailbox]);
+  });
+
   it("are for who shows the token, by the private network or the device itself", async () => {
     expect((await scrape({ authorization: "Bearer something-else" })).status).toBe(401);
     expect((await fetch(`http://${relay().address}:${port}/metrics`)).status).toBe(401);
@@ -132,7 +155,7 @@ describeRelays("the figures of a relay", { "_a.test": { settings } }, (ring) => 
   });
 
   describe.skipIf(!hasPrometheus)(`a real Prometheus${hasPrometheus ? "" : " (needs prometheus)"}`, () => {
-    it("finds nothing to say against them, scrapes them, and has every series that dashboard and alerts ask for", async () => {
+    it("finds nothing to say against them, scrapes them, and has every series and label that dashboard and alerts ask for", async () => {
       await relay().exec("systemctl start homing-probe.service", { anyExitCode: true });
       const { everywhere } = await wantedSeries();
       // Services write what they count some seconds after their start.
@@ -143,6 +166,7 @@ describeRelays("the figures of a relay", { "_a.test": { settings } }, (ring) => 
         if (missing.length > 0) throw new Error(`no ${missing.join(", ")}`);
         return said;
       });
+      expect(missingLabels((await expressions()).flatMap(wantedLabels), text)).toEqual([]);
       const checked = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
       expect(`${checked.status} ${checked.stdout}${checked.stderr}`).toBe("0 ");
 
@@ -154,6 +178,7 @@ describeRelays("the figures of a relay", { "_a.test": { settings } }, (ring) => 
         join(folder, "prometheus.yml"),
         `global:
   scrape_interval: 1s
+  evaluation_interval: 1s
 rule_files: [rules.yml]
 scrape_configs:
   - job_name: homing
@@ -180,10 +205,15 @@ scrape_configs:
         expect(await query('homing_filter_verdicts_total{outcome="unencrypted"}')).toEqual([1]);
         const targets = await (await fetch("http://127.0.0.1:9090/api/v1/targets")).json();
         expect(JSON.stringify(targets)).toContain('"lastError":""');
-        const rules = (await (await fetch("http://127.0.0.1:9090/api/v1/rules")).json()) as {
-          data: { groups: { rules: { health: string; lastError?: string }[] }[] };
-        };
-        expect(rules.data.groups.flatMap((group) => group.rules).length).toBeGreaterThan(10);
+        const rules = await waitFor("Prometheus has evaluated every alert", TIMEOUT, async () => {
+          const { data } = (await (await fetch("http://127.0.0.1:9090/api/v1/rules")).json()) as {
+            data: { groups: { rules: { name: string; health: string; lastError?: string }[] }[] };
+          };
+          const all = data.groups.flatMap((group) => group.rules);
+          return all.some(({ health }) => health === "unknown") ? undefined : all;
+        });
+        expect(rules.length).toBeGreaterThan(10);
+        expect(rules.filter(({ health }) => health !== "ok")).toEqual([]);
       } finally {
         prometheus.kill("SIGTERM");
       }

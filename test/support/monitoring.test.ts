@@ -4,7 +4,7 @@ import { mkdtempDisposable, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { expressions, monitoringFile, wantedSeries } from "./monitoring.ts";
+import { expressions, missingLabels, monitoringFile, wantedLabels, wantedSeries } from "./monitoring.ts";
 
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 const promtool = (...args: string[]) => {
@@ -37,6 +37,29 @@ describe("the files for Prometheus and Grafana", () => {
     const alerts = names(await readFile(monitoringFile("alerts.yml"), "utf8"), "alert");
     const tested = names(await readFile(monitoringFile("alerts-test.yml"), "utf8"), "alertname");
     expect(tested).toEqual(alerts);
+  });
+
+  it("are searched for the labels that they wait for", async () => {
+    const wanted = wantedLabels(
+      'sum by (instance, le) (homing_a_total{instance="$relay",state=~"hot|cold",way!="up"}) > homing_b{job="x"}',
+    );
+    const [hot, cold, way] = [
+      { series: "homing_a_total", label: "state", value: "hot" },
+      { series: "homing_a_total", label: "state", value: "cold" },
+      { series: "homing_a_total", label: "way", value: "up" },
+    ];
+    const by = ["homing_a_total", "homing_b"].map((series) => ({ series, label: "le" }));
+    expect(wanted).toEqual([hot, cold, way, ...by]);
+    expect(() => wantedLabels('homing_a{state=~"h.*"}')).toThrow(
+      /which values does homing_a\{state=~"h\.\*"\}/,
+    );
+    const scrape = 'homing_a_total{state="hot",le="1"} 0\nhoming_a_total{state="warm",way="up"} 3\n';
+    expect(missingLabels(wanted, scrape)).toEqual([cold, by[0]]);
+    expect(missingLabels(wanted, "")).toEqual([hot, cold, way]);
+
+    const all = (await expressions()).flatMap(wantedLabels);
+    expect(all.filter(({ value }) => value !== undefined).length).toBeGreaterThan(6);
+    expect(all.filter(({ value }) => value === undefined).length).toBeGreaterThan(10);
   });
 
   it("are explained: every series that they ask for stands in the list", async () => {

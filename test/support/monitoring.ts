@@ -1,6 +1,7 @@
-/** The files for Prometheus and Grafana in monitoring/, and which series they ask for. Used by the tests of both. */
+/** The files for Prometheus and Grafana in monitoring/, and what they ask a relay for. Used by the tests of both. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parseSamples } from "../../services/metrics/text-format.ts";
 
 export function monitoringFile(name: string): string {
   return join(import.meta.dirname, "..", "..", "monitoring", name);
@@ -32,6 +33,49 @@ export async function expressions(): Promise<string[]> {
     ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
     ...[...alerts.matchAll(/^ {8}expr: (?:\|\n\s+)?(.*)$/gm)].map(([, expression]) => expression!),
   ];
+}
+
+/** Prometheus itself adds them to what it scrapes. */
+const labelsOfPrometheus: ReadonlySet<string> = new Set(["instance", "job"]);
+
+/**
+ * What expressions take for granted of labels: values that a series must have (`{state="deferred"}`, also those that are left
+ * out), and with `by` that it has the label at all.
+ */
+export type WantedLabel = Readonly<{ series: string; label: string; value?: string }>;
+
+/** @throws Error about a matcher that has anything but plain words in it: nobody could say which values it waits for. */
+export function wantedLabels(expression: string): WantedLabel[] {
+  const matched = [...expression.matchAll(/\b(homing_\w+)\{([^}]*)\}/g)].flatMap(([, series, matchers]) =>
+    [...matchers!.matchAll(/(\w+)\s*(?:!=|=~|!~|=)\s*"([^"]*)"/g)]
+      .filter(([, label]) => !labelsOfPrometheus.has(label!))
+      .flatMap(([matcher, label, values]) =>
+        values!.split("|").map((value) => {
+          if (!/^\w+$/.test(value)) throw new Error(`which values does ${series}{${matcher}} wait for?`);
+          return { series: series!, label: label!, value };
+        }),
+      ),
+  );
+  const names = new Set(expression.match(/\bhoming_\w+/g) ?? []);
+  const grouped = [...expression.matchAll(/\bby\s*\(([^)]*)\)/g)]
+    .flatMap(([, labels]) => labels!.split(/\s*,\s*/))
+    .filter((label) => !labelsOfPrometheus.has(label))
+    .flatMap((label) => [...names].map((series) => ({ series, label })));
+  return [...matched, ...grouped];
+}
+
+/**
+ * Those that a scrape does not have. A label without a value is looked for at all samples of its series, for one may not
+ * have happened yet; a value is not there unless a sample has it.
+ */
+export function missingLabels(wanted: readonly WantedLabel[], scrape: string): WantedLabel[] {
+  const samples = Map.groupBy(parseSamples(scrape), ({ name }) => name);
+  return wanted.filter(({ series, label, value }) => {
+    const its = samples.get(series) ?? [];
+    return value === undefined
+      ? its.some(({ labels }) => labels[label] === undefined)
+      : !its.some(({ labels }) => labels[label] === value);
+  });
 }
 
 /** What they ask for, of which every relay must have at least one series; also of those that some machines have. */

@@ -24,7 +24,7 @@ dovecot_logins_total{protocol="smtp"} 2
 dovecot_logins_count 5
 # HELP dovecot_logins_failed Total number of all events of this kind
 # TYPE dovecot_logins_failed counter
-dovecot_logins_failed_total 0
+dovecot_logins_failed_total{protocol="imap"} 5
 # HELP dovecot_imap_command Histogram
 # TYPE dovecot_imap_command histogram
 dovecot_imap_command_bucket{cmd_name="SELECT",le="0.001024"} 0
@@ -129,6 +129,7 @@ describe.skipIf(process.platform !== "linux")("the metrics service", () => {
     for (const line of [
       'homing_x_total{by="a\\"b"} 7',
       'homing_logins_total{protocol="imap",outcome="ok"} 3',
+      'homing_logins_total{protocol="imap",outcome="failed"} 5',
       'homing_imap_command_seconds_bucket{command="SELECT",le="0.004096"} 1',
       'homing_imap_command_seconds_count{command="SELECT"} 1',
       "homing_deliveries_failed_total 4",
