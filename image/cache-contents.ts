@@ -4,13 +4,14 @@
  * --cache may name any folder: it is counted and left alone, and links are not followed.
  */
 import type { Stats } from "node:fs";
-import { lstat, readdir, rename, rm, stat } from "node:fs/promises";
+import { lstat, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { requireWritable } from "./packages/cache.ts";
 import { packagePath } from "./packages/download.ts";
 import type { PackageLock } from "./packages/lock.ts";
 import { cachedRuntime } from "./packages/node-runtime.ts";
 import { asideName, partsIn } from "./packages/part-file.ts";
+import { renameWhenFree } from "./rename.ts";
 import { IN_USE_MILLISECONDS, listRootfs, pruneRootfs } from "./rootfs/rootfs-cache.ts";
 
 export const cacheKinds = ["packages", "node", "rootfs", "unfinished", "other"] as const;
@@ -130,9 +131,9 @@ async function removeUnused(path: string, mtimeMs: number): Promise<void> {
   // The name of a part: should this be ended here, the next build or pruning knows what to do with it.
   const aside = asideName(path);
   try {
-    await rename(path, aside);
+    await renameWhenFree(path, aside);
     if ((await lstat(aside)).mtimeMs === mtimeMs) await rm(aside);
-    else await rename(aside, path);
+    else await renameWhenFree(aside, path);
   } catch (error) {
     // A build took it, or somebody else removed it.
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;

@@ -3,11 +3,12 @@
  * cache), and renames at the end, so that of several builds to one place the last one's whole file stays. Called for
  * images, what lies beside them, and the disks of `./homing vm`.
  */
-import { rename, rm, stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { syncFolder } from "./durable.ts";
 import { asideName, partsIn } from "./packages/part-file.ts";
 import { isRunning } from "./packages/process.ts";
+import { renameWhenFree } from "./rename.ts";
 
 /** No build takes as long: a process that still has the number of the one that wrote is another; in milliseconds. */
 const LONGEST_BUILD_MILLISECONDS = 24 * 3600 * 1000;
@@ -36,7 +37,7 @@ export async function writeAside<Result>(
   try {
     await removeLeftovers(path);
     const { written, result } = await write(newName);
-    await rename(written, path).catch((error: NodeJS.ErrnoException) => {
+    await renameWhenFree(written, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
       throw new LostFileError(`${written} was removed while it was written; start again`, { cause: error });
     });

@@ -5,7 +5,7 @@
  * resolvers passed in.
  */
 import { createPublicKey, randomUUID } from "node:crypto";
-import { link, lstat, readdir, readFile, rename, rm } from "node:fs/promises";
+import { link, lstat, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Resolvers, type ServerFinding, whereIsDkimKey } from "../appliance/dns/published.ts";
 import { createSynced, syncDirectory } from "../appliance/durable.ts";
@@ -14,6 +14,7 @@ import { dkimKeyPath, relayFilePaths } from "../appliance/relay-files.ts";
 import { relayConfigSchema } from "../appliance/relay-settings.ts";
 import { settingNotes } from "../appliance/setting-notes.ts";
 import { setTomlText } from "../appliance/toml-edit.ts";
+import { renameWhenFree } from "../image/rename.ts";
 import {
   checkKey,
   makeDkimKey,
@@ -122,7 +123,7 @@ async function putKey(path: string, content: Uint8Array): Promise<void> {
     // File systems without links: FAT, some network drives.
     if (!["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"].includes(code)) throw error;
     if ((await lstat(path).catch(() => undefined)) !== undefined) throw error;
-    await rename(aside, path);
+    await renameWhenFree(aside, path);
   } finally {
     await rm(aside, { force: true });
   }
@@ -163,7 +164,7 @@ async function changeSelectors(
   }
   const aside = besides(path);
   await createSynced(aside, Buffer.from(changed), SECRET_MODE);
-  await rename(aside, path);
+  await renameWhenFree(aside, path);
   await syncDirectory(directory);
   return readRelayFolder(directory);
 }

@@ -3,10 +3,11 @@
  * also lies in the relay folder as dns-records.txt, so that nobody has to scroll back for it. It does not travel to
  * the device. Zone file format (RFC 1035 §5.1); writing the file is the only I/O.
  */
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { type RelayIdentity, relayRecords, zoneText } from "../appliance/dns/records.ts";
+import { renameWhenFree } from "../image/rename.ts";
 
 export const dnsRecordsFile = "dns-records.txt";
 
@@ -96,7 +97,7 @@ async function replaceFile(
   const aside = `.${dnsRecordsFile}.part`;
   await rm(join(directory, aside), { force: true });
   await writeDnsRecords(directory, identity, aside, addresses);
-  await rename(join(directory, aside), join(directory, dnsRecordsFile));
+  await renameWhenFree(join(directory, aside), join(directory, dnsRecordsFile));
 }
 
 /** Empty when there is no such file. */

@@ -4,7 +4,7 @@
  * Does I/O on the folder only.
  */
 import { createPrivateKey, generateKeyPair, type KeyObject } from "node:crypto";
-import { lstat, mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { getSystemErrorMessage, promisify } from "node:util";
 import { letsEncryptDirectory } from "../appliance/certificate-settings.ts";
@@ -26,6 +26,7 @@ import {
   wifiPasswordPath,
 } from "../appliance/relay-files.ts";
 import { explainNoRoom } from "../image/no-room.ts";
+import { renameWhenFree } from "../image/rename.ts";
 import { writeDnsRecords } from "./dns-records.ts";
 import { shellQuote } from "./shell-quote.ts";
 import { readOperatorPages } from "./web-folder.ts";
@@ -85,7 +86,8 @@ export async function createRelayFolder(
     await syncDirectory(join(aside, "keys"));
     await syncDirectory(aside);
     signal?.throwIfAborted();
-    await rename(aside, target).catch(async (error) => {
+    const isTaken = async () => (await lstat(target).catch(() => undefined)) !== undefined;
+    await renameWhenFree(aside, target, { isTaken }).catch(async (error) => {
       // Somebody else was quicker: say it in the same words as at the beginning.
       await refuseExisting(target);
       throw error;

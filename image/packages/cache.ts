@@ -2,11 +2,12 @@
  * Where downloads are kept between builds, and how files come into it whole or not at all. Called by
  * image/packages/ and by the image builder, which keeps its root file systems there too.
  */
-import { access, constants, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, rm, writeFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { explainNoRoom } from "../no-room.ts";
+import { renameWhenFree } from "../rename.ts";
 import { asideName } from "./part-file.ts";
 
 /** Ends the message about a full disk. */
@@ -112,7 +113,7 @@ export async function writeFileWhole(path: string, content: Uint8Array): Promise
   const aside = asideName(path);
   try {
     await writeFile(aside, content);
-    await rename(aside, path);
+    await renameWhenFree(aside, path);
   } catch (error) {
     await rm(aside, { force: true });
     throw await explainNoRoom(error, path, content.length, CACHE_MEND);

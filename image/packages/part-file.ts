@@ -5,8 +5,9 @@
  */
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { renameWhenFree } from "../rename.ts";
 import { isRunning } from "./process.ts";
 
 export type PartFile = AsyncDisposable &
@@ -130,7 +131,7 @@ export async function openPart(target: string, size: number): Promise<PartFile> 
       await file?.close(); // Windows renames no open file
       file = undefined;
       try {
-        await rename(path, target);
+        await renameWhenFree(path, target);
       } catch (error) {
         if (!hasCode(error, "ENOENT")) throw error;
         await restart();

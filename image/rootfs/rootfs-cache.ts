@@ -11,7 +11,6 @@ import {
   mkdtemp,
   readdir,
   readFile,
-  rename,
   rm,
   stat,
   utimes,
@@ -22,6 +21,7 @@ import { z } from "zod";
 import { syncFolder, syncTree } from "../durable.ts";
 import { hashFile } from "../file-hash.ts";
 import type { Syslinux } from "../formats/syslinux.ts";
+import { renameWhenFree } from "../rename.ts";
 import type { BootPieces } from "../targets/target.ts";
 
 export type StoredRootfs = Readonly<{
@@ -192,7 +192,7 @@ export async function storeRootfs(
 
 async function moveIfFree(from: string, to: string): Promise<boolean> {
   try {
-    await rename(from, to);
+    await renameWhenFree(from, to, { isTaken: async () => (await modifiedAt(to)) !== undefined });
     return true;
   } catch (error) {
     // POSIX knows the first two, Windows says the third of any folder that exists.
@@ -261,7 +261,7 @@ export async function pruneRootfs(
 async function removeFolder(folder: string, unusedSince?: number): Promise<void> {
   const old = `${folder.replace(/\.(?:part|old)-\w+$/, "")}.old-${randomBytes(4).toString("hex")}`;
   try {
-    await rename(folder, old);
+    await renameWhenFree(folder, old);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return; // another build removed it
     throw error;

@@ -2,10 +2,11 @@
  * wizard.json in the relay folder: where the wizard was left, and what was answered. No secret is in it; the settings
  * themselves are in relay.toml. Called by real-effects.ts; I/O on that file only.
  */
-import { readFile, rename, rm, stat } from "node:fs/promises";
+import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { createSynced } from "../../appliance/durable.ts";
+import { renameWhenFree } from "../../image/rename.ts";
 import { SECRET_MODE } from "../relay-folder.ts";
 import { dnsStates, type Kept, noAnswers, type PlaceId, pages, places } from "./answers.ts";
 import { hypervisorIds } from "./hypervisors.ts";
@@ -74,5 +75,5 @@ export async function writeProgress(folder: string, { page, answers }: Kept): Pr
   const aside = join(folder, `.${progressFile}.part`);
   await rm(aside, { force: true });
   await createSynced(aside, Buffer.from(`${JSON.stringify(kept, null, 2)}\n`), SECRET_MODE);
-  await rename(aside, join(folder, progressFile));
+  await renameWhenFree(aside, join(folder, progressFile));
 }

@@ -2,7 +2,7 @@
  * The wizard's settings in relay.toml: what was answered is changed in its line, and everything else stays as its owner
  * wrote it. Called by folder-effects.ts; I/O on the relay folder only.
  */
-import { readFile, rename, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type * as z from "zod";
 import { createSynced, syncDirectory } from "../../appliance/durable.ts";
@@ -10,6 +10,7 @@ import { parseRelayConfig, type RelayConfig } from "../../appliance/relay-config
 import { relayConfigSchema } from "../../appliance/relay-settings.ts";
 import { settingNotes } from "../../appliance/setting-notes.ts";
 import { setTomlValue, TomlEditError, type TomlSetting } from "../../appliance/toml-edit.ts";
+import { renameWhenFree } from "../../image/rename.ts";
 import { SECRET_MODE } from "../relay-folder.ts";
 import type { Options } from "./effects.ts";
 
@@ -57,7 +58,7 @@ export async function writeOptions(folder: string, wanted: Options): Promise<Opt
   const aside = join(folder, `.${settingsFile}.part`);
   await rm(aside, { force: true });
   await createSynced(aside, Buffer.from(after), SECRET_MODE);
-  await rename(aside, path);
+  await renameWhenFree(aside, path);
   await syncDirectory(folder);
   return optionsOf(result);
 }

@@ -29,6 +29,7 @@ import { packagePath } from "../../image/packages/download.ts";
 import { lockText, readLock } from "../../image/packages/lock.ts";
 import { npmCommand } from "../../image/packages/node-runtime.ts";
 import { pruneRootfs, readRootfs, storeRootfs } from "../../image/rootfs/rootfs-cache.ts";
+import { writeAside } from "../../image/written-aside.ts";
 import { createRelayFolder, readRelayFolder } from "../../installer/relay-folder.ts";
 import { type ForeignDisk, installForeignDisk } from "../support/foreign-disk.ts";
 import { endedProcess, type OfferedPackage, usePackageSource } from "../support/package-source.ts";
@@ -139,6 +140,46 @@ describe("on a disk without modes, links and case", () => {
     expect([...read.files]).toEqual([...made.files]);
     expect((await readdir(folder)).map((name) => basename(name))).toEqual(["_a.test"]);
     expect(disk.refused).toEqual([]);
+  });
+});
+
+describe("while a virus scanner holds what is new (Windows)", () => {
+  const platform = Object.getOwnPropertyDescriptor(process, "platform")!;
+  beforeEach(() => {
+    disk[Symbol.dispose]();
+    disk = installForeignDisk(folder, { scanner: true });
+    Object.defineProperty(process, "platform", { ...platform, value: "win32" });
+  });
+  afterEach(() => Object.defineProperty(process, "platform", platform));
+
+  it("everything that is written aside gets its name all the same", async () => {
+    const one = source.offer("a");
+    const paths = await source.fetchAll([one], { cache: at("cache") });
+    expect(await readFile(paths.get("a")!)).toEqual(one.content);
+    await writeFileWhole(at("cache", "node", "n.tgz"), Buffer.from("node"));
+    await writeAside(at("relay.img"), async (newName) => {
+      const written = newName();
+      await writeFile(written, "image");
+      return { written, result: undefined };
+    });
+    const boot = {
+      ...{ kernel: randomBytes(9), initramfs: randomBytes(9), bootLoader: randomBytes(9) },
+      ...{ deviceTrees: new Map(), firmware: new Map(), biosLoader: undefined },
+    };
+    const rootfs = at("cache", "rootfs", `amd64-${"0".repeat(32)}`);
+    await storeRootfs(rootfs, { boot, sbom: randomBytes(9) }, async (path) => {
+      await writeFile(path, "squashfs");
+      return { bytes: 8 };
+    });
+    await createRelayFolder(at("a.test"), "a.test");
+    expect(disk.refused.map((one) => one.split(" ")[0])).toEqual([
+      ...["EACCES", "EBUSY", "EPERM", "EACCES", "EBUSY"],
+    ]);
+    expect((await readdir(folder)).sort()).toEqual(["a.test", "cache", "relay.img"]);
+    // Removing takes a new name as well.
+    await utimes(rootfs, 1001, 1001);
+    await pruneRootfs(at("cache", "rootfs"), Date.now(), 0);
+    expect(await readdir(at("cache", "rootfs"))).toEqual([]);
   });
 });
 

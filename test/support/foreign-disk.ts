@@ -39,14 +39,24 @@ const PATHS: Readonly<Record<string, readonly number[]>> = {
   ...{ writeFile: [0], exists: [0], copyFile: [0, 1], rename: [0, 1], link: [0, 1], symlink: [1] },
 };
 
+/** What Node says of files that somebody holds. */
+const SCANNER_CODES = ["EPERM", "EACCES", "EBUSY"] as const;
+
 type Call = (...args: unknown[]) => unknown;
 
-/** Turns what is below `root` into such a disk, for this process, until it is disposed. */
-export function installForeignDisk(root: string): ForeignDisk {
+/**
+ * Turns what is below `root` into such a disk, for this process, until it is disposed. With `scanner` a virus scanner holds
+ * what is new: the first rename of every name fails, and of the second name with another code than of the first.
+ */
+export function installForeignDisk(
+  root: string,
+  { scanner = false }: Readonly<{ scanner?: boolean }> = {},
+): ForeignDisk {
   const top = resolve(root);
   const real = { ...fs };
   const open = new Map<string, number>();
   const refused: string[] = [];
+  const scanned = new Set<string>();
   let calls = 0;
 
   const refuse = (code: string, name: string, path: string): never => {
@@ -112,6 +122,10 @@ export function installForeignDisk(root: string): ForeignDisk {
     if (plain === "rename") {
       if (target === path) args[1] = join(dirname(path), basename(to!)); // to other case
       if (isOpen(path) || isOpen(target!)) refuse("EPERM", name, target!);
+      if (scanner && !scanned.has(path)) {
+        scanned.add(path);
+        refuse(SCANNER_CODES[scanned.size % SCANNER_CODES.length]!, name, target!);
+      }
       if (target !== path && real.statSync(target!, { throwIfNoEntry: false })?.isDirectory()) {
         refuse("EPERM", name, target!);
       }
