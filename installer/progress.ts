@@ -2,6 +2,7 @@
  * Shows how far a long command is: on a terminal one line per stage that renews itself, elsewhere (a file, a
  * CI log) plain lines. Commands hand `report` down as `onProgress`; image/ needs no import for it.
  */
+import { drawLine, elapsedText, isLive, type Output, REDRAW_MILLISECONDS } from "./live-line.ts";
 import { createRate, durationText, type Rate } from "./rate.ts";
 
 /** What a long step tells while it works. A new `stage` ends the one before. */
@@ -26,31 +27,40 @@ export type Progress = Readonly<{
   end: (ok?: boolean) => void;
 }>;
 
-type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
-
 /** Ten renewals a second look smooth and cost nothing. */
 const RENEW_MILLISECONDS = 100;
 /** A log gets a sign of life of a long stage this often. */
 const LOG_MILLISECONDS = 15_000;
-const DEFAULT_COLUMNS = 80;
 
 /** `now` gives milliseconds from any origin. */
 export function createProgress(output: Output, now: () => number = () => performance.now()): Progress {
-  const live = output.isTTY === true;
+  const live = isLive(output);
   let ended = false;
   let current: { event: ProgressEvent; started: number; shown: number; rate: Rate } | undefined;
+  let ticking: NodeJS.Timeout | undefined;
 
-  function drawLine(text: string): void {
-    const columns = output.columns ?? DEFAULT_COLUMNS;
-    // Cut rather than wrapped: a wrapped line could not be taken back by one carriage return.
-    output.write(`\r${text.slice(0, columns - 1)}\u001b[K`);
+  /** The stage that is going on, on a terminal. */
+  function draw(): void {
+    if (!current) return;
+    const { event, started, rate } = current;
+    const pace = event.unit === "bytes" ? speedText(event, rate) : elapsedText(now() - started);
+    drawLine(output, `… ${event.stage}${amountText(event)}${pace}`);
+  }
+
+  /** Nothing was reported for a second: the seconds go on, and the rate falls. */
+  function tick(): void {
+    if (!current || now() - current.shown < RENEW_MILLISECONDS) return;
+    noteRate(current.rate, current.event, now());
+    current.shown = now();
+    draw();
   }
 
   function closeStage(ok: boolean): void {
+    clearInterval(ticking);
     if (!current) return;
     const seconds = ((now() - current.started) / 1000).toFixed(1);
     const line = `${ok ? "✓" : "✗"} ${current.event.stage}${amountText(current.event)} (${seconds} s)`;
-    if (live) drawLine(line);
+    if (live) drawLine(output, line);
     output.write(live ? "\n" : `${line}\n`);
     current = undefined;
   }
@@ -63,17 +73,21 @@ export function createProgress(output: Output, now: () => number = () => perform
         closeStage(true);
         current = { event, started: time, shown: time, rate: createRate() };
         noteRate(current.rate, event, time);
-        if (live) drawLine(`… ${event.stage}${amountText(event)}`);
-        else output.write(`… ${event.stage}\n`);
+        if (!live) {
+          output.write(`… ${event.stage}\n`);
+          return;
+        }
+        draw();
+        // The work keeps the process, not the line.
+        ticking = setInterval(tick, REDRAW_MILLISECONDS).unref();
         return;
       }
       current.event = event;
       noteRate(current.rate, event, time);
       if (time - current.shown < (live ? RENEW_MILLISECONDS : LOG_MILLISECONDS)) return;
       current.shown = time;
-      const line = `… ${event.stage}${amountText(event)}${speedText(event, current.rate)}`;
-      if (live) drawLine(line);
-      else output.write(`${line}\n`);
+      if (live) draw();
+      else output.write(`… ${event.stage}${amountText(event)}${speedText(event, current.rate)}\n`);
     },
     end(ok = true) {
       closeStage(ok);

@@ -7,6 +7,7 @@ import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
+import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import { buildImage } from "../../image/build.ts";
 import { copyImage } from "../../image/copy-image.ts";
 import { readHead } from "../../image/output-file.ts";
@@ -21,13 +22,19 @@ import { connectionHelp, wantedPorts } from "../vm/connection-help.ts";
 import { consoleLines } from "../vm/console.ts";
 import { lockDisk } from "../vm/disk-lock.ts";
 import { freePort, requireQemu, startMachine } from "../vm/machine.ts";
+import { isOfUse, signUpOf } from "../vm/relay-page.ts";
 import { changedSince, growDisk, trialDiskPath } from "../vm/trial-disk.ts";
+import { createWaitingLine } from "../vm/waiting-line.ts";
 
 /** Enough for the relay's services and a comfortable cache. */
 const MEMORY_MEBIBYTES = 1024;
 const MAX_CORES = 4;
 /** A relay without acceleration needs this long to stop in order. */
 const SHUTDOWN_MILLISECONDS = 90_000;
+/** Said behind the seconds that pass. */
+const WITHOUT_ACCELERATION = "without hardware acceleration it takes one to three minutes";
+/** The page on the console comes in one piece: after "homing: ready" this much silence is its end. */
+const PAGE_MILLISECONDS = 1000;
 
 /** The file is no image that can be booted. */
 class VmImageError extends Error {
@@ -50,7 +57,7 @@ relay's ports are reachable on 127.0.0.1 only.
   --cache DIR    as for ./homing build
 
 Ctrl-C shuts the machine down. It uses the computer's hardware acceleration where that works; without it, a boot
-takes about a minute.
+takes one to three minutes.
 `,
   run,
 };
@@ -68,7 +75,8 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const isFolder = (await stat(given)).isDirectory();
   const relay = isFolder ? await readRelayFolder(given) : undefined;
   const architecture = relay ? "amd64" : await imageArchitecture(given);
-  const note = (text: string) => io.stderr.write(`${text}\n`);
+  using waiting = createWaitingLine(io.stderr, io.env);
+  const { note } = waiting;
   const disk = trialDiskPath(given);
   if (values.fresh && disk === resolve(given)) {
     throw new UsageError("--fresh makes a disk from a folder or an image; this is such a disk");
@@ -79,7 +87,9 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     if (relay) await buildDisk(relay, disk, values, io);
     else {
       note(`Copying ${given} to ${disk} …`);
+      waiting.wait("Copying");
       await copyImage(given, disk, "Make room in this folder, or start in another one.", io.signal);
+      waiting.end();
     }
   } else {
     const sources = relay ? [...relay.files.keys()].map((name) => join(given, name)) : [given];
@@ -97,13 +107,17 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     })),
   );
   const { promise: ready, resolve: isReady } = Promise.withResolvers<"ready">();
+  let signUp: SignUpMode | undefined;
+  let pageEnd: NodeJS.Timeout | undefined;
   const lines = consoleLines((line) => {
-    // The addresses are those inside QEMU, of no use to anybody outside.
-    const isOurs = line.startsWith("homing:") && !line.startsWith("homing: addresses");
-    if (values.console || isOurs) note(line);
-    if (line.startsWith("homing: ready")) isReady("ready");
+    if (values.console || isOfUse(line)) note(line);
+    signUp = signUpOf(line) ?? signUp;
+    if (!line.startsWith(pageEnd === undefined ? "homing: ready" : "homing:")) return;
+    clearTimeout(pageEnd);
+    pageEnd = setTimeout(() => isReady("ready"), PAGE_MILLISECONDS).unref();
   });
   note(`Booting ${disk} …`);
+  waiting.wait("Starting the machine");
   const machine = await startMachine({
     disk,
     architecture,
@@ -114,14 +128,17 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     onNote: note,
   });
   if (machine.processId !== undefined) await lock.add(machine.processId);
+  const isEmulated = machine.accelerator.startsWith("tcg");
+  waiting.wait("Waiting until the relay is ready", isEmulated ? WITHOUT_ACCELERATION : "");
   const aborted = new Promise<"aborted">((done) => {
     if (io.signal.aborted) done("aborted");
     else io.signal.addEventListener("abort", () => done("aborted"), { once: true });
   });
   const ended = machine.ended.then(() => "ended" as const);
   let event = await Promise.race([ready, ended, aborted]);
+  waiting.end();
   if (event === "ready") {
-    io.stdout.write(connectionHelp(relay?.config, forwards));
+    io.stdout.write(connectionHelp(relay?.config, forwards, signUp));
     event = await Promise.race([ended, aborted]);
   } else if (event === "ended") {
     note("The machine ended before the relay was ready; --console shows all that it prints.");
@@ -131,6 +148,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     note(
       `Shutting the relay down, ${SHUTDOWN_MILLISECONDS / 1000} s at most; Ctrl-C again ends it at once …`,
     );
+    waiting.wait("Waiting until it has stopped");
     await machine.shutDown(SHUTDOWN_MILLISECONDS);
   }
   return 0;

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { ports, sshPort } from "../../appliance/layout.ts";
 import type { RelayConfig } from "../../appliance/relay-config.ts";
+import type { SignUpMode } from "../../appliance/sign-up-modes.ts";
 import { loginLink } from "../../appliance/test-login.ts";
 import type { Forward } from "./machine.ts";
 
@@ -32,10 +33,12 @@ export function wantedPorts(config: RelayConfig | undefined): readonly WantedPor
 export function connectionHelp(
   config: RelayConfig | undefined,
   forwards: readonly (Forward & { what: string })[],
+  signUp: SignUpMode = config?.signUp.mode ?? "open",
 ): string {
   const forwardOf = (guestPort: number) => forwards.find((one) => one.guestPort === guestPort);
-  const name = randomBytes(8).toString("hex").slice(0, 9);
-  const password = randomBytes(15).toString("base64url");
+  const isOpen = signUp === "open";
+  const name = isOpen ? randomBytes(8).toString("hex").slice(0, 9) : "NAME";
+  const password = isOpen ? randomBytes(15).toString("base64url") : "PASSWORD";
   const link = loginLink(`${name}@${config?.domain ?? "DOMAIN"}`, password, {
     host: "127.0.0.1",
     imapsPort: forwardOf(ports.imaps)!.hostPort,
@@ -62,10 +65,22 @@ export function connectionHelp(
     "",
     "To try it with Delta Chat on this computer, choose “I Already Have a Profile” → “Scan Invite Code” → paste:",
     `  ${link}`,
-    "Each name of 9 letters or digits that is not taken becomes an account at its first login.",
+    ...(isOpen
+      ? ["Each name of 9 letters or digits that is not taken becomes an account at its first login."]
+      : closedHelp(signUp, sshForward !== undefined)),
     "",
     ...(ssh ?? []),
     "Ctrl-C shuts the relay down.",
     "",
   ].join("\n");
+}
+
+function closedHelp(signUp: Exclude<SignUpMode, "open">, hasSsh: boolean): string[] {
+  const how = signUp === "closed" ? "closed" : "by invitation, and those lead to the relay's own name";
+  return [
+    `with NAME and PASSWORD of an account that is there. Sign-up is ${how}.`,
+    "To let everybody in who logs in with a new name:",
+    ...(hasSsh ? ["  as an administrator, see below, type homing-ctl sign-up open; or"] : []),
+    '  set mode = "open" below [sign_up] in relay.toml, and start this with --fresh.',
+  ];
 }

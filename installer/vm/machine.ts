@@ -159,7 +159,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       }
       if (last) throw new MachineError(`QEMU ended at once: ${outcome.error}`);
       options.onNote(
-        `Hardware acceleration (${accelerator}) does not work on this computer: ${firstLine(outcome.error)}. Going on without it; expect a minute or more.`,
+        `Hardware acceleration (${accelerator}) does not work on this computer: ${firstLine(outcome.error)}. Going on without it.`,
       );
     }
     throw new MachineError("no accelerator to try");

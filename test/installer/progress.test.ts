@@ -1,5 +1,5 @@
 /** What a long command shows on a terminal and in a log (installer/progress.ts). */
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createProgress } from "../../installer/progress.ts";
 import { captureStream } from "../support/command-io.ts";
 
@@ -112,6 +112,66 @@ describe("rate and time left", () => {
   it("are in minutes and hours where seconds would be pretended exactness", () => {
     expect(lastLine(steady(10, 50_000))).toContain(", 50.0 kB/s, 32 min left");
     expect(lastLine(steady(10, 5000))).toContain(", 5.0 kB/s, 6 h left");
+  });
+});
+
+describe("a stage that reports nothing", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+  const start = (isTTY: boolean) => {
+    const output = Object.assign(captureStream(), { isTTY, columns: 80 });
+    const lines = () => output.text().replaceAll("\u001b[K", "").split("\r").slice(1);
+    return { progress: createProgress(output), output, lines };
+  };
+
+  it("shows every second on a terminal that it still works, until it ends", () => {
+    const { progress, lines, output } = start(true);
+    progress.report({ stage: "Packing" });
+    vi.advanceTimersByTime(3000);
+    expect(lines()).toEqual(["… Packing", "… Packing (1 s)", "… Packing (2 s)", "… Packing (3 s)"]);
+    progress.report({ stage: "Sending" });
+    vi.advanceTimersByTime(1000);
+    expect(lines().slice(-2)).toEqual(["… Sending", "… Sending (1 s)"]);
+    progress.end();
+    const before = output.text();
+    vi.advanceTimersByTime(5000);
+    expect(output.text()).toBe(before);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("shows that nothing comes of a download", () => {
+    const { progress, lines } = start(true);
+    const event = { stage: "Fetching", total: 94_000_000, unit: "bytes" } as const;
+    for (let second = 0; second < 5; second++) {
+      progress.report({ ...event, done: second * 1_000_000 });
+      vi.advanceTimersByTime(1000);
+    }
+    expect(lines().at(-1)).toMatch(/ MB\/s, .* left$/);
+    vi.advanceTimersByTime(20_000);
+    expect(lines().at(-1)).toBe("… Fetching: 4.0 of 94.0 MB (4 %), 0.0 kB/s");
+  });
+
+  it("writes nothing more in a log", () => {
+    const { progress, output } = start(false);
+    progress.report({ stage: "Packing" });
+    vi.advanceTimersByTime(30_000);
+    expect(output.text()).toBe("… Packing\n");
+  });
+
+  it("has no control codes on a terminal that knows none", () => {
+    vi.stubEnv("TERM", "dumb");
+    const { progress, output } = start(true);
+    progress.report({ stage: "Packing" });
+    vi.advanceTimersByTime(3000);
+    progress.end();
+    vi.unstubAllEnvs();
+    expect(output.text()).toBe("… Packing\n✓ Packing (3.0 s)\n");
+  });
+
+  it("is cut at 80 columns on a terminal that says it has none", () => {
+    const output = Object.assign(captureStream(), { isTTY: true, columns: 0 });
+    createProgress(output).report({ stage: "Bundling the programs" });
+    expect(output.text()).toBe("\r… Bundling the programs\u001b[K");
   });
 });
 

@@ -49,4 +49,16 @@ describe("./homing vm", () => {
     expect(link).toMatch(/^dclogin:[0-9a-f]{9}@chat\.example\.org\?p=[\w-]{20}&v=1&/);
     expect(link).toContain("&ih=127.0.0.1&ip=40993&is=ssl&sh=127.0.0.1&sp=40465&ss=ssl&ic=3");
   });
+
+  it.each(["invite", "closed"] as const)("promises no account by logging in where sign-up is %s", (mode) => {
+    for (const config of [plain, withKey, undefined]) {
+      const text = connectionHelp(config, forwarded(config), mode);
+      expect(text).not.toContain("at its first login");
+      expect(text).toMatch(/dclogin:NAME@[\w.]+\?p=PASSWORD&v=1&/);
+      expect(text).toContain(mode === "closed" ? "Sign-up is closed." : "Sign-up is by invitation");
+      expect(text.includes("homing-ctl sign-up open")).toBe(config !== plain);
+    }
+    const settled = { ...plain, signUp: { ...plain.signUp, mode } };
+    expect(connectionHelp(settled, forwarded(settled))).toContain("dclogin:NAME@");
+  });
 });

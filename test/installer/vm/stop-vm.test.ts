@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 const launcher = join(import.meta.dirname, "../../../installer/launch.mjs");
 
-/** Ready at once. At the power button it takes a while and leaves a mark, or HANGS. */
+/** Ready at once, the rest of its page a little later. At the power button it takes a while and leaves a mark, or HANGS. */
 const machine = `#!${process.execPath}
 const socket = process.argv[process.argv.indexOf("-qmp") + 1].replace(/^unix:|,server.*$/g, "");
 require("node:net").createServer((client) => {
@@ -24,7 +24,10 @@ require("node:net").createServer((client) => {
       process.exit(0);
     }, 300);
   });
-}).listen(socket, () => console.log("homing: ready"));
+}).listen(socket, () => {
+  console.log("homing: ready");
+  setTimeout(() => console.log("homing: all services run\\nhoming: what to do next, once:\\nhoming:   1. in the DNS, x"), 100);
+});
 `;
 
 let folder: string;
@@ -58,6 +61,7 @@ async function startVm(hangs: boolean) {
   });
   const { stderr, pid } = child;
   let told = "";
+  let toldBeforeHelp = "";
   const shuttingDown = new Promise<void>((resolve) => {
     stderr!.on("data", (text) => {
       told += text;
@@ -66,10 +70,12 @@ async function startVm(hangs: boolean) {
   });
   const ended = once(child, "exit");
   await Promise.race([
-    once(child.stdout!, "data"),
+    once(child.stdout!, "data").then(() => {
+      toldBeforeHelp = told;
+    }),
     ended.then(() => Promise.reject(new Error(`./homing vm ended: ${told}`))),
   ]);
-  return { group: pid!, ended, shuttingDown };
+  return { group: pid!, ended, shuttingDown, toldBeforeHelp };
 }
 
 describe.skipIf(process.platform === "win32")("./homing vm (needs Unix signals)", () => {
@@ -84,6 +90,16 @@ describe.skipIf(process.platform === "win32")("./homing vm (needs Unix signals)"
       expect((await readdir(folder)).filter((name) => name.endsWith(".lock"))).toEqual([]);
     },
   );
+
+  it("tells how to get at the relay behind all that its console has to say, and in its place", async () => {
+    const { group, ended, toldBeforeHelp } = await startVm(false);
+    expect(toldBeforeHelp.split("\n").filter((line) => line.startsWith("homing:"))).toEqual([
+      "homing: ready",
+      "homing: all services run",
+    ]);
+    process.kill(-group, "SIGTERM");
+    expect(await ended).toEqual([0, null]);
+  });
 
   it("ends a machine that hangs at once, when Ctrl-C comes twice", async () => {
     const { group, ended, shuttingDown } = await startVm(true);
