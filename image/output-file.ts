@@ -1,6 +1,7 @@
 /**
  * Judges the place where an image shall be written before any work is done: it must be a new file, or an image that
- * Homing made, in a folder that is there. Called by image/build.ts; who reads images takes their head from here. Reads only.
+ * Homing made, in a folder that takes files. Called by image/build.ts and installer/build-relay.ts; who reads images takes
+ * their head from here. Writes nothing but an empty file, which it removes.
  * An image is known by its partition table and the boot partition's FAT, both as image/targets writes them; one that is
  * compressed by zstd is looked into.
  */
@@ -11,6 +12,7 @@ import { createZstdDecompress } from "node:zlib";
 import { isQcow2, readQcow2 } from "./formats/qcow2.ts";
 import { isVmdk, readVmdk } from "./formats/vmdk.ts";
 import { partitions, SECTOR_BYTES } from "./targets/target.ts";
+import { whyNothingAside } from "./written-aside.ts";
 
 /** Nothing can or may be written at the path; the message says why and what to do. */
 export class OutputFileError extends Error {
@@ -32,7 +34,7 @@ const ZSTD_MAGIC = 0xfd2fb528;
 
 /**
  * The absolute path to write to, links followed. Throws OutputFileError when something else than an image of ours
- * is there, when its folder is missing, and, with `keepUsed`, when the image there has been booted: accounts and mail
+ * is there, when its folder is missing or takes no files, and, with `keepUsed`, when the image there has been booted: accounts and mail
  * are in it.
  */
 export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boolean }): Promise<string> {
@@ -45,7 +47,11 @@ export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boo
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  if (real === undefined) return join(folder, basename(path));
+  if (real === undefined) {
+    const file = join(folder, basename(path));
+    await checkFolder(file);
+    return file;
+  }
   const there = await stat(real);
   if (there.isDirectory()) {
     throw new OutputFileError(`${out} is a folder; the image needs a file name of its own, like relay.img`);
@@ -65,7 +71,17 @@ export async function checkOutputFile(out: string, { keepUsed }: { keepUsed: boo
         "Give another name with --out, or say --replace to give them up.",
     );
   }
+  await checkFolder(real);
   return real;
+}
+
+/** What is written goes into a new file beside the image first. */
+async function checkFolder(image: string): Promise<void> {
+  const reason = await whyNothingAside(image);
+  if (reason === undefined) return;
+  throw new OutputFileError(
+    `no image can be written to the folder ${dirname(image)}: ${reason}. Give another place with --out.`,
+  );
 }
 
 /** Whether a disk or file that begins so was made by Homing. */

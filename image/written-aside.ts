@@ -3,12 +3,13 @@
  * cache), and renames at the end, so that of several builds to one place the last one's whole file stays. Called for
  * images, what lies beside them, and the disks of `./homing vm`.
  */
-import { rm, stat } from "node:fs/promises";
+import { rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { syncFolder } from "./durable.ts";
 import { asideName, partsIn } from "./packages/part-file.ts";
 import { isRunning } from "./packages/process.ts";
 import { renameWhenFree } from "./rename.ts";
+import { systemReason } from "./system-reason.ts";
 
 /** No build takes as long: a process that still has the number of the one that wrote is another; in milliseconds. */
 const LONGEST_BUILD_MILLISECONDS = 24 * 3600 * 1000;
@@ -48,6 +49,26 @@ export async function writeAside<Result>(
     // The first error is the one to tell: on a disk that went read-only nothing can be removed either.
     for (const name of names) await rm(name, { force: true }).catch(() => {});
     throw await explain(error);
+  }
+}
+
+/**
+ * Why no file can be made beside `path`, in words; undefined when one can. Found out by making one, for what may be
+ * written is not what root, network drives and /proc say of it.
+ */
+export async function whyNothingAside(path: string): Promise<string | undefined> {
+  const name = asideName(path);
+  try {
+    await writeFile(name, "", { flag: "wx" });
+    await rm(name);
+    return undefined;
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    // The folder is there: looked at before. Of /proc and its like the system has no better word.
+    return (error as NodeJS.ErrnoException).code === "ENOENT"
+      ? "no files can be made in it (ENOENT)"
+      : reason;
   }
 }
 

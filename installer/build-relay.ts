@@ -7,6 +7,7 @@ import { basename, dirname, isAbsolute, relative, resolve, sep } from "node:path
 import { rootfsSpec } from "../appliance/rootfs.ts";
 import { buildImage, type Image, type ImageForm } from "../image/build.ts";
 import { billOfMaterials, checkCompanion, packageList, writeCompanion } from "../image/companion-file.ts";
+import { checkOutputFile } from "../image/output-file.ts";
 import { defaultCacheDirectory } from "../image/packages/cache.ts";
 import { lockText, type PackageLock, readLock } from "../image/packages/lock.ts";
 import { chooseMirrors } from "../image/packages/mirror.ts";
@@ -43,7 +44,7 @@ export type Built = Readonly<{
   sbom: string;
   /** Path of the list of packages, when it is not the project's. */
   packages: string | undefined;
-  /** Where the DNS records stand, or the command that shows them. */
+  /** Absolute path of the DNS records, or the command that shows them. */
   records: string;
   notes: readonly string[];
 }>;
@@ -58,6 +59,8 @@ export async function buildRelay(
   const relay = await readRelayFolder(folder);
   const mirrors = await chooseMirrors({ mirror: order.mirror, env: io.env });
   await refuseInside(folder, out);
+  // Before the newest packages are looked for, which takes its time too.
+  await checkOutputFile(out, { keepUsed: !order.replace });
   await checkCompanion(out, billOfMaterials);
   if (order.refresh) await checkCompanion(out, packageList);
   if (target === "pi") await checkCompanion(out, imagerManifest);
@@ -144,7 +147,7 @@ async function refuseInside(folder: string, out: string): Promise<void> {
 /** Where the DNS records stand; the file is made anew when the settings or keys have changed. */
 async function recordsPlace(folder: string, relay: RelayFolder): Promise<string> {
   try {
-    return await renewDnsRecords(folder, relayIdentity(relay));
+    return await renewDnsRecords(resolve(folder), relayIdentity(relay));
   } catch (error) {
     // A folder on a read-only disk is good enough for a build.
     if (!(error instanceof Error && "code" in error)) throw error;

@@ -25,6 +25,7 @@ import {
   relayFilePaths,
   wifiPasswordPath,
 } from "../appliance/relay-files.ts";
+import { makeFolder } from "../image/make-folder.ts";
 import { explainNoRoom } from "../image/no-room.ts";
 import { renameWhenFree } from "../image/rename.ts";
 import { writeDnsRecords } from "./dns-records.ts";
@@ -104,7 +105,7 @@ export async function createRelayFolder(
 async function makeAside(target: string): Promise<string> {
   const parent = dirname(target);
   try {
-    await mkdir(parent, { recursive: true });
+    await makeFolder(parent);
     return await mkdtemp(join(parent, `.${basename(target)}.`));
   } catch (error) {
     const { code = "", errno } = error as NodeJS.ErrnoException;

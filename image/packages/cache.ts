@@ -2,12 +2,13 @@
  * Where downloads are kept between builds, and how files come into it whole or not at all. Called by
  * image/packages/ and by the image builder, which keeps its root file systems there too.
  */
-import { access, constants, mkdir, rm, writeFile } from "node:fs/promises";
+import { access, constants, rm, writeFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { getSystemErrorMessage } from "node:util";
+import { makeFolder } from "../make-folder.ts";
 import { explainNoRoom } from "../no-room.ts";
 import { renameWhenFree } from "../rename.ts";
+import { systemReason } from "../system-reason.ts";
 import { asideName } from "./part-file.ts";
 
 /** Ends the message about a full disk. */
@@ -49,7 +50,7 @@ function homeDirectory(): string {
  */
 export async function prepareCache(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true });
+    await makeFolder(directory);
     await access(directory, constants.R_OK | constants.X_OK);
   } catch (error) {
     const reason = systemReason(error);
@@ -97,19 +98,12 @@ function unwritable(error: unknown, directory: string, missing: string): CacheEr
   );
 }
 
-/** "permission denied (EACCES)"; undefined for an error that is not the system's. */
-function systemReason(error: unknown): string | undefined {
-  const { code = "", errno } = error as NodeJS.ErrnoException;
-  if (errno === undefined) return undefined;
-  return code === "EEXIST" ? "it is a file" : `${getSystemErrorMessage(errno)} (${code})`;
-}
-
 /**
  * Writes a file so that nobody ever sees a part of it: aside under a name of its own, then renamed. Several
  * builds may do this to the same file at once. Makes the directory when it is missing.
  */
 export async function writeFileWhole(path: string, content: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const aside = asideName(path);
   try {
     await writeFile(aside, content);

@@ -5,8 +5,9 @@
  */
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { makeFolder } from "../make-folder.ts";
 import { renameWhenFree } from "../rename.ts";
 import { isRunning } from "./process.ts";
 
@@ -75,7 +76,7 @@ async function isAbandoned(path: string, pid: number): Promise<boolean> {
  * What is there when it is closed unfinished stays for the next build. Throws the system's errors.
  */
 export async function openPart(target: string, size: number): Promise<PartFile> {
-  await mkdir(dirname(target), { recursive: true });
+  await makeFolder(dirname(target));
   const path = asideName(target);
   own.add(path);
   let file: FileHandle | undefined;

@@ -21,6 +21,7 @@ import { z } from "zod";
 import { syncFolder, syncTree } from "../durable.ts";
 import { hashFile } from "../file-hash.ts";
 import type { Syslinux } from "../formats/syslinux.ts";
+import { makeFolder } from "../make-folder.ts";
 import { renameWhenFree } from "../rename.ts";
 import type { BootPieces } from "../targets/target.ts";
 
@@ -159,7 +160,7 @@ export async function storeRootfs(
   { boot, sbom }: Pick<StoredRootfs, "boot" | "sbom">,
   writeSquashfs: (path: string) => Promise<{ bytes: number }>,
 ): Promise<StoredRootfs> {
-  await mkdir(dirname(folder), { recursive: true });
+  await makeFolder(dirname(folder));
   const aside = await mkdtemp(`${folder}.part-`);
   try {
     await chmod(aside, 0o755); // nothing in it is secret

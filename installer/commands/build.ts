@@ -38,7 +38,7 @@ but the image and the cache.
   --json         for scripts: nothing but JSON on standard output, one object a line. Its "event" is "progress" (stage,
                  and done of total in unit where they can be known), "note" (message), and at the end "done" (target,
                  path with its bytes, sha256 and format, compressed, image with bytes and sha256 of what is in it, rootfs,
-                 sbom, lock with --refresh, dnsRecords) or "error" (name, message)
+                 sbom, lock with --refresh, dnsRecords) or "error" (name, message); paths are absolute
 
 A proxy is used when HTTP_PROXY, HTTPS_PROXY and NO_PROXY name one. After a break the same command goes on with the
 downloads where they were.

@@ -15,6 +15,7 @@ import {
 } from "../../image/packages/lock-changes.ts";
 import { chooseMirrors } from "../../image/packages/mirror.ts";
 import { type RefreshOptions, refreshLock } from "../../image/packages/refresh.ts";
+import { whyNothingAside } from "../../image/written-aside.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
 import { withProgress } from "../progress.ts";
 
@@ -57,6 +58,7 @@ export type RenewOptions = Pick<RefreshOptions, "mirrors" | "keys" | "select"> &
 /** Writes the lock file anew and tells what changed. Throws what refreshLock throws; the file is as it was then. */
 export async function renewLock(io: CommandIo, options: RenewOptions): Promise<void> {
   const { json, file = fileURLToPath(lockFile), ...sources } = options;
+  await checkWritable(file);
   const before = readOldLock(file, io);
   const after = await withProgress(io.stderr, (onProgress) =>
     refreshLock({ ...sources, previous: before, now: Date.now() / 1000, onProgress, signal: io.signal }),
@@ -76,6 +78,16 @@ export async function renewLock(io: CommandIo, options: RenewOptions): Promise<v
         changes.length === 0 ? "No package changed." : "The next ./homing build uses the new packages.",
       ];
   await print(io.stdout, `${lines.join("\n")}\n`);
+}
+
+/** Before the indexes are fetched, which takes minutes. Throws LockError. */
+async function checkWritable(file: string): Promise<void> {
+  const reason = await whyNothingAside(file);
+  if (reason === undefined) return;
+  throw new LockError(
+    `the list of packages ${file} cannot be written: its folder: ${reason}. Take a copy of Homing in a folder that ` +
+      "you can write to; for one image alone, say ./homing build … --refresh.",
+  );
 }
 
 /** A broken or missing lock file is what this command mends; it must not stop it. */

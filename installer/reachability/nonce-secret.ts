@@ -4,8 +4,9 @@
  * commands/doctor.ts. I/O: one file.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "../../image/make-folder.ts";
 
 const SECRET_BYTES = 32;
 const FILE_NAME = "forwarding-secret";
@@ -16,7 +17,7 @@ export async function nonceSecret(directory: string): Promise<Buffer> {
   const kept = await readFile(path).catch(() => Buffer.alloc(0));
   if (kept.length === SECRET_BYTES) return kept;
   const made = randomBytes(SECRET_BYTES);
-  await mkdir(directory, { recursive: true })
+  await makeFolder(directory)
     .then(() => writeFile(path, made, { mode: 0o600 }))
     .catch(() => {}); // then what is forwarded ends by its time alone
   return made;

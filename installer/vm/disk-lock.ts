@@ -6,10 +6,16 @@
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isRunning } from "../../image/packages/process.ts";
+import { whyNothingAside } from "../../image/written-aside.ts";
 
 /** Another ./homing vm has the disk. */
 export class DiskInUseError extends Error {
   override name = "DiskInUseError";
+}
+
+/** The disk cannot be made or used where it shall lie. */
+export class DiskFolderError extends Error {
+  override name = "DiskFolderError";
 }
 
 export type DiskLock = AsyncDisposable &
@@ -20,8 +26,15 @@ export type DiskLock = AsyncDisposable &
 
 const lockPath = (disk: string, processId: number) => `${disk}.${processId}.lock`;
 
-/** Throws DiskInUseError, and the system's errors. */
+/** Throws DiskInUseError, DiskFolderError when the disk's folder takes no files, and the system's errors. */
 export async function lockDisk(disk: string): Promise<DiskLock> {
+  const reason = await whyNothingAside(disk);
+  if (reason !== undefined) {
+    throw new DiskFolderError(
+      `the relay's disk ${basename(disk)} needs a folder that takes files, and ${dirname(disk)} does not: ${reason}. ` +
+        "Change to another folder and start again.",
+    );
+  }
   const locks = [lockPath(disk, process.pid)];
   const release = async () => {
     for (const path of locks) await rm(path, { force: true });

@@ -1,6 +1,6 @@
 /** Where an image may be written (image/output-file.ts): real layouts, changed by sfdisk as the device does. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -11,6 +11,7 @@ import { writeRegions } from "../../image/formats/regions.ts";
 import { checkOutputFile, OutputFileError } from "../../image/output-file.ts";
 import type { DiskContent, TargetName } from "../../image/targets/target.ts";
 import { bytesAt } from "../support/loop-disk.ts";
+import { noSmallDisk, onSmallDisk } from "../support/small-disk.ts";
 
 const hasSfdisk = spawnSync("sfdisk", ["--version"]).error === undefined;
 const piece = Buffer.from("piece");
@@ -131,5 +132,36 @@ describe("checkOutputFile", () => {
     );
     if (process.platform !== "win32")
       await expect(checkOutputFile("/dev/null", keep)).rejects.toThrow("is not a plain file");
+  });
+
+  it("leaves nothing in the folder that it tries", async () => {
+    const empty = join(folder, "empty");
+    await mkdir(empty);
+    await checkOutputFile(join(empty, "new.img"), keep);
+    expect(await readdir(empty)).toEqual([]);
+  });
+
+  it.skipIf(process.platform !== "linux")("names a folder that takes no files, root's too", async () => {
+    await expect(checkOutputFile("/proc/x.img", keep)).rejects.toThrow(
+      "no image can be written to the folder /proc: no files can be made in it (ENOENT). Give another place with --out.",
+    );
+    await expect(checkOutputFile("/proc/x.img", keep)).rejects.toThrow(OutputFileError);
+  });
+
+  it("names a disk that is read-only, also where an image is there", async (test) => {
+    const done = await onSmallDisk(8192, async ({ path: disk, makeReadOnly }) => {
+      const there = join(disk, "there.img");
+      const { regions } = targets.pi.layOut(content);
+      await using file = await open(there, "w");
+      await writeRegions(file, regions);
+      await file.close();
+      makeReadOnly();
+      for (const path of [join(disk, "new.img"), there]) {
+        await expect(checkOutputFile(path, keep)).rejects.toThrow(
+          `no image can be written to the folder ${disk}: read-only file system (EROFS). Give another place`,
+        );
+      }
+    });
+    if (!done) test.skip(noSmallDisk);
   });
 });

@@ -139,6 +139,22 @@ describe("./homing build --out", () => {
     }
   });
 
+  it
+    .skipIf(process.platform !== "linux")
+    .each([["x.img"], ["x.img.zst", "--compress"], ["x.qcow2", "--format", "qcow2"], ["x.img", "--refresh"]])(
+    "refuses %s %s in a folder that takes no files before anything is fetched",
+    async (name, ...options) => {
+      // A mirror that nobody asks: the answer would be about it.
+      const mirror = ["--mirror", "http://127.0.0.1:1/debian"];
+      const args = ["build", relay, "--target", "vm", "--out", `/proc/${name}`, ...options, ...mirror];
+      const { code, stdout, stderr } = await runHoming(args);
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(
+        /^homing: no image can be written to the folder \/proc: .* Give another place with --out\.\n$/,
+      );
+    },
+  );
+
   it("refuses a file that is no image, a folder and a missing folder before any work", async () => {
     const file = join(folder, "letter");
     await writeFile(file, "dear");

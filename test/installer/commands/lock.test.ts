@@ -113,6 +113,20 @@ describe.skipIf(!hasXz)("a renewal (skipped without xz)", () => {
   });
 });
 
+it.skipIf(process.platform !== "linux")("asks no mirror where the list cannot be written", async () => {
+  const mirrors = { debian: mirror.url, security: mirror.url };
+  const io = {
+    stdout: captureStream(),
+    stderr: captureStream(),
+    env: {},
+    signal: new AbortController().signal,
+  };
+  await expect(renewLock(io, { mirrors, json: false, file: "/proc/lock.json" })).rejects.toThrow(
+    /^the list of packages \/proc\/lock\.json cannot be written: .*ENOENT.* --refresh\.$/,
+  );
+  expect([mirror.requests, io.stderr.text()]).toEqual([[], ""]);
+});
+
 it("explains a wrong call", async () => {
   expect(await runHoming(["lock", "now"])).toMatchObject({
     code: 2,

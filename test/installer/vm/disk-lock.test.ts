@@ -67,3 +67,9 @@ it.each(["--fresh", "--console"])(
     );
   },
 );
+
+it.skipIf(process.platform !== "linux")("names a folder that takes no files, and the mend", async () => {
+  await expect(lockDisk("/proc/a-trial.img")).rejects.toThrow(
+    /^the relay's disk a-trial\.img needs a folder that takes files, and \/proc does not: .*Change to another folder/,
+  );
+});
