@@ -4,11 +4,14 @@ import { mkdtempDisposable, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { changedAlerts, isUnchanged, testsOfChanged } from "./changed-alerts.ts";
 import { expressions, missingLabels, monitoringFile, wantedLabels, wantedSeries } from "./monitoring.ts";
 
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
+/** It says of each failure what it expected and got: hundreds of kilobytes for the changed alerts. */
+const MOST_SAID = 16_777_216;
 const promtool = (...args: string[]) => {
-  const { status, stdout, stderr } = spawnSync("promtool", args, { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync("promtool", args, { encoding: "utf8", maxBuffer: MOST_SAID });
   return { status, text: stdout + stderr };
 };
 
@@ -16,6 +19,27 @@ describe.skipIf(!hasPromtool)(`the files for Prometheus${hasPromtool ? "" : " (n
   it("have alerts that come when they shall", () => {
     expect(promtool("test", "rules", monitoringFile("alerts-test.yml"))).toMatchObject({ status: 0 });
   });
+
+  it("have tests that notice every change of a number or a delay", async () => {
+    const changed = changedAlerts(await readFile(monitoringFile("alerts.yml"), "utf8"));
+    expect(changed.length).toBeGreaterThan(100);
+    await using folder = await mkdtempDisposable(join(tmpdir(), "homing-rules-"));
+    const rulesFile = (i: number) => `rules-${i}.yml`;
+    const tests = testsOfChanged(
+      await readFile(monitoringFile("alerts-test.yml"), "utf8"),
+      changed,
+      rulesFile,
+    );
+    const paths = tests.map((_, i) => join(folder.path, `test-${i}.yml`));
+    for (const [i, test] of tests.entries()) {
+      await writeFile(join(folder.path, rulesFile(i)), test.rules);
+      await writeFile(paths[i]!, test.tests);
+    }
+    const { text } = promtool("test", "rules", ...paths);
+    const noticed = new Set([...text.matchAll(/alertname: *([^,\n]+), *time:/g)].map(([, name]) => name));
+    // What promtool cannot read it refuses without the name of an alert: that counts as noticed by nobody.
+    expect(changed.filter((one) => noticed.has(one.name) === isUnchanged(one))).toEqual([]);
+  }, 120_000);
 
   it("have expressions that Prometheus understands", async () => {
     const rules = (await expressions()).map(
