@@ -186,9 +186,7 @@ export function relayIdentity(relay: RelayFolder): RelayIdentity {
  * missing or unusable key, and WebFolderError for page files that cannot be used.
  */
 export async function readRelayFolder(directory: string): Promise<RelayFolder> {
-  const settingsPath = join(directory, "relay.toml");
-  const settings = await readOrExplain(settingsPath, await noFolderText(directory));
-  const config = parseRelayConfig(new TextDecoder().decode(settings), settingsPath);
+  const { config, bytes: settings } = await readSettings(directory);
   await checkMadeFor(directory, config.domain);
   const paths = relayFilePaths(config);
   const files = new Map<string, Uint8Array>([[paths.settings, settings]]);
@@ -207,6 +205,19 @@ export async function readRelayFolder(directory: string): Promise<RelayFolder> {
   for (const [path, content] of await readOperatorPages(directory)) files.set(path, content);
   await addOwnerFiles(directory, config, files);
   return { config, files };
+}
+
+/**
+ * Reads the settings alone, for what concerns neither keys nor pages. Throws RelayFolderError when there is no relay
+ * folder, with the mend, and RelayConfigError for wrong settings.
+ */
+export async function readSettings(
+  directory: string,
+): Promise<Readonly<{ path: string; bytes: Uint8Array; text: string; config: RelayConfig }>> {
+  const path = join(directory, "relay.toml");
+  const bytes = await readOrExplain(path, await noFolderText(directory));
+  const text = new TextDecoder().decode(bytes);
+  return { path, bytes, text, config: parseRelayConfig(text, path) };
 }
 
 /** The certificate and secrets that the settings want from the owner (RelayFolderError when they are not right). */

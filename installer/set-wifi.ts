@@ -17,7 +17,7 @@ import {
   wifiPasswordOf,
   wifiPasswordProblem,
 } from "../appliance/wifi.ts";
-import { SECRET_MODE } from "./relay-folder.ts";
+import { readSettings, SECRET_MODE } from "./relay-folder.ts";
 
 /** A network to join. */
 export type Wifi = Readonly<{
@@ -38,12 +38,10 @@ export class WifiError extends Error {
 /**
  * Sets the network, or none. What is kept of the password is the key that WPA2 makes of it together with the network's
  * name: it opens this network and betrays nothing that is used elsewhere as well. Returns the settings as they are now.
- * Throws WifiError, and RelayConfigError when relay.toml is not valid.
+ * Throws WifiError, and what readSettings throws when there is no relay folder or relay.toml is not valid.
  */
 export async function setWifi(folder: string, wifi: Wifi | null): Promise<RelayConfig> {
-  const path = join(folder, "relay.toml");
-  const before = await readFile(path, "utf8");
-  const config = parseRelayConfig(before, path);
+  const { path, text: before, config } = await readSettings(folder);
   const { wifi: settings } = config;
   if (wifi !== null) checkNetwork(wifi);
   const wanted: RelayConfig["wifi"] = {

@@ -3,11 +3,9 @@
  * every change of `web/` or relay.toml makes them anew, and browsers load them again. Called by `./homing web preview`.
  */
 import { watch } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { parseRelayConfig } from "../appliance/relay-config.ts";
 import type { SignUpMode } from "../appliance/sign-up-modes.ts";
 import { webDefaultsFolder } from "../appliance/web-defaults.ts";
 import { webFolderName } from "../appliance/web-files.ts";
@@ -19,6 +17,7 @@ import { createPages } from "../services/web/pages/pages.ts";
 import { readWebFolders } from "../services/web/pages/web-folder.ts";
 import type { Site } from "../services/web/serve.ts";
 import { createSite } from "../services/web/site.ts";
+import { readSettings } from "./relay-folder.ts";
 import { readOperatorPages } from "./web-folder.ts";
 
 /** This computer alone: the pages are not published yet. */
@@ -40,7 +39,7 @@ export type PreviewOptions = Readonly<{
 
 export type Preview = Readonly<{ url: string; close(): Promise<void> }>;
 
-/** Throws RelayConfigError, WebFolderError or the system's error when the pages cannot be shown to begin with. */
+/** Throws RelayFolderError, RelayConfigError, WebFolderError or the system's error when the pages cannot be shown to begin with. */
 export async function startPreview(options: PreviewOptions): Promise<Preview> {
   const { folder, port, note } = options;
   let site = await readSite(options);
@@ -100,8 +99,7 @@ export async function startPreview(options: PreviewOptions): Promise<Preview> {
 }
 
 async function readSite({ folder, mode, note }: PreviewOptions): Promise<Site> {
-  const path = join(folder, "relay.toml");
-  const config = parseRelayConfig(await readFile(path, "utf8"), path);
+  const { config } = await readSettings(folder);
   // What an image would not take is said here as well.
   await readOperatorPages(folder);
   const files = await readWebFolders([webDefaultsFolder, join(folder, webFolderName)]);

@@ -50,7 +50,11 @@ const RELAY_FOLDER = "relay/";
 /** Throws AuditError when the file is no image that can be judged, and what building throws. */
 export async function auditImage(options: AuditOptions): Promise<Audit> {
   try {
-    if (!isCompressed(await readStart(options.image))) return await judge(options, options.image);
+    const start = await readStart(options.image).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+      throw new AuditError("there is no such file; ./homing build makes images", { cause: error });
+    });
+    if (!isCompressed(start)) return await judge(options, options.image);
     await using folder = await temporaryFolder();
     const image = join(folder.path, "image");
     options.onProgress?.({ stage: "Decompressing the image" });

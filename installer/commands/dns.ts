@@ -2,6 +2,7 @@
  * `./homing dns ACTION`: checks a relay's DNS records, publishes them at a provider, takes that back, and prints them. The
  * work is done in installer/dns/; here are the options.
  */
+import { stat } from "node:fs/promises";
 import { anywhere, providersByHand } from "../../appliance/dns/by-hand.ts";
 import { providerById, providers } from "../../appliance/dns/providers/providers.ts";
 import { zoneText } from "../../appliance/dns/records.ts";
@@ -9,7 +10,7 @@ import { isInZone } from "../../appliance/dns/zone-names.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
 import { applyAction, type ChangeOptions, planAction, undoAction } from "../dns/change-actions.ts";
 import { checkDns } from "../dns/check.ts";
-import { type DesiredOptions, readDesired, type Target } from "../dns/desired.ts";
+import { type DesiredOptions, desiredOfFolder, readDesired, type Target } from "../dns/desired.ts";
 import type { ServerPlace } from "../dns/exchange.ts";
 import { handText } from "../dns/hand-text.ts";
 import { painterFor } from "../dns/painter.ts";
@@ -18,6 +19,7 @@ import { reportText } from "../dns/report-text.ts";
 import { systemResolver } from "../dns/resolver.ts";
 import { parsePlace, realWorld } from "../dns/world.ts";
 import { zoneByResolver } from "../dns/zone-servers.ts";
+import { shellQuote } from "../shell-quote.ts";
 
 const options = {
   json: { type: "boolean", default: false },
@@ -132,17 +134,20 @@ export const command: Command = {
 /** Records without the relay's keys are of no use to anybody but the check. */
 async function readFolder(
   name: string,
-  target: string,
+  folder: string,
   values: Values,
 ): Promise<Target & { folder: string }> {
-  const found = await readDesired(target, desiredOptions(values));
-  const { folder, desired } = found;
-  if (folder === null) {
+  const isThere = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isThere) {
     throw new UsageError(
-      `dns ${name} needs the relay's folder, for the DKIM key is in it; ${target} is none`,
+      `dns ${name} needs the relay's folder, for the DKIM key is in it, and there is no folder ${folder}. ` +
+        `Make it with ./homing init DOMAIN --dir ${shellQuote(folder)}`,
     );
   }
-  return { desired, folder };
+  return { desired: await desiredOfFolder(folder, desiredOptions(values)), folder };
 }
 
 async function zoneOutput(

@@ -2,7 +2,7 @@
  * `./homing vm`: boots a relay in QEMU on this computer, with its ports reachable on 127.0.0.1, to try it
  * before it gets a machine, an address and DNS records of its own.
  */
-import { existsSync } from "node:fs";
+import { existsSync, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
@@ -18,6 +18,7 @@ import type { Architecture } from "../../image/spec.ts";
 import { type Command, type CommandIo, parseCommandArgs, UsageError } from "../command.ts";
 import { withProgress } from "../progress.ts";
 import { type RelayFolder, readRelayFolder } from "../relay-folder.ts";
+import { shellQuote } from "../shell-quote.ts";
 import { connectionHelp, wantedPorts } from "../vm/connection-help.ts";
 import { consoleLines } from "../vm/console.ts";
 import { lockDisk } from "../vm/disk-lock.ts";
@@ -36,7 +37,7 @@ const WITHOUT_ACCELERATION = "without hardware acceleration it takes one to thre
 /** The page on the console comes in one piece: after "homing: ready" this much silence is its end. */
 const PAGE_MILLISECONDS = 1000;
 
-/** The file is no image that can be booted. */
+/** There is no image that can be booted. */
 class VmImageError extends Error {
   override name = "VmImageError";
 }
@@ -72,7 +73,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const [given, surplus] = positionals;
   if (given === undefined) throw new UsageError("which relay? Give its folder or its image");
   if (surplus !== undefined) throw new UsageError(`unexpected argument “${surplus}”`);
-  const isFolder = (await stat(given)).isDirectory();
+  const isFolder = (await statOrExplain(given)).isDirectory();
   const relay = isFolder ? await readRelayFolder(given) : undefined;
   const architecture = relay ? "amd64" : await imageArchitecture(given);
   using waiting = createWaitingLine(io.stderr, io.env);
@@ -152,6 +153,17 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
     await machine.shutDown(SHUTDOWN_MILLISECONDS);
   }
   return 0;
+}
+
+async function statOrExplain(given: string): Promise<Stats> {
+  return stat(given).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    throw new VmImageError(
+      `there is neither a relay folder nor an image ${given}. Make the folder with ./homing init DOMAIN --dir ` +
+        `${shellQuote(given)}, or an image of one that is there with ./homing build`,
+      { cause: error },
+    );
+  });
 }
 
 /** Makes the disk from a relay folder. */

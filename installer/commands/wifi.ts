@@ -4,6 +4,7 @@
 import { relative, resolve } from "node:path";
 import { ask } from "../ask.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
+import { readSettings } from "../relay-folder.ts";
 import { checkNetwork, setWifi } from "../set-wifi.ts";
 
 const passwordVariable = "HOMING_WIFI_PASSWORD";
@@ -50,6 +51,8 @@ before Wi-Fi when both are there. WPA2 is spoken, also in networks that have WPA
       await setWifi(directory, null);
     } else {
       checkNetwork({ network, country });
+      // Nobody types a password for a folder that is not there.
+      await readSettings(directory);
       await setWifi(directory, {
         network,
         country,

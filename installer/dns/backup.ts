@@ -71,7 +71,13 @@ function fileBytes(content: z.input<typeof backupFile>): Buffer {
 
 /** Throws BackupError, and the system's errors. */
 export async function readBackup(path: string): Promise<ZoneBackup> {
-  const bytes = await readFile(path);
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    throw new BackupError(
+      `there is no back-up ${path}; ./homing dns apply keeps them in the relay's folder, as dns-backup-TIME.json`,
+      { cause: error },
+    );
+  });
   const wrong = (why: string) =>
     new BackupError(`${path} is no back-up that ./homing dns apply wrote: ${why}`);
   if (bytes.length > MAX_FILE_BYTES) throw wrong(`it has ${bytes.length} bytes`);

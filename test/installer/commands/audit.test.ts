@@ -45,7 +45,7 @@ describe("./homing audit", () => {
     await writeFile(empty, "");
     await truncate(empty, 1 << 20);
     for (const [path, text] of [
-      [missing, "no such file"],
+      [missing, "cannot be judged: there is no such file; ./homing build makes images"],
       [empty, "cannot be judged: there is no partition table in it"],
     ] as const) {
       const { code, stdout, stderr } = await runHoming(["audit", path]);

@@ -190,7 +190,9 @@ describe("./homing vm", () => {
   it("says when there is nothing at the path", async () => {
     const { code, stderr } = await runHoming(["vm", join(folder, "missing.img")]);
     expect(code).toBe(1);
-    expect(stderr).toContain(join(folder, "missing.img"));
-    expect(stderr).not.toContain("nobody foresaw");
+    const path = join(folder, "missing.img");
+    expect(stderr).toContain(
+      `neither a relay folder nor an image ${path}. Make the folder with ./homing init`,
+    );
   });
 });

@@ -33,6 +33,14 @@ async function fetchText(url: string): Promise<string> {
 }
 
 describe("./homing web preview", () => {
+  it("says how a folder that is missing is made", async () => {
+    const missing = join(scratch, "missing");
+    expect(await runHoming(["web", "preview", missing])).toEqual({
+      ...{ code: 1, stdout: "" },
+      stderr: `homing: ${missing}/relay.toml is missing. Make the folder with ./homing init DOMAIN --dir ${missing}\n`,
+    });
+  });
+
   /** Runs it until `body` is done, then presses Ctrl-C. */
   async function preview(
     args: readonly string[],

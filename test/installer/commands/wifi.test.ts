@@ -57,4 +57,17 @@ describe("./homing wifi", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("HOMING_WIFI_PASSWORD");
   });
+
+  it.each([["IEEE", "--country", "DE"], ["--none"]])(
+    "looks for the folder before it asks: %s",
+    async (...args) => {
+      vi.stubEnv("HOMING_WIFI_PASSWORD", "");
+      const missing = join(scratch, "missing");
+      const { code, stdout, stderr } = await runHoming(["wifi", missing, ...args]);
+      expect([code, stdout, stderr]).toEqual([
+        ...[1, ""],
+        `homing: ${missing}/relay.toml is missing. Make the folder with ./homing init DOMAIN --dir ${missing}\n`,
+      ]);
+    },
+  );
 });

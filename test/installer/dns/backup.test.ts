@@ -101,4 +101,11 @@ describe("a back-up", () => {
       message: expect.stringContaining(path),
     });
   });
+
+  it("is looked for where apply keeps them, when there is none of that name", async () => {
+    await expect(readBackup(join(folder, "none.json"))).rejects.toMatchObject({
+      name: "BackupError",
+      message: expect.stringMatching(/^there is no back-up .*none\.json; .*dns-backup-TIME\.json$/),
+    });
+  });
 });

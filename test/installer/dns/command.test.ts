@@ -171,6 +171,11 @@ describe.skipIf(missingKnot !== undefined)(`./homing dns (${missingKnot ?? "here
     ["no target", ["dns", "check"], /needs a relay folder/],
     ["a domain where the keys are needed", ["dns", "plan", "x.test"], /needs the relay's folder/],
     [
+      "a folder that is missing",
+      ["dns", "apply", "nosuch"],
+      /no folder nosuch\. Make it with .\/homing init/,
+    ],
+    [
       "a server that is none",
       ["dns", "check", "x.test", "--server", "ns1.x.test"],
       /--server needs an IP address/,
