@@ -3,16 +3,11 @@
  * the lock file nor a build of the last hours needs.
  */
 import { resolve } from "node:path";
-import {
-  type CacheItem,
-  type CacheKind,
-  cacheKinds,
-  listCache,
-  pruneCache,
-} from "../../image/cache-contents.ts";
+import { type CacheItem, cacheKinds, listCache, pruneCache } from "../../image/cache-contents.ts";
 import { defaultCacheDirectory } from "../../image/packages/cache.ts";
 import { readLock } from "../../image/packages/lock.ts";
 import { type Command, type CommandIo, parseCommandArgs, print, UsageError } from "../command.ts";
+import { nonceSecretPath, SECRET_BYTES } from "../reachability/nonce-secret.ts";
 
 export const command: Command = {
   name: "cache",
@@ -21,7 +16,7 @@ export const command: Command = {
   help: `
 Shows what is in the cache, by kind: how much there is, and how much of it is needed. Needed are the Debian packages of
 the lock file, the Node runtime, the newest root file system of each architecture, downloads that a build will continue,
-and whatever a build used in the last six hours.
+whatever a build used in the last six hours, and the secret by which ./homing doctor takes forwarded ports back.
 
   --prune        remove what is not needed; safe while a build is running
   --cache DIR    the cache (default: ~/.cache/homing)
@@ -31,11 +26,16 @@ and whatever a build used in the last six hours.
   run,
 };
 
-const titles: Readonly<Record<CacheKind, string>> = {
+/** The builder's, and what ./homing doctor keeps beside them: to the builder that is somebody else's. */
+const kinds = [...cacheKinds.filter((kind) => kind !== "other"), "forwarding", "other"] as const;
+type Kind = (typeof kinds)[number];
+
+const titles: Readonly<Record<Kind, string>> = {
   packages: "Debian packages",
   node: "Node runtimes",
   rootfs: "root file systems",
   unfinished: "unfinished",
+  forwarding: "forwarded ports",
   other: "not Homing's own",
 };
 
@@ -52,8 +52,8 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const lock = readLock();
   const removed = values.prune ? await pruneCache(directory, lock, Date.now()) : undefined;
   const items = await listCache(directory, lock, Date.now());
-  const kinds = cacheKinds.map((kind) => {
-    const ofKind = (list: readonly CacheItem[]) => list.filter((item) => item.kind === kind);
+  const sums = kinds.map((kind) => {
+    const ofKind = (list: readonly CacheItem[]) => list.filter((item) => kindOf(item, directory) === kind);
     return {
       kind,
       all: sumOf(ofKind(items)),
@@ -68,7 +68,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   };
   if (values.json) {
     const events = [
-      ...kinds.map((kind) => ({ event: "kind", ...kind })),
+      ...sums.map((sum) => ({ event: "kind", ...sum })),
       { event: "done", directory, ...total },
     ];
     await print(io.stdout, events.map((event) => `${JSON.stringify(event)}\n`).join(""));
@@ -76,13 +76,18 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   }
   const rows = [
     ["", "there", "needed"],
-    ...kinds
+    ...sums
       .filter(({ all }) => all.items > 0)
       .map(({ kind, all, needed }) => [titles[kind], sumText(all), sumText(needed)]),
     ["together", sumText(total.all), sumText(total.needed)],
   ];
   await print(io.stdout, `Cache: ${directory}\n${table(rows)}\n${verdict(total, removed !== undefined)}\n`);
   return 0;
+}
+
+function kindOf({ path, kind, bytes }: CacheItem, directory: string): Kind {
+  const isSecret = path === nonceSecretPath(directory) && bytes === SECRET_BYTES;
+  return isSecret ? "forwarding" : kind;
 }
 
 function sumOf(items: readonly CacheItem[]): Sum {

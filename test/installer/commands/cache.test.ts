@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { nonceSecret } from "../../../installer/reachability/nonce-secret.ts";
 import { runHoming } from "../../support/command-io.ts";
 
 let cache: string;
@@ -48,6 +49,18 @@ it("gives scripts one JSON object a line", async () => {
     removed: { items: 1, bytes: 1_500_000 },
   });
   expect(events.at(-1)).toMatchObject({ event: "done", directory: cache, removed: { items: 1 } });
+});
+
+it("knows the secret of the forwarded ports, which pruning leaves, from a stranger's file", async () => {
+  const secret = await nonceSecret(cache);
+  writeFileSync(join(cache, "letter"), "dear");
+  const { code, stdout } = await runHoming(["cache", "--prune", "--cache", cache]);
+  expect([code, stdout]).toEqual([
+    0,
+    expect.stringMatching(/\nforwarded ports {4}1, 0\.0 MB {3}1, 0\.0 MB\n/),
+  ]);
+  expect(stdout).toMatch(/\nnot Homing's own {3}1, /);
+  expect(await nonceSecret(cache)).toEqual(secret);
 });
 
 it("explains a wrong call", async () => {
