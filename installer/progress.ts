@@ -43,8 +43,7 @@ export function createProgress(output: Output, now: () => number = () => perform
   function draw(): void {
     if (!current) return;
     const { event, started, rate } = current;
-    const pace = event.unit === "bytes" ? speedText(event, rate) : elapsedText(now() - started);
-    drawLine(output, `… ${event.stage}${amountText(event)}${pace}`);
+    drawLine(output, `… ${event.stage}${amountText(event)}${paceText(event, rate, now() - started)}`);
   }
 
   /** Nothing was reported for a second: the seconds go on, and the rate falls. */
@@ -126,8 +125,13 @@ export function noteRate(rate: Rate, { done, reused = 0 }: ProgressEvent, time: 
   if (done !== undefined) rate.note(time, done - reused);
 }
 
+/** What behind a stage shows that it goes on: of bytes their speed, of anything else how long it is at it. */
+export function paceText(event: ProgressEvent, rate: Rate, elapsedMilliseconds: number): string {
+  return event.unit === "bytes" ? speedText(event, rate) : elapsedText(elapsedMilliseconds);
+}
+
 /** ", 2.1 MB/s, 40 s left", or nothing when it is not bytes that are counted or nobody can know yet. */
-export function speedText({ done, total, unit }: ProgressEvent, rate: Rate): string {
+function speedText({ done, total, unit }: ProgressEvent, rate: Rate): string {
   const perSecond = rate.perSecond();
   if (unit !== "bytes" || done === undefined || perSecond === undefined) return "";
   const shown = `, ${rateText(perSecond)}`;

@@ -1,6 +1,7 @@
 /** Has a task done by an Effects, and tells the outcome as events. Called by app.ts. */
 import { errorWords } from "../error-words.ts";
-import { noteRate, type ProgressEvent, speedText } from "../progress.ts";
+import { REDRAW_MILLISECONDS } from "../live-line.ts";
+import { noteRate, type ProgressEvent, paceText } from "../progress.ts";
 import { createRate, type Rate } from "../rate.ts";
 import type { Effects, Task, TaskFollow, TaskResult } from "./effects.ts";
 import type { Event } from "./state.ts";
@@ -28,17 +29,20 @@ export async function runTask(
   { dispatch, fail, stop, dropped, isSpoken }: TaskTarget,
 ): Promise<void> {
   const pause = isSpoken ? SPEAK_MILLISECONDS : RENEW_MILLISECONDS;
-  let shown: { stage: string; at: number; rate: Rate } | undefined;
+  let shown: { progress: ProgressEvent; since: number; at: number; rate: Rate } | undefined;
   const report = (progress: ProgressEvent) => {
     if (dropped.aborted) return;
     const at = performance.now();
-    const { stage } = progress;
-    if (shown?.stage !== stage) shown = { stage, at: Number.NEGATIVE_INFINITY, rate: createRate() };
+    if (shown?.progress.stage !== progress.stage)
+      shown = { progress, since: at, at: Number.NEGATIVE_INFINITY, rate: createRate() };
+    shown.progress = progress;
     noteRate(shown.rate, progress, at);
     if (at - shown.at < pause) return;
     shown.at = at;
-    dispatch({ type: "progress", number, progress, speed: speedText(progress, shown.rate) });
+    dispatch({ type: "progress", number, progress, speed: paceText(progress, shown.rate, at - shown.since) });
   };
+  // A stage may tell nothing for long: its seconds go on all the same, or its rate falls.
+  const again = setInterval(() => shown && report(shown.progress), REDRAW_MILLISECONDS).unref();
   try {
     const result = await perform(effects, task, { report, signal: stop });
     if (!dropped.aborted) dispatch({ type: "done", number, result });
@@ -51,6 +55,8 @@ export async function runTask(
     const message = errorWords(error);
     if (message === undefined) fail(error);
     else dispatch({ type: "failed", number, message, isAccess: isAccess(error) });
+  } finally {
+    clearInterval(again);
   }
 }
 

@@ -55,6 +55,31 @@ describe("progress", () => {
   });
 });
 
+describe("a stage that tells nothing", () => {
+  it.each([
+    [false, ["", " (1 s)", " (2 s)", " (3 s)"]],
+    [true, [""]],
+  ])("is seen to go on, and is not read aloud again and again (read aloud: %s)", async (isSpoken, speeds) => {
+    vi.useFakeTimers({ toFake: ["performance", "setInterval", "clearInterval"] });
+    const events: Event[] = [];
+    const never = new AbortController().signal;
+    const effects = imaginedEffects({
+      async build(_task, { report }) {
+        report({ stage: "Reading the kernel" });
+        vi.advanceTimersByTime(3000);
+        return usual.build;
+      },
+    });
+    await runTask(effects, task, 7, {
+      dispatch: (event) => void events.push(event),
+      fail: (error) => expect(error).toBeUndefined(),
+      ...{ stop: never, dropped: never, isSpoken },
+    });
+    expect(events.flatMap((event) => (event.type === "progress" ? [event.speed] : []))).toEqual(speeds);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
 describe("work that writes", () => {
   it("has cleaned up before the wizard ends, also when it is ended from outside", async () => {
     const steps: string[] = [];
