@@ -4,6 +4,7 @@
  */
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { type Companion, removeCompanions } from "./companion-file.ts";
 import { compressImage, IMAGE_MODE } from "./compressed-image.ts";
 import { type DiskFormat, writeDiskFile } from "./disk-file.ts";
 import { hashFile } from "./file-hash.ts";
@@ -32,6 +33,8 @@ export type BuildOptions = Omit<RootfsOptions, "architecture"> &
     out: string;
     /** Refuses to replace an image that has been booted, for it holds accounts and mail. */
     keepUsed?: boolean;
+    /** What an earlier build may have left beside `out`: it goes when the image does that it tells of. */
+    companions?: readonly Companion[];
     /** Makes `out` a zstd file that holds the image, or the disk file of a hypervisor. */
     form?: ImageForm;
   }>;
@@ -74,10 +77,14 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
     async (newName) => {
       const image = newName();
       await writeDisk(disk, rootfs, image, report, signal);
-      if (form === "raw") return { written: image, result: await checkDisk(image, report, signal) };
-      const packed = newName();
-      const files = { from: image, to: packed, finalName: path };
-      return { written: packed, result: await packDisk(form, files, disk.sizeBytes, report, signal) };
+      const written = form === "raw" ? image : newName();
+      const files = { from: image, to: written, finalName: path };
+      const result = await (form === "raw"
+        ? checkDisk(image, report, signal)
+        : packDisk(form, files, disk.sizeBytes, report, signal));
+      // Now, and not when the new ones are written: the disk may be full by then, or the power gone.
+      await removeCompanions(path, options.companions ?? []);
+      return { written, result };
     },
     (error) => explainNoRoom(error, path, needed, "Make room, or give another place with --out."),
   );

@@ -3,7 +3,7 @@
  * scanners know CycloneDX, and IMAGE.lock.json, the list of packages of a build with --refresh, by which the image can be
  * judged later. Called by `./homing build`.
  */
-import { open, writeFile } from "node:fs/promises";
+import { open, rm, writeFile } from "node:fs/promises";
 import { explainNoRoom } from "./no-room.ts";
 import { OutputFileError } from "./output-file.ts";
 import { writeAside } from "./written-aside.ts";
@@ -40,19 +40,39 @@ export function companionPath(image: string, { suffix }: Companion): string {
 /** Throws OutputFileError when something else is at the place: it would be lost. */
 export async function checkCompanion(image: string, companion: Companion): Promise<void> {
   const path = companionPath(image, companion);
+  if ((await whatIsAt(path, companion)) !== "another") return;
+  throw new OutputFileError(
+    `${path} exists and is no ${companion.what}, so it is not replaced; move it, or give another --out`,
+  );
+}
+
+/**
+ * Removes what an image that is about to be replaced has beside it, for it tells nothing of the new one; what is not ours
+ * stays.
+ */
+export async function removeCompanions(image: string, companions: readonly Companion[]): Promise<void> {
+  for (const companion of companions) {
+    const path = companionPath(image, companion);
+    const there = await whatIsAt(path, companion).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "EACCES" || error.code === "EPERM") return "another"; // ours can be read by all
+      throw error;
+    });
+    if (there === "ours") await rm(path, { force: true });
+  }
+}
+
+async function whatIsAt(path: string, { mark }: Companion): Promise<"nothing" | "ours" | "another"> {
   try {
     await using file = await open(path, "r");
     const start = Buffer.alloc(MARK_WITHIN_BYTES);
     const { bytesRead } = (await file.stat()).isFile() ? await file.read(start) : { bytesRead: 0 };
-    if (start.toString("latin1", 0, bytesRead).includes(companion.mark)) return;
+    return start.toString("latin1", 0, bytesRead).includes(mark) ? "ours" : "another";
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "nothing";
     // Windows opens no folder.
-    if (!(error instanceof Error && "code" in error && error.code === "EISDIR")) throw error;
+    if (error instanceof Error && "code" in error && error.code === "EISDIR") return "another";
+    throw error;
   }
-  throw new OutputFileError(
-    `${path} exists and is no ${companion.what}, so it is not replaced; move it, or give another --out`,
-  );
 }
 
 /** Writes it, whole or not at all; returns its path. Throws NoRoomError and what the file system reports. */

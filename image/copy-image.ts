@@ -18,7 +18,7 @@ const STAT_BLOCK_BYTES = 512;
 /** 2 TiB, more than any card: what claims to hold more is made to fill disks. In bytes. */
 const MAX_IMAGE_BYTES = 2 ** 41;
 
-/** What is compressed is damaged or too large. */
+/** What is compressed is damaged or too large, or it is no image that can be read as it is. */
 export class ImageCopyError extends Error {
   override name = "ImageCopyError";
 }
@@ -34,11 +34,7 @@ export async function copyImage(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const start = await readStart(from);
-  if (isDiskFile(start)) {
-    throw new ImageCopyError(
-      `${from} is a hypervisor's disk file; build the relay with --format raw for this`,
-    );
-  }
+  refuseDiskFile(from, start);
   const compressed = isCompressed(start);
   const { size, blocks } = await stat(from);
   await writeAside(
@@ -71,6 +67,12 @@ export async function copyImage(
     // Compressed and without its empty blocks an image is about the same.
     (error) => explainNoRoom(error, to, Math.min(size, (blocks || Infinity) * STAT_BLOCK_BYTES), mend),
   );
+}
+
+/** Throws ImageCopyError for a file that begins as those of hypervisors: only what is in it would be an image. */
+export function refuseDiskFile(path: string, start: Buffer): void {
+  if (!isDiskFile(start)) return;
+  throw new ImageCopyError(`${path} is a hypervisor's disk file; build the relay with --format raw for this`);
 }
 
 /** What tells whether a file is compressed. */

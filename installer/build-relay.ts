@@ -77,6 +77,7 @@ export async function buildRelay(
     out,
     form: order.form ?? "raw",
     keepUsed: !order.replace,
+    companions: [billOfMaterials, packageList, imagerManifest],
     lock,
     cache: order.cache ?? defaultCacheDirectory(io.env),
   });

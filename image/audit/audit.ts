@@ -4,16 +4,16 @@
  * Called by `./homing audit`. Reads the image by the readers of this folder: no root, no foreign program.
  */
 import { createHash } from "node:crypto";
-import { mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { targets } from "../build.ts";
 import { companionPath, packageList } from "../companion-file.ts";
-import { copyImage, readStart } from "../copy-image.ts";
+import { copyImage, readStart, refuseDiskFile } from "../copy-image.ts";
 import { isCompressed } from "../output-file.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { RootfsOptions } from "../rootfs/build-rootfs.ts";
 import type { TargetName } from "../targets/target.ts";
+import { makeTemporaryFolder, TEMPORARY_VARIABLE } from "../temporary-folder.ts";
 import { compareTrees, type Finding } from "./compare.ts";
 import { differingRuns } from "./disk-bytes.ts";
 import { type Expected, makeExpected } from "./expected.ts";
@@ -47,18 +47,19 @@ const PARTITIONS_AS_BUILT = 2;
 const SQUASHFS_ALIGNMENT = 4096;
 const RELAY_FOLDER = "relay/";
 
-/** Throws AuditError when the file is no image that can be judged, and what building throws. */
+/** Throws AuditError or ImageCopyError when the file is no image that can be judged, and what building throws. */
 export async function auditImage(options: AuditOptions): Promise<Audit> {
   try {
     const start = await readStart(options.image).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
       throw new AuditError("there is no such file; ./homing build makes images", { cause: error });
     });
+    refuseDiskFile(options.image, start);
     if (!isCompressed(start)) return await judge(options, options.image);
     await using folder = await temporaryFolder();
     const image = join(folder.path, "image");
     options.onProgress?.({ stage: "Decompressing the image" });
-    const mend = "Make room, or name another folder in TMPDIR.";
+    const mend = `Make room, or name another folder in ${TEMPORARY_VARIABLE}.`;
     await copyImage(options.image, image, mend, options.signal);
     return await judge(options, image);
   } catch (error) {
@@ -69,7 +70,7 @@ export async function auditImage(options: AuditOptions): Promise<Audit> {
 
 /** Readable by its owner alone; it goes with what is in it. */
 async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
-  const path = await mkdtemp(join(tmpdir(), "homing-audit-image-"));
+  const path = await makeTemporaryFolder("homing-audit-image-");
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 

@@ -100,9 +100,10 @@ function unwritable(error: unknown, directory: string, missing: string): CacheEr
 
 /**
  * Writes a file so that nobody ever sees a part of it: aside under a name of its own, then renamed. Several
- * builds may do this to the same file at once. Makes the directory when it is missing.
+ * builds may do this to the same file at once. Makes the directory when it is missing. Throws NoRoomError, which ends
+ * with `mend`, and what the file system reports.
  */
-export async function writeFileWhole(path: string, content: Uint8Array): Promise<void> {
+export async function writeFileWhole(path: string, content: Uint8Array, mend = CACHE_MEND): Promise<void> {
   await makeFolder(dirname(path));
   const aside = asideName(path);
   try {
@@ -110,6 +111,6 @@ export async function writeFileWhole(path: string, content: Uint8Array): Promise
     await renameWhenFree(aside, path);
   } catch (error) {
     await rm(aside, { force: true });
-    throw await explainNoRoom(error, path, content.length, CACHE_MEND);
+    throw await explainNoRoom(error, path, content.length, mend);
   }
 }

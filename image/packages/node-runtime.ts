@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,6 +14,7 @@ import { gunzip } from "node:zlib";
 import { readTar } from "../formats/tar.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
+import { makeTemporaryFolder, TEMPORARY_VARIABLE } from "../temporary-folder.ts";
 import { explainCacheError, writeFileWhole } from "./cache.ts";
 import { isUnknownAuthority, networkMend } from "./network-mend.ts";
 import { proxyEnvironment } from "./proxy.ts";
@@ -126,7 +127,7 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
 
   options.onProgress?.({ stage: `Fetching Node ${NODE_VERSION} for ${architecture}` });
   const spec = `${packageName}@${NODE_VERSION}`;
-  const directory = await mkdtemp(join(tmpdir(), "homing-node-"));
+  const directory = await makeTemporaryFolder("homing-node-");
   try {
     await (options.pack ?? npmPack)(spec, directory, options.signal);
     const name = (await readdir(directory)).find((file) => file.endsWith(".tgz"));
@@ -152,6 +153,9 @@ const NPM_RETRIES = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fe
 
 const NO_CONNECTION = /\b(EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|E(NET|HOST)UNREACH)\b/;
 
+const NO_ROOM = /\b(ENOSPC|EDQUOT)\b/;
+const NOT_WRITABLE = /\b(EACCES|EPERM|EROFS)\b/;
+
 /** What to do about a failure of npm, by what it printed. */
 export function npmMend(
   complaint: string,
@@ -163,6 +167,15 @@ export function npmMend(
       "encrypted connections. Name the authority's certificate: NODE_EXTRA_CA_CERTS=FILE in the environment, or " +
       "npm config set cafile FILE."
     );
+  }
+  if (NO_ROOM.test(complaint)) {
+    return (
+      `A disk is full: npm needs some 60 MB in the folder for temporary files, ${tmpdir()}, and as much in its own cache ` +
+      `(npm config get cache). Make room, or name other folders in ${TEMPORARY_VARIABLE} and npm_config_cache.`
+    );
+  }
+  if (NOT_WRITABLE.test(complaint)) {
+    return "npm must not write to a folder that it needs, which it names below: make it writable.";
   }
   return NO_CONNECTION.test(complaint)
     ? networkMend([], env)

@@ -45,7 +45,7 @@ downloads where they were.
 
 The image holds the relay's secret keys: keep it as you keep the relay folder. Beside it lies FILE.cdx.json, which
 lists every Debian and npm package in it (CycloneDX 1.6), and for a Pi FILE.rpi-imager-manifest, by which Raspberry Pi
-Imager 2 knows the image; they hold nothing secret.
+Imager 2 knows the image; they hold nothing secret. Those of an earlier image of that name go with it.
 `,
   run,
 };

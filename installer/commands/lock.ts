@@ -63,7 +63,11 @@ export async function renewLock(io: CommandIo, options: RenewOptions): Promise<v
   const after = await withProgress(io.stderr, (onProgress) =>
     refreshLock({ ...sources, previous: before, now: Date.now() / 1000, onProgress, signal: io.signal }),
   );
-  await writeFileWhole(file, Buffer.from(lockText(after)));
+  await writeFileWhole(
+    file,
+    Buffer.from(lockText(after)),
+    "Make room there, then run the same command again.",
+  );
   const changes = lockChanges(before, after);
   const totals = (["amd64", "arm64"] as const).map((architecture) => lockTotal(architecture, before, after));
   const lines = json

@@ -5,12 +5,12 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants, existsSync } from "node:fs";
-import { access, copyFile, mkdtemp, rm } from "node:fs/promises";
+import { access, copyFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Architecture } from "../../image/spec.ts";
+import { makeTemporaryFolder } from "../../image/temporary-folder.ts";
 import { emulatedProcessor, threadEach } from "./emulation.ts";
 import { findFirmware, firmwarePackage } from "./firmware.ts";
 import { type Control, controlMachine } from "./machine-control.ts";
@@ -133,7 +133,7 @@ export function requireQemu(architecture: Architecture) {
 /** Starts the machine. Throws MachineError when QEMU or its firmware is not installed, or the disk is in use. */
 export async function startMachine(options: MachineOptions): Promise<Machine> {
   const { program, firmware } = requireQemu(options.architecture);
-  const state = await mkdtemp(join(tmpdir(), "homing-vm-"));
+  const state = await makeTemporaryFolder("homing-vm-");
   try {
     const controlSocket = join(state, "qmp");
     const choices = await accelerators(options.architecture, options.emulation ?? threadEach);

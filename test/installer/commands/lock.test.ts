@@ -1,5 +1,5 @@
 /** `./homing lock` as a user runs it, where it must not change anything; the network is not asked. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -15,6 +15,7 @@ import {
   type TestMirror,
   testSigningKey,
 } from "../../support/mirror.ts";
+import { noSmallDisk, onSmallDisk } from "../../support/small-disk.ts";
 
 let mirror: TestMirror;
 beforeEach(async () => {
@@ -84,6 +85,25 @@ describe.skipIf(!hasXz)("a renewal (skipped without xz)", () => {
     );
     expect(readLock(join(folder, "lock.json")).architectures.arm64).toHaveLength(2);
     expect(await renew(newer, false)).toMatch(/no change\nNo package changed\.\n$/);
+  });
+
+  it("says what to do when there is no room for the lock file, which stays as it was", async (test) => {
+    const done = await onSmallDisk(64, async ({ path: disk }) => {
+      const own = folder;
+      folder = disk;
+      try {
+        await renew(packageStanza("aa"), false);
+        const before = readFileSync(join(disk, "lock.json"));
+        writeFileSync(join(disk, "fill"), Buffer.alloc(60 * 1024));
+        await expect(renew(packageStanza("aa", { Version: "1.0-2" }), false)).rejects.toThrow(
+          /lock\.json \(ENOSPC\): it needs 0\.1 MB, 0\.0 MB are free there\. Make room there, then run the same command again\.$/,
+        );
+        expect(readFileSync(join(disk, "lock.json")).equals(before)).toBe(true);
+      } finally {
+        folder = own;
+      }
+    });
+    if (!done) test.skip(noSmallDisk);
   });
 
   it("is one JSON object a line for scripts", async () => {
