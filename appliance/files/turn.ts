@@ -44,9 +44,10 @@ const deniedPeers = [
   // From ::1 on, for coturn takes a range of IPv6 that begins with :: for one that holds all of IPv4; nobody is at ::.
   "::1-1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
   "4000::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-  // Protocols' own addresses, Teredo among them; examples; 6to4.
+  // Protocols' own addresses, Teredo among them; examples (RFC 3849, RFC 9637); 6to4.
   "2001::-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff",
   "2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+  "3fff::-3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff",
   "2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 ] as const;
 

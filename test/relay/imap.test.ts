@@ -8,16 +8,12 @@ import { CLIENT_ADDRESS } from "../support/network.ts";
 import { startTestProxy } from "../support/notification-proxy.ts";
 import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
-import { callPeer, startPeer } from "../support/turn-client.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** From "delivered" in the log to the notice at an idling client; stock Dovecot takes 500 ms longer. */
 const IDLE_GOAL = 60;
 const DELIVERIES = 15;
 const PUSH_TIMEOUT = 20_000;
-const TURN_TIMEOUT = 30_000;
-/** An address of the Internet, in a network of the test's own. */
-const PUBLIC_PEER = "9.9.9.2";
 
 /** Full of what means something in dovecot.conf; and as the URI that it has to become. */
 const CONTACT = 'https://help.test/a "b" %{user} 100%$SET:ssl$ENV:HOME %%';
@@ -37,7 +33,6 @@ const settings = {
   contact: CONTACT,
   sending: { perMinute: 600, burst: 100 },
   push: { proxyUrl: `http://${PROXY_DOMAIN}:${PROXY_PORT}/notify` },
-  turn: { enabled: true },
   clients: {
     irohRelayUrl: "https://iroh.example.org/",
     appVersions: JSON.stringify({ clients: [{ clientId: "deltachat", sources: [APP] }] }),
@@ -134,36 +129,6 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     for (const { headers } of proxy.received) {
       expect(Object.keys(headers).sort()).toEqual(["connection", "content-length", "host"]);
     }
-  });
-
-  it("tells of its TURN server, which relays to the Internet and not into the relay's home", async () => {
-    await using session = await open(alice);
-    const value = await waitFor("the TURN server is told of", TURN_TIMEOUT, async () => {
-      const answer = await session.command('GETMETADATA "" /shared/vendor/deltachat/turn');
-      return /turn (?!NIL)"?(?:\{\d+\}\n)?([^"\n)]+)/.exec(answer.untagged.join("\n"))?.[1];
-    });
-    const [host, port, user = "", password = ""] = value.split(":");
-    expect([host, port]).toEqual(["_a.test", "3478"]);
-    // A look at the addresses finds the same ones, and starts nothing again.
-    const started = async () =>
-      (await relay().exec("systemctl show homing-turn.service --property MainPID --value")).stdout;
-    const before = await started();
-    await relay().exec("systemctl start homing-turn-look.service");
-    expect(await started()).toBe(before);
-    const network = ring.network();
-    const peers = [PUBLIC_PEER, CLIENT_ADDRESS];
-    const running = await Promise.all(peers.map((peer) => startPeer(network, peer)));
-    const call = (peer: string, credentials = { user, password }) =>
-      callPeer(network, relay().address, peer, credentials);
-    const [toPublic, toHome, byStranger] = await Promise.all([
-      call(PUBLIC_PEER),
-      call(CLIENT_ADDRESS),
-      call(PUBLIC_PEER, { user, password: "guessed" }),
-    ]);
-    for (const { stop } of running) stop();
-    expect(toPublic).toMatch(/Total lost packets 0 /);
-    expect(toHome).toContain("403 (Forbidden IP)");
-    expect(byStranger).toContain("Cannot complete Allocation");
   });
 
   it("has a quota of the size that is set", async () => {
