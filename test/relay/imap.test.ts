@@ -10,6 +10,9 @@ import { describeRelays } from "../support/ring.ts";
 import { openSubmission } from "../support/smtp-session.ts";
 import { waitFor } from "../support/wait.ts";
 
+/** From the sender's "250" to the last request at the notification proxy. Milliseconds, as the median of so many messages. */
+const PUSH_GOAL = 200;
+const PUSHES = 9;
 /** From "delivered" in the log to the notice at an idling client; stock Dovecot takes 500 ms longer. */
 const IDLE_GOAL = 60;
 const DELIVERIES = 15;
@@ -101,7 +104,7 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     expect((await stranger.command(getToken)).untagged.join("\n")).not.toContain(token);
   });
 
-  it("wakes the phones of whoever gets mail from others, with their tokens alone", async () => {
+  it(`wakes the phones of whoever gets mail from others within ${PUSH_GOAL} ms, with their tokens alone`, async () => {
     await ring
       .network()
       .publish(relayRecords({ domain: PROXY_DOMAIN, dkim: [], addresses: [CLIENT_ADDRESS] }));
@@ -112,16 +115,16 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     await using sending = await openSubmission(relay().address, alice.address, alice.password);
     /** Milliseconds from the sender's 250 to the last request. */
     const delays: number[] = [];
-    for (const expected of [2, 4, 6]) {
+    for (let i = 1; i <= PUSHES; i++) {
       // What she sends to herself as well comes from a phone that is awake.
       const to = [bob.address, alice.address];
       const source = await encryptedMail({ from: alice.address, to: bob.address });
       expect((await sending.send({ from: alice.address, to, source })).code).toBe(250);
       const sent = performance.timeOrigin + performance.now();
-      await waitFor("the proxy is asked", PUSH_TIMEOUT, () => proxy.received.length === expected);
+      await waitFor("the proxy is asked", PUSH_TIMEOUT, () => proxy.received.length === 2 * i);
       delays.push(Math.round(proxy.received.at(-1)!.at - sent));
     }
-    console.log(`from "250" to the notification proxy: ${delays.join(", ")} ms`);
+    expect(median(delays)).toBeLessThanOrEqual(PUSH_GOAL);
     expect(proxy.received.map(({ token }) => token)).not.toContain("openpgp:alice");
     expect(new Set(proxy.received.map(({ token }) => token))).toEqual(
       new Set(["openpgp:phone", "openpgp:tablet"]),
@@ -148,8 +151,8 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     });
     const delivered = await relay().logEntries(new RegExp(`to=<${bob.address}>.*status=sent`));
     expect(delivered).toHaveLength(DELIVERIES);
-    const delays = arrivals.map((arrival, i) => arrival - delivered[i]!.time).sort((a, b) => a - b);
-    expect(delays[Math.floor(DELIVERIES / 2)]).toBeLessThanOrEqual(IDLE_GOAL);
+    const delays = arrivals.map((arrival, i) => arrival - delivered[i]!.time);
+    expect(median(delays)).toBeLessThanOrEqual(IDLE_GOAL);
   });
 
   /** Moments of arrival, in milliseconds since 1970, of DELIVERIES messages sent one after the other. */
@@ -165,3 +168,8 @@ describeRelays("IMAP", { "_a.test": { settings } }, (ring) => {
     return arrivals;
   }
 });
+
+/** Of an odd number of them. */
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
