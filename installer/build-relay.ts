@@ -60,10 +60,10 @@ export async function buildRelay(
   const mirrors = await chooseMirrors({ mirror: order.mirror, env: io.env });
   await refuseInside(folder, out);
   // Before the newest packages are looked for, which takes its time too.
-  await checkOutputFile(out, { keepUsed: !order.replace });
-  await checkCompanion(out, billOfMaterials);
-  if (order.refresh) await checkCompanion(out, packageList);
-  if (target === "pi") await checkCompanion(out, imagerManifest);
+  const place = await checkOutputFile(out, { keepUsed: !order.replace });
+  await checkCompanion(place, billOfMaterials);
+  if (order.refresh) await checkCompanion(place, packageList);
+  if (target === "pi") await checkCompanion(place, imagerManifest);
   const follow = { mirrors, onProgress, signal: io.signal };
   const locked = order.lock ?? readLock();
   const lock = order.refresh

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Built } from "../../../installer/build-relay.ts";
 import { summary } from "../../../installer/commands/build.ts";
 import { runHoming } from "../../support/command-io.ts";
+import { makeSmallImage } from "../../support/small-image.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -154,6 +155,22 @@ describe("./homing build --out", () => {
       );
     },
   );
+
+  it("looks for what would be lost beside the image itself, not beside a link to it", async () => {
+    const image = join(folder, "real.img");
+    await makeSmallImage(image);
+    await symlink(image, join(folder, "to-real.img"));
+    const notes = `${image}.cdx.json`;
+    await writeFile(notes, "my notes");
+    const out = ["--out", join(folder, "to-real.img"), "--cache", join(folder, "cache")];
+    const mirror = ["--mirror", "http://127.0.0.1:9"];
+    const { code, stderr } = await runHoming(["build", relay, "--target", "vm", ...out, ...mirror]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(`${notes} exists and is no bill of materials of an image`),
+    ]);
+    expect(await readFile(notes, "utf8")).toBe("my notes");
+  });
 
   it("refuses a file that is no image, a folder and a missing folder before any work", async () => {
     const file = join(folder, "letter");
