@@ -32,8 +32,8 @@ const MEMORY_MEBIBYTES = 1024;
 const MAX_CORES = 4;
 /** A relay without acceleration needs this long to stop in order. */
 const SHUTDOWN_MILLISECONDS = 90_000;
-/** Said behind the seconds that pass. */
-const WITHOUT_ACCELERATION = "without hardware acceleration it takes one to three minutes";
+/** Said behind the seconds that pass; in 80 columns there is room for three digits of those. */
+const WITHOUT_ACCELERATION = "1 to 3 minutes without acceleration";
 /** The page on the console comes in one piece: after "homing: ready" this much silence is its end. */
 const PAGE_MILLISECONDS = 1000;
 

@@ -11,7 +11,7 @@ import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Architecture } from "../../image/spec.ts";
 import { makeTemporaryFolder } from "../../image/temporary-folder.ts";
-import { emulatedProcessor, threadEach } from "./emulation.ts";
+import { emulatedProcessor, emulation, oneThread } from "./emulation.ts";
 import { findFirmware, firmwarePackage } from "./firmware.ts";
 import { type Control, controlMachine } from "./machine-control.ts";
 
@@ -25,8 +25,6 @@ export type MachineOptions = Readonly<{
   architecture: Architecture;
   memoryMebibytes: number;
   cores: number;
-  /** QEMU's accelerator where the computer has none that works; a thread for each processor unless given. */
-  emulation?: string;
   /** TCP ports of 127.0.0.1 that lead into the machine. */
   forwards: readonly Forward[];
   /** Gets the serial console as it comes, and one line when acceleration had to be given up. */
@@ -57,6 +55,9 @@ const BROKEN_KVM = /KVM internal error|emulation failure|failed to initialize kv
 /** QEMU's words when another QEMU has the disk. */
 const DISK_IN_USE = /Failed to get "(?:write|consistent read)" lock/;
 
+/** More of them would only take turns more often. */
+const MAX_CORES_IN_ONE_THREAD = 2;
+
 /** Full path of a program in PATH, or undefined. */
 export function findProgram(name: string, path = process.env.PATH ?? ""): string | undefined {
   const file = process.platform === "win32" ? `${name}.exe` : name;
@@ -66,7 +67,8 @@ export function findProgram(name: string, path = process.env.PATH ?? ""): string
 }
 
 /** Accelerators worth trying for a guest of `architecture`, the best first; QEMU's own (tcg) always works. */
-async function accelerators(architecture: Architecture, software: string): Promise<string[]> {
+async function accelerators(architecture: Architecture): Promise<string[]> {
+  const software = emulation[architecture];
   const native = process.arch === (architecture === "amd64" ? "x64" : "arm64");
   if (!native) return [software];
   if (process.platform === "darwin") return ["hvf", software];
@@ -91,9 +93,10 @@ function qemuArguments(
   );
   const virtualized = !accelerator.startsWith("tcg");
   const cpu = virtualized ? "host" : emulatedProcessor[options.architecture];
+  const cores = accelerator === oneThread ? Math.min(options.cores, MAX_CORES_IN_ONE_THREAD) : options.cores;
   return [
     ...["-machine", options.architecture === "amd64" ? "q35" : "virt", "-accel", accelerator, "-cpu", cpu],
-    ...["-smp", String(options.cores), "-m", String(options.memoryMebibytes)],
+    ...["-smp", String(cores), "-m", String(options.memoryMebibytes)],
     ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
     ...firmware,
     ...(options.otherDisks ?? []).flatMap((path, index) => [
@@ -136,7 +139,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const state = await makeTemporaryFolder("homing-vm-");
   try {
     const controlSocket = join(state, "qmp");
-    const choices = await accelerators(options.architecture, options.emulation ?? threadEach);
+    const choices = await accelerators(options.architecture);
     for (const [index, accelerator] of choices.entries()) {
       const last = index === choices.length - 1;
       const flash = await firmwareArguments(firmware, state);

@@ -131,7 +131,6 @@ export async function bootImage(
     architecture,
     memoryMebibytes,
     cores: 2,
-    ...(architecture === "amd64" && { emulation: oneThread }),
     forwards,
     onConsole: watch.onConsole,
     onNote: watch.onConsole,

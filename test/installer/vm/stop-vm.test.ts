@@ -93,12 +93,12 @@ describe.skipIf(process.platform === "win32")("./homing vm (needs Unix signals)"
 
   it("tells how to get at the relay behind all that its console has to say, and in its place", async () => {
     const { group, ended, toldBeforeHelp } = await startVm(false);
+    process.kill(-group, "SIGTERM");
+    expect(await ended).toEqual([0, null]);
     expect(toldBeforeHelp.split("\n").filter((line) => line.startsWith("homing:"))).toEqual([
       "homing: ready",
       "homing: all services run",
     ]);
-    process.kill(-group, "SIGTERM");
-    expect(await ended).toEqual([0, null]);
   });
 
   it("ends a machine that hangs at once, when Ctrl-C comes twice", async () => {
