@@ -19,7 +19,7 @@ import type { DnsPlan } from "./plan.ts";
 import { changeLines, planText } from "./plan-text.ts";
 import { printable } from "./printable.ts";
 import { reportText } from "./report-text.ts";
-import { noting, systemResolver } from "./resolver.ts";
+import { isBelieved, noting, systemResolver } from "./resolver.ts";
 import type { DesiredDns } from "./wanted.ts";
 import { watchDns } from "./watch.ts";
 import type { DnsWorld } from "./world.ts";
@@ -229,7 +229,7 @@ async function describeProvider(
   }
   const resolver = noting(systemResolver(world, io.signal));
   const zone = await zoneByResolver(domain, resolver.ask);
-  if (zone === null && !resolver.answered()) {
+  if (zone === null && !(await isBelieved(resolver))) {
     throw new NoDnsError(`${noDnsText(world)}, so who keeps ${domain} is not known. ${noDnsMend}`);
   }
   const found = recognizeProvider(zone?.names ?? []);

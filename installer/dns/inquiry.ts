@@ -6,7 +6,14 @@ import { dnsTypes } from "../../appliance/dns/wire.ts";
 import { askServer, NoAnswerError, type ServerPlace } from "./exchange.ts";
 import { noDnsMend, noDnsText } from "./no-dns.ts";
 import type { DnsReport, Finding } from "./report.ts";
-import { type AskResolver, httpsResolver, type NotedResolver, noting, systemResolver } from "./resolver.ts";
+import {
+  type AskResolver,
+  httpsResolver,
+  isBelieved,
+  type NotedResolver,
+  noting,
+  systemResolver,
+} from "./resolver.ts";
 import { type RelayQuestion, type View, viewOfResolver, viewOfServer } from "./views.ts";
 import { questionsFor, type Wanted } from "./wanted.ts";
 import type { DnsWorld } from "./world.ts";
@@ -120,7 +127,8 @@ async function inquireElsewhere(
   const https = noting(httpsResolver(world, signal));
   const byHttps = await zoneByResolver(domain, https.ask);
   const found = byHttps ?? (await zoneByResolver(domain, system.ask));
-  if (direct.zones.zone === "" && !https.answered() && !system.answered()) {
+  const isKnown = found !== null || direct.zones.zone !== "";
+  if (!isKnown && !(await isBelieved(https)) && !(await isBelieved(system))) {
     const text = noDnsText(world, ["the name servers of the root", ...world.https]);
     return { ...direct, ...unanswered(text, noDnsMend, world.https) };
   }

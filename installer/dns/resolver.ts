@@ -75,6 +75,20 @@ export function noting(resolver: AskResolver): NotedResolver {
   return { ask, answered: () => answered };
 }
 
+/**
+ * Whether what a resolver said counts where it knew none of the names: filters and walled networks answer "no such name" to
+ * every question, also to the one about the root, which always is. Throws the signal's reason.
+ */
+export async function isBelieved({ ask, answered }: NotedResolver): Promise<boolean> {
+  if (!answered()) return false;
+  try {
+    return (await ask({ name: "", type: dnsTypes.SOA }, { unchecked: true })).outcome === outcomes.none;
+  } catch (error) {
+    if (error instanceof NoAnswerError) return false;
+    throw error;
+  }
+}
+
 class ResolverTrouble extends Error {
   readonly answer: DnsAnswer;
   constructor(answer: DnsAnswer) {

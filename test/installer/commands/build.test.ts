@@ -140,11 +140,14 @@ describe("./homing build --out", () => {
     }
   });
 
-  it
-    .skipIf(process.platform !== "linux")
-    .each([["x.img"], ["x.img.zst", "--compress"], ["x.qcow2", "--format", "qcow2"], ["x.img", "--refresh"]])(
-    "refuses %s %s in a folder that takes no files before anything is fetched",
-    async (name, ...options) => {
+  it.skipIf(process.platform !== "linux").each<[name: string, options: string[]]>([
+    ["x.img", []],
+    ["x.img.zst", ["--compress"]],
+    ["x.qcow2", ["--format", "qcow2"]],
+    ["x.img", ["--refresh"]],
+  ])(
+    "refuses %s with %j in a folder that takes no files before anything is fetched",
+    async (name, options) => {
       // A mirror that nobody asks: the answer would be about it.
       const mirror = ["--mirror", "http://127.0.0.1:1/debian"];
       const args = ["build", relay, "--target", "vm", "--out", `/proc/${name}`, ...options, ...mirror];

@@ -17,13 +17,17 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.close();
 });
 
-/** A resolver that has this one outcome for every question. */
-async function startResolver(outcome: number) {
+/** The question follows (RFC 1035 §4.1.1). */
+const HEADER_BYTES = 12;
+
+/** A resolver that has this one outcome for every question, but that it may know the root. */
+async function startResolver(outcome: number, ofRoot = outcome) {
   const socket = createSocket("udp4");
   sockets.push(socket);
   socket.on("message", (bytes, { address, port }) => {
     const answer = Buffer.from(bytes);
-    answer.writeUInt16BE(0x8180 | outcome, 2); // response, RD, RA (RFC 1035 §4.1.1)
+    const isRoot = bytes[HEADER_BYTES] === 0;
+    answer.writeUInt16BE(0x8180 | (isRoot ? ofRoot : outcome), 2); // response, RD, RA (RFC 1035 §4.1.1)
     socket.send(answer, port, address);
   });
   socket.bind(0, "127.0.0.1");
@@ -53,6 +57,11 @@ describe("a check of the DNS", () => {
       /no usable answer came from this computer's resolver/,
     ],
     [
+      "a filter says of everything that there is none such",
+      async () => ({ resolvers: [await startResolver(outcomes.noSuchName)] }),
+      /no usable answer came from this computer's resolver/,
+    ],
+    [
       "HTTPS leads nowhere either",
       async () => ({ https: ["http://127.0.0.1:1/dns-query"] }),
       /the root, http:\/\/127\.0\.0\.1:1\/dns-query$/,
@@ -79,7 +88,7 @@ describe("a check of the DNS", () => {
   });
 
   it("believes a resolver that knows no such name", async () => {
-    const resolvers = [await startResolver(outcomes.noSuchName)];
+    const resolvers = [await startResolver(outcomes.noSuchName, outcomes.none)];
     const report = await checkDns(desired(domain), { world: { ...world, resolvers } });
     expect(codes(report)).toEqual(["error delegation-missing"]);
     expect(report.findings[0]?.text).toBe(`${domain} is in no zone: not even “.net” is known here`);
@@ -107,7 +116,7 @@ describe("a plan for the DNS", () => {
   });
 
   it("asks for the provider where the resolver knows of no zone", async () => {
-    await expect(plan([await startResolver(outcomes.noSuchName)])).rejects.toThrow(
+    await expect(plan([await startResolver(outcomes.noSuchName, outcomes.none)])).rejects.toThrow(
       /chat\.rosegarden\.net is in no zone yet.*--provider/,
     );
   });
