@@ -1,77 +1,24 @@
-/**
- * The launcher (./homing, installer/launch.mjs) in a small project of its own, so that nothing is installed
- * into this one: it needs only the folder around it. An npm that writes down its arguments takes npm's place.
- */
+/** The launcher (./homing, installer/launch.mjs), in a small project of its own (test/support/small-project.ts). */
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { makeSmallProject, type Result, type SmallProject, smallLock } from "../support/small-project.ts";
 
-const project = join(import.meta.dirname, "../..");
-const lock = '{ "name": "small" }';
-const fingerprint = createHash("sha256").update(lock).digest("hex");
-const mainText = `
-if (process.argv[2] === "die") process.kill(process.pid, process.argv[3]);
-if (process.argv[2] === "wait") {
-  process.on("SIGTERM", () => process.exit(7));
-  process.on("SIGINT", () => setTimeout(() => process.exit(6), 100));
-  setInterval(() => {}, 1000);
-}
-const told: string[] = process.argv.slice(2);
-console.log(JSON.stringify({ args: told, major: Number(process.versions.node.split(".")[0]), path: process.env.PATH, systemAuthorities: process.env.NODE_USE_SYSTEM_CA }));
-if (process.argv[2] === "fail") process.exit(5);
-`;
+const fingerprint = createHash("sha256").update(smallLock).digest("hex");
 
+let project: SmallProject;
 let small: string;
 beforeEach(async () => {
-  small = await mkdtemp(join(tmpdir(), "homing-launch-"));
-  await mkdir(join(small, "installer"));
-  await mkdir(join(small, "bin"));
-  await copyFile(join(project, "homing"), join(small, "homing"));
-  await chmod(join(small, "homing"), 0o755);
-  await copyFile(join(project, "installer/launch.mjs"), join(small, "installer/launch.mjs"));
-  await writeFile(join(small, "installer/main.ts"), mainText);
-  await writeFile(join(small, "package.json"), '{ "type": "module" }');
-  await writeFile(join(small, "package-lock.json"), lock);
-  // Makes node_modules as npm does, or fails as it is told.
-  const npm = `#!/bin/sh\necho "$@" >> npm-calls\necho "$HTTPS_PROXY $http_proxy" > npm-proxies\n[ -e npm-fails ] && exit 3\nmkdir -p node_modules\n`;
-  await writeFile(join(small, "bin/npm"), npm, { mode: 0o755 });
+  project = await makeSmallProject();
+  small = project.folder;
 });
-afterEach(async () => {
-  await rm(small, { recursive: true });
-});
+afterEach(() => project[Symbol.asyncDispose]());
 
-type Result = { code: number; stdout: string; stderr: string };
-
-/** Runs the small project's ./homing with the given directories first in PATH. */
-function homing(
-  args: readonly string[],
-  nodeDirectory = dirname(process.execPath),
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Result> {
-  const path = [join(small, "bin"), nodeDirectory, "/usr/bin", "/bin"].join(delimiter);
-  return new Promise((resolve) => {
-    execFile(
-      join(small, "homing"),
-      args,
-      { env: { ...process.env, PATH: path, ...environment } },
-      (error, stdout, stderr) => {
-        resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
-      },
-    );
-  });
-}
-
-async function npmCalls(): Promise<string[]> {
-  const calls = await readFile(join(small, "npm-calls"), "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
-  return calls.split("\n").filter((line) => line !== "");
-}
+const homing: SmallProject["homing"] = (...words) => project.homing(...words);
+const npmCalls = () => project.npmCalls();
 
 /** A Node older than 24 in /usr/bin or /usr/local/bin, such as Debian's. */
 const oldNode = ["/usr/bin/node", "/usr/local/bin/node"].find((path) => {
@@ -119,11 +66,7 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
     await writeFile(lockFile, String(dead.pid));
     // Another start, this process, is just removing it.
     await writeFile(`${lockFile}.removal`, String(process.pid));
-    const path = [join(small, "bin"), dirname(process.execPath), "/usr/bin", "/bin"].join(delimiter);
-    const child = spawn(join(small, "homing"), ["a"], {
-      stdio: ["ignore", "ignore", "pipe"],
-      env: { ...process.env, PATH: path },
-    });
+    const child = project.start(["a"]);
     const ended = once(child, "exit");
     const [told] = await once(child.stderr.setEncoding("utf8"), "data");
     expect(told).toContain("another start is installing");
@@ -184,7 +127,7 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
 
   it("hands SIGTERM on and waits for the program's clean end", async () => {
     await homing([]);
-    const child = spawn(join(small, "homing"), ["wait"], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = project.start(["wait"]);
     await once(child.stdout, "data");
     child.kill("SIGTERM");
     expect((await once(child, "exit"))[0]).toBe(7);
@@ -192,11 +135,7 @@ describe.skipIf(process.platform === "win32")("./homing (needs a Unix shell)", (
 
   it("waits at Ctrl-C, which reaches both, until the program has cleaned up", async () => {
     await homing([]);
-    // A process group of its own, as a terminal's foreground job has.
-    const child = spawn(join(small, "homing"), ["wait"], {
-      stdio: ["ignore", "pipe", "inherit"],
-      detached: true,
-    });
+    const child = project.start(["wait"]);
     await once(child.stdout, "data");
     process.kill(-child.pid!, "SIGINT");
     expect((await once(child, "exit"))[0]).toBe(6);
