@@ -1,6 +1,6 @@
 /**
  * What to do about requests that failed, in words for whoever started the build. Called by
- * image/packages/{download,release,node-runtime}.ts.
+ * image/packages/{download,release,npm-command}.ts.
  */
 import { proxyText } from "./proxy.ts";
 

