@@ -17,10 +17,10 @@ export const command: Command = {
   usage:
     "build FOLDER --target vm|pi [--out FILE] [--compress] [--format raw|qcow2|vmdk] [--mirror URL] [--cache DIR] [--refresh] [--replace] [--json]",
   help: `
-Makes the disk image of the relay in FOLDER (made by ./homing init). The first build fetches Debian packages (168 MB for
-vm, 171 MB for pi) and, from npm, Node for a device of another kind than this computer (52 MB). Then a build takes half
-a minute to two minutes, and seconds when nothing but the relay's settings changed. Nothing on this computer is changed
-but the image and the cache.
+Makes the disk image of the relay in FOLDER (made by ./homing init). The first build fetches Debian packages (about
+170 MB for either target) and, from npm, Node for a device of another kind than this computer (52 MB). Then a build takes
+half a minute to two minutes, and seconds when nothing but the relay's settings changed. Nothing on this computer is
+changed but the image and the cache.
 
   --target vm    a virtual machine: x86-64, UEFI or BIOS
   --target pi    a Raspberry Pi 3, 4, 5 or Zero 2; also other arm64 machines with UEFI
