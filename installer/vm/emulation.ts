@@ -25,6 +25,7 @@ export const oneThread = "tcg,thread=single";
 /**
  * QEMU's accelerator where the computer has none that works. With a thread each, QEMU 7.2 may let an x86 processor run
  * into an int3 that another has already taken out again, where Linux rewrites its own code: one of some sixty boots ended
- * in a panic on a busy computer. One thread is hardly slower: most of a boot keeps one processor busy.
+ * in a panic on a busy computer. With one thread the first boot to "ready"
+ * takes some 107 s rather than 78 on two processors; but it ends well.
  */
 export const emulation: Readonly<Record<Architecture, string>> = { amd64: oneThread, arm64: threadEach };
