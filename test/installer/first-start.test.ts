@@ -19,7 +19,7 @@ const lockFiles = async () =>
 
 const unreachable = [
   "npm error code EAI_AGAIN",
-  "npm error request to https://registry.npmjs.org/-/ping failed, reason: getaddrinfo EAI_AGAIN registry.npmjs.org",
+  "npm error request to https://registry.example/-/ping failed, reason: getaddrinfo EAI_AGAIN registry.example",
 ].join("\n");
 
 describe.skipIf(process.platform === "win32")(
@@ -34,7 +34,7 @@ describe.skipIf(process.platform === "win32")(
       });
       expect(code).toBe(1);
       expect(stderr).toContain(
-        "cannot be reached (request to https://registry.npmjs.org/-/ping failed, reason: getaddr",
+        "cannot be reached (request to https://registry.example/-/ping failed, reason: getaddr",
       );
       expect(stderr).toMatch(
         /Check the network connection and the proxy .*\(HTTPS_PROXY\), then run the same command/,
