@@ -19,15 +19,15 @@ import { withProgress } from "../../installer/progress.ts";
 import { findProgram } from "../../installer/vm/machine.ts";
 import { hostArchitecture } from "./test-lock.ts";
 
-/**
- * The program and the words before QEMU's own arguments. (It also looks at the modules of the computer's own QEMU, and refuses them
- * with a warning: they are of another build.)
- */
+/** The program and the words before QEMU's own arguments. */
 export type Emulator = readonly [program: string, ...words: string[]];
 
 const MACHINE = "raspi4b";
 const PROGRAM = "qemu-system-aarch64";
 const SUITE: Suite = { archive: "debian", codename: "trixie", components: ["main"] };
+/** Where Debian's QEMU looks for modules, and a name of the same length where nobody has any. */
+const MODULES = "/usr/lib/";
+const NO_MODULES = "/nowhere/";
 const output = join(import.meta.dirname, "..", "output");
 
 const linkers: Readonly<Record<Architecture, { libraries: string; linker: string }>> = {
@@ -40,7 +40,7 @@ export async function findRaspberryPi4(): Promise<Emulator | string> {
   const own = findProgram(PROGRAM);
   if (own !== undefined && knowsMachine([own])) return [own];
   if (process.platform !== "linux") return `no ${PROGRAM} of version 9 or newer`;
-  const folder = join(output, `qemu-${hostArchitecture}`);
+  const folder = join(output, `qemu-trixie-${hostArchitecture}`);
   try {
     if (!existsSync(folder)) await unpackQemu(folder);
   } catch (error) {
@@ -108,6 +108,18 @@ async function unpackLibraries(path: string, into: string): Promise<void> {
     const target = join(into, entry.path);
     await mkdir(dirname(target), { recursive: true });
     if (entry.type === "symlink") await symlink(entry.target, target);
-    if (entry.type === "file") await writeFile(target, entry.content, { mode: entry.mode });
+    if (entry.type !== "file") continue;
+    const content = target.endsWith(PROGRAM) ? withoutModules(entry.content) : entry.content;
+    await writeFile(target, content, { mode: entry.mode });
   }
+}
+
+/** The modules of the computer's own QEMU are of another build, and to be offered them can end this one. */
+function withoutModules(program: Uint8Array): Buffer {
+  const patched = Buffer.from(program);
+  const folder = `${linkers[hostArchitecture].libraries}/qemu\0`.replace(/^usr\/lib\//, MODULES);
+  const at = patched.indexOf(folder);
+  if (at < 0) throw new Error(`${PROGRAM} does not name its folder of modules`);
+  patched.write(NO_MODULES, at);
+  return patched;
 }
