@@ -2,8 +2,9 @@
 import { spawn } from "node:child_process";
 import { ports } from "../../appliance/layout.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
-import { emulatedProcessor, threadEach } from "../../installer/vm/emulation.ts";
+import { threadEach } from "../../installer/vm/emulation.ts";
 import { findProgram, freePort } from "../../installer/vm/machine.ts";
+import { emulatedPc } from "../support/emulated-pc.ts";
 import { cpuSecondsOf } from "../support/process-cpu.ts";
 
 /** Ports of 127.0.0.1 that lead into the machine. */
@@ -50,18 +51,7 @@ export async function boot<T>(
   const child = spawn(
     program,
     [
-      ...[
-        "-machine",
-        "q35",
-        "-accel",
-        threadEach,
-        "-cpu",
-        emulatedProcessor.amd64,
-        "-smp",
-        "2",
-        "-m",
-        "1024",
-      ],
+      ...emulatedPc("q35", threadEach),
       ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
       ...["-kernel", kernel, "-initrd", initramfs, "-append", options],
       ...["-drive", `if=none,id=disk,format=raw,file=${disk}`, "-device", "virtio-blk-pci,drive=disk"],

@@ -12,8 +12,9 @@ import { readFat } from "../../image/audit/fat-reader.ts";
 import { readPartitions } from "../../image/audit/partition-reader.ts";
 import type { ReadAt } from "../../image/audit/read-at.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
-import { emulatedProcessor, oneThread } from "../../installer/vm/emulation.ts";
+import { oneThread } from "../../installer/vm/emulation.ts";
 import { findProgram } from "../../installer/vm/machine.ts";
+import { emulatedPc } from "./emulated-pc.ts";
 import { cpuSecondsOf } from "./process-cpu.ts";
 
 /** Without acceleration, beside other work, on two cores. */
@@ -50,7 +51,7 @@ export function powerOn(
   const child = spawn(
     program,
     [
-      ...["-machine", "q35", "-accel", oneThread, "-cpu", emulatedProcessor.amd64, "-smp", "2", "-m", "1024"],
+      ...emulatedPc("q35", oneThread),
       ...["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
       ...[
         "-drive",

@@ -20,9 +20,10 @@ import { withProgress } from "../../installer/progress.ts";
 import { createRelayFolder } from "../../installer/relay-folder.ts";
 import { connectionHelp, wantedPorts } from "../../installer/vm/connection-help.ts";
 import { consoleLines } from "../../installer/vm/console.ts";
-import { emulatedProcessor, oneThread, threadEach } from "../../installer/vm/emulation.ts";
+import { oneThread, threadEach } from "../../installer/vm/emulation.ts";
 import { findFirmware, firmwarePackage } from "../../installer/vm/firmware.ts";
 import { findProgram, firmwareArguments, freePort, startMachine } from "../../installer/vm/machine.ts";
+import { emulatedPc } from "./emulated-pc.ts";
 import { emulatedPi4 } from "./emulated-pi-4.ts";
 import type { Emulator } from "./newer-qemu.ts";
 import { readTestLock } from "./test-lock.ts";
@@ -217,18 +218,7 @@ export async function bootPc(
   const hostPort = await freePort(0);
   const forward = `hostfwd=tcp:127.0.0.1:${hostPort}-:${ports.imaps}`;
   const qemu = [
-    ...[
-      "-machine",
-      hardware.machine,
-      "-accel",
-      oneThread,
-      "-cpu",
-      emulatedProcessor.amd64,
-      "-smp",
-      "2",
-      "-m",
-      "1024",
-    ],
+    ...emulatedPc(hardware.machine, oneThread),
     ...(hardware.firmware === "UEFI"
       ? await firmwareArguments(findFirmware("amd64", findProgram(emulators.amd64)!)!, folder)
       : []),

@@ -43,10 +43,7 @@ describe("the account list", () => {
       });
 
       it("opens for those who have an account, and for new ones once there is room", async () => {
-        await using disk = mountDisk();
-        lists.path = join(disk.folder, "accounts.sqlite");
-        await fill();
-        disk.fill();
+        await using disk = await fillDisk();
         let now = 0;
         const store = openStore(() => now);
         expect(lists.logged).toContain("the disk is full: accounts that exist go on, none is made");
@@ -73,10 +70,7 @@ describe("the account list", () => {
       });
 
       it("ends, rather than know nobody, when it is gone as it opens again", async () => {
-        await using disk = mountDisk();
-        lists.path = join(disk.folder, "accounts.sqlite");
-        await fill();
-        disk.fill();
+        await using _disk = await fillDisk();
         let now = 0;
         const store = openStore(() => now);
         await rm(lists.path);
@@ -90,6 +84,15 @@ describe("the account list", () => {
         // It is closed already.
         lists.opened = lists.opened.filter((one) => one !== store);
       });
+
+      /** The list and nothing else has room on the disk. */
+      async function fillDisk() {
+        const disk = mountDisk();
+        lists.path = join(disk.folder, "accounts.sqlite");
+        await fill();
+        disk.fill();
+        return disk;
+      }
 
       /** A small disk of its own. */
       function mountDisk(): AsyncDisposable & { folder: string; fill(): void; empty(): void } {
